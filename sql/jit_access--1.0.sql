@@ -1,0 +1,410 @@
+/* sql/jit_access--1.0.sql */
+
+-- complain if script is sourced in psql, rather than via CREATE EXTENSION
+\echo Use "CREATE EXTENSION jit_access" to load this file. \quit
+
+-- ----------------------------------------------------------------------
+-- Schema and types
+-- ----------------------------------------------------------------------
+
+CREATE SCHEMA jit;
+COMMENT ON SCHEMA jit IS 'jit_access: requests, approvals, expiring grants and their audit trail';
+
+CREATE TYPE jit.request_status AS ENUM
+	('pending', 'active', 'rejected', 'canceled', 'lapsed', 'expired', 'revoked');
+COMMENT ON TYPE jit.request_status IS
+	'state of a request: pending -> active -> expired or revoked; pending -> rejected, canceled or lapsed';
+
+CREATE TYPE jit.risk_level AS ENUM ('low', 'moderate', 'high', 'forbidden');
+COMMENT ON TYPE jit.risk_level IS 'risk of a request, lowest first; forbidden is refused when it is filed';
+
+-- ----------------------------------------------------------------------
+-- Tables
+--
+-- Roles and objects are kept by name as well as by OID, and never as reg*
+-- types, so that history reads on when they are gone and any dump restores.
+-- "origin" is <system identifier>/<database OID>: OIDs of a row that came
+-- here by restore or by CREATE DATABASE ... TEMPLATE are not used.
+-- ----------------------------------------------------------------------
+
+CREATE SEQUENCE jit.request_number AS integer;
+COMMENT ON SEQUENCE jit.request_number IS 'numbers of requests';
+
+CREATE TABLE jit.requests (
+	id integer PRIMARY KEY,
+	status jit.request_status NOT NULL DEFAULT 'pending',
+	requester name NOT NULL,
+	login name NOT NULL,
+	grantee name NOT NULL,
+	access text NOT NULL,
+	reason text NOT NULL,
+	ticket text,
+	duration interval,
+	until timestamptz,
+	risk jit.risk_level NOT NULL,
+	flow jsonb NOT NULL,
+	needs_superuser boolean NOT NULL,
+	facts jsonb NOT NULL,
+	requested_at timestamptz NOT NULL,
+	lapses_at timestamptz NOT NULL,
+	decided_at timestamptz,
+	activated_at timestamptz,
+	expires_at timestamptz,
+	ended_at timestamptz,
+	client_addr inet,
+	requester_oid oid NOT NULL,
+	login_oid oid NOT NULL,
+	grantee_oid oid NOT NULL,
+	origin text NOT NULL,
+	CHECK ((duration IS NULL) <> (until IS NULL)),
+	CHECK ((status = 'pending') = (decided_at IS NULL)),
+	CHECK ((activated_at IS NULL) = (expires_at IS NULL))
+);
+CREATE INDEX requests_open_idx ON jit.requests (status) WHERE status IN ('pending', 'active');
+CREATE INDEX requests_grantee_oid_idx ON jit.requests (grantee_oid);
+COMMENT ON TABLE jit.requests IS 'requests for temporary access, one row each, kept for good';
+COMMENT ON COLUMN jit.requests.id IS 'number of the request and of its grant';
+COMMENT ON COLUMN jit.requests.status IS 'state; an active request past its expires_at is denied before the sweeper says expired';
+COMMENT ON COLUMN jit.requests.requester IS 'role that asked (current_user at the time)';
+COMMENT ON COLUMN jit.requests.login IS 'role that had logged in';
+COMMENT ON COLUMN jit.requests.grantee IS 'role that gets the access';
+COMMENT ON COLUMN jit.requests.access IS 'what was asked for, as resolved, in the words of GRANT';
+COMMENT ON COLUMN jit.requests.reason IS 'why, in the requester''s words';
+COMMENT ON COLUMN jit.requests.ticket IS 'ticket, or null';
+COMMENT ON COLUMN jit.requests.duration IS 'how long the access was asked for, counted from its start; null if until was given';
+COMMENT ON COLUMN jit.requests.until IS 'time the access was asked for until; null if duration was given';
+COMMENT ON COLUMN jit.requests.risk IS 'risk by the policies when it was filed';
+COMMENT ON COLUMN jit.requests.flow IS 'approval steps, fixed when it was filed';
+COMMENT ON COLUMN jit.requests.needs_superuser IS 'true if one of the approvers must be a superuser, whatever the flow';
+COMMENT ON COLUMN jit.requests.facts IS 'facts that the policies were evaluated on';
+COMMENT ON COLUMN jit.requests.requested_at IS 'when it was filed';
+COMMENT ON COLUMN jit.requests.lapses_at IS 'when it lapses if still pending';
+COMMENT ON COLUMN jit.requests.decided_at IS 'when it stopped being pending';
+COMMENT ON COLUMN jit.requests.activated_at IS 'when the access started; null if it never did';
+COMMENT ON COLUMN jit.requests.expires_at IS 'deadline of the access; null if it never started';
+COMMENT ON COLUMN jit.requests.ended_at IS 'when the access or the request ended; null while pending or active';
+COMMENT ON COLUMN jit.requests.client_addr IS 'client that asked; null for a Unix-domain socket';
+COMMENT ON COLUMN jit.requests.requester_oid IS 'OID of requester, valid where origin says';
+COMMENT ON COLUMN jit.requests.login_oid IS 'OID of login, valid where origin says';
+COMMENT ON COLUMN jit.requests.grantee_oid IS 'OID of grantee, valid where origin says';
+COMMENT ON COLUMN jit.requests.origin IS 'system identifier and OID of the database where it was filed';
+
+CREATE TABLE jit.request_items (
+	request_id integer NOT NULL REFERENCES jit.requests,
+	item integer NOT NULL,
+	object_type text NOT NULL,
+	object text NOT NULL,
+	privileges text[] NOT NULL,
+	columns text[],
+	added boolean NOT NULL,
+	owner name,
+	classid oid NOT NULL,
+	objid oid NOT NULL,
+	attnums int2[],
+	address_type text NOT NULL,
+	address_names text[] NOT NULL,
+	address_args text[] NOT NULL,
+	PRIMARY KEY (request_id, item)
+);
+COMMENT ON TABLE jit.request_items IS 'what a request resolved to when it was filed: one object or role each';
+COMMENT ON COLUMN jit.request_items.request_id IS 'number of the request';
+COMMENT ON COLUMN jit.request_items.item IS 'position, from 1';
+COMMENT ON COLUMN jit.request_items.object_type IS 'kind of object, in the words of GRANT; role for a membership';
+COMMENT ON COLUMN jit.request_items.object IS 'object or role, qualified and quoted';
+COMMENT ON COLUMN jit.request_items.privileges IS 'privileges; empty for a membership';
+COMMENT ON COLUMN jit.request_items.columns IS 'columns, or null for the whole object';
+COMMENT ON COLUMN jit.request_items.added IS 'true for USAGE on a schema that came with another item';
+COMMENT ON COLUMN jit.request_items.owner IS 'owner of the object when it was filed; null for a role';
+COMMENT ON COLUMN jit.request_items.classid IS 'OID of the system catalog of the object';
+COMMENT ON COLUMN jit.request_items.objid IS 'OID of the object; valid where the origin of the request says';
+COMMENT ON COLUMN jit.request_items.attnums IS 'attribute numbers of columns';
+COMMENT ON COLUMN jit.request_items.address_type IS 'type as pg_identify_object_as_address() gives it';
+COMMENT ON COLUMN jit.request_items.address_names IS 'object_names as pg_identify_object_as_address() gives them';
+COMMENT ON COLUMN jit.request_items.address_args IS 'object_args as pg_identify_object_as_address() gives them';
+
+CREATE TABLE jit.reviews (
+	request_id integer NOT NULL REFERENCES jit.requests,
+	review integer NOT NULL,
+	at timestamptz NOT NULL,
+	verdict text NOT NULL CHECK (verdict IN ('approve', 'reject')),
+	approver name NOT NULL,
+	login name NOT NULL,
+	step integer NOT NULL,
+	by_superuser boolean NOT NULL,
+	duration interval,
+	comment text,
+	approver_oid oid NOT NULL,
+	login_oid oid NOT NULL,
+	PRIMARY KEY (request_id, review)
+);
+COMMENT ON TABLE jit.reviews IS 'approvals and rejections of requests';
+COMMENT ON COLUMN jit.reviews.request_id IS 'number of the request';
+COMMENT ON COLUMN jit.reviews.review IS 'position, from 1';
+COMMENT ON COLUMN jit.reviews.at IS 'when';
+COMMENT ON COLUMN jit.reviews.verdict IS 'approve or reject';
+COMMENT ON COLUMN jit.reviews.approver IS 'role that decided (current_user at the time)';
+COMMENT ON COLUMN jit.reviews.login IS 'role that had logged in';
+COMMENT ON COLUMN jit.reviews.step IS 'step of the flow it counts for, from 1';
+COMMENT ON COLUMN jit.reviews.by_superuser IS 'true if the approver was a superuser';
+COMMENT ON COLUMN jit.reviews.duration IS 'how long at most, if the approver shortened it';
+COMMENT ON COLUMN jit.reviews.comment IS 'the approver''s words; always there for a rejection';
+COMMENT ON COLUMN jit.reviews.approver_oid IS 'OID of approver, valid where the origin of the request says';
+COMMENT ON COLUMN jit.reviews.login_oid IS 'OID of login, valid where the origin of the request says';
+
+CREATE TABLE jit.grants (
+	request_id integer PRIMARY KEY REFERENCES jit.requests,
+	role name NOT NULL,
+	grantee name NOT NULL,
+	granted_at timestamptz NOT NULL,
+	expires_at timestamptz NOT NULL,
+	ended_at timestamptz,
+	objects text[] NOT NULL,
+	objids oid[] NOT NULL,
+	role_oid oid NOT NULL,
+	grantee_oid oid NOT NULL
+);
+CREATE INDEX grants_live_idx ON jit.grants (expires_at) WHERE ended_at IS NULL;
+CREATE INDEX grants_grantee_oid_idx ON jit.grants (grantee_oid, request_id);
+COMMENT ON TABLE jit.grants IS 'ledger of expiring grants: which grant role was made for which request';
+COMMENT ON COLUMN jit.grants.request_id IS 'number of the request';
+COMMENT ON COLUMN jit.grants.role IS 'grant role; its VALID UNTIL is the deadline';
+COMMENT ON COLUMN jit.grants.grantee IS 'the grant role''s only member';
+COMMENT ON COLUMN jit.grants.granted_at IS 'when the access started';
+COMMENT ON COLUMN jit.grants.expires_at IS 'deadline; VALID UNTIL of the role wins where they differ';
+COMMENT ON COLUMN jit.grants.ended_at IS 'when the grant role was dropped, or found to be gone; null while it is there';
+COMMENT ON COLUMN jit.grants.objects IS 'objects and roles it covers, qualified and quoted';
+COMMENT ON COLUMN jit.grants.objids IS 'their OIDs, in the same order';
+COMMENT ON COLUMN jit.grants.role_oid IS 'OID of role, valid where the origin of the request says';
+COMMENT ON COLUMN jit.grants.grantee_oid IS 'OID of grantee, valid where the origin of the request says';
+
+CREATE SEQUENCE jit.scope_number;
+COMMENT ON SEQUENCE jit.scope_number IS 'numbers of scope roles';
+
+-- Not dumped: scope roles of another cluster are not ours to use.
+CREATE TABLE jit.scopes (
+	role_oid oid PRIMARY KEY,
+	role name NOT NULL,
+	classid oid NOT NULL,
+	objid oid NOT NULL,
+	attnums int2[] NOT NULL,
+	privileges bigint NOT NULL,
+	origin text NOT NULL
+);
+CREATE INDEX scopes_object_idx ON jit.scopes (classid, objid);
+COMMENT ON TABLE jit.scopes IS 'scope roles: which role holds which privileges on which object; reused by later grants';
+COMMENT ON COLUMN jit.scopes.role_oid IS 'OID of the scope role';
+COMMENT ON COLUMN jit.scopes.role IS 'name of the scope role';
+COMMENT ON COLUMN jit.scopes.classid IS 'OID of the system catalog of the object';
+COMMENT ON COLUMN jit.scopes.objid IS 'OID of the object';
+COMMENT ON COLUMN jit.scopes.attnums IS 'attribute numbers of columns; empty for the whole object';
+COMMENT ON COLUMN jit.scopes.privileges IS 'privileges, as the bits of an aclitem';
+COMMENT ON COLUMN jit.scopes.origin IS 'system identifier and OID of the database where it was made';
+
+CREATE SEQUENCE jit.event_number;
+COMMENT ON SEQUENCE jit.event_number IS 'numbers of events';
+
+CREATE TABLE jit.events (
+	id bigint PRIMARY KEY DEFAULT nextval('jit.event_number'),
+	at timestamptz NOT NULL DEFAULT clock_timestamp(),
+	request_id integer,
+	event text NOT NULL,
+	login name,
+	role name,
+	client_addr inet,
+	detail jsonb NOT NULL DEFAULT '{}'
+);
+CREATE INDEX events_request_id_idx ON jit.events (request_id);
+COMMENT ON TABLE jit.events IS 'audit trail, append-only; each event is also a server-log line and a NOTIFY on channel jit_access';
+COMMENT ON COLUMN jit.events.id IS 'number of the event';
+COMMENT ON COLUMN jit.events.at IS 'when';
+COMMENT ON COLUMN jit.events.request_id IS 'number of the request; null if it is about none';
+COMMENT ON COLUMN jit.events.event IS 'what happened, e.g. requested, activated, expired';
+COMMENT ON COLUMN jit.events.login IS 'role that had logged in; null for a background worker';
+COMMENT ON COLUMN jit.events.role IS 'role that did it; null for a background worker';
+COMMENT ON COLUMN jit.events.client_addr IS 'client; null for a Unix-domain socket or a background worker';
+COMMENT ON COLUMN jit.events.detail IS 'what else there is to say';
+
+CREATE FUNCTION jit.refuse_change() RETURNS trigger
+	AS 'MODULE_PATHNAME', 'jit_refuse_change' LANGUAGE C;
+COMMENT ON FUNCTION jit.refuse_change() IS 'trigger that keeps jit.events append-only';
+
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON jit.events
+	FOR EACH STATEMENT EXECUTE FUNCTION jit.refuse_change();
+-- session_replication_role = replica passes triggers that aren't ALWAYS
+ALTER TABLE jit.events ENABLE ALWAYS TRIGGER append_only;
+
+-- ----------------------------------------------------------------------
+-- Asking, deciding, ending
+-- ----------------------------------------------------------------------
+
+CREATE FUNCTION jit_request(access text, duration interval DEFAULT NULL, reason text DEFAULT NULL,
+	until timestamptz DEFAULT NULL, ticket text DEFAULT NULL, grantee name DEFAULT NULL)
+	RETURNS integer AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
+COMMENT ON FUNCTION jit_request(text, interval, text, timestamptz, text, name) IS
+	'ask for temporary access, written as between GRANT and TO, for a duration or until a time; returns the number of the request';
+
+CREATE FUNCTION jit_approve(request integer, comment text DEFAULT NULL, duration interval DEFAULT NULL)
+	RETURNS jit.request_status AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
+COMMENT ON FUNCTION jit_approve(integer, text, interval) IS
+	'approve a pending request, for at most the duration if one is given; returns active, or pending while more approvals are needed';
+
+CREATE FUNCTION jit_reject(request integer, comment text)
+	RETURNS jit.request_status AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
+COMMENT ON FUNCTION jit_reject(integer, text) IS 'reject a pending request; the comment is required';
+
+CREATE FUNCTION jit_cancel(request integer, reason text DEFAULT NULL)
+	RETURNS jit.request_status AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
+COMMENT ON FUNCTION jit_cancel(integer, text) IS 'withdraw your own pending request';
+
+CREATE FUNCTION jit_revoke(request integer, reason text DEFAULT NULL)
+	RETURNS jit.request_status AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
+COMMENT ON FUNCTION jit_revoke(integer, text) IS 'end active access now';
+
+CREATE FUNCTION jit_revoke_from(grantee name, reason text)
+	RETURNS integer AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
+COMMENT ON FUNCTION jit_revoke_from(name, text) IS
+	'end all temporary access of one role in every database, and cancel what is pending for it here; returns how many';
+
+CREATE FUNCTION jit_revoke_all(reason text)
+	RETURNS integer AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
+COMMENT ON FUNCTION jit_revoke_all(text) IS
+	'end all temporary access of everyone in every database, and cancel what is pending here; returns how many';
+
+CREATE FUNCTION jit_grant(access text, grantee name, duration interval DEFAULT NULL, reason text DEFAULT NULL,
+	until timestamptz DEFAULT NULL, ticket text DEFAULT NULL)
+	RETURNS integer AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
+COMMENT ON FUNCTION jit_grant(text, name, interval, text, timestamptz, text) IS
+	'give somebody else temporary access that you may approve: a request and your approval in one; returns the number of the request';
+
+-- ----------------------------------------------------------------------
+-- Views for people
+-- ----------------------------------------------------------------------
+
+CREATE FUNCTION jit.concerns_me(role oid, name name, origin text) RETURNS boolean
+	AS 'MODULE_PATHNAME', 'jit_concerns_me' LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
+COMMENT ON FUNCTION jit.concerns_me(oid, name, text) IS
+	'is the caller that role, or a member of it, a JIT administrator or an auditor?';
+
+CREATE FUNCTION jit.can_approve(request integer) RETURNS boolean
+	AS 'MODULE_PATHNAME', 'jit_can_approve' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION jit.can_approve(integer) IS 'could the caller approve this pending request now?';
+
+CREATE FUNCTION jit.progress(request integer) RETURNS text
+	AS 'MODULE_PATHNAME', 'jit_progress' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION jit.progress(integer) IS
+	'how far the approval of a pending request that the caller may see has come, e.g. 0 of 1 by hr_owner';
+
+CREATE VIEW jit.my_requests AS
+SELECT r.id AS request,
+	CASE WHEN r.status = 'pending' AND r.lapses_at <= clock_timestamp() THEN 'lapsed'
+		WHEN r.status = 'active' AND g.deadline <= clock_timestamp() THEN 'expired'
+		ELSE r.status END AS status,
+	r.grantee AS "for",
+	replace(r.access, '; ', E';\n') AS access,
+	coalesce(r.duration::text, 'until ' || date_trunc('second', r.until)::text) AS duration,
+	concat_ws(E'\n', r.reason, r.ticket) AS reason,
+	date_trunc('second', r.requested_at) AS asked,
+	date_trunc('second', CASE WHEN r.status = 'pending' THEN r.lapses_at
+		ELSE coalesce(r.ended_at, g.deadline, r.expires_at) END) AS ends
+FROM jit.requests r
+	LEFT JOIN LATERAL (SELECT coalesce(a.rolvaliduntil, l.expires_at) AS deadline
+		FROM jit.grants l LEFT JOIN pg_catalog.pg_authid a ON a.rolname = l.role
+		WHERE l.request_id = r.id AND l.ended_at IS NULL) g ON true
+WHERE jit.concerns_me(r.requester_oid, r.requester, r.origin)
+	OR jit.concerns_me(r.login_oid, r.login, r.origin)
+	OR jit.concerns_me(r.grantee_oid, r.grantee, r.origin)
+ORDER BY r.id;
+COMMENT ON VIEW jit.my_requests IS 'requests by you or for you or a role you are a member of; all of them for JIT administrators and auditors';
+COMMENT ON COLUMN jit.my_requests.request IS 'number of the request';
+COMMENT ON COLUMN jit.my_requests.status IS 'state at this moment';
+COMMENT ON COLUMN jit.my_requests."for" IS 'role that gets the access';
+COMMENT ON COLUMN jit.my_requests.access IS 'what was asked for';
+COMMENT ON COLUMN jit.my_requests.duration IS 'how long, or until when';
+COMMENT ON COLUMN jit.my_requests.reason IS 'reason, and ticket on a line of its own';
+COMMENT ON COLUMN jit.my_requests.asked IS 'when it was filed';
+COMMENT ON COLUMN jit.my_requests.ends IS 'when it lapses, when the access expires, or when it ended';
+
+CREATE VIEW jit.inbox AS
+SELECT r.id AS request,
+	r.grantee AS "for",
+	(SELECT string_agg(CASE WHEN i.object_type = 'role' THEN '' ELSE array_to_string(i.privileges, ', ')
+			|| coalesce(' (' || array_to_string(i.columns, ', ') || ')', '') || ' ON '
+			|| CASE WHEN i.object_type = 'table' THEN '' ELSE upper(i.object_type) || ' ' END END
+		|| i.object || CASE WHEN i.added THEN ' (added)' ELSE '' END, E';\n' ORDER BY i.item)
+		FROM jit.request_items i WHERE i.request_id = r.id) AS access,
+	coalesce(r.duration::text, 'until ' || date_trunc('second', r.until)::text) AS duration,
+	concat_ws(E'\n', r.reason, r.ticket) AS reason,
+	r.risk,
+	jit.progress(r.id) AS approvals,
+	date_trunc('second', r.requested_at) AS asked
+FROM jit.requests r
+WHERE r.status = 'pending' AND r.lapses_at > clock_timestamp() AND jit.can_approve(r.id)
+ORDER BY r.id;
+COMMENT ON VIEW jit.inbox IS 'pending requests that you could approve now';
+COMMENT ON COLUMN jit.inbox.request IS 'number of the request';
+COMMENT ON COLUMN jit.inbox."for" IS 'role that gets the access';
+COMMENT ON COLUMN jit.inbox.access IS 'what you would agree to, one object or role a line';
+COMMENT ON COLUMN jit.inbox.duration IS 'how long, or until when';
+COMMENT ON COLUMN jit.inbox.reason IS 'reason, and ticket on a line of its own';
+COMMENT ON COLUMN jit.inbox.risk IS 'risk by the policies when it was filed';
+COMMENT ON COLUMN jit.inbox.approvals IS 'approvals of the current step: how many are there, how many it takes, and by whom';
+COMMENT ON COLUMN jit.inbox.asked IS 'when it was filed';
+
+CREATE VIEW jit.active_grants AS
+SELECT r.id AS request,
+	r.grantee,
+	replace(r.access, '; ', E';\n') AS access,
+	date_trunc('second', a.rolvaliduntil) AS expires_at,
+	date_trunc('second', a.rolvaliduntil - clock_timestamp()) AS time_left
+FROM jit.requests r
+	JOIN jit.grants g ON g.request_id = r.id
+	JOIN pg_catalog.pg_authid a ON a.rolname = g.role
+WHERE r.status = 'active' AND g.ended_at IS NULL
+	AND a.rolvaliduntil > clock_timestamp() AND isfinite(a.rolvaliduntil)
+	AND (jit.concerns_me(r.grantee_oid, r.grantee, r.origin)
+		OR jit.concerns_me(r.requester_oid, r.requester, r.origin))
+ORDER BY a.rolvaliduntil;
+COMMENT ON VIEW jit.active_grants IS 'temporary access granted in this database that works now: yours, or everyone''s for JIT administrators and auditors';
+COMMENT ON COLUMN jit.active_grants.request IS 'number of the request; end it with jit_revoke()';
+COMMENT ON COLUMN jit.active_grants.grantee IS 'role that has the access';
+COMMENT ON COLUMN jit.active_grants.access IS 'what';
+COMMENT ON COLUMN jit.active_grants.expires_at IS 'deadline';
+COMMENT ON COLUMN jit.active_grants.time_left IS 'time until the deadline';
+
+CREATE VIEW jit.history AS
+SELECT r.id AS request,
+	r.status,
+	r.grantee,
+	replace(r.access, '; ', E';\n') AS access,
+	ARRAY(SELECT i.object FROM jit.request_items i WHERE i.request_id = r.id AND NOT i.added
+		ORDER BY i.item) AS objects,
+	ARRAY(SELECT v.approver::text FROM jit.reviews v WHERE v.request_id = r.id AND v.verdict = 'approve'
+		ORDER BY v.review) AS approved_by,
+	r.activated_at,
+	r.ended_at
+FROM jit.requests r
+WHERE jit.concerns_me(r.requester_oid, r.requester, r.origin)
+	OR jit.concerns_me(r.login_oid, r.login, r.origin)
+	OR jit.concerns_me(r.grantee_oid, r.grantee, r.origin)
+ORDER BY r.id;
+COMMENT ON VIEW jit.history IS 'all requests and what became of them: yours, or everyone''s for JIT administrators and auditors';
+COMMENT ON COLUMN jit.history.request IS 'number of the request';
+COMMENT ON COLUMN jit.history.status IS 'state';
+COMMENT ON COLUMN jit.history.grantee IS 'role that got the access';
+COMMENT ON COLUMN jit.history.access IS 'what was asked for';
+COMMENT ON COLUMN jit.history.objects IS 'objects and roles it covered, qualified and quoted';
+COMMENT ON COLUMN jit.history.approved_by IS 'roles that approved, in order';
+COMMENT ON COLUMN jit.history.activated_at IS 'when the access started';
+COMMENT ON COLUMN jit.history.ended_at IS 'when the access or the request ended';
+
+GRANT USAGE ON SCHEMA jit TO PUBLIC;
+GRANT SELECT ON jit.my_requests, jit.inbox, jit.active_grants, jit.history TO PUBLIC;
+REVOKE EXECUTE ON FUNCTION jit.refuse_change() FROM PUBLIC;
+
+-- ----------------------------------------------------------------------
+-- What pg_dump takes along
+-- ----------------------------------------------------------------------
+
+SELECT pg_catalog.pg_extension_config_dump(c, '')
+FROM unnest(ARRAY['jit.request_number', 'jit.requests', 'jit.request_items', 'jit.reviews',
+	'jit.grants', 'jit.event_number', 'jit.events', 'jit.scope_number']::regclass[]) c;

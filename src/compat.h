@@ -1,0 +1,29 @@
+/*-------------------------------------------------------------------------
+ *
+ * compat.h
+ *		Every difference between PostgreSQL 15 and 18 that we meet.
+ *
+ * No other file may look at PG_VERSION_NUM.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef JIT_COMPAT_H
+#define JIT_COMPAT_H
+
+#if PG_VERSION_NUM < 150000 || PG_VERSION_NUM >= 190000
+#error "jit_access is written for PostgreSQL 15 to 18"
+#endif
+
+/*
+ * Commit a61b1f748 (PostgreSQL 16) moved the permission fields of
+ * RangeTblEntry into RTEPermissionInfo.  The fields that we read have the
+ * same names in both: requiredPerms, checkAsUser, selectedCols,
+ * insertedCols, updatedCols.
+ */
+#if PG_VERSION_NUM >= 160000
+typedef RTEPermissionInfo JitPermInfo;
+#else
+typedef RangeTblEntry JitPermInfo;
+#endif
+
+#endif							/* JIT_COMPAT_H */

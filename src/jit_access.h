@@ -1,0 +1,305 @@
+/*-------------------------------------------------------------------------
+ *
+ * jit_access.h
+ *		The vocabulary that the rooms of jit_access share.
+ *
+ * An access text ("SELECT ON hr.employee; hr_reader") resolves to a list of
+ * JitItem.  An approved request becomes one grant role, a member of one scope
+ * role per object item and of each requested role; the grantee is the grant
+ * role's only member, and VALID UNTIL of the grant role is the deadline.
+ *
+ * Nothing in here gives access: PostgreSQL's own ACL checks do, and what is
+ * declared for enforcement can only say no.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef JIT_ACCESS_H
+#define JIT_ACCESS_H
+
+#include "postgres.h"
+
+#include "catalog/objectaddress.h"
+#include "datatype/timestamp.h"
+#include "executor/execdesc.h"
+#include "nodes/parsenodes.h"
+#include "nodes/pg_list.h"
+#include "utils/acl.h"
+#include "utils/array.h"
+#include "utils/jsonb.h"
+
+#include "compat.h"
+
+#define JIT_EXTENSION		"jit_access"
+#define JIT_SCHEMA			"jit"
+#define JIT_CHANNEL			"jit_access"
+#define JIT_ROLE_PREFIX		"jit_"
+#define JIT_GRANT_PREFIX	"jit_grant_"
+#define JIT_SCOPE_PREFIX	"jit_scope_"
+
+/* No text that a user hands us may be longer than this, in bytes. */
+#define JIT_MAX_TEXT		8192
+
+/* ---- guc.c: settings ------------------------------------------------- */
+
+extern char *jit_admin_role;
+extern char *jit_auditor_role;
+extern char *jit_environment;
+extern char *jit_proxy_logins;
+extern bool jit_proxy_approvals;
+extern int	jit_max_duration;	/* seconds */
+extern int	jit_max_pending;	/* requests per person */
+extern int	jit_default_risk;	/* JitRisk */
+extern bool jit_commit_after_expiry;
+
+extern void jit_define_settings(void);
+
+/* ---- roles.c: names, closures, deadlines ----------------------------- */
+
+typedef enum JitRoleKind
+{
+	JIT_ROLE_ORDINARY,
+	JIT_ROLE_GRANT,				/* name starts with jit_grant_ */
+	JIT_ROLE_SCOPE				/* name starts with jit_scope_ */
+} JitRoleKind;
+
+/* Which edges of the membership graph a closure follows. */
+typedef enum JitClosureKind
+{
+	JIT_CLOSURE_PRIVS,			/* privileges that are inherited */
+	JIT_CLOSURE_SET,			/* roles that SET ROLE reaches */
+	JIT_CLOSURE_MEMBERS			/* every membership, whatever its options */
+} JitClosureKind;
+
+/* Which roles a closure leaves out. */
+typedef enum JitClosureFilter
+{
+	JIT_FILTER_NONE,			/* none: PostgreSQL's own answer */
+	JIT_FILTER_LIVE,			/* grant roles past their deadline, scope
+								 * roles reached otherwise than through a
+								 * live grant role */
+	JIT_FILTER_STANDING			/* all grant and scope roles */
+} JitClosureFilter;
+
+extern JitRoleKind jit_role_kind(const char *rolname);
+extern JitRoleKind jit_role_kind_by_oid(Oid roleid);
+extern bool jit_parse_grant_name(const char *rolname, Oid *database,
+								 int *request);
+extern TimestampTz jit_role_deadline(Oid roleid);
+extern List *jit_role_closure(Oid roleid, JitClosureKind kind,
+							  JitClosureFilter filter, TimestampTz now);
+extern bool jit_is_member(Oid member, Oid role, JitClosureFilter filter);
+extern bool jit_holds_admin(Oid member, Oid role);
+extern bool jit_is_administrator(Oid roleid);
+extern bool jit_is_auditor(Oid roleid);
+extern void jit_init_roles(void);
+extern uint64 jit_roles_generation;
+
+/* ---- clock.c: the time that deadlines are compared with -------------- */
+
+extern TimestampTz jit_now(void);
+
+/* ---- acl.c: PostgreSQL's permission logic against a given closure ---- */
+
+extern AclMode jit_aclmask(const Acl *acl, Oid owner, List *closure,
+						   AclMode mask);
+extern AclMode jit_object_aclmask(Oid classid, Oid objid, AttrNumber attnum,
+								  List *closure, AclMode mask);
+extern AclMode jit_relation_aclmask(Oid relid, List *closure, AclMode mask);
+extern bool jit_rte_permitted(RangeTblEntry *rte, JitPermInfo *perminfo,
+							  List *closure);
+extern Oid	jit_object_owner(Oid classid, Oid objid);
+
+/* ---- access.c: access text <-> resolved items <-> text --------------- */
+
+/*
+ * One object with one set of privileges and columns, or one role.
+ * Memory: the context current when it was made.
+ */
+typedef struct JitItem
+{
+	ObjectType	objtype;		/* OBJECT_TABLE (any relation that isn't a
+								 * sequence), OBJECT_SEQUENCE, OBJECT_SCHEMA,
+								 * ..., OBJECT_ROLE */
+	ObjectAddress address;		/* objectSubId is always 0 */
+	AclMode		privs;			/* what is asked for; 0 for a role */
+	List	   *attnums;		/* sorted AttrNumbers (int list), NIL for the
+								 * whole object */
+	bool		added;			/* USAGE on a schema that we added */
+	char	   *parameter;		/* name, for OBJECT_PARAMETER_ACL only */
+} JitItem;
+
+extern List *jit_parse_access(const char *access);
+extern List *jit_add_schema_usage(List *items, Oid grantee);
+extern char *jit_item_text(const JitItem *item);
+extern char *jit_item_object(const JitItem *item);
+extern char *jit_items_text(List *items, bool with_added);
+extern char *jit_privileges_text(AclMode privs);
+extern bool jit_item_grantable(const JitItem *item, Oid roleid);
+extern bool jit_item_held(const JitItem *item, Oid grantee,
+						  JitClosureFilter filter, TimestampTz until);
+extern char *jit_item_source(const JitItem *item, Oid grantee);
+extern const char *jit_item_needs_superuser(const JitItem *item);
+extern void jit_check_item_requestable(const JitItem *item);
+extern void jit_lock_items(List *items);
+extern GrantStmt *jit_item_grant_stmt(const JitItem *item,
+									  const char *rolename);
+extern void jit_store_items(int request, List *items);
+extern List *jit_load_items(int request, bool resolve_names);
+
+/* ---- grant.c: the only place that makes or drops roles, privileges --- */
+
+typedef struct JitGrant
+{
+	int			request;
+	Oid			role_oid;
+	char	   *role;			/* jit_grant_<database oid>_<request> */
+	Oid			grantee_oid;
+	char	   *grantee;
+	TimestampTz expires_at;
+	bool		here;			/* made in this database of this cluster */
+} JitGrant;
+
+extern char *jit_grant_role_name(int request);
+extern void jit_make_grant(int request, Oid grantee, List *items,
+						   TimestampTz expires_at, const char *comment);
+extern bool jit_end_grant(const JitGrant *grant);
+extern int	jit_end_foreign_grants(Oid grantee);
+extern void jit_end_all_grants_here(void);
+
+/* ---- event.c: audit events and NOTIFY -------------------------------- */
+
+extern void jit_event(const char *event, int request, Jsonb *detail,
+					  const char *logline);
+extern Jsonb *jit_detail(const char *key,...) pg_attribute_sentinel();
+extern void jit_init_events(void);
+
+/* ---- query.c: SQL on our own tables, as their owner ------------------ */
+
+typedef struct JitOwnerSection
+{
+	Oid			userid;
+	int			sec_context;
+	int			nestlevel;
+} JitOwnerSection;
+
+extern void jit_enter_owner_section(JitOwnerSection *section);
+extern void jit_leave_owner_section(JitOwnerSection *section);
+extern int	jit_query(const char *sql, int nargs,...);
+extern Datum jit_result(int row, int column, bool *isnull);
+extern char *jit_result_text(int row, int column);
+extern bool jit_extension_installed(void);
+extern const char *jit_origin(void);
+extern char *jit_timestamp_text(TimestampTz at);
+extern char *jit_database_name(void);
+extern char *jit_role_name(Oid roleid);
+
+/* ---- approver.c: who may agree --------------------------------------- */
+
+typedef struct JitPerson
+{
+	Oid			role;			/* effective role */
+	Oid			login;			/* who authenticated */
+} JitPerson;
+
+/* What of a request decides who may agree to it; a row of jit.requests. */
+typedef struct JitRequest
+{
+	int			id;
+	char	   *status;
+	Oid			requester;		/* InvalidOid when the role is gone */
+	Oid			login;
+	Oid			grantee;
+	char	   *requester_name;
+	char	   *login_name;
+	char	   *grantee_name;
+	char	   *access;
+	char	   *reason;			/* NULL if none */
+	char	   *ticket;			/* NULL if none */
+	Interval   *duration;		/* NULL if "until" was given */
+	TimestampTz until;			/* DT_NOEND if a duration was given */
+	TimestampTz lapses_at;
+	TimestampTz expires_at;		/* DT_NOEND unless it is or was active */
+	Jsonb	   *flow;			/* steps, as in jit.requests.flow */
+	char	   *risk;
+	bool		needs_superuser;
+	bool		here;			/* filed in this database of this cluster */
+	List	   *items;			/* JitItem, loaded when first needed */
+} JitRequest;
+
+extern void jit_current_person(JitPerson *person);
+extern char *jit_why_not_approve(JitRequest *request, const JitPerson *person,
+								 bool ending);
+extern bool jit_flow_progress(JitRequest *request, int *step,
+							  int *given, int *needed, char **approvers);
+extern char *jit_approvers_text(JitRequest *request, int *people);
+
+/* ---- request.c: life of a request ------------------------------------ */
+
+extern JitRequest *jit_load_request(int id, bool lock);
+extern void jit_settle_request(int id);
+
+/* ---- policy.c: facts, risk, flow, labels ----------------------------- */
+
+typedef enum JitRisk
+{
+	JIT_RISK_LOW,
+	JIT_RISK_MODERATE,
+	JIT_RISK_HIGH,
+	JIT_RISK_FORBIDDEN
+} JitRisk;
+
+/* What policies and flows say of a request that is being filed. */
+typedef struct JitDecision
+{
+	JitRisk		risk;
+	char	   *forbidden_by;	/* policy that forbids it, or NULL */
+	char	   *forbidden_why;	/* its description, or NULL */
+	Jsonb	   *facts;
+	Jsonb	   *flow;			/* array of steps */
+	int64		max_duration;	/* microseconds, PG_INT64_MAX if unlimited */
+	int64		request_ttl;	/* microseconds */
+	char	   *reason_pattern; /* NULL if any will do */
+	char	   *ticket_pattern;
+	List	   *policies;		/* of JitPolicyResult, for jit_explain */
+} JitDecision;
+
+typedef struct JitPolicyResult
+{
+	char	   *name;
+	JitRisk		risk;
+	bool		matched;
+	char	   *failure;		/* why the condition failed, or NULL */
+} JitPolicyResult;
+
+extern const char *jit_risk_name(JitRisk risk);
+extern JitDecision *jit_decide(const JitRequest *request,
+							   int64 duration /* microseconds */ );
+extern void jit_init_labels(void);
+
+/* ---- enforce.c, hint.c: what a statement may do ---------------------- */
+
+extern void jit_install_enforcement(void);
+extern void jit_check_permission(List *rangetable, List *perminfos);
+
+typedef struct JitHintFrame
+{
+	ErrorContextCallback callback;
+	QueryDesc  *query;			/* or NULL for a COPY */
+	CopyStmt   *copy;
+} JitHintFrame;
+
+extern void jit_push_hint(JitHintFrame *frame, QueryDesc *query,
+						  CopyStmt *copy);
+extern void jit_pop_hint(JitHintFrame *frame);
+
+/* ---- launcher.c, sweeper.c: background ------------------------------- */
+
+extern void jit_launcher_shmem_request(void);
+extern void jit_launcher_shmem_startup(void);
+extern void jit_register_launcher(void);
+extern void jit_wake_launcher_at_commit(void);
+extern void jit_note_lapse(TimestampTz lapses_at);
+extern PGDLLEXPORT void jit_launcher_main(Datum arg);
+extern PGDLLEXPORT void jit_sweeper_main(Datum arg);
+
+#endif							/* JIT_ACCESS_H */
