@@ -171,6 +171,7 @@ extern void jit_end_all_grants_here(void);
 extern void jit_event(const char *event, int request, Jsonb *detail,
 					  const char *logline);
 extern Jsonb *jit_detail(const char *key,...) pg_attribute_sentinel();
+extern char *jit_client_addr(void);
 extern void jit_init_events(void);
 
 /* ---- query.c: SQL on our own tables, as their owner ------------------ */
@@ -197,7 +198,8 @@ extern char *jit_role_name(Oid roleid);
 
 typedef struct JitPerson
 {
-	Oid			role;			/* effective role */
+	Oid			role;			/* effective role of the session */
+	Oid			session;		/* session_user */
 	Oid			login;			/* who authenticated */
 } JitPerson;
 
@@ -222,21 +224,57 @@ typedef struct JitRequest
 	Jsonb	   *flow;			/* steps, as in jit.requests.flow */
 	char	   *risk;
 	bool		needs_superuser;
+	char	   *origin;			/* where it was filed, as jit_origin() */
 	bool		here;			/* filed in this database of this cluster */
-	List	   *items;			/* JitItem, loaded when first needed */
+	bool		direct;			/* being filed by jit_grant(): the requester
+								 * may give the first approval */
+	List	   *items;			/* of JitItem */
+	List	   *reviews;		/* of JitReview, approvals only, in order */
 } JitRequest;
 
+/* An approval that was given; a row of jit.reviews. */
+typedef struct JitReview
+{
+	int			step;			/* from 1 */
+	Oid			approver;
+	Oid			login;
+	char	   *approver_name;
+	char	   *login_name;
+	bool		by_superuser;
+	Interval   *duration;		/* NULL if it doesn't shorten */
+} JitReview;
+
+/* Where the approval of a request stands. */
+typedef struct JitProgress
+{
+	bool		complete;
+	int			step;			/* the first that isn't complete, from 1 */
+	int			steps;			/* how many there are */
+	int			given;			/* approvals of that step so far */
+	int			needed;
+	char	   *approvers;		/* who may give them, in words */
+} JitProgress;
+
 extern void jit_current_person(JitPerson *person);
+extern bool jit_is_proxy_login(Oid login);
+extern bool jit_is_party(const JitPerson *person, Oid role, const char *name,
+						 bool members);
 extern char *jit_why_not_approve(JitRequest *request, const JitPerson *person,
 								 bool ending);
-extern bool jit_flow_progress(JitRequest *request, int *step,
-							  int *given, int *needed, char **approvers);
+extern void jit_flow_progress(JitRequest *request, JitProgress *progress);
 extern char *jit_approvers_text(JitRequest *request, int *people);
 
 /* ---- request.c: life of a request ------------------------------------ */
 
+extern int64 jit_interval_usecs(const Interval *interval, const char *what);
+extern JitRequest *jit_prepare_request(const char *access, Interval *duration,
+									   const char *reason, TimestampTz until,
+									   const char *ticket, const char *grantee,
+									   bool direct, int64 *usecs);
 extern JitRequest *jit_load_request(int id, bool lock);
-extern void jit_settle_request(int id);
+extern void jit_finish_request(int id, const char *status,
+							   TimestampTz ended_at, const char *logline,
+							   Jsonb *detail);
 
 /* ---- policy.c: facts, risk, flow, labels ----------------------------- */
 

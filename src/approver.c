@@ -1,0 +1,493 @@
+/*-------------------------------------------------------------------------
+ *
+ * approver.c
+ *		Who may agree to a request.
+ *
+ * A person is told apart by the role that logged in, the session user and
+ * the effective role; what any of them may not do, the person may not do.
+ * Behind a login of jit_access.proxy_logins only the effective role says who
+ * it is.
+ *
+ * Authority is standing authority of the effective role: grant roles are
+ * left out wherever we look, so temporary access never approves anything.
+ * Superusers may run any GRANT, but they are no exception to the separation
+ * of duties, and they are members of a role only if they really are.
+ *
+ * A flow is a list of steps, done in order.  An approval counts for the step
+ * that was open when it was given, and a person counts once in all steps.  A
+ * request that needs a superuser among its approvers has one more step after
+ * the last if none of them was one.
+ *
+ * This room only answers questions; it changes nothing.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "jit_access.h"
+
+#include "access/genam.h"
+#include "access/table.h"
+#include "catalog/pg_authid.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/numeric.h"
+#include "utils/syscache.h"
+#include "utils/varlena.h"
+
+/* One step of a flow: any of these roles, so many times. */
+typedef struct FlowStep
+{
+	List	   *names;			/* char *; "@grantor" is who could GRANT it */
+	List	   *oids;			/* Oid; InvalidOid for @grantor or unknown */
+	int			approvals;
+} FlowStep;
+
+#define GRANTOR "@grantor"
+#define MAX_NAMES_SHOWN 5
+
+/* The person at the other end of this session. */
+void
+jit_current_person(JitPerson *person)
+{
+	person->role = GetOuterUserId();
+	person->session = GetSessionUserId();
+	person->login = GetAuthenticatedUserId();
+}
+
+/* Is the role named in jit_access.proxy_logins? */
+bool
+jit_is_proxy_login(Oid login)
+{
+	char	   *name = GetUserNameFromId(login, true);
+	List	   *names;
+	ListCell   *lc;
+
+	if (name == NULL || jit_proxy_logins == NULL || jit_proxy_logins[0] == '\0')
+		return false;
+	if (!SplitIdentifierString(pstrdup(jit_proxy_logins), ',', &names))
+		return false;
+	foreach(lc, names)
+	{
+		if (strcmp(lfirst(lc), name) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Roles that the person is: one behind a proxy, else up to three. */
+static List *
+person_roles(const JitPerson *person)
+{
+	List	   *roles = list_make1_oid(person->role);
+
+	if (!jit_is_proxy_login(person->login))
+	{
+		roles = list_append_unique_oid(roles, person->session);
+		roles = list_append_unique_oid(roles, person->login);
+	}
+	return roles;
+}
+
+/*
+ * Is the person that role or, if members, a member of it?  Compared by OID
+ * and by name, so that a role which was dropped and made anew is still taken
+ * for the same person.  Memberships count however they came about.
+ */
+bool
+jit_is_party(const JitPerson *person, Oid role, const char *name, bool members)
+{
+	List	   *roles = person_roles(person);
+	ListCell   *lc;
+
+	foreach(lc, roles)
+	{
+		Oid			me = lfirst_oid(lc);
+		char	   *my_name = GetUserNameFromId(me, true);
+
+		if (me == role)
+			return true;
+		if (name != NULL && my_name != NULL && strcmp(name, my_name) == 0)
+			return true;
+		if (members && OidIsValid(role) &&
+			jit_is_member(me, role, JIT_FILTER_NONE))
+			return true;
+	}
+	return false;
+}
+
+/* String value of a key of a step, or NULL. */
+static JsonbValue *
+step_value(JsonbContainer *step, const char *key)
+{
+	return getKeyJsonValueFromContainer(step, key, strlen(key), NULL);
+}
+
+static char *
+string_value(const JsonbValue *value)
+{
+	if (value == NULL || value->type != jbvString)
+		elog(ERROR, "invalid approval step");
+	return pnstrdup(value->val.string.val, value->val.string.len);
+}
+
+/*
+ * Steps of the request's flow.  jit_set_flow() has validated them; what it
+ * can't have written is an error, never a step that anybody passes.
+ */
+static List *
+flow_steps(const JitRequest *request)
+{
+	JsonbContainer *flow = &request->flow->root;
+	List	   *steps = NIL;
+
+	if (!JsonContainerIsArray(flow))
+		elog(ERROR, "invalid approval flow");
+
+	for (uint32 i = 0; i < JsonContainerSize(flow); i++)
+	{
+		JsonbValue *value = getIthJsonbValueFromContainer(flow, i);
+		JsonbValue *approver;
+		JsonbValue *approvals;
+		JsonbValue *any_of;
+		JsonbValue *oids;
+		FlowStep   *step = palloc0(sizeof(FlowStep));
+
+		if (value->type != jbvBinary)
+			elog(ERROR, "invalid approval step");
+		approver = step_value(value->val.binary.data, "approver");
+		any_of = step_value(value->val.binary.data, "any_of");
+		oids = step_value(value->val.binary.data, "oids");
+		approvals = step_value(value->val.binary.data, "approvals");
+
+		if (approvals == NULL || approvals->type != jbvNumeric)
+			elog(ERROR, "invalid approval step");
+		step->approvals =
+			DatumGetInt32(DirectFunctionCall1(numeric_int4,
+											  NumericGetDatum(approvals->val.numeric)));
+		if (step->approvals < 1)
+			elog(ERROR, "invalid approval step");
+
+		if (approver != NULL)
+			step->names = list_make1(string_value(approver));
+		else if (any_of != NULL && any_of->type == jbvBinary)
+		{
+			for (uint32 j = 0; j < JsonContainerSize(any_of->val.binary.data); j++)
+				step->names = lappend(step->names,
+									  string_value(getIthJsonbValueFromContainer(any_of->val.binary.data, j)));
+		}
+		for (int j = 0; j < list_length(step->names); j++)
+		{
+			const char *name = list_nth(step->names, j);
+			Oid			oid = InvalidOid;
+
+			if (strcmp(name, GRANTOR) == 0)
+				 /* no role */ ;
+			else if (request->here && oids != NULL && oids->type == jbvBinary)
+			{
+				JsonbValue *v = getIthJsonbValueFromContainer(oids->val.binary.data, j);
+
+				/* by OID: a role made anew under the name isn't meant */
+				if (v != NULL && v->type == jbvNumeric)
+					oid = DatumGetInt64(DirectFunctionCall1(numeric_int8,
+															NumericGetDatum(v->val.numeric)));
+				if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(oid)))
+					oid = InvalidOid;
+			}
+			else
+				oid = get_role_oid(name, true);
+			step->oids = lappend_oid(step->oids, oid);
+		}
+		steps = lappend(steps, step);
+	}
+	return steps;
+}
+
+/* A step's roles in words: "hr_owner or security". */
+static char *
+step_text(const FlowStep *step)
+{
+	StringInfoData buf;
+	ListCell   *lc;
+
+	initStringInfo(&buf);
+	foreach(lc, step->names)
+	{
+		const char *name = lfirst(lc);
+		Oid			oid = list_nth_oid(step->oids, foreach_current_index(lc));
+
+		if (buf.len > 0)
+			appendStringInfoString(&buf, " or ");
+		if (strcmp(name, GRANTOR) == 0)
+			appendStringInfoString(&buf, _("anyone who could grant it"));
+		else
+			appendStringInfoString(&buf, OidIsValid(oid) ? jit_role_name(oid) : name);
+	}
+	return buf.data;
+}
+
+/* Has the role what it takes for the step? */
+static bool
+step_admits(const JitRequest *request, const FlowStep *step, Oid role)
+{
+	ListCell   *lc;
+
+	foreach(lc, step->names)
+	{
+		Oid			oid = list_nth_oid(step->oids, foreach_current_index(lc));
+
+		if (strcmp(lfirst(lc), GRANTOR) == 0)
+		{
+			ListCell   *item;
+			bool		all = true;
+
+			foreach(item, request->items)
+			{
+				if (!jit_item_grantable(lfirst(item), role))
+				{
+					all = false;
+					break;
+				}
+			}
+			if (all)
+				return true;
+		}
+		else if (OidIsValid(oid) &&
+				 jit_is_member(role, oid, JIT_FILTER_STANDING))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Where the approval stands, by the approvals in request->reviews.
+ */
+void
+jit_flow_progress(JitRequest *request, JitProgress *progress)
+{
+	List	   *steps = flow_steps(request);
+	ListCell   *lc;
+	bool		superuser_seen = false;
+
+	memset(progress, 0, sizeof(JitProgress));
+	progress->steps = list_length(steps);
+
+	foreach(lc, request->reviews)
+		superuser_seen |= ((JitReview *) lfirst(lc))->by_superuser;
+
+	foreach(lc, steps)
+	{
+		FlowStep   *step = lfirst(lc);
+		ListCell   *lr;
+		int			given = 0;
+
+		foreach(lr, request->reviews)
+		{
+			if (((JitReview *) lfirst(lr))->step == foreach_current_index(lc) + 1)
+				given++;
+		}
+		if (given < step->approvals)
+		{
+			progress->step = foreach_current_index(lc) + 1;
+			progress->given = given;
+			progress->needed = step->approvals;
+			progress->approvers = step_text(step);
+			if (request->needs_superuser)
+				progress->steps++;
+			return;
+		}
+	}
+
+	progress->step = list_length(steps) + 1;
+	if (request->needs_superuser && !superuser_seen)
+	{
+		progress->steps++;
+		progress->needed = 1;
+		progress->approvers = pstrdup(_("a superuser"));
+		return;
+	}
+	progress->complete = true;
+}
+
+/*
+ * Why the person can't approve the request now: a sentence for DETAIL, or
+ * NULL if they can.  "ending" asks for less, for rejecting and revoking: any
+ * step will do, and so will having approved before.
+ *
+ * Needs request->items and request->reviews.
+ */
+char *
+jit_why_not_approve(JitRequest *request, const JitPerson *person, bool ending)
+{
+	bool		proxy = jit_is_proxy_login(person->login);
+	List	   *steps;
+	ListCell   *lc;
+	JitProgress progress;
+
+	/* the requester and the beneficiaries never do */
+	if (jit_is_party(person, request->grantee, request->grantee_name, false))
+		return psprintf(_("It is for you (role %s)."),
+						quote_identifier(request->grantee_name));
+	if (jit_is_party(person, request->grantee, NULL, true))
+	{
+		List	   *roles = person_roles(person);
+
+		foreach(lc, roles)
+		{
+			Oid			me = lfirst_oid(lc);
+
+			if (jit_is_member(me, request->grantee, JIT_FILTER_NONE))
+				return psprintf(me == person->login ?
+								_("It is for role %s, of which login %s is a member.") :
+								_("It is for role %s, of which role %s is a member."),
+								quote_identifier(request->grantee_name),
+								quote_identifier(jit_role_name(me)));
+		}
+	}
+	if (!request->direct)
+	{
+		if (jit_is_party(person, request->requester, request->requester_name,
+						 false))
+			return psprintf(_("It was requested by you (role %s)."),
+							quote_identifier(request->requester_name));
+		if (!(OidIsValid(request->login) && jit_is_proxy_login(request->login)) &&
+			jit_is_party(person, request->login, request->login_name, false))
+			return psprintf(_("It was requested by your login %s."),
+							quote_identifier(request->login_name));
+	}
+
+	if (proxy && !jit_proxy_approvals)
+		return psprintf(_("Login %s is listed in jit_access.proxy_logins, and jit_access.proxy_approvals is off."),
+						quote_identifier(jit_role_name(person->login)));
+
+	/* SET ROLE reaches no authority that the session hasn't got for good */
+	if (person->role != person->session && !superuser_arg(person->session) &&
+		!list_member_oid(jit_role_closure(person->session, JIT_CLOSURE_SET,
+										  JIT_FILTER_STANDING, jit_now()),
+						 person->role))
+		return psprintf(_("Role %s is yours through temporary access only."),
+						quote_identifier(jit_role_name(person->role)));
+
+	if (!ending)
+	{
+		foreach(lc, request->reviews)
+		{
+			JitReview  *review = lfirst(lc);
+
+			if (jit_is_party(person, review->approver, review->approver_name,
+							 false) ||
+				(!(OidIsValid(review->login) && jit_is_proxy_login(review->login)) &&
+				 jit_is_party(person, review->login, review->login_name,
+							  false)))
+				return pstrdup(_("You have approved it already; one person counts once."));
+		}
+	}
+
+	steps = flow_steps(request);
+	jit_flow_progress(request, &progress);
+	foreach(lc, steps)
+	{
+		if ((ending || progress.step == foreach_current_index(lc) + 1) &&
+			step_admits(request, lfirst(lc), person->role))
+			return NULL;
+	}
+	if (request->needs_superuser &&
+		(ending || progress.step == list_length(steps) + 1) &&
+		superuser_arg(person->role))
+		return NULL;
+	if (ending && steps == NIL && jit_is_administrator(person->role))
+		return NULL;
+
+	if (ending || progress.approvers == NULL)
+		return pstrdup(_("You are not among those who could approve it."));
+	return psprintf(_("The approval that is needed now is by %s."),
+					progress.approvers);
+}
+
+/* Could somebody who logs in as this role approve, as any role of theirs? */
+static bool
+login_could_approve(JitRequest *request, Oid login)
+{
+	List	   *roles = jit_role_closure(login, JIT_CLOSURE_SET,
+										 JIT_FILTER_STANDING, jit_now());
+	ListCell   *lc;
+
+	foreach(lc, roles)
+	{
+		JitPerson	person = {
+			.role = lfirst_oid(lc),
+			.session = login,
+			.login = login
+		};
+
+		if (jit_why_not_approve(request, &person, false) == NULL)
+			return true;
+	}
+	return false;
+}
+
+static int
+compare_names(const ListCell *a, const ListCell *b)
+{
+	return strcmp(lfirst(a), lfirst(b));
+}
+
+/*
+ * Names of the logins that could give the approval that is needed now, for a
+ * message: "anna, ben and 3 more".  Superusers are named only where nobody
+ * else could.  *people is how many there are, superusers included.  Needs a
+ * snapshot; scans pg_authid.
+ */
+char *
+jit_approvers_text(JitRequest *request, int *people)
+{
+	Relation	rel = table_open(AuthIdRelationId, AccessShareLock);
+	SysScanDesc scan = systable_beginscan(rel, InvalidOid, false, NULL, 0, NULL);
+	HeapTuple	tuple;
+	List	   *logins = NIL;
+	List	   *names = NIL;
+	List	   *superusers = NIL;
+	List	   *shown;
+	ListCell   *lc;
+	StringInfoData buf;
+
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_authid form = (Form_pg_authid) GETSTRUCT(tuple);
+
+		if (form->rolcanlogin)
+			logins = lappend_oid(logins, form->oid);
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+
+	foreach(lc, logins)
+	{
+		Oid			login = lfirst_oid(lc);
+
+		CHECK_FOR_INTERRUPTS();
+		if (!login_could_approve(request, login))
+			continue;
+		if (superuser_arg(login))
+			superusers = lappend(superusers, jit_role_name(login));
+		else
+			names = lappend(names, jit_role_name(login));
+	}
+	*people = list_length(names) + list_length(superusers);
+
+	shown = names != NIL ? names : superusers;
+	list_sort(shown, compare_names);
+	initStringInfo(&buf);
+	foreach(lc, shown)
+	{
+		int			i = foreach_current_index(lc);
+
+		if (i == MAX_NAMES_SHOWN)
+		{
+			appendStringInfo(&buf, _(" and %d more"), list_length(shown) - i);
+			break;
+		}
+		appendStringInfo(&buf, "%s%s", i > 0 ? ", " : "",
+						 quote_identifier(lfirst(lc)));
+	}
+	return buf.data;
+}

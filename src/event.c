@@ -1,0 +1,209 @@
+/*-------------------------------------------------------------------------
+ *
+ * event.c
+ *		Audit events: a row of jit.events, a NOTIFY, and a line of the server
+ *		log.
+ *
+ * The row and the NOTIFY commit or vanish with the change that they tell of.
+ * The log line has to wait for the commit, so that the log never tells of
+ * something that was rolled back:
+ *
+ *	jit_event()				the line is remembered, with its subtransaction
+ *	subtransaction commits	the line is the parent's
+ *	subtransaction aborts	the line is forgotten
+ *	transaction aborts		all lines are forgotten
+ *	transaction commits		the lines are written, in order
+ *	crash after the commit	the line may be lost; the row isn't
+ *	PREPARE TRANSACTION		PostgreSQL refuses it after our NOTIFY
+ *
+ * NOTIFY is public (every user of the database may LISTEN), so it carries the
+ * event, the number and the database and nothing else.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "jit_access.h"
+
+#include "access/xact.h"
+#include "commands/async.h"
+#include "commands/trigger.h"
+#include "fmgr.h"
+#include "libpq/libpq-be.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/inet.h"
+#include "utils/json.h"
+#include "utils/memutils.h"
+
+typedef struct PendingLine
+{
+	SubTransactionId subid;
+	char	   *line;
+} PendingLine;
+
+static List *pending_lines = NIL;	/* of PendingLine, in TopTransactionContext */
+
+PG_FUNCTION_INFO_V1(jit_refuse_change);
+
+/*
+ * Build {"key": value, ...} from pairs of C strings, ended by a NULL key; a
+ * NULL value leaves its key out.
+ */
+Jsonb *
+jit_detail(const char *key,...)
+{
+	JsonbParseState *state = NULL;
+	JsonbValue *result;
+	va_list		args;
+
+	(void) pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	va_start(args, key);
+	while (key != NULL)
+	{
+		char	   *value = va_arg(args, char *);
+
+		if (value != NULL)
+		{
+			JsonbValue	v;
+
+			v.type = jbvString;
+			v.val.string.val = unconstify(char *, key);
+			v.val.string.len = strlen(key);
+			(void) pushJsonbValue(&state, WJB_KEY, &v);
+			v.val.string.val = value;
+			v.val.string.len = strlen(value);
+			(void) pushJsonbValue(&state, WJB_VALUE, &v);
+		}
+		key = va_arg(args, const char *);
+	}
+	va_end(args);
+	result = pushJsonbValue(&state, WJB_END_OBJECT, NULL);
+	return JsonbValueToJsonb(result);
+}
+
+/*
+ * Address of the client, as a text that inet reads, or NULL: for a
+ * Unix-domain socket or a background worker.  Mirrors inet_client_addr().
+ */
+char *
+jit_client_addr(void)
+{
+	Datum		addr;
+	LOCAL_FCINFO(fcinfo, 0);
+
+	InitFunctionCallInfoData(*fcinfo, NULL, 0, InvalidOid, NULL, NULL);
+	addr = inet_client_addr(fcinfo);
+	if (fcinfo->isnull)
+		return NULL;
+	return TextDatumGetCString(DirectFunctionCall1(network_host, addr));
+}
+
+/*
+ * Record an event in this transaction.  request is 0 for an event that isn't
+ * about one; detail may be NULL; logline is what follows "jit_access: " in
+ * the server log.  Opens an owner section of its own.
+ */
+void
+jit_event(const char *event, int request, Jsonb *detail, const char *logline)
+{
+	JitOwnerSection section;
+	bool		worker = MyProcPort == NULL;
+	char	   *client_addr = worker ? NULL : jit_client_addr();
+	JitPerson	person;
+	StringInfoData payload;
+	MemoryContext oldcontext;
+	PendingLine *pending;
+
+	if (!worker)
+		jit_current_person(&person);
+	else
+		person.role = person.login = InvalidOid;
+
+	jit_enter_owner_section(&section);
+	jit_query("INSERT INTO jit.events (request_id, event, login, role, client_addr, detail)"
+			  " VALUES (nullif($1, 0), $2, $3, $4, $5::inet, coalesce($6, '{}'))",
+			  6,
+			  INT4OID, Int32GetDatum(request), false,
+			  TEXTOID, CStringGetTextDatum(event), false,
+			  TEXTOID, worker ? (Datum) 0 : CStringGetTextDatum(jit_role_name(person.login)), worker,
+			  TEXTOID, worker ? (Datum) 0 : CStringGetTextDatum(jit_role_name(person.role)), worker,
+			  TEXTOID, client_addr ? CStringGetTextDatum(client_addr) : (Datum) 0, client_addr == NULL,
+			  JSONBOID, detail ? JsonbPGetDatum(detail) : (Datum) 0, detail == NULL);
+	jit_leave_owner_section(&section);
+
+	initStringInfo(&payload);
+	appendStringInfoString(&payload, "{\"event\": ");
+	escape_json(&payload, event);
+	if (request != 0)
+		appendStringInfo(&payload, ", \"request\": %d", request);
+	else
+		appendStringInfoString(&payload, ", \"request\": null");
+	appendStringInfoString(&payload, ", \"database\": ");
+	escape_json(&payload, jit_database_name());
+	appendStringInfoChar(&payload, '}');
+	Async_Notify(JIT_CHANNEL, payload.data);
+
+	oldcontext = MemoryContextSwitchTo(TopTransactionContext);
+	pending = palloc(sizeof(PendingLine));
+	pending->subid = GetCurrentSubTransactionId();
+	pending->line = pstrdup(logline);
+	pending_lines = lappend(pending_lines, pending);
+	MemoryContextSwitchTo(oldcontext);
+}
+
+static void
+event_xact_callback(XactEvent event, void *arg)
+{
+	ListCell   *lc;
+
+	if (event == XACT_EVENT_COMMIT)
+	{
+		foreach(lc, pending_lines)
+			ereport(LOG_SERVER_ONLY,
+					(errmsg("jit_access: %s",
+							((PendingLine *) lfirst(lc))->line),
+					 errhidestmt(true),
+					 errhidecontext(true)));
+	}
+	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT)
+		pending_lines = NIL;
+}
+
+static void
+event_subxact_callback(SubXactEvent event, SubTransactionId mySubid,
+					   SubTransactionId parentSubid, void *arg)
+{
+	ListCell   *lc;
+
+	foreach(lc, pending_lines)
+	{
+		PendingLine *pending = lfirst(lc);
+
+		if (pending->subid != mySubid)
+			continue;
+		if (event == SUBXACT_EVENT_COMMIT_SUB)
+			pending->subid = parentSubid;
+		else if (event == SUBXACT_EVENT_ABORT_SUB)
+			pending_lines = foreach_delete_current(pending_lines, lc);
+	}
+}
+
+/* Called from _PG_init() only. */
+void
+jit_init_events(void)
+{
+	RegisterXactCallback(event_xact_callback, NULL);
+	RegisterSubXactCallback(event_subxact_callback, NULL);
+}
+
+/* Trigger on jit.events: an audit trail is only written to. */
+Datum
+jit_refuse_change(PG_FUNCTION_ARGS)
+{
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		elog(ERROR, "jit.refuse_change() was not called by the trigger manager");
+
+	ereport(ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("table jit.events is append-only"),
+			 errhint("To keep less of it, copy what you need and drop the trigger append_only as a superuser.")));
+}

@@ -1,0 +1,102 @@
+/*-------------------------------------------------------------------------
+ *
+ * guc.c
+ *		Settings.
+ *
+ * All of them decide who may do what, so none can be set by an ordinary
+ * user; a superuser may set them for a database with ALTER DATABASE ... SET.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "jit_access.h"
+
+#include <limits.h>
+
+#include "utils/guc.h"
+
+char	   *jit_admin_role = NULL;
+char	   *jit_auditor_role = NULL;
+char	   *jit_environment = NULL;
+char	   *jit_proxy_logins = NULL;
+bool		jit_proxy_approvals = false;
+int			jit_max_duration = 7 * 24 * 60 * 60;
+int			jit_max_pending = 20;
+int			jit_default_risk = JIT_RISK_MODERATE;
+bool		jit_commit_after_expiry = false;
+
+static const struct config_enum_entry risk_options[] = {
+	{"low", JIT_RISK_LOW, false},
+	{"moderate", JIT_RISK_MODERATE, false},
+	{"high", JIT_RISK_HIGH, false},
+	{NULL, 0, false}
+};
+
+/* Called from _PG_init() only. */
+void
+jit_define_settings(void)
+{
+	DefineCustomStringVariable("jit_access.admin_role",
+							   "Role whose members are JIT administrators.",
+							   "Superusers always are. Empty: nobody else.",
+							   &jit_admin_role,
+							   "",
+							   PGC_SUSET, 0, NULL, NULL, NULL);
+
+	DefineCustomStringVariable("jit_access.auditor_role",
+							   "Role whose members see all requests, grants and events.",
+							   "Empty: only JIT administrators do.",
+							   &jit_auditor_role,
+							   "",
+							   PGC_SUSET, 0, NULL, NULL, NULL);
+
+	DefineCustomStringVariable("jit_access.environment",
+							   "Environment of a database, such as prod or test, for risk policies.",
+							   "Meant for ALTER DATABASE ... SET. Empty: unknown.",
+							   &jit_environment,
+							   "",
+							   PGC_SUSET, 0, NULL, NULL, NULL);
+
+	DefineCustomStringVariable("jit_access.proxy_logins",
+							   "Comma-separated login roles behind which the effective role is the person.",
+							   "For connection poolers and bots that SET ROLE.",
+							   &jit_proxy_logins,
+							   "",
+							   PGC_SUSET, GUC_LIST_INPUT, NULL, NULL, NULL);
+
+	DefineCustomBoolVariable("jit_access.proxy_approvals",
+							 "Allows approvals from behind a proxy login.",
+							 "Whoever can send SQL behind such a login can be anyone.",
+							 &jit_proxy_approvals,
+							 false,
+							 PGC_SUSET, 0, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("jit_access.max_duration",
+							"Longest time that access can be asked for.",
+							NULL,
+							&jit_max_duration,
+							7 * 24 * 60 * 60, 1, INT_MAX,
+							PGC_SUSET, GUC_UNIT_S, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("jit_access.max_pending",
+							"Most pending requests that one person can have in a database.",
+							NULL,
+							&jit_max_pending,
+							20, 1, 10000,
+							PGC_SUSET, 0, NULL, NULL, NULL);
+
+	DefineCustomEnumVariable("jit_access.default_risk",
+							 "Risk of a request that no policy matches.",
+							 NULL,
+							 &jit_default_risk,
+							 JIT_RISK_MODERATE, risk_options,
+							 PGC_SUSET, 0, NULL, NULL, NULL);
+
+	DefineCustomBoolVariable("jit_access.commit_after_expiry",
+							 "Lets a transaction commit that wrote through access which has ended since.",
+							 NULL,
+							 &jit_commit_after_expiry,
+							 false,
+							 PGC_SUSET, 0, NULL, NULL, NULL);
+
+	MarkGUCPrefixReserved("jit_access");
+}

@@ -1,0 +1,167 @@
+/*-------------------------------------------------------------------------
+ *
+ * query.c
+ *		SQL on our own tables, as their owner, and what every room needs to
+ *		say where it is.
+ *
+ * An owner section is the only place where we run with more rights than the
+ * caller has.  Whoever opens one has finished checking the caller: nothing
+ * that the caller wrote may be evaluated inside (names are resolved and texts
+ * parsed before).  An error leaves the section by transaction or
+ * subtransaction abort, which restores user, settings and SPI.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "jit_access.h"
+
+#include "access/xlog.h"
+#include "catalog/pg_authid.h"
+#include "commands/dbcommands.h"
+#include "commands/extension.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/timestamp.h"
+
+/*
+ * Become the bootstrap superuser for our own SQL and catalog changes, with
+ * nothing of the caller's in search_path, and connect to SPI.  Sections nest.
+ * Mirrors what ri_PerformCheck() and autovacuum do.  Needs a transaction.
+ */
+void
+jit_enter_owner_section(JitOwnerSection *section)
+{
+	GetUserIdAndSecContext(&section->userid, &section->sec_context);
+	SetUserIdAndSecContext(BOOTSTRAP_SUPERUSERID,
+						   section->sec_context |
+						   SECURITY_LOCAL_USERID_CHANGE |
+						   SECURITY_RESTRICTED_OPERATION);
+	section->nestlevel = NewGUCNestLevel();
+
+	/* deadlines travel as text to CREATE ROLE: they must read back */
+	(void) set_config_option("search_path", "pg_catalog, pg_temp",
+							 PGC_SUSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+	(void) set_config_option("DateStyle", "ISO",
+							 PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+	(void) set_config_option("IntervalStyle", "postgres",
+							 PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+	(void) set_config_option("row_security", "off",
+							 PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+}
+
+/* Undo jit_enter_owner_section(). */
+void
+jit_leave_owner_section(JitOwnerSection *section)
+{
+	if (SPI_finish() != SPI_OK_FINISH)
+		elog(ERROR, "SPI_finish failed");
+	AtEOXact_GUC(false, section->nestlevel);
+	SetUserIdAndSecContext(section->userid, section->sec_context);
+}
+
+/*
+ * Run one statement inside an owner section and return how many rows it
+ * processed.  The parameters come as triples: type Oid, Datum, isnull (int).
+ * The snapshot is a new one, as for any statement of a volatile function.
+ */
+int
+jit_query(const char *sql, int nargs,...)
+{
+	Oid			types[32];
+	Datum		values[32];
+	char		nulls[32];
+	va_list		args;
+	int			rc;
+
+	Assert(nargs <= lengthof(types));
+	Assert(GetUserId() == BOOTSTRAP_SUPERUSERID);
+
+	va_start(args, nargs);
+	for (int i = 0; i < nargs; i++)
+	{
+		types[i] = va_arg(args, Oid);
+		values[i] = va_arg(args, Datum);
+		nulls[i] = va_arg(args, int) ? 'n' : ' ';
+	}
+	va_end(args);
+
+	rc = SPI_execute_with_args(sql, nargs, types, values, nulls, false, 0);
+	if (rc < 0)
+		elog(ERROR, "SPI_execute_with_args failed: %s",
+			 SPI_result_code_string(rc));
+	return (int) SPI_processed;
+}
+
+/* A value of the last jit_query(); row and column count from 1. */
+Datum
+jit_result(int row, int column, bool *isnull)
+{
+	return SPI_getbinval(SPI_tuptable->vals[row - 1], SPI_tuptable->tupdesc,
+						 column, isnull);
+}
+
+/* The same as text, NULL for null; lives until the section is left. */
+char *
+jit_result_text(int row, int column)
+{
+	return SPI_getvalue(SPI_tuptable->vals[row - 1], SPI_tuptable->tupdesc,
+						column);
+}
+
+/* Is there something to ask for access with in this database? */
+bool
+jit_extension_installed(void)
+{
+	return OidIsValid(get_extension_oid(JIT_EXTENSION, true));
+}
+
+/*
+ * Where we are: "<system identifier>/<database OID>".  OIDs in a row of ours
+ * with another origin mean nothing here.
+ */
+const char *
+jit_origin(void)
+{
+	static char origin[48];
+
+	if (origin[0] == '\0')
+		snprintf(origin, sizeof(origin), UINT64_FORMAT "/%u",
+				 GetSystemIdentifier(), MyDatabaseId);
+	return origin;
+}
+
+/* A point in time for a message, to the second, in the session's TimeZone. */
+char *
+jit_timestamp_text(TimestampTz at)
+{
+	if (!TIMESTAMP_NOT_FINITE(at))
+		at -= at % USECS_PER_SEC;
+	return pstrdup(timestamptz_to_str(at));
+}
+
+/* Name of this database, for messages. */
+char *
+jit_database_name(void)
+{
+	char	   *name = get_database_name(MyDatabaseId);
+
+	return name ? name : psprintf("%u", MyDatabaseId);
+}
+
+/* Name of a role, for messages; its OID when the role is gone. */
+char *
+jit_role_name(Oid roleid)
+{
+	char	   *name = GetUserNameFromId(roleid, true);
+
+	return name ? name : psprintf("%u", roleid);
+}
