@@ -26,4 +26,14 @@ typedef RTEPermissionInfo JitPermInfo;
 typedef RangeTblEntry JitPermInfo;
 #endif
 
+/*
+ * Commit e3ce2de09 (PostgreSQL 16) made inheritance an option of each
+ * membership.  Before, a NOINHERIT role gets no privileges through any.
+ */
+#if PG_VERSION_NUM >= 160000
+#define JIT_ROLE_CAN_INHERIT(form) (true)
+#else
+#define JIT_ROLE_CAN_INHERIT(form) ((form)->rolinherit)
+#endif
+
 #endif							/* JIT_COMPAT_H */

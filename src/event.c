@@ -27,8 +27,8 @@
 #include "commands/async.h"
 #include "commands/trigger.h"
 #include "fmgr.h"
-#include "libpq/libpq-be.h"
 #include "miscadmin.h"
+#include "postmaster/bgworker.h"
 #include "utils/builtins.h"
 #include "utils/inet.h"
 #include "utils/json.h"
@@ -106,7 +106,9 @@ void
 jit_event(const char *event, int request, Jsonb *detail, const char *logline)
 {
 	JitOwnerSection section;
-	bool		worker = MyProcPort == NULL;
+	/* ours, that is: somebody else's worker may act for a user */
+	bool		worker = MyBgworkerEntry != NULL &&
+	strcmp(MyBgworkerEntry->bgw_library_name, JIT_EXTENSION) == 0;
 	char	   *client_addr = worker ? NULL : jit_client_addr();
 	JitPerson	person;
 	StringInfoData payload;

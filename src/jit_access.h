@@ -170,7 +170,7 @@ extern void jit_end_all_grants_here(void);
 
 extern void jit_event(const char *event, int request, Jsonb *detail,
 					  const char *logline);
-extern Jsonb *jit_detail(const char *key,...) pg_attribute_sentinel();
+extern Jsonb *jit_detail(const char *key,...);
 extern char *jit_client_addr(void);
 extern void jit_init_events(void);
 
@@ -312,6 +312,7 @@ typedef struct JitPolicyResult
 extern const char *jit_risk_name(JitRisk risk);
 extern JitDecision *jit_decide(const JitRequest *request,
 							   int64 duration /* microseconds */ );
+extern char *jit_stricter_now(const JitRequest *request);
 extern void jit_init_labels(void);
 
 /* ---- enforce.c, hint.c: what a statement may do ---------------------- */

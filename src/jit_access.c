@@ -1,0 +1,68 @@
+/*-------------------------------------------------------------------------
+ *
+ * jit_access.c
+ *		Loading: the one place that installs hooks and registers workers.
+ *
+ * The library works only when it is preloaded: what enforces deadlines must
+ * be in every backend, or in none, and the launcher is a static background
+ * worker.  Loaded any other way (LOAD, CREATE EXTENSION, a function call) it
+ * raises, and leaves nothing behind.
+ *
+ * Under pg_upgrade (IsBinaryUpgrade) it is preloaded in a server that must
+ * not change by itself: no launcher.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "jit_access.h"
+
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "storage/ipc.h"
+
+PG_MODULE_MAGIC;
+
+PGDLLEXPORT void _PG_init(void);
+
+static shmem_request_hook_type next_shmem_request_hook = NULL;
+static shmem_startup_hook_type next_shmem_startup_hook = NULL;
+
+static void
+request_shmem(void)
+{
+	if (next_shmem_request_hook)
+		next_shmem_request_hook();
+	jit_launcher_shmem_request();
+}
+
+static void
+startup_shmem(void)
+{
+	if (next_shmem_startup_hook)
+		next_shmem_startup_hook();
+	jit_launcher_shmem_startup();
+}
+
+void
+_PG_init(void)
+{
+	if (!process_shared_preload_libraries_in_progress)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("jit_access must be loaded via shared_preload_libraries"),
+				 errhint("Add jit_access to shared_preload_libraries in postgresql.conf and restart the server.")));
+
+	jit_define_settings();
+
+	next_shmem_request_hook = shmem_request_hook;
+	shmem_request_hook = request_shmem;
+	next_shmem_startup_hook = shmem_startup_hook;
+	shmem_startup_hook = startup_shmem;
+
+	jit_init_roles();
+	jit_init_events();
+	jit_init_labels();
+	jit_install_enforcement();
+
+	if (!IsBinaryUpgrade)
+		jit_register_launcher();
+}
