@@ -28,12 +28,17 @@ typedef RangeTblEntry JitPermInfo;
 
 /*
  * Commit e3ce2de09 (PostgreSQL 16) made inheritance an option of each
- * membership.  Before, a NOINHERIT role gets no privileges through any.
+ * membership, 3d14e171e added SET.  Before, INHERIT is the member role's
+ * attribute, and any membership allows SET ROLE.
  */
 #if PG_VERSION_NUM >= 160000
 #define JIT_ROLE_CAN_INHERIT(form) (true)
+#define JIT_MEMBERSHIP_INHERITS(form) ((form)->inherit_option)
+#define JIT_MEMBERSHIP_SETS(form) ((form)->set_option)
 #else
 #define JIT_ROLE_CAN_INHERIT(form) ((form)->rolinherit)
+#define JIT_MEMBERSHIP_INHERITS(form) (true)
+#define JIT_MEMBERSHIP_SETS(form) (true)
 #endif
 
 #endif							/* JIT_COMPAT_H */

@@ -85,6 +85,7 @@ extern JitRoleKind jit_role_kind_by_oid(Oid roleid);
 extern bool jit_parse_grant_name(const char *rolname, Oid *database,
 								 int *request);
 extern TimestampTz jit_role_deadline(Oid roleid);
+extern bool jit_role_inherits(Oid roleid);
 extern List *jit_role_closure(Oid roleid, JitClosureKind kind,
 							  JitClosureFilter filter, TimestampTz now);
 extern bool jit_is_member(Oid member, Oid role, JitClosureFilter filter);

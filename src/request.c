@@ -206,20 +206,6 @@ check_grantee(const char *grantee)
 	return oid;
 }
 
-/* Do privileges of a grant role reach the role by themselves? */
-static bool
-can_inherit(Oid roleid)
-{
-	HeapTuple	tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(roleid));
-	bool		result;
-
-	if (!HeapTupleIsValid(tuple))
-		return false;
-	result = JIT_ROLE_CAN_INHERIT((Form_pg_authid) GETSTRUCT(tuple));
-	ReleaseSysCache(tuple);
-	return result;
-}
-
 /* ----------------------------------------------------------------------
  * Rows
  * ----------------------------------------------------------------------
@@ -499,7 +485,7 @@ jit_prepare_request(const char *access, Interval *duration,
 		jit_check_item_requestable(item);
 		if (item->objtype != OBJECT_ROLE)
 		{
-			if (!can_inherit(request->grantee))
+			if (!jit_role_inherits(request->grantee))
 				ereport(ERROR,
 						(errcode(ERRCODE_INVALID_GRANT_OPERATION),
 						 errmsg("role %s cannot be given access to objects",

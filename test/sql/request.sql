@@ -1,0 +1,163 @@
+-- The life of a request: who may do what in which state, and the messages.
+-- Deadlines differ from run to run, so NOTICEs are left to the pgTAP tests.
+\set VERBOSITY default
+SET client_min_messages = warning;
+CREATE EXTENSION IF NOT EXISTS jit_access;
+CREATE ROLE regress_jit_owner;
+CREATE ROLE regress_jit_dev;
+CREATE ROLE regress_jit_eve;
+CREATE ROLE regress_jit_team;
+GRANT regress_jit_team TO regress_jit_dev;
+CREATE SCHEMA regress_hr AUTHORIZATION regress_jit_owner;
+SET ROLE regress_jit_owner;
+CREATE TABLE regress_hr.employee (emp_no int PRIMARY KEY, last_name text);
+CREATE TABLE regress_hr.salary (emp_no int, amount int);
+INSERT INTO regress_hr.employee VALUES (1, 'one'), (2, 'two');
+INSERT INTO regress_hr.salary VALUES (1, 100), (2, 200);
+RESET ROLE;
+-- one login plays everybody: the role is the person
+SELECT set_config('jit_access.proxy_logins', quote_ident(session_user), false) IS NOT NULL AS ok;
+SET jit_access.proxy_approvals = on;
+
+-- ask, approve, use, end
+SET ROLE regress_jit_dev;
+SELECT count(*) FROM regress_hr.employee; -- denied
+SELECT jit_request('SELECT ON regress_hr.employee', '1 hour', 'why') AS id \gset
+SELECT status, "for", access, duration, reason FROM jit.my_requests WHERE request = :id;
+SELECT jit_approve(:id); -- not one's own
+SELECT jit_revoke(:id); -- not active
+SET ROLE regress_jit_eve;
+SELECT jit_approve(:id); -- not hers to give
+SELECT jit_reject(:id, 'no'); -- neither
+SELECT jit_cancel(:id); -- nor this
+SELECT count(*) FROM jit.inbox;
+SELECT count(*) FROM jit.my_requests;
+SET ROLE regress_jit_owner;
+SELECT "for", access, duration, reason, risk, approvals FROM jit.inbox WHERE request = :id;
+SELECT jit_reject(:id, NULL);
+SELECT jit_reject(:id, '  ');
+SELECT jit_approve(:id, 'go ahead');
+SELECT jit_approve(:id); -- is active
+SELECT jit_cancel(:id); -- not theirs
+SET ROLE regress_jit_dev;
+SELECT count(*) FROM regress_hr.employee;
+SELECT count(*) FROM regress_hr.salary; -- denied
+DELETE FROM regress_hr.employee; -- denied
+SELECT grantee, access FROM jit.active_grants;
+SELECT jit_cancel(:id); -- is active
+SELECT jit_request('SELECT ON regress_hr.employee', '30 min', 'again'); -- has it
+SET ROLE regress_jit_eve;
+SELECT jit_revoke(:id); -- not hers
+SELECT count(*) FROM jit.active_grants;
+SET ROLE regress_jit_dev;
+SELECT jit_revoke(:id, 'done');
+SELECT count(*) FROM regress_hr.employee; -- denied
+SELECT jit_revoke(:id); -- is revoked
+SELECT request = :id AS same, status, grantee, access, objects, approved_by FROM jit.history;
+RESET ROLE;
+SELECT rolname FROM pg_roles WHERE rolname LIKE 'jit\_grant\_%';
+
+-- reject and cancel
+SET ROLE regress_jit_dev;
+SELECT jit_request('SELECT ON regress_hr.salary', '1 hour') AS id \gset
+SELECT jit_cancel(:id, 'not needed');
+SELECT jit_cancel(:id);
+SELECT jit_request('SELECT ON regress_hr.salary', '1 hour') AS id \gset
+SET ROLE regress_jit_owner;
+SELECT jit_reject(:id, 'no');
+SELECT jit_reject(:id, 'no');
+SELECT jit_approve(:id);
+
+-- for others
+SET ROLE regress_jit_eve;
+SELECT jit_request('SELECT ON regress_hr.salary', '1 hour', grantee => 'regress_jit_dev');
+SET ROLE regress_jit_dev;
+SELECT jit_request('SELECT ON regress_hr.salary', '1 hour', grantee => 'regress_jit_team') AS id \gset
+SET ROLE regress_jit_owner;
+SELECT jit_approve(:id, duration => '10 min');
+SELECT expires_at - clock_timestamp() <= '10 min' AS shortened FROM jit.active_grants WHERE request = :id;
+SET ROLE regress_jit_dev;
+SELECT sum(amount) FROM regress_hr.salary;
+SET ROLE regress_jit_team;
+SELECT jit_revoke(:id);
+
+-- jit_grant
+SET ROLE regress_jit_owner;
+SELECT jit_grant('SELECT ON regress_hr.salary', 'regress_jit_dev', '1 hour') AS id \gset
+SELECT jit_grant('SELECT ON regress_hr.salary', NULL, '1 hour');
+SET ROLE regress_jit_dev;
+SELECT sum(amount) FROM regress_hr.salary;
+SELECT jit_grant('SELECT ON regress_hr.employee', 'regress_jit_eve', '1 hour');
+SELECT jit_grant('SELECT ON regress_hr.employee', 'regress_jit_dev', '1 hour');
+SELECT jit_revoke_from('regress_jit_dev', 'x');
+SELECT jit_revoke_all('x');
+RESET ROLE;
+SELECT jit_revoke_from(NULL, 'x');
+SELECT jit_revoke_from('regress_jit_dev', NULL);
+SELECT jit_revoke_from('regress_jit_nobody', 'x');
+SELECT jit_revoke_all(NULL);
+SELECT jit_revoke_from('regress_jit_dev', 'offboarding');
+SET ROLE regress_jit_dev;
+SELECT sum(amount) FROM regress_hr.salary;
+
+-- bad input changes nothing
+SET ROLE regress_jit_dev;
+SELECT jit_request(NULL, '1 hour', 'x');
+SELECT jit_request('', '1 hour', 'x');
+SELECT jit_request('SELECT ON regress_hr.employee', '1 hour', '');
+SELECT jit_request('SELECT ON regress_hr.employee', '1 hour', 'x', ticket => ' ');
+SELECT jit_request('SELECT ON regress_hr.employee', reason => 'x');
+SELECT jit_request('SELECT ON regress_hr.employee', '0', 'x');
+SELECT jit_request('SELECT ON regress_hr.employee', '-1 hour', 'x');
+SELECT jit_request('SELECT ON regress_hr.employee', '1 month', 'x');
+SELECT jit_request('SELECT ON regress_hr.employee', '8 days', 'x');
+SELECT jit_request('SELECT ON regress_hr.employee', '2147483647 days', 'x');
+SELECT jit_request('SELECT ON regress_hr.employee', '1 hour', 'x', until => 'infinity');
+SELECT jit_request('SELECT ON regress_hr.employee', until => 'infinity');
+SELECT jit_request('SELECT ON regress_hr.employee', until => '-infinity');
+SELECT jit_request('SELECT ON regress_hr.employee', until => now() + interval '8 days');
+SELECT jit_request('SELECT ON regress_hr.employee', '1 hour', repeat('x', 8193));
+SELECT jit_request('SELECT ON regress_hr.employee', '1 hour', 'x', grantee => 'regress_jit_nobody');
+SELECT jit_request('SELECT ON regress_hr.employee', '1 hour', 'x', grantee => 'public');
+SELECT jit_request('SELECT ON regress_hr.employee', '1 hour', 'x', grantee => 'pg_monitor');
+SELECT jit_request('regress_jit_dev', '1 hour', 'x');
+SELECT jit_approve(0);
+SELECT jit_approve(NULL);
+SELECT jit_reject(2147483647, 'x');
+SELECT jit_revoke(-1);
+SELECT jit_cancel(NULL);
+RESET ROLE;
+SELECT jit_request('SELECT ON regress_hr.employee', '1 hour', 'x'); -- superuser
+SET jit_access.max_pending = 1;
+SET ROLE regress_jit_dev;
+SELECT jit_request('SELECT ON regress_hr.salary', '1 hour') AS id \gset
+SELECT jit_request('SELECT ON regress_hr.salary', '2 hours');
+SELECT jit_cancel(:id);
+RESET ROLE;
+RESET jit_access.max_pending;
+
+-- what is nobody's business
+SET ROLE regress_jit_eve;
+TABLE jit.requests;
+TABLE jit.request_items;
+TABLE jit.reviews;
+TABLE jit.grants;
+TABLE jit.scopes;
+TABLE jit.events;
+SELECT count(*) FROM jit.history;
+RESET ROLE;
+
+-- the audit trail
+SELECT event, role, detail - 'expires_at' AS detail FROM jit.events
+	WHERE request_id = (SELECT min(id) FROM jit.requests WHERE grantee = 'regress_jit_dev') ORDER BY id;
+DELETE FROM jit.events;
+UPDATE jit.events SET role = 'x';
+TRUNCATE jit.events;
+SET session_replication_role = replica;
+DELETE FROM jit.events;
+RESET session_replication_role;
+
+DROP SCHEMA regress_hr CASCADE;
+DROP EXTENSION jit_access;
+SELECT rolname FROM pg_roles WHERE rolname ~ '^jit_';
+DROP ROLE regress_jit_owner, regress_jit_dev, regress_jit_eve, regress_jit_team;

@@ -1,0 +1,132 @@
+# Nobody approves their own request, or counts twice, however they go about
+# it: with real logins, because one psql session can't play two of them.
+use strict;
+use warnings;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = PostgreSQL::Test::Cluster->new('main');
+$node->init;
+$node->append_conf('postgresql.conf', "shared_preload_libraries = 'jit_access'");
+$node->start;
+
+sub sql
+{
+	my ($user, $sql) = @_;
+	my ($rc, $out, $err) = $node->psql('postgres', $sql,
+		extra_params => [ '-U', $user ]);
+	return wantarray ? ($out, $err) : $out;
+}
+
+sub denied
+{
+	my ($user, $sql, $detail, $name) = @_;
+	my ($out, $err) = sql($user, $sql);
+	like($err, qr/ERROR:  you cannot (approve|grant) request \d+ in postgres.*$detail/s, $name);
+	return;
+}
+
+sub ask
+{
+	my ($user, $sql) = @_;
+	my $out = sql($user, $sql // q{SELECT jit_request('SELECT ON t', '1 hour', 'x')});
+	my ($id) = $out =~ /(\d+)\s*$/;
+	return $id;
+}
+
+$node->safe_psql('postgres', q{
+	CREATE EXTENSION jit_access;
+	CREATE ROLE owner; CREATE ROLE security; CREATE ROLE oncall; CREATE ROLE bot LOGIN;
+	CREATE ROLE dev LOGIN; CREATE ROLE mate LOGIN;
+	CREATE ROLE olga LOGIN; CREATE ROLE otto LOGIN;
+	CREATE ROLE sam LOGIN; CREATE ROLE sue LOGIN; CREATE ROLE sid LOGIN;
+	CREATE ROLE root LOGIN SUPERUSER;
+	GRANT owner TO olga, otto, bot;
+	GRANT security TO sam, sue, sid, bot;
+	GRANT oncall TO dev, mate;
+	GRANT dev, sam, sue, olga TO bot;
+	CREATE TABLE t AS SELECT 1 AS x; ALTER TABLE t OWNER TO owner;
+});
+
+# one's own request
+my $id = ask('olga', q{SELECT jit_request('INSERT ON t', '1 hour', 'x', grantee => 'olga')})
+  || ask('dev');
+denied('dev', "SELECT jit_approve(" . ask('dev') . ")", 'It is for you', 'the grantee');
+$node->safe_psql('postgres', 'GRANT owner TO dev');
+$id = ask('dev', q{SET ROLE oncall; SELECT jit_request('SELECT ON t', '1 hour', 'x')});
+denied('dev', "SELECT jit_approve($id)", 'It is for role oncall, of which login dev is a member', 'a member of the grantee');
+denied('dev', "SET ROLE owner; SELECT jit_approve($id)", 'It is for role oncall, of which', 'the same after SET ROLE to the owner');
+$node->safe_psql('postgres', 'GRANT owner TO mate');
+denied('mate', "SET ROLE owner; SELECT jit_approve($id)", 'It is for role oncall, of which login mate is a member', 'another member of the grantee');
+is(sql('otto', "SELECT jit_approve($id)"), 'active', '... but the owner may');
+$node->safe_psql('postgres', 'REVOKE owner FROM dev, mate');
+
+$node->safe_psql('postgres', 'CREATE ROLE service; GRANT service TO olga');
+$id = ask('olga', q{SELECT jit_request('SELECT ON t', '1 hour', 'x', grantee => 'service')});
+denied('olga', "SELECT jit_approve($id)", 'It is for role service', 'on behalf of another');
+denied('olga', "SET ROLE owner; SELECT jit_approve($id)", 'It is for role service', '... after SET ROLE');
+$node->safe_psql('postgres', 'REVOKE service FROM olga');
+denied('olga', "SET ROLE owner; SELECT jit_approve($id)", 'It was requested by your login olga', '... after leaving the grantee');
+
+$id = ask('root', q{SELECT jit_request('SELECT ON t', '1 hour', 'x', grantee => 'dev')});
+denied('root', "SELECT jit_approve($id)", 'It was requested by you', 'as a superuser');
+denied('root', "SET ROLE owner; SELECT jit_approve($id)", 'It was requested by your login root', 'as a superuser with SET ROLE');
+denied('root', "SET SESSION AUTHORIZATION olga; SELECT jit_approve($id)", 'It was requested by your login root', 'with SET SESSION AUTHORIZATION');
+denied('root', "SET SESSION AUTHORIZATION dev; SELECT jit_approve($id)", 'It is for you', '... as the grantee');
+denied('root', q{SELECT jit_grant('SELECT ON t', 'owner', '1 hour'); SELECT jit_grant('UPDATE ON t', 'dev', '1 hour'); SELECT jit_approve(} . $id . ')', 'It was requested', '... or any other way');
+is(sql('otto', "SELECT jit_approve($id)"), 'active', '... but the owner may');
+
+# from inside a SECURITY DEFINER function
+$node->safe_psql('postgres', q{
+	CREATE FUNCTION approve_as_owner(int) RETURNS text LANGUAGE sql SECURITY DEFINER
+		AS 'SELECT jit_approve($1)::text';
+	ALTER FUNCTION approve_as_owner(int) OWNER TO owner;
+});
+$id = ask('mate');
+denied('dev', "SELECT approve_as_owner($id)", 'SECURITY DEFINER', 'through a SECURITY DEFINER function of the owner');
+denied('otto', "SELECT approve_as_owner($id)", 'SECURITY DEFINER', '... not even by one who could without');
+
+# authority that is itself temporary
+$node->safe_psql('postgres', q{ALTER ROLE owner CREATEROLE});
+is(sql('root', q{SELECT jit_grant('owner', 'sid', '1 hour') IS NOT NULL}), 't', 'sid is the owner for an hour');
+denied('sid', "SELECT jit_approve($id)", 'DETAIL', 'temporary membership in the owner');
+denied('sid', "SET ROLE owner; SELECT jit_approve($id)", 'Role owner is yours through temporary access only', '... after SET ROLE');
+is(sql('sid', 'SELECT count(*) FROM jit.inbox'), '0', '... which has an empty inbox');
+$node->safe_psql('postgres', q{ALTER ROLE owner NOCREATEROLE; SELECT jit_revoke_from('sid', 'enough')});
+
+# a pooler: the effective role is the person
+$node->safe_psql('postgres', q{ALTER SYSTEM SET jit_access.proxy_logins = 'bot'; SELECT pg_reload_conf()});
+$node->poll_query_until('postgres', q{SELECT current_setting('jit_access.proxy_logins') = 'bot'});
+$id = ask('bot', q{SET ROLE dev; SELECT jit_request('SELECT ON t', '2 hours', 'pooled')});
+$id = ask('bot', q{SET ROLE dev; SELECT jit_request('UPDATE ON t', '2 hours', 'pooled')});
+denied('bot', "SET ROLE olga; SELECT jit_approve($id)", 'jit_access.proxy_approvals is off', 'no approvals through a pooler by default');
+$node->safe_psql('postgres', q{ALTER SYSTEM SET jit_access.proxy_approvals = on; SELECT pg_reload_conf()});
+$node->poll_query_until('postgres', q{SELECT current_setting('jit_access.proxy_approvals') = 'on'});
+denied('bot', "SET ROLE dev; SELECT jit_approve($id)", 'It is for you', 'one person behind the pooler');
+is(sql('bot', "SET ROLE olga; SELECT jit_approve($id)"), 'active', 'another one, where that is allowed');
+$node->safe_psql('postgres', q{ALTER SYSTEM RESET ALL; SELECT pg_reload_conf()});
+$node->poll_query_until('postgres', q{SELECT current_setting('jit_access.proxy_logins') = ''});
+
+# two steps, 2 of 3 in the first
+$node->safe_psql('postgres', q{SELECT jit_set_flow('moderate',
+	'[{"approver": "security", "approvals": 2}, {"approver": "owner", "approvals": 1}]')});
+$id = ask('mate', q{SELECT jit_request('DELETE ON t', '1 hour', 'x')});
+denied('olga', "SELECT jit_approve($id)", 'The approval that is needed now is by security', 'the second step waits for the first');
+is(sql('sam', "SELECT jit_approve($id)"), 'pending', 'first of two');
+denied('sam', "SELECT jit_approve($id)", 'one person counts once', 'not twice');
+denied('sam', "SET ROLE security; SELECT jit_approve($id)", 'one person counts once', '... nor as the role');
+is(sql('sue', 'SELECT approvals FROM jit.inbox'), "1 of 2 by security\n(step 1 of 2)", 'the inbox tells the progress');
+is(sql('sue', "SELECT jit_approve($id)"), 'pending', 'second of two');
+$node->safe_psql('postgres', 'GRANT owner TO sam');
+denied('sam', "SET ROLE owner; SELECT jit_approve($id)", 'one person counts once', '... in no step');
+is(sql('olga', "SELECT jit_approve($id)"), 'active', 'and the owner');
+is($node->safe_psql('postgres', "SELECT approved_by FROM jit.history WHERE request = $id"), '{sam,sue,olga}', 'history tells who');
+
+# an earlier approver may still reject
+$id = ask('mate', q{SELECT jit_request('TRUNCATE ON t', '1 hour', 'x')});
+is(sql('sue', "SELECT jit_approve($id)"), 'pending', 'approved');
+is(sql('sue', "SELECT jit_reject($id, 'on second thoughts')"), 'rejected', 'and rejected by the same person');
+
+$node->stop;
+done_testing();
