@@ -32,13 +32,28 @@ typedef RangeTblEntry JitPermInfo;
  * attribute, and any membership allows SET ROLE.
  */
 #if PG_VERSION_NUM >= 160000
+#define JIT_GRANT_ROLE_HAS_OPTIONS(stmt) ((stmt)->opt != NIL)
 #define JIT_ROLE_CAN_INHERIT(form) (true)
 #define JIT_MEMBERSHIP_INHERITS(form) ((form)->inherit_option)
 #define JIT_MEMBERSHIP_SETS(form) ((form)->set_option)
 #else
+#define JIT_GRANT_ROLE_HAS_OPTIONS(stmt) ((stmt)->admin_opt)
 #define JIT_ROLE_CAN_INHERIT(form) ((form)->rolinherit)
 #define JIT_MEMBERSHIP_INHERITS(form) (true)
 #define JIT_MEMBERSHIP_SETS(form) (true)
+#endif
+
+/*
+ * Commit ecb0fd337 (PostgreSQL 17) added the MAINTAIN privilege and the role
+ * pg_maintain.
+ */
+#if PG_VERSION_NUM >= 170000
+#define JIT_ACL_MAINTAIN ACL_MAINTAIN
+#define JIT_MAINTAIN_BY_ROLE(closure, mask) \
+	(list_member_oid(closure, ROLE_PG_MAINTAIN) ? ((mask) & ACL_MAINTAIN) : 0)
+#else
+#define JIT_ACL_MAINTAIN 0
+#define JIT_MAINTAIN_BY_ROLE(closure, mask) 0
 #endif
 
 #endif							/* JIT_COMPAT_H */

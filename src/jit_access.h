@@ -105,8 +105,8 @@ extern AclMode jit_aclmask(const Acl *acl, Oid owner, List *closure,
 						   AclMode mask);
 extern AclMode jit_object_aclmask(Oid classid, Oid objid, AttrNumber attnum,
 								  List *closure, AclMode mask);
-extern AclMode jit_relation_aclmask(Oid relid, List *closure, AclMode mask);
-extern bool jit_rte_permitted(RangeTblEntry *rte, JitPermInfo *perminfo,
+
+extern bool jit_perminfo_permitted(const JitPermInfo *perminfo,
 							  List *closure);
 extern Oid	jit_object_owner(Oid classid, Oid objid);
 

@@ -26,6 +26,7 @@
 #include "utils/catcache.h"
 #include "utils/inval.h"
 #include "utils/syscache.h"
+#include "utils/timestamp.h"
 
 /*
  * Counts invalidations of roles, memberships and databases.  Whoever caches
