@@ -22,8 +22,23 @@
  */
 #if PG_VERSION_NUM >= 160000
 typedef RTEPermissionInfo JitPermInfo;
+#define JIT_CHECK_PERMS_ARGS \
+	List *rangetable, List *perminfos, bool ereport_on_violation
+#define JIT_CHECK_PERMS_PASS rangetable, perminfos, ereport_on_violation
+#define JIT_CHECK_PERMS_INFOS perminfos
+#define JIT_PLAN_PERMINFOS(plan) ((plan)->permInfos)
+#define JIT_QUERY_PERMINFOS(query) ((query)->rteperminfos)
+#define JIT_PERMINFO_IS_RELATION(info) (true)
+#define JIT_MAKE_PERMINFO() makeNode(RTEPermissionInfo)
 #else
 typedef RangeTblEntry JitPermInfo;
+#define JIT_CHECK_PERMS_ARGS List *rangetable, bool ereport_on_violation
+#define JIT_CHECK_PERMS_PASS rangetable, ereport_on_violation
+#define JIT_CHECK_PERMS_INFOS rangetable
+#define JIT_PLAN_PERMINFOS(plan) ((plan)->rtable)
+#define JIT_QUERY_PERMINFOS(query) ((query)->rtable)
+#define JIT_PERMINFO_IS_RELATION(info) ((info)->rtekind == RTE_RELATION)
+#define JIT_MAKE_PERMINFO() makeNode(RangeTblEntry)	/* an RTE_RELATION */
 #endif
 
 /*

@@ -165,7 +165,8 @@ extern void jit_make_grant(int request, Oid grantee, List *items,
 						   TimestampTz expires_at, const char *comment);
 extern bool jit_end_grant(const JitGrant *grant);
 extern int	jit_end_foreign_grants(Oid grantee);
-extern void jit_end_all_grants_here(void);
+extern void jit_before_drop(const DropStmt *stmt);
+extern void jit_object_dropped(Oid classid, Oid objid);
 
 /* ---- event.c: audit events and NOTIFY -------------------------------- */
 
@@ -319,16 +320,17 @@ extern void jit_init_labels(void);
 /* ---- enforce.c, hint.c: what a statement may do ---------------------- */
 
 extern void jit_install_enforcement(void);
-extern void jit_check_permission(List *rangetable, List *perminfos);
+extern TimestampTz jit_user_deadline(Oid userid);
 
 typedef struct JitHintFrame
 {
 	ErrorContextCallback callback;
-	QueryDesc  *query;			/* or NULL for a COPY */
+	List	   *perminfos;		/* of JitPermInfo; NIL for a COPY */
 	CopyStmt   *copy;
 } JitHintFrame;
 
-extern void jit_push_hint(JitHintFrame *frame, QueryDesc *query,
+extern bool jit_denial_explained;
+extern void jit_push_hint(JitHintFrame *frame, List *perminfos,
 						  CopyStmt *copy);
 extern void jit_pop_hint(JitHintFrame *frame);
 
