@@ -110,7 +110,7 @@ static const struct
 static const KindOfObject *
 kind_of(ObjectType objtype)
 {
-	for (int i = 0; i < lengthof(kinds); i++)
+	for (size_t i = 0; i < lengthof(kinds); i++)
 	{
 		if (kinds[i].objtype == objtype)
 			return &kinds[i];
@@ -393,7 +393,7 @@ objects_in_schema(ObjectType objtype, const char *schema)
 static AclMode
 privilege_bit(const char *name)
 {
-	for (int i = 0; i < lengthof(privileges); i++)
+	for (size_t i = 0; i < lengthof(privileges); i++)
 	{
 		if (pg_strcasecmp(privileges[i].name, name) == 0 && privileges[i].bit != 0)
 			return privileges[i].bit;
@@ -895,7 +895,7 @@ jit_privileges_text(AclMode privs)
 	StringInfoData buf;
 
 	initStringInfo(&buf);
-	for (int i = 0; i < lengthof(privileges); i++)
+	for (size_t i = 0; i < lengthof(privileges); i++)
 	{
 		if (privileges[i].bit & privs)
 		{
@@ -957,7 +957,7 @@ item_prefix(const JitItem *item)
 	initStringInfo(&buf);
 	if (item->objtype == OBJECT_ROLE)
 		return buf.data;
-	for (int i = 0; i < lengthof(privileges); i++)
+	for (size_t i = 0; i < lengthof(privileges); i++)
 	{
 		/* every privilege of a column item has its column list */
 		if (!(privileges[i].bit & item->privs) ||
@@ -1175,7 +1175,7 @@ jit_item_grant_stmt(const JitItem *item, const char *rolename)
 	stmt->targtype = ACL_TARGET_OBJECT;
 	stmt->objtype = item->objtype;
 	stmt->objects = list_make1(object);
-	for (int i = 0; i < lengthof(privileges); i++)
+	for (size_t i = 0; i < lengthof(privileges); i++)
 	{
 		if ((privileges[i].bit & item->privs) && strcmp(privileges[i].name, "TEMP") != 0)
 		{
@@ -1243,7 +1243,7 @@ jit_store_items(int request, List *items)
 			if (item->objtype != OBJECT_ROLE)
 				owner = jit_object_owner(item->address.classId, item->address.objectId);
 		}
-		for (int i = 0; i < lengthof(privileges); i++)
+		for (size_t i = 0; i < lengthof(privileges); i++)
 		{
 			if ((privileges[i].bit & item->privs) && strcmp(privileges[i].name, "TEMP") != 0)
 				privs = lappend(privs, unconstify(char *, privileges[i].name));
@@ -1317,7 +1317,7 @@ jit_load_items(int request, bool resolve_names)
 		Datum		columns;
 
 		item->objtype = OBJECT_ROLE;
-		for (int k = 0; k < lengthof(kinds); k++)
+		for (size_t k = 0; k < lengthof(kinds); k++)
 		{
 			if (pg_strcasecmp(kinds[k].keyword, keyword) == 0)
 				item->objtype = kinds[k].objtype;

@@ -81,4 +81,27 @@ typedef RangeTblEntry JitPermInfo;
 #define JIT_MAINTAIN_BY_ROLE(closure, mask) 0
 #endif
 
+/*
+ * Commits 089480c07 and c8ead2a39 (PostgreSQL 16) made PGDLLEXPORT mean
+ * something outside Windows and put it in front of SQL-callable functions.
+ * We build with -fvisibility=hidden everywhere.
+ */
+#if PG_VERSION_NUM < 160000
+#include "fmgr.h"
+
+#undef PGDLLEXPORT
+#define PGDLLEXPORT __attribute__((visibility("default")))
+#undef PG_FUNCTION_INFO_V1
+#define PG_FUNCTION_INFO_V1(funcname) \
+extern PGDLLEXPORT Datum funcname(PG_FUNCTION_ARGS); \
+extern PGDLLEXPORT const Pg_finfo_record *CppConcat(pg_finfo_,funcname)(void); \
+const Pg_finfo_record * \
+CppConcat(pg_finfo_,funcname) (void) \
+{ \
+	static const Pg_finfo_record my_finfo = {1}; \
+	return &my_finfo; \
+} \
+extern int no_such_variable
+#endif
+
 #endif							/* JIT_COMPAT_H */
