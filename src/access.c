@@ -30,6 +30,7 @@
 #include "catalog/dependency.h"
 #include "catalog/indexing.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_attribute.h"
 #include "catalog/pg_auth_members.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_class.h"
@@ -1416,6 +1417,25 @@ jit_item_object(const JitItem *item)
 	return pstrdup(quote_identifier(name));
 }
 
+/* Name of a column; NULL if it is gone, which get_attname() doesn't say. */
+static char *
+column_name(Oid relid, AttrNumber attnum)
+{
+	HeapTuple	tuple = SearchSysCache2(ATTNUM, ObjectIdGetDatum(relid),
+										Int16GetDatum(attnum));
+	char	   *name = NULL;
+
+	if (HeapTupleIsValid(tuple))
+	{
+		Form_pg_attribute form = (Form_pg_attribute) GETSTRUCT(tuple);
+
+		if (!form->attisdropped)
+			name = pstrdup(NameStr(form->attname));
+		ReleaseSysCache(tuple);
+	}
+	return name;
+}
+
 /* "emp_no, amount": the columns of an item, quoted. */
 static char *
 columns_text(const JitItem *item)
@@ -1426,8 +1446,7 @@ columns_text(const JitItem *item)
 	initStringInfo(&buf);
 	foreach(lc, item->attnums)
 		appendStringInfo(&buf, "%s%s", buf.len > 0 ? ", " : "",
-						 quote_identifier(need_name(get_attname(item->address.objectId,
-																lfirst_int(lc), true),
+						 quote_identifier(need_name(column_name(item->address.objectId, lfirst_int(lc)),
 													item)));
 	return buf.data;
 }
@@ -1589,8 +1608,9 @@ jit_item_held(const JitItem *item, Oid grantee, JitClosureFilter filter,
 
 /*
  * The role through which the grantee has an item that jit_item_held() found:
- * itself, one that it is a member of (the owner, if that is why), or
- * "public".  NULL if it takes several.
+ * itself, one that it is a member of (the owner, if that is why; the grant
+ * role, if it is temporary), or "public".  NULL if it takes several, and for
+ * a role, which is its own source.
  */
 char *
 jit_item_source(const JitItem *item, Oid grantee)
@@ -1601,7 +1621,7 @@ jit_item_source(const JitItem *item, Oid grantee)
 	if (superuser_arg(grantee))
 		return jit_role_name(grantee);
 	if (item->objtype == OBJECT_ROLE)
-		return jit_role_name(item->address.objectId);
+		return NULL;
 	/* nobody is InvalidOid: that leaves what PUBLIC has */
 	if (closure_covers(item, list_make1_oid(InvalidOid), false))
 		return pstrdup("public");
@@ -1609,8 +1629,18 @@ jit_item_source(const JitItem *item, Oid grantee)
 							   jit_now());
 	foreach(lc, closure)
 	{
-		if (closure_covers(item, list_make1_oid(lfirst_oid(lc)), false))
-			return jit_role_name(lfirst_oid(lc));
+		Oid			role = lfirst_oid(lc);
+		JitRoleKind kind = jit_role_kind_by_oid(role);
+
+		if (kind == JIT_ROLE_SCOPE)
+			continue;
+		if (closure_covers(item,
+						   kind == JIT_ROLE_GRANT ?
+						   jit_role_closure(role, JIT_CLOSURE_PRIVS,
+											JIT_FILTER_LIVE, jit_now()) :
+						   list_make1_oid(role),
+						   false))
+			return jit_role_name(role);
 	}
 	return NULL;
 }
@@ -1833,7 +1863,7 @@ item_exists(const JitItem *item)
 		return false;
 	foreach(lc, item->attnums)
 	{
-		if (get_attname(item->address.objectId, lfirst_int(lc), true) == NULL)
+		if (column_name(item->address.objectId, lfirst_int(lc)) == NULL)
 			return false;
 	}
 	return true;
@@ -1956,8 +1986,7 @@ jit_item_grant_stmt(const JitItem *item, const char *rolename)
 
 	foreach(lc, item->attnums)
 		columns = lappend(columns,
-						  makeString(pstrdup(need_name(get_attname(item->address.objectId,
-																   lfirst_int(lc), true),
+						  makeString(pstrdup(need_name(column_name(item->address.objectId, lfirst_int(lc)),
 													   item))));
 	for (int i = 0; i < N_PRIVILEGES; i++)
 	{
@@ -2033,8 +2062,7 @@ jit_store_items(int request, List *items)
 		{
 			attnums[foreach_current_index(lc2)] = Int16GetDatum(lfirst_int(lc2));
 			columns = lappend(columns,
-							  pstrdup(quote_identifier(need_name(get_attname(address.objectId,
-																			 lfirst_int(lc2), true),
+							  pstrdup(quote_identifier(need_name(column_name(address.objectId, lfirst_int(lc2)),
 																 item))));
 		}
 		namestrcpy(&owner_name, OidIsValid(owner) ? jit_role_name(owner) : "");
@@ -2197,7 +2225,7 @@ jit_load_items(int request, bool resolve_names)
 			{
 				AttrNumber	attnum = DatumGetInt16(elements[i]);
 
-				if (get_attname(item->address.objectId, attnum, true) == NULL)
+				if (column_name(item->address.objectId, attnum) == NULL)
 					report_dropped(request, object_type, object,
 								   list_nth(columns, i));
 				item->attnums = lappend_int(item->attnums, attnum);
