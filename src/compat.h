@@ -48,11 +48,21 @@ typedef RangeTblEntry JitPermInfo;
  */
 #if PG_VERSION_NUM >= 160000
 #define JIT_GRANT_ROLE_HAS_OPTIONS(stmt) ((stmt)->opt != NIL)
+#define JIT_SET_MEMBERSHIP_OPTIONS(stmt, allow_set) \
+	((stmt)->opt = list_make2(makeDefElem("inherit", (Node *) makeString("true"), -1), \
+							  makeDefElem("set", (Node *) makeString((allow_set) ? "true" : "false"), -1)))
+#define JIT_GRANT_ROLE(stmt) GrantRole(make_parsestate(NULL), stmt)
+#define JIT_FORGET_MEMBERSHIP(tuple) \
+	deleteSharedDependencyRecordsFor(AuthMemRelationId, \
+									 ((Form_pg_auth_members) GETSTRUCT(tuple))->oid, 0)
 #define JIT_ROLE_CAN_INHERIT(form) (true)
 #define JIT_MEMBERSHIP_INHERITS(form) ((form)->inherit_option)
 #define JIT_MEMBERSHIP_SETS(form) ((form)->set_option)
 #else
 #define JIT_GRANT_ROLE_HAS_OPTIONS(stmt) ((stmt)->admin_opt)
+#define JIT_SET_MEMBERSHIP_OPTIONS(stmt, allow_set) ((void) (allow_set))
+#define JIT_GRANT_ROLE(stmt) GrantRole(stmt)
+#define JIT_FORGET_MEMBERSHIP(tuple) ((void) 0)
 #define JIT_ROLE_CAN_INHERIT(form) ((form)->rolinherit)
 #define JIT_MEMBERSHIP_INHERITS(form) (true)
 #define JIT_MEMBERSHIP_SETS(form) (true)
@@ -69,6 +79,29 @@ typedef RangeTblEntry JitPermInfo;
 #else
 #define JIT_ACL_MAINTAIN 0
 #define JIT_MAINTAIN_BY_ROLE(closure, mask) 0
+#endif
+
+/*
+ * Commits 089480c07 and c8ead2a39 (PostgreSQL 16) made PGDLLEXPORT mean
+ * something outside Windows and put it in front of SQL-callable functions.
+ * We build with -fvisibility=hidden everywhere.
+ */
+#if PG_VERSION_NUM < 160000
+#include "fmgr.h"
+
+#undef PGDLLEXPORT
+#define PGDLLEXPORT __attribute__((visibility("default")))
+#undef PG_FUNCTION_INFO_V1
+#define PG_FUNCTION_INFO_V1(funcname) \
+extern PGDLLEXPORT Datum funcname(PG_FUNCTION_ARGS); \
+extern PGDLLEXPORT const Pg_finfo_record *CppConcat(pg_finfo_,funcname)(void); \
+const Pg_finfo_record * \
+CppConcat(pg_finfo_,funcname) (void) \
+{ \
+	static const Pg_finfo_record my_finfo = {1}; \
+	return &my_finfo; \
+} \
+extern int no_such_variable
 #endif
 
 #endif							/* JIT_COMPAT_H */

@@ -1,0 +1,81 @@
+# jit_access/Makefile
+#
+# On your own server:     make && make install && make installcheck
+# On a fresh Debian:      make demo, make test (these install what is missing)
+#
+# PG_CONFIG names the PostgreSQL to build for and to test with.
+
+EXTENSION = jit_access
+MODULE_big = jit_access
+PGFILEDESC = "jit_access - temporary access that ends by itself"
+OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c)))
+DATA = $(sort $(wildcard sql/jit_access--*.sql))
+
+# The version stands in the control file, and nowhere else.
+EXTVERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" jit_access.control)
+
+REGRESS = $(patsubst test/sql/%.sql,%,$(sort $(wildcard test/sql/*.sql)))
+REGRESS_OPTS = --inputdir=test
+ISOLATION = $(patsubst test/isolation/specs/%.spec,%,$(sort $(wildcard test/isolation/specs/*.spec)))
+ISOLATION_OPTS = --inputdir=test/isolation $(if $(filter-out 15,$(MAJORVERSION)),--expecteddir=test/isolation)
+
+# The server's headers are not ours to warn about: as system headers they are
+# left out.
+PG_CPPFLAGS = -isystem $(includedir_server) -DJIT_VERSION='"$(EXTVERSION)"'
+PG_CFLAGS = -Wall -Wextra -Werror -Wno-unused-parameter -fvisibility=hidden $(COPT)
+
+EXTRA_CLEAN = build results regression.diffs regression.out
+
+PG_CONFIG ?= pg_config
+PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
+
+ifneq ($(wildcard $(PGXS)),)
+include $(PGXS)
+
+# PGXS knows no dependencies on headers.
+$(OBJS): $(wildcard src/*.h) jit_access.control
+else
+all install uninstall installcheck installdirs:
+	@echo "No PostgreSQL server headers found (PG_CONFIG=$(PG_CONFIG))." >&2
+	@echo "Install them (Debian: postgresql-server-dev-15), or name your server:" >&2
+	@echo "    make PG_CONFIG=/path/to/pg_config" >&2
+	@exit 1
+
+clean distclean:
+	rm -rf $(OBJS) $(OBJS:.o=.bc) jit_access.so $(EXTRA_CLEAN)
+endif
+
+# ----------------------------------------------------------------------
+# Servers of our own.  Each of these scripts finds or, as root on Debian,
+# installs what it needs; see the top of each.
+# ----------------------------------------------------------------------
+
+# Empty if nobody named one: then the scripts look for a server themselves.
+ifneq ($(origin PG_CONFIG),file)
+SCRIPT_ENV = PG_CONFIG='$(PG_CONFIG)'
+endif
+
+demo:
+	@$(SCRIPT_ENV) test/demo/run
+
+# SUITES="regress isolation pgtap tap postgres" selects.
+test:
+	@$(SCRIPT_ENV) test/run $(SUITES)
+
+test-matrix:
+	@test/matrix
+
+bench:
+	@$(SCRIPT_ENV) test/bench/run
+
+lint:
+	@$(SCRIPT_ENV) test/lint
+
+valgrind:
+	@$(SCRIPT_ENV) test/valgrind
+
+deb:
+	@test/deb
+
+.PHONY: all install uninstall installcheck installdirs clean distclean \
+	demo test test-matrix bench lint valgrind deb
