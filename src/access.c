@@ -211,6 +211,26 @@ rethrow_as_invalid(const char *text, MemoryContext context, int end)
 	invalid_access(text, edata->sqlerrcode, edata->message);
 }
 
+/* core_yylex(), complaining as we do. */
+static int
+next_token(core_yyscan_t scanner, core_YYSTYPE *value, YYLTYPE *location,
+		   const char *access)
+{
+	MemoryContext context = CurrentMemoryContext;
+	volatile int token = 0;
+
+	PG_TRY();
+	{
+		token = core_yylex(value, location, scanner);
+	}
+	PG_CATCH();
+	{
+		rethrow_as_invalid(access, context, -1);
+	}
+	PG_END_TRY();
+	return token;
+}
+
 /*
  * Split an access text at its semicolons, as the core scanner sees them.  A
  * trailing one may be followed by nothing.  That each clause consists of
@@ -220,7 +240,6 @@ rethrow_as_invalid(const char *text, MemoryContext context, int end)
 static List *
 split_clauses(const char *access)
 {
-	MemoryContext context = CurrentMemoryContext;
 	List	   *clauses = NIL;
 	core_yyscan_t scanner;
 	core_yy_extra_type extra;
@@ -235,16 +254,7 @@ split_clauses(const char *access)
 	scanner = scanner_init(access, &extra, &ScanKeywords, ScanKeywordTokens);
 	do
 	{
-		PG_TRY();
-		{
-			token = core_yylex(&value, &location, scanner);
-		}
-		PG_CATCH();
-		{
-			rethrow_as_invalid(access, context, -1);
-		}
-		PG_END_TRY();
-
+		token = next_token(scanner, &value, &location, access);
 		if (token == ';' || token == 0)
 		{
 			int			end = token == 0 ? (int) strlen(access) : location;
@@ -1446,7 +1456,8 @@ columns_text(const JitItem *item)
 	initStringInfo(&buf);
 	foreach(lc, item->attnums)
 		appendStringInfo(&buf, "%s%s", buf.len > 0 ? ", " : "",
-						 quote_identifier(need_name(column_name(item->address.objectId, lfirst_int(lc)),
+						 quote_identifier(need_name(column_name(item->address.objectId,
+																lfirst_int(lc)),
 													item)));
 	return buf.data;
 }
@@ -1986,7 +1997,8 @@ jit_item_grant_stmt(const JitItem *item, const char *rolename)
 
 	foreach(lc, item->attnums)
 		columns = lappend(columns,
-						  makeString(pstrdup(need_name(column_name(item->address.objectId, lfirst_int(lc)),
+						  makeString(pstrdup(need_name(column_name(item->address.objectId,
+																   lfirst_int(lc)),
 													   item))));
 	for (int i = 0; i < N_PRIVILEGES; i++)
 	{
@@ -2062,7 +2074,8 @@ jit_store_items(int request, List *items)
 		{
 			attnums[foreach_current_index(lc2)] = Int16GetDatum(lfirst_int(lc2));
 			columns = lappend(columns,
-							  pstrdup(quote_identifier(need_name(column_name(address.objectId, lfirst_int(lc2)),
+							  pstrdup(quote_identifier(need_name(column_name(address.objectId,
+																			 lfirst_int(lc2)),
 																 item))));
 		}
 		namestrcpy(&owner_name, OidIsValid(owner) ? jit_role_name(owner) : "");
