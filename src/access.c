@@ -3,17 +3,18 @@
  * access.c
  *		Access text <-> resolved items <-> text.
  *
- * An access text is one or more clauses separated by ";", each what stands
- * between GRANT and TO.  PostgreSQL's own scanner splits it and PostgreSQL's
- * own grammar parses each clause; what the tree may hold is checked here.
- * Names are resolved to OIDs at once, and from then on the OIDs are what
- * everybody talks about: text for people is deparsed from them, so a rename
- * or a drop and recreate can't change what somebody agrees to.
+ * An access text is what stands between GRANT and TO, several clauses
+ * separated by semicolons.  PostgreSQL's own grammar reads it, so everybody
+ * knows the language; from then on only OIDs count.  What is shown, stored
+ * and approved is deparsed from the OIDs, never the text that somebody
+ * wrote.
  *
- * Resolving runs no code of the user's.  Qualified names are looked up with
- * the bootstrap superuser's rights, because a request needn't have USAGE on
- * the schema yet; unqualified ones through the caller's search_path, with
- * the caller's rights.
+ * Names are resolved as the caller, at the moment of asking, and without
+ * needing USAGE on the schema (that is one of the things people ask for).
+ * Nothing in here gives or takes anything: grant.c does.
+ *
+ * This room also knows of each item who could grant it, whether somebody has
+ * it anyway, and whether a superuser must be among those who agree.
  *
  *-------------------------------------------------------------------------
  */
@@ -21,382 +22,352 @@
 
 #include "access/genam.h"
 #include "access/htup_details.h"
+#include "access/sysattr.h"
 #include "access/table.h"
+#include "access/tableam.h"
+#include "access/transam.h"
 #include "catalog/catalog.h"
 #include "catalog/dependency.h"
 #include "catalog/indexing.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_attribute.h"
 #include "catalog/pg_auth_members.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_database.h"
+#include "catalog/pg_default_acl.h"
+#include "catalog/pg_foreign_data_wrapper.h"
+#include "catalog/pg_foreign_server.h"
+#include "catalog/pg_language.h"
+#include "catalog/pg_largeobject.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_parameter_acl.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_shdepend.h"
+#include "catalog/pg_tablespace.h"
 #include "catalog/pg_type.h"
 #include "commands/dbcommands.h"
+#include "commands/defrem.h"
+#include "commands/proclang.h"
 #include "commands/tablespace.h"
-#include "executor/spi.h"
 #include "foreign/foreign.h"
+#include "funcapi.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
+#include "parser/parse_func.h"
+#include "parser/parse_type.h"
 #include "parser/parser.h"
 #include "parser/scanner.h"
+#include "parser/scansup.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/catcache.h"
-#include "utils/formatting.h"
 #include "utils/fmgroids.h"
+#include "utils/formatting.h"
+#include "utils/guc.h"
+#include "utils/inval.h"
 #include "utils/lsyscache.h"
-#include "utils/regproc.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
 #include "utils/syscache.h"
+#include "utils/varlena.h"
 
-#define PLACEHOLDER "jit_grantee"
-#define ALL_GRANT_OPTIONS ACL_GRANT_OPTION_FOR(ACL_ALL_RIGHTS)
-#define ACL_ALL_RIGHTS ((AclMode) 0x7FFF)
+/* Stands for the grantee while a clause is parsed. */
+#define PLACEHOLDER "jit_access_grantee"
 
-typedef struct KindOfObject
-{
-	ObjectType	objtype;
-	const char *keyword;		/* in GRANT ... ON keyword, and in lower case
-								 * in jit.request_items.object_type */
-	AclMode		all_rights;
-} KindOfObject;
+/* ALL doesn't mean these: they run code, or let it run, as somebody else. */
+#define NOT_IN_ALL	(ACL_TRIGGER | ACL_REFERENCES | JIT_ACL_MAINTAIN)
 
-static const KindOfObject kinds[] = {
-	{OBJECT_TABLE, "TABLE", ACL_ALL_RIGHTS_RELATION},
-	{OBJECT_SEQUENCE, "SEQUENCE", ACL_ALL_RIGHTS_SEQUENCE},
-	{OBJECT_DATABASE, "DATABASE", ACL_ALL_RIGHTS_DATABASE},
-	{OBJECT_FUNCTION, "FUNCTION", ACL_ALL_RIGHTS_FUNCTION},
-	{OBJECT_PROCEDURE, "PROCEDURE", ACL_ALL_RIGHTS_FUNCTION},
-	{OBJECT_LANGUAGE, "LANGUAGE", ACL_ALL_RIGHTS_LANGUAGE},
-	{OBJECT_LARGEOBJECT, "LARGE OBJECT", ACL_ALL_RIGHTS_LARGEOBJECT},
-	{OBJECT_SCHEMA, "SCHEMA", ACL_ALL_RIGHTS_SCHEMA},
-	{OBJECT_TABLESPACE, "TABLESPACE", ACL_ALL_RIGHTS_TABLESPACE},
-	{OBJECT_TYPE, "TYPE", ACL_ALL_RIGHTS_TYPE},
-	{OBJECT_FDW, "FOREIGN DATA WRAPPER", ACL_ALL_RIGHTS_FDW},
-	{OBJECT_FOREIGN_SERVER, "FOREIGN SERVER", ACL_ALL_RIGHTS_FOREIGN_SERVER},
-	{OBJECT_PARAMETER_ACL, "PARAMETER", ACL_ALL_RIGHTS_PARAMETER_ACL},
-	{OBJECT_ROLE, "ROLE", 0},
-};
+#define DATA_PRIVILEGES \
+	(ACL_SELECT | ACL_INSERT | ACL_UPDATE | ACL_DELETE | ACL_TRUNCATE)
 
+/* Privileges in the order in which we write them. */
 static const struct
 {
-	AclMode		bit;
 	const char *name;
-}			privileges[] = {
-	{ACL_SELECT, "SELECT"},
-	{ACL_INSERT, "INSERT"},
-	{ACL_UPDATE, "UPDATE"},
-	{ACL_DELETE, "DELETE"},
-	{ACL_TRUNCATE, "TRUNCATE"},
-	{ACL_REFERENCES, "REFERENCES"},
-	{ACL_TRIGGER, "TRIGGER"},
-	{ACL_EXECUTE, "EXECUTE"},
-	{ACL_USAGE, "USAGE"},
-	{ACL_CREATE, "CREATE"},
-	{ACL_CREATE_TEMP, "TEMPORARY"},
-	{ACL_CREATE_TEMP, "TEMP"},	/* after TEMPORARY: for reading only */
-	{ACL_CONNECT, "CONNECT"},
-	{ACL_SET, "SET"},
-	{ACL_ALTER_SYSTEM, "ALTER SYSTEM"},
-	{JIT_ACL_MAINTAIN, "MAINTAIN"},
+	AclMode		priv;
+}			privilege_names[] =
+{
+	{"SELECT", ACL_SELECT},
+	{"INSERT", ACL_INSERT},
+	{"UPDATE", ACL_UPDATE},
+	{"DELETE", ACL_DELETE},
+	{"TRUNCATE", ACL_TRUNCATE},
+	{"REFERENCES", ACL_REFERENCES},
+	{"TRIGGER", ACL_TRIGGER},
+	{"MAINTAIN", JIT_ACL_MAINTAIN},
+	{"CREATE", ACL_CREATE},
+	{"CONNECT", ACL_CONNECT},
+	{"TEMPORARY", ACL_CREATE_TEMP},
+	{"TEMP", ACL_CREATE_TEMP},
+	{"EXECUTE", ACL_EXECUTE},
+	{"USAGE", ACL_USAGE},
+	{"SET", ACL_SET},
+	{"ALTER SYSTEM", ACL_ALTER_SYSTEM}
 };
 
-/* What ALL doesn't mean: these must be named. */
-#define NOT_IN_ALL (ACL_TRIGGER | ACL_REFERENCES | JIT_ACL_MAINTAIN)
+#define N_PRIVILEGES ((int) lengthof(privilege_names))
 
-static const KindOfObject *
-kind_of(ObjectType objtype)
+/*
+ * Kinds of object: the words of GRANT, the privileges there are, and those
+ * that may be handed out without a superuser (DESIGN, "Who may agree").
+ */
+typedef struct ObjectKind
 {
-	for (size_t i = 0; i < lengthof(kinds); i++)
-	{
-		if (kinds[i].objtype == objtype)
-			return &kinds[i];
-	}
-	elog(ERROR, "unexpected object type %d", (int) objtype);
-	return NULL;				/* keep the compiler quiet */
-}
+	ObjectType	objtype;
+	Oid			classid;
+	const char *words;
+	AclMode		all;
+	AclMode		allowed;
+} ObjectKind;
+
+static const ObjectKind object_kinds[] =
+{
+	{OBJECT_TABLE, RelationRelationId, "TABLE",
+	ACL_ALL_RIGHTS_RELATION, DATA_PRIVILEGES},
+	{OBJECT_SEQUENCE, RelationRelationId, "SEQUENCE",
+	ACL_ALL_RIGHTS_SEQUENCE, ACL_ALL_RIGHTS_SEQUENCE},
+	{OBJECT_DATABASE, DatabaseRelationId, "DATABASE",
+	ACL_ALL_RIGHTS_DATABASE, ACL_CONNECT | ACL_CREATE_TEMP},
+	{OBJECT_SCHEMA, NamespaceRelationId, "SCHEMA",
+	ACL_ALL_RIGHTS_SCHEMA, ACL_USAGE},
+	{OBJECT_FUNCTION, ProcedureRelationId, "FUNCTION",
+	ACL_ALL_RIGHTS_FUNCTION, ACL_EXECUTE},
+	{OBJECT_PROCEDURE, ProcedureRelationId, "PROCEDURE",
+	ACL_ALL_RIGHTS_FUNCTION, ACL_EXECUTE},
+	{OBJECT_DOMAIN, TypeRelationId, "DOMAIN", ACL_ALL_RIGHTS_TYPE, 0},
+	{OBJECT_TYPE, TypeRelationId, "TYPE", ACL_ALL_RIGHTS_TYPE, 0},
+	{OBJECT_LANGUAGE, LanguageRelationId, "LANGUAGE",
+	ACL_ALL_RIGHTS_LANGUAGE, 0},
+	{OBJECT_FDW, ForeignDataWrapperRelationId, "FOREIGN DATA WRAPPER",
+	ACL_ALL_RIGHTS_FDW, 0},
+	{OBJECT_FOREIGN_SERVER, ForeignServerRelationId, "FOREIGN SERVER",
+	ACL_ALL_RIGHTS_FOREIGN_SERVER, 0},
+	{OBJECT_TABLESPACE, TableSpaceRelationId, "TABLESPACE",
+	ACL_ALL_RIGHTS_TABLESPACE, 0},
+	{OBJECT_LARGEOBJECT, LargeObjectRelationId, "LARGE OBJECT",
+	ACL_ALL_RIGHTS_LARGEOBJECT, 0},
+	{OBJECT_PARAMETER_ACL, ParameterAclRelationId, "PARAMETER",
+	ACL_ALL_RIGHTS_PARAMETER_ACL, 0},
+	{OBJECT_ROLE, AuthIdRelationId, "ROLE", 0, 0}
+};
+
+#define N_KINDS ((int) lengthof(object_kinds))
+
+/* What the clauses read so far want of one object. */
+typedef struct Wanted
+{
+	ObjectType	objtype;
+	ObjectAddress address;
+	char	   *parameter;
+	AclMode		privs;			/* on the whole object */
+	Bitmapset  *columns[lengthof(privilege_names)]; /* attnums, offset by
+													 * FirstLowInvalidHeap... */
+} Wanted;
+
+static const ObjectKind *kind_of(ObjectType objtype);
+static char *kind_text(ObjectType objtype);
 
 /* ----------------------------------------------------------------------
- * Text to items
+ * Reading the text
  * ----------------------------------------------------------------------
  */
 
-static void pg_attribute_noreturn()
-invalid_clause(const char *clause, const char *detail)
+/* Complain about an access text, or one clause of it. */
+static void
+invalid_access(const char *text, int sqlstate, const char *detail)
 {
 	ereport(ERROR,
-			(errcode(ERRCODE_SYNTAX_ERROR),
-			 errmsg("invalid access \"%s\"", clause),
+			(errcode(sqlstate),
+			 errmsg("invalid access \"%s\"", text),
 			 errdetail_internal("%s", detail),
-			 errhint("Write what stands between GRANT and TO, for example: SELECT ON hr.employee, hr.title; hr_reader")));
+			 errhint("Write what stands between GRANT and TO, e.g. %s.",
+					 "SELECT ON hr.employee; hr_reader")));
 }
 
 /*
- * Split at ";" as PostgreSQL's scanner sees it.  A clause may be blank only
- * at the end.
+ * Raise what the scanner or the parser found as an error of ours.  Called in
+ * PG_CATCH; anything that isn't about the text goes on as it is.  "end" is
+ * where the text ends in what was parsed, in characters, or -1.
  */
-static List *
-split_access(const char *access)
+static void
+rethrow_as_invalid(const char *text, MemoryContext context, int end)
 {
-	core_yyscan_t scanner;
-	core_yy_extra_type extra;
-	core_YYSTYPE value;
-	YYLTYPE		location;
-	int			token;
-	int			start = 0;
-	bool		blank = true;
-	List	   *clauses = NIL;
+	ErrorData  *edata;
 
-	scanner = scanner_init(access, &extra, &ScanKeywords, ScanKeywordTokens);
-	while ((token = core_yylex(&value, &location, scanner)) != 0)
-	{
-		if (token != ';')
-		{
-			blank = false;
-			continue;
-		}
-		if (blank)
-			invalid_clause(access, _("A clause is empty."));
-		clauses = lappend(clauses, pnstrdup(access + start, location - start));
-		start = location + 1;
-		blank = true;
-	}
-	if (!blank)
-		clauses = lappend(clauses, pstrdup(access + start));
-	scanner_finish(scanner);
-	if (clauses == NIL)
-		invalid_clause(access, _("It names nothing."));
-	return clauses;
+	MemoryContextSwitchTo(context);
+	edata = CopyErrorData();
+	if (ERRCODE_TO_CATEGORY(edata->sqlerrcode) !=
+		ERRCODE_TO_CATEGORY(ERRCODE_SYNTAX_ERROR) &&
+		ERRCODE_TO_CATEGORY(edata->sqlerrcode) != ERRCODE_DATA_EXCEPTION &&
+		ERRCODE_TO_CATEGORY(edata->sqlerrcode) != ERRCODE_FEATURE_NOT_SUPPORTED)
+		PG_RE_THROW();
+	FlushErrorState();
+
+	/* don't blame words that we appended */
+	if (end >= 0 && edata->cursorpos > end)
+		invalid_access(text, edata->sqlerrcode, _("syntax error at end of input"));
+	invalid_access(text, edata->sqlerrcode, edata->message);
 }
 
-/*
- * Scan or parse, with the error, whose position would be taken for one in
- * the caller's statement, turned into ours.
- */
-static List *
-parse_or_complain(const char *text, const char *clause, bool split)
+/* The scanner's next token; what it complains of becomes our complaint. */
+static int
+next_token(core_yyscan_t scanner, YYLTYPE *location, const char *access)
 {
 	MemoryContext context = CurrentMemoryContext;
-	List	   *volatile result = NIL;
+	core_YYSTYPE value;
+	volatile int token = 0;
 
 	PG_TRY();
 	{
-		result = split ? split_access(text) :
-			raw_parser(text, RAW_PARSE_DEFAULT);
+		token = core_yylex(&value, location, scanner);
 	}
 	PG_CATCH();
 	{
-		ErrorData  *edata;
-
-		MemoryContextSwitchTo(context);
-		edata = CopyErrorData();
-		if (edata->sqlerrcode != ERRCODE_SYNTAX_ERROR || edata->detail != NULL)
-			PG_RE_THROW();
-		FlushErrorState();
-		invalid_clause(clause, edata->message);
+		rethrow_as_invalid(access, context, -1);
 	}
 	PG_END_TRY();
-	return result;
+	return token;
 }
 
-/* Look names up with all rights; undone by jit_end_lookup(). */
-static void
-begin_lookup(bool qualified, Oid *userid, int *sec_context)
-{
-	GetUserIdAndSecContext(userid, sec_context);
-	if (qualified)
-		SetUserIdAndSecContext(BOOTSTRAP_SUPERUSERID,
-							   *sec_context | SECURITY_LOCAL_USERID_CHANGE);
-}
-
-static Oid
-resolve_relation(RangeVar *rv)
-{
-	Oid			relid;
-
-	if (rv->catalogname && strcmp(rv->catalogname, get_database_name(MyDatabaseId)) != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("access to another database's table cannot be requested here: \"%s.%s.%s\"",
-						rv->catalogname, rv->schemaname, rv->relname),
-				 errhint("Connect to that database and request it there.")));
-	if (rv->schemaname)
-	{
-		Oid			schema = get_namespace_oid(rv->schemaname, true);
-
-		relid = OidIsValid(schema) ? get_relname_relid(rv->relname, schema) : InvalidOid;
-	}
-	else
-		relid = RelnameGetRelid(rv->relname);
-	if (!OidIsValid(relid))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("relation %s does not exist",
-						quote_qualified_identifier(rv->schemaname, rv->relname)),
-				 rv->schemaname ? 0 :
-				 errhint("Write schema.table if it is not in your search_path.")));
-	return relid;
-}
-
-/* Number of name parts decides who looks: see the top of the file. */
-static bool
-is_qualified(ObjectType objtype, Node *object)
-{
-	if (IsA(object, ObjectWithArgs))
-		return list_length(((ObjectWithArgs *) object)->objname) > 1;
-	if (IsA(object, List))
-		return list_length((List *) object) > 1;
-	return true;
-}
-
-static JitItem *
-make_item(ObjectType objtype, Oid classid, Oid objid)
-{
-	JitItem    *item = palloc0(sizeof(JitItem));
-
-	item->objtype = objtype;
-	ObjectAddressSet(item->address, classid, objid);
-	return item;
-}
-
-/* The object that one element of GrantStmt.objects names. */
-static JitItem *
-resolve_object(ObjectType objtype, Node *object)
-{
-	Oid			userid;
-	int			sec_context;
-	ObjectAddress address;
-	Relation	rel = NULL;
-	Node	   *node = object;
-
-	if (objtype == OBJECT_TABLE || objtype == OBJECT_SEQUENCE)
-	{
-		Oid			relid = resolve_relation((RangeVar *) object);
-		char		relkind = get_rel_relkind(relid);
-
-		if (relkind == RELKIND_INDEX || relkind == RELKIND_PARTITIONED_INDEX ||
-			relkind == RELKIND_COMPOSITE_TYPE)
-			ereport(ERROR,
-					(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-					 errmsg("%s is not a table, view or sequence",
-							quote_identifier(get_rel_name(relid)))));
-		if (objtype == OBJECT_SEQUENCE && relkind != RELKIND_SEQUENCE)
-			ereport(ERROR,
-					(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-					 errmsg("%s is not a sequence",
-							quote_identifier(get_rel_name(relid)))));
-		return make_item(relkind == RELKIND_SEQUENCE ? OBJECT_SEQUENCE : OBJECT_TABLE,
-						 RelationRelationId, relid);
-	}
-
-	if (objtype == OBJECT_PARAMETER_ACL)
-	{
-		JitItem    *item;
-		char	   *name = strVal(object);
-
-		if (GetConfigOption(name, true, false) == NULL)
-			ereport(ERROR,
-					(errcode(ERRCODE_UNDEFINED_OBJECT),
-					 errmsg("unrecognized configuration parameter \"%s\"", name)));
-		item = make_item(objtype, ParameterAclRelationId,
-						 ParameterAclLookup(name, true));
-		item->parameter = convert_GUC_name_for_parameter_acl(name);
-		return item;
-	}
-
-	if (objtype == OBJECT_TYPE || objtype == OBJECT_DOMAIN)
-		node = (Node *) makeTypeNameFromNameList((List *) object);
-
-	begin_lookup(is_qualified(objtype, object), &userid, &sec_context);
-	address = get_object_address(objtype, node, &rel, AccessShareLock, false);
-	SetUserIdAndSecContext(userid, sec_context);
-	Assert(rel == NULL);
-
-	if (objtype == OBJECT_DOMAIN)
-		objtype = OBJECT_TYPE;
-	if (objtype == OBJECT_FUNCTION || objtype == OBJECT_PROCEDURE ||
-		objtype == OBJECT_ROUTINE)
-		objtype = get_func_prokind(address.objectId) == PROKIND_PROCEDURE ?
-			OBJECT_PROCEDURE : OBJECT_FUNCTION;
-	return make_item(objtype, address.classId, address.objectId);
-}
-
-/* Items of ALL ... IN SCHEMA.  Mirrors objectsInSchemaToOids(). */
+/*
+ * Split an access text at its semicolons, as the core scanner sees them.  A
+ * trailing one may be followed by nothing.  That each clause consists of
+ * whole tokens (no open quote or comment) is what makes it safe to append
+ * words to it.
+ */
 static List *
-objects_in_schema(ObjectType objtype, const char *schema)
+split_clauses(const char *access)
 {
-	Oid			nspid = get_namespace_oid(schema, false);
-	bool		procs = objtype == OBJECT_FUNCTION ||
-	objtype == OBJECT_PROCEDURE || objtype == OBJECT_ROUTINE;
-	Oid			classid = procs ? ProcedureRelationId : RelationRelationId;
-	Relation	rel = table_open(classid, AccessShareLock);
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple	tuple;
-	List	   *items = NIL;
+	List	   *clauses = NIL;
+	core_yyscan_t scanner;
+	core_yy_extra_type extra;
+	YYLTYPE		location;
+	int			token;
+	int			start = 0;
+	int			first = -1;		/* first token of the clause */
+	int			depth = 0;
+	bool		grantee = false;
 
-	ScanKeyInit(&key, procs ? Anum_pg_proc_pronamespace : Anum_pg_class_relnamespace,
-				BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(nspid));
-	scan = systable_beginscan(rel, InvalidOid, false, NULL, 1, &key);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	scanner = scanner_init(access, &extra, &ScanKeywords, ScanKeywordTokens);
+	do
 	{
-		ObjectType	type;
-		Oid			oid;
-
-		if (procs)
+		token = next_token(scanner, &location, access);
+		if (token == ';' || token == 0)
 		{
-			Form_pg_proc form = (Form_pg_proc) GETSTRUCT(tuple);
+			int			end = token == 0 ? (int) strlen(access) : location;
+			char	   *clause;
 
-			type = form->prokind == PROKIND_PROCEDURE ? OBJECT_PROCEDURE : OBJECT_FUNCTION;
-			oid = form->oid;
-			if (objtype != OBJECT_ROUTINE && type != objtype)
-				continue;
-		}
-		else
-		{
-			Form_pg_class form = (Form_pg_class) GETSTRUCT(tuple);
-
-			oid = form->oid;
-			switch (form->relkind)
+			if (first < 0)
 			{
-				case RELKIND_RELATION:
-				case RELKIND_VIEW:
-				case RELKIND_MATVIEW:
-				case RELKIND_FOREIGN_TABLE:
-				case RELKIND_PARTITIONED_TABLE:
-					type = OBJECT_TABLE;
+				if (token == 0 && clauses != NIL)
 					break;
-				case RELKIND_SEQUENCE:
-					type = OBJECT_SEQUENCE;
-					break;
-				default:
-					continue;
+				invalid_access(access, ERRCODE_SYNTAX_ERROR,
+							   clauses == NIL && token == 0 ?
+							   _("It is empty.") :
+							   _("It has an empty clause."));
 			}
-			if (type != objtype)
-				continue;
+			clause = pnstrdup(access + first, end - first);
+			while (end > first && scanner_isspace(access[end - 1]))
+				clause[--end - first] = '\0';
+			if (grantee)
+				invalid_access(clause, ERRCODE_SYNTAX_ERROR,
+							   _("It names a grantee; whom the access is for is an argument of its own."));
+			clauses = lappend(clauses, clause);
+			start = location + 1;
+			first = -1;
+			depth = 0;
+			continue;
 		}
-		items = lappend(items, make_item(type, classid, oid));
-	}
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
-	if (items == NIL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("there is nothing of that kind in schema %s",
-						quote_identifier(schema))));
-	return items;
+
+		if (first < 0)
+			first = Max(location, start);
+		if (token == '(')
+			depth++;
+		else if (token == ')')
+			depth--;
+		else if (depth == 0 && pg_strncasecmp(access + location, "to", 2) == 0 &&
+				 (access[location + 2] == '\0' ||
+				  scanner_isspace(access[location + 2])))
+			grantee = true;
+	} while (token != 0);
+	scanner_finish(scanner);
+	return clauses;
 }
 
-static AclMode
-privilege_bit(const char *name)
+/* Is the list of grantees the one that we appended? */
+static bool
+is_placeholder(List *grantees)
 {
-	for (size_t i = 0; i < lengthof(privileges); i++)
+	RoleSpec   *role;
+
+	if (list_length(grantees) != 1)
+		return false;
+	role = linitial_node(RoleSpec, grantees);
+	return role->roletype == ROLESPEC_CSTRING &&
+		strcmp(role->rolename, PLACEHOLDER) == 0;
+}
+
+/*
+ * Parse one clause into a GrantStmt or GrantRoleStmt to the placeholder.  The
+ * newline ends a comment that the clause may end in.
+ */
+static Node *
+parse_clause(const char *clause)
+{
+	MemoryContext context = CurrentMemoryContext;
+	char	   *before = psprintf("GRANT %s", clause);
+	List	   *volatile trees = NIL;
+	Node	   *tree;
+
+	PG_TRY();
 	{
-		if (pg_strcasecmp(privileges[i].name, name) == 0 && privileges[i].bit != 0)
-			return privileges[i].bit;
+		trees = raw_parser(psprintf("%s\nTO " PLACEHOLDER, before),
+						   RAW_PARSE_DEFAULT);
+	}
+	PG_CATCH();
+	{
+		rethrow_as_invalid(clause, context, pg_mbstrlen(before));
+	}
+	PG_END_TRY();
+
+	if (list_length(trees) == 1)
+	{
+		tree = linitial_node(RawStmt, trees)->stmt;
+		if (IsA(tree, GrantStmt))
+		{
+			GrantStmt  *stmt = (GrantStmt *) tree;
+
+			if (stmt->is_grant && !stmt->grant_option &&
+				stmt->grantor == NULL && is_placeholder(stmt->grantees) &&
+				(stmt->targtype == ACL_TARGET_OBJECT ||
+				 stmt->targtype == ACL_TARGET_ALL_IN_SCHEMA))
+				return tree;
+		}
+		else if (IsA(tree, GrantRoleStmt))
+		{
+			GrantRoleStmt *stmt = (GrantRoleStmt *) tree;
+
+			if (stmt->is_grant && !JIT_GRANT_ROLE_HAS_OPTIONS(stmt) &&
+				stmt->grantor == NULL && is_placeholder(stmt->grantee_roles))
+				return tree;
+		}
+	}
+	invalid_access(clause, ERRCODE_SYNTAX_ERROR,
+				   _("It has more to it than privileges and objects, or roles."));
+	return NULL;				/* keep the compiler quiet */
+}
+
+/* A privilege by its name.  Mirrors string_to_privilege(). */
+static AclMode
+privilege_by_name(const char *name)
+{
+	for (int i = 0; i < N_PRIVILEGES; i++)
+	{
+		if (pg_strcasecmp(name, privilege_names[i].name) == 0 &&
+			privilege_names[i].priv != 0)
+			return privilege_names[i].priv;
 	}
 	ereport(ERROR,
 			(errcode(ERRCODE_SYNTAX_ERROR),
@@ -404,430 +375,1211 @@ privilege_bit(const char *name)
 	return 0;					/* keep the compiler quiet */
 }
 
-static List *
-resolve_columns(Oid relid, List *columns)
+/* ----------------------------------------------------------------------
+ * Names to OIDs
+ * ----------------------------------------------------------------------
+ */
+
+/* Mirrors the check in DeconstructQualifiedName() for relations. */
+static void
+check_database_name(const RangeVar *relation)
 {
-	List	   *attnums = NIL;
-	ListCell   *lc;
+	if (relation->catalogname != NULL &&
+		strcmp(relation->catalogname, jit_database_name()) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cross-database references are not implemented: \"%s.%s.%s\"",
+						relation->catalogname, relation->schemaname,
+						relation->relname),
+				 errhint("Request it in database %s.",
+						 quote_identifier(relation->catalogname))));
+}
 
-	foreach(lc, columns)
+/*
+ * Find a relation.  Mirrors RangeVarGetRelid() without a lock, but asks for
+ * no USAGE on a schema that is named.
+ */
+static Oid
+resolve_relation(const RangeVar *relation)
+{
+	Oid			relid;
+
+	check_database_name(relation);
+	if (relation->schemaname != NULL)
+		relid = get_relname_relid(relation->relname,
+								  get_namespace_oid(relation->schemaname,
+													false));
+	else
+		relid = RelnameGetRelid(relation->relname);
+
+	if (!OidIsValid(relid))
 	{
-		AttrNumber	attnum = get_attnum(relid, strVal(lfirst(lc)));
+		if (relation->schemaname != NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_UNDEFINED_TABLE),
+					 errmsg("relation \"%s.%s\" does not exist",
+							relation->schemaname, relation->relname)));
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation \"%s\" does not exist", relation->relname),
+				 errhint("If it is in a schema that your search_path does not have or that you lack USAGE on, write the schema as well.")));
+	}
+	return relid;
+}
 
-		if (attnum <= 0)
+/*
+ * Find a type by its possibly qualified name.  Mirrors LookupTypeName(), but
+ * asks for no USAGE on a schema that is named.
+ */
+static Oid
+resolve_type(const TypeName *type)
+{
+	Oid			oid;
+
+	if (type->pct_type)
+	{
+		List	   *names = list_copy(type->names);
+		char	   *field;
+		RangeVar   *relation;
+		AttrNumber	attnum;
+
+		if (list_length(names) < 2)
+			ereport(ERROR,
+					(errcode(ERRCODE_SYNTAX_ERROR),
+					 errmsg("improper %%TYPE reference (too few dotted names): %s",
+							NameListToString(names))));
+		field = strVal(llast(names));
+		relation = makeRangeVarFromNameList(list_delete_last(names));
+		oid = resolve_relation(relation);
+		attnum = get_attnum(oid, field);
+		if (attnum == InvalidAttrNumber)
 			ereport(ERROR,
 					(errcode(ERRCODE_UNDEFINED_COLUMN),
-					 errmsg("column %s of relation %s does not exist",
-							quote_identifier(strVal(lfirst(lc))),
-							quote_identifier(get_rel_name(relid)))));
-		attnums = list_append_unique_int(attnums, attnum);
+					 errmsg("column \"%s\" of relation \"%s\" does not exist",
+							field, relation->relname)));
+		return get_atttype(oid, attnum);
 	}
-	list_sort(attnums, list_int_cmp);
-	return attnums;
+	else
+	{
+		char	   *schema;
+		char	   *name;
+
+		DeconstructQualifiedName(type->names, &schema, &name);
+		if (schema != NULL)
+			oid = GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid,
+								  CStringGetDatum(name),
+								  ObjectIdGetDatum(get_namespace_oid(schema, false)));
+		else
+			oid = TypenameGetTypid(name);
+		if (OidIsValid(oid) && type->arrayBounds != NIL)
+			oid = get_array_type(oid);
+	}
+	if (!OidIsValid(oid))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("type \"%s\" does not exist", TypeNameToString(type))));
+	return oid;
 }
 
-/* Add an item, merged with one for the same object and columns. */
-static List *
-add_item(List *items, JitItem *item)
+/*
+ * Find a function of a schema by its name and, unless nargs is -1, argument
+ * types.  Mirrors LookupFuncNameInternal() for a qualified name.
+ */
+static Oid
+function_in_schema(ObjectType objtype, Oid namespace, const char *name,
+				   int nargs, const Oid *args, bool out_args,
+				   bool *ambiguous)
 {
+	Oid			result = InvalidOid;
+	CatCList   *list = SearchSysCacheList1(PROCNAMEARGSNSP,
+										   CStringGetDatum(name));
+
+	*ambiguous = false;
+	for (int i = 0; i < list->n_members; i++)
+	{
+		HeapTuple	tuple = &list->members[i]->tuple;
+		Form_pg_proc form = (Form_pg_proc) GETSTRUCT(tuple);
+		int			pronargs = form->pronargs;
+		Oid		   *proargs = form->proargtypes.values;
+
+		if (form->pronamespace != namespace ||
+			(objtype == OBJECT_FUNCTION && form->prokind == PROKIND_PROCEDURE) ||
+			(objtype == OBJECT_PROCEDURE && form->prokind != PROKIND_PROCEDURE))
+			continue;
+		if (out_args)
+		{
+			bool		isnull;
+			Datum		all = SysCacheGetAttr(PROCNAMEARGSNSP, tuple,
+											  Anum_pg_proc_proallargtypes,
+											  &isnull);
+
+			if (!isnull)
+			{
+				ArrayType  *array = DatumGetArrayTypeP(all);
+
+				pronargs = ARR_DIMS(array)[0];
+				proargs = (Oid *) ARR_DATA_PTR(array);
+			}
+		}
+		if (nargs >= 0 &&
+			(pronargs != nargs ||
+			 (nargs > 0 && memcmp(args, proargs, nargs * sizeof(Oid)) != 0)))
+			continue;
+		if (OidIsValid(result))
+			*ambiguous = true;
+		result = form->oid;
+	}
+	ReleaseSysCacheList(list);
+	return *ambiguous ? InvalidOid : result;
+}
+
+/*
+ * Find a function, procedure or routine.  Mirrors LookupFuncWithArgs(), but
+ * asks for no USAGE on schemas that are named, be it the function's or an
+ * argument type's.
+ */
+static Oid
+resolve_function(ObjectType objtype, const ObjectWithArgs *function)
+{
+	ObjectWithArgs *resolved = makeNode(ObjectWithArgs);
+	int			nargs = list_length(function->objargs);
+	Oid		   *args = palloc0((nargs + 1) * sizeof(Oid));
+	char	   *schema;
+	char	   *name;
+	Oid			namespace;
+	Oid			oid;
+	bool		ambiguous;
+	bool		modes = false;
 	ListCell   *lc;
 
-	foreach(lc, items)
+	*resolved = *function;
+	resolved->objargs = NIL;
+	foreach(lc, function->objargs)
 	{
-		JitItem    *other = lfirst(lc);
+		Oid			type = resolve_type(lfirst_node(TypeName, lc));
 
-		if (other->objtype == item->objtype &&
-			other->address.classId == item->address.classId &&
-			other->address.objectId == item->address.objectId &&
-			equal(other->attnums, item->attnums) &&
-			(item->parameter == NULL || strcmp(item->parameter, other->parameter) == 0))
+		args[foreach_current_index(lc)] = type;
+		resolved->objargs = lappend(resolved->objargs,
+									makeTypeNameFromOid(type, -1));
+	}
+
+	DeconstructQualifiedName(function->objname, &schema, &name);
+	if (schema == NULL)
+		return LookupFuncWithArgs(objtype, resolved, false);
+
+	namespace = get_namespace_oid(schema, false);
+	if (function->args_unspecified)
+		oid = function_in_schema(objtype, namespace, name, -1, NULL, false,
+								 &ambiguous);
+	else
+	{
+		oid = function_in_schema(OBJECT_ROUTINE, namespace, name, nargs, args,
+								 false, &ambiguous);
+		foreach(lc, function->objfuncargs)
 		{
-			other->privs |= item->privs;
-			return items;
+			if (lfirst_node(FunctionParameter, lc)->mode != FUNC_PARAM_DEFAULT)
+				modes = true;
+		}
+		if (objtype != OBJECT_FUNCTION && nargs > 0 && !modes)
+		{
+			Oid			other = function_in_schema(objtype, namespace, name,
+												   nargs, args, true,
+												   &ambiguous);
+
+			if (OidIsValid(oid) && OidIsValid(other) && oid != other)
+				ambiguous = true;
+			else if (OidIsValid(other))
+				oid = other;
 		}
 	}
-	return lappend(items, item);
+
+	if (ambiguous)
+		ereport(ERROR,
+				(errcode(ERRCODE_AMBIGUOUS_FUNCTION),
+				 objtype == OBJECT_PROCEDURE ?
+				 errmsg("procedure name \"%s\" is not unique",
+						NameListToString(function->objname)) :
+				 objtype == OBJECT_ROUTINE ?
+				 errmsg("routine name \"%s\" is not unique",
+						NameListToString(function->objname)) :
+				 errmsg("function name \"%s\" is not unique",
+						NameListToString(function->objname)),
+				 function->args_unspecified ?
+				 errhint("Write the argument types as well.") : 0));
+	if (!OidIsValid(oid) && function->args_unspecified)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_FUNCTION),
+				 objtype == OBJECT_PROCEDURE ?
+				 errmsg("could not find a procedure named \"%s\"",
+						NameListToString(function->objname)) :
+				 errmsg("could not find a function named \"%s\"",
+						NameListToString(function->objname))));
+	if (!OidIsValid(oid))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_FUNCTION),
+				 objtype == OBJECT_PROCEDURE ?
+				 errmsg("procedure %s does not exist",
+						func_signature_string(function->objname, nargs, NIL, args)) :
+				 errmsg("function %s does not exist",
+						func_signature_string(function->objname, nargs, NIL, args))));
+	if (objtype != OBJECT_ROUTINE &&
+		(get_func_prokind(oid) == PROKIND_PROCEDURE) != (objtype == OBJECT_PROCEDURE))
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 objtype == OBJECT_PROCEDURE ?
+				 errmsg("%s is not a procedure",
+						func_signature_string(function->objname, nargs, NIL, args)) :
+				 errmsg("%s is not a function",
+						func_signature_string(function->objname, nargs, NIL, args))));
+	return oid;
 }
 
-/* Items of GRANT privileges ON objects. */
-static List *
-items_of_grant(List *items, const GrantStmt *stmt)
+/* Refuse types that GRANT refuses.  Mirrors ExecGrant_Type(). */
+static void
+check_type(ObjectType objtype, Oid typid)
 {
-	List	   *objects = NIL;
+	HeapTuple	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(typid));
+	Form_pg_type form;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for type %u", typid);
+	form = (Form_pg_type) GETSTRUCT(tuple);
+	if (!form->typisdefined)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("type \"%s\" is only a shell", NameStr(form->typname))));
+	if (IsTrueArrayType(form))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_GRANT_OPERATION),
+				 errmsg("array types have no privileges"),
+				 errhint("Request the element type instead.")));
+	/* commit 4dbb5a8b1 (PostgreSQL 17) refuses these; they follow the range */
+	if (form->typtype == TYPTYPE_MULTIRANGE)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_GRANT_OPERATION),
+				 errmsg("multirange types have no privileges"),
+				 errhint("Request the range type instead.")));
+	if (objtype == OBJECT_DOMAIN && form->typtype != TYPTYPE_DOMAIN)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("\"%s\" is not a domain", NameStr(form->typname))));
+	ReleaseSysCache(tuple);
+}
+
+/* Refuse relations that GRANT refuses.  Mirrors ExecGrant_Relation(). */
+static void
+check_relation(ObjectType objtype, Oid relid)
+{
+	char		relkind = get_rel_relkind(relid);
+
+	if (relkind == RELKIND_INDEX || relkind == RELKIND_PARTITIONED_INDEX)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("\"%s\" is an index", get_rel_name(relid))));
+	if (relkind == RELKIND_COMPOSITE_TYPE)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("\"%s\" is a composite type", get_rel_name(relid))));
+	if (objtype == OBJECT_SEQUENCE && relkind != RELKIND_SEQUENCE)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("\"%s\" is not a sequence", get_rel_name(relid))));
+}
+
+/* Refuse languages that GRANT refuses.  Mirrors ExecGrant_Language(). */
+static void
+check_language(Oid langid)
+{
+	HeapTuple	tuple = SearchSysCache1(LANGOID, ObjectIdGetDatum(langid));
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for language %u", langid);
+	if (!((Form_pg_language) GETSTRUCT(tuple))->lanpltrusted)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("language \"%s\" is not trusted",
+						NameStr(((Form_pg_language) GETSTRUCT(tuple))->lanname)),
+				 errdetail("Only superusers can use untrusted languages.")));
+	ReleaseSysCache(tuple);
+}
+
+/* The OID of what GRANT calls an object.  Mirrors objectNamesToOids(). */
+static Oid
+resolve_object(ObjectType objtype, Node *object)
+{
+	Oid			oid;
+
+	switch (objtype)
+	{
+		case OBJECT_TABLE:
+		case OBJECT_SEQUENCE:
+			oid = resolve_relation((RangeVar *) object);
+			check_relation(objtype, oid);
+			return oid;
+		case OBJECT_DOMAIN:
+		case OBJECT_TYPE:
+			oid = resolve_type(makeTypeNameFromNameList((List *) object));
+			check_type(objtype, oid);
+			return oid;
+		case OBJECT_FUNCTION:
+		case OBJECT_PROCEDURE:
+		case OBJECT_ROUTINE:
+			return resolve_function(objtype, (ObjectWithArgs *) object);
+		case OBJECT_LARGEOBJECT:
+			oid = oidparse(object);
+			if (!LargeObjectExists(oid))
+				ereport(ERROR,
+						(errcode(ERRCODE_UNDEFINED_OBJECT),
+						 errmsg("large object %u does not exist", oid)));
+			return oid;
+		case OBJECT_DATABASE:
+			return get_database_oid(strVal(object), false);
+		case OBJECT_LANGUAGE:
+			oid = get_language_oid(strVal(object), false);
+			check_language(oid);
+			return oid;
+		case OBJECT_SCHEMA:
+			return get_namespace_oid(strVal(object), false);
+		case OBJECT_TABLESPACE:
+			return get_tablespace_oid(strVal(object), false);
+		case OBJECT_FDW:
+			return get_foreign_data_wrapper_oid(strVal(object), false);
+		case OBJECT_FOREIGN_SERVER:
+			return get_foreign_server_oid(strVal(object), false);
+		case OBJECT_PARAMETER_ACL:
+			/* has an OID only once somebody has been granted it */
+			if (!check_GUC_name_for_parameter_acl(strVal(object)))
+				ereport(ERROR,
+						(errcode(ERRCODE_UNDEFINED_OBJECT),
+						 errmsg("unrecognized configuration parameter \"%s\"",
+								strVal(object))));
+			return ParameterAclLookup(strVal(object), true);
+		default:
+			elog(ERROR, "unrecognized object type: %d", (int) objtype);
+	}
+	return InvalidOid;			/* keep the compiler quiet */
+}
+
+/*
+ * What ALL ... IN SCHEMA stands for at this moment.  Mirrors
+ * objectsInSchemaToOids(), but needs no USAGE.  An index brings them in the
+ * order of names, so what is shown doesn't depend on the heap.
+ */
+static List *
+objects_in_schema(ObjectType objtype, Oid namespace)
+{
+	bool		relations = objtype == OBJECT_TABLE || objtype == OBJECT_SEQUENCE;
+	Relation	catalog = table_open(relations ? RelationRelationId :
+									 ProcedureRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	List	   *oids = NIL;
+
+	ScanKeyInit(&key,
+				relations ? Anum_pg_class_relnamespace : Anum_pg_proc_pronamespace,
+				BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(namespace));
+	scan = systable_beginscan(catalog,
+							  relations ? ClassNameNspIndexId :
+							  ProcedureNameArgsNspIndexId,
+							  true, NULL, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		if (relations)
+		{
+			Form_pg_class form = (Form_pg_class) GETSTRUCT(tuple);
+
+			switch (form->relkind)
+			{
+				case RELKIND_RELATION:
+				case RELKIND_VIEW:
+				case RELKIND_MATVIEW:
+				case RELKIND_FOREIGN_TABLE:
+				case RELKIND_PARTITIONED_TABLE:
+					if (objtype == OBJECT_TABLE)
+						oids = lappend_oid(oids, form->oid);
+					break;
+				case RELKIND_SEQUENCE:
+					if (objtype == OBJECT_SEQUENCE)
+						oids = lappend_oid(oids, form->oid);
+					break;
+			}
+		}
+		else
+		{
+			Form_pg_proc form = (Form_pg_proc) GETSTRUCT(tuple);
+
+			if (objtype == OBJECT_ROUTINE ||
+				(objtype == OBJECT_PROCEDURE) == (form->prokind == PROKIND_PROCEDURE))
+				oids = lappend_oid(oids, form->oid);
+		}
+	}
+	systable_endscan(scan);
+	table_close(catalog, AccessShareLock);
+	return oids;
+}
+
+/* The kind that an object really is, whatever word GRANT was used with. */
+static ObjectType
+objtype_of(Oid classid, Oid objid, ObjectType objtype)
+{
+	if (classid == RelationRelationId)
+		return get_rel_relkind(objid) == RELKIND_SEQUENCE ?
+			OBJECT_SEQUENCE : OBJECT_TABLE;
+	if (classid == ProcedureRelationId)
+		return get_func_prokind(objid) == PROKIND_PROCEDURE ?
+			OBJECT_PROCEDURE : OBJECT_FUNCTION;
+	if (classid == TypeRelationId)
+		return get_typtype(objid) == TYPTYPE_DOMAIN ?
+			OBJECT_DOMAIN : OBJECT_TYPE;
+	return objtype;
+}
+
+static const ObjectKind *
+kind_of(ObjectType objtype)
+{
+	/* ROUTINE is a function or a procedure; they are alike in all we ask */
+	if (objtype == OBJECT_ROUTINE)
+		objtype = OBJECT_FUNCTION;
+	for (int i = 0; i < N_KINDS; i++)
+	{
+		if (object_kinds[i].objtype == objtype)
+			return &object_kinds[i];
+	}
+	elog(ERROR, "unrecognized object type: %d", (int) objtype);
+	return NULL;				/* keep the compiler quiet */
+}
+
+/* "foreign server": the words of GRANT in lower case, as we store them. */
+static char *
+kind_text(ObjectType objtype)
+{
+	const char *words = kind_of(objtype)->words;
+
+	return asc_tolower(words, strlen(words));
+}
+
+/* ----------------------------------------------------------------------
+ * Collecting what is wanted
+ * ----------------------------------------------------------------------
+ */
+
+/* Find the entry for an object, or add one. */
+static Wanted *
+want_object(List **wanted, ObjectType objtype, Oid classid, Oid objid,
+			const char *parameter)
+{
+	Wanted	   *want;
 	ListCell   *lc;
+
+	foreach(lc, *wanted)
+	{
+		want = lfirst(lc);
+		if (want->address.objectId == objid &&
+			want->address.classId == classid &&
+			(parameter == NULL || strcmp(parameter, want->parameter) == 0))
+			return want;
+	}
+	CHECK_FOR_INTERRUPTS();
+	want = palloc0(sizeof(Wanted));
+	want->objtype = objtype;
+	ObjectAddressSet(want->address, classid, objid);
+	want->parameter = parameter ? pstrdup(parameter) : NULL;
+	*wanted = lappend(*wanted, want);
+	return want;
+}
+
+/* Raise an error or, where GRANT does only that, a warning. */
+static AclMode
+check_privileges(AclMode privs, AclMode valid, const char *kind,
+				 bool warn, Oid objid)
+{
+	if ((privs & ~valid) == 0)
+		return privs;
+	ereport(warn ? WARNING : ERROR,
+			(errcode(ERRCODE_INVALID_GRANT_OPERATION),
+			 errmsg("invalid privilege type %s for %s",
+					jit_privileges_text(privs & ~valid), _(kind)),
+			 warn ? errdetail("It is left out for sequence %s.",
+							  quote_identifier(get_rel_name(objid))) : 0));
+	return privs & valid;
+}
+
+/*
+ * Add what a clause wants of one object.  Mirrors ExecuteGrantStmt() and
+ * ExecGrant_Relation() in which privileges there are for what, and ExecGrant's
+ * leniency for sequences that are named like tables.
+ */
+static void
+want_privileges(List **wanted, const GrantStmt *stmt, Oid objid,
+				const char *parameter)
+{
+	Oid			classid = kind_of(stmt->objtype)->classid;
+	ObjectType	objtype = objtype_of(classid, objid, stmt->objtype);
+	const ObjectKind *kind = kind_of(objtype);
+	Wanted	   *want = want_object(wanted, objtype, classid, objid, parameter);
+	bool		lenient = stmt->objtype == OBJECT_TABLE && objtype == OBJECT_SEQUENCE;
+	char	   *kind_name = kind_text(objtype);
+	ListCell   *lc;
+	ListCell   *lc2;
+
+	if (stmt->privileges == NIL)
+		want->privs |= kind->all & ~NOT_IN_ALL;
+	foreach(lc, stmt->privileges)
+	{
+		AccessPriv *access = lfirst_node(AccessPriv, lc);
+		AclMode		privs;
+
+		if (access->cols == NIL)
+		{
+			privs = privilege_by_name(access->priv_name);
+			want->privs |= check_privileges(privs, kind->all, kind_name,
+											lenient && (privs & ACL_ALL_RIGHTS_RELATION),
+											objid);
+			continue;
+		}
+
+		if (stmt->objtype != OBJECT_TABLE)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_GRANT_OPERATION),
+					 errmsg("column privileges are only valid for relations")));
+		if (access->priv_name == NULL)
+			privs = objtype == OBJECT_SEQUENCE ? ACL_SELECT :
+				ACL_ALL_RIGHTS_COLUMN & ~NOT_IN_ALL;
+		else
+			privs = check_privileges(privilege_by_name(access->priv_name),
+									 ACL_ALL_RIGHTS_COLUMN, "column", false,
+									 objid);
+		if (objtype == OBJECT_SEQUENCE)
+			privs = check_privileges(privs, ACL_SELECT, "column", true, objid);
+
+		foreach(lc2, access->cols)
+		{
+			char	   *column = strVal(lfirst(lc2));
+			AttrNumber	attnum = get_attnum(objid, column);
+
+			if (attnum == InvalidAttrNumber)
+				ereport(ERROR,
+						(errcode(ERRCODE_UNDEFINED_COLUMN),
+						 errmsg("column \"%s\" of relation \"%s\" does not exist",
+								column, get_rel_name(objid))));
+			for (int i = 0; i < N_PRIVILEGES; i++)
+			{
+				if (privs & privilege_names[i].priv)
+					want->columns[i] =
+						bms_add_member(want->columns[i],
+									   attnum - FirstLowInvalidHeapAttributeNumber);
+			}
+		}
+	}
+}
+
+/* Add what a clause of privileges on objects wants. */
+static void
+want_objects(List **wanted, const GrantStmt *stmt)
+{
+	ListCell   *lc;
+	ListCell   *lc2;
 
 	foreach(lc, stmt->objects)
 	{
+		Node	   *object = lfirst(lc);
+
 		if (stmt->targtype == ACL_TARGET_ALL_IN_SCHEMA)
-			objects = list_concat(objects,
-								  objects_in_schema(stmt->objtype, strVal(lfirst(lc))));
-		else
-			objects = lappend(objects, resolve_object(stmt->objtype, lfirst(lc)));
-	}
-
-	foreach(lc, objects)
-	{
-		JitItem    *object = lfirst(lc);
-		const KindOfObject *kind = kind_of(object->objtype);
-		List	   *privs = stmt->privileges;
-		ListCell   *lp;
-
-		if (privs == NIL)
-			privs = list_make1(makeNode(AccessPriv));	/* ALL */
-		foreach(lp, privs)
 		{
-			AccessPriv *priv = lfirst(lp);
-			JitItem    *item = palloc(sizeof(JitItem));
+			Oid			namespace = get_namespace_oid(strVal(object), false);
 
-			*item = *object;
-			if (priv->cols != NIL && object->objtype != OBJECT_TABLE)
-				ereport(ERROR,
-						(errcode(ERRCODE_INVALID_GRANT_OPERATION),
-						 errmsg("columns can be named for tables and views only")));
-			if (priv->priv_name == NULL)
-				item->privs = (priv->cols ? ACL_ALL_RIGHTS_COLUMN : kind->all_rights) & ~NOT_IN_ALL;
-			else
-				item->privs = privilege_bit(priv->priv_name);
-			if (item->privs & ~(priv->cols ? ACL_ALL_RIGHTS_COLUMN : kind->all_rights))
-				ereport(ERROR,
-						(errcode(ERRCODE_INVALID_GRANT_OPERATION),
-						 errmsg("invalid privilege type %s for %s %s",
-								jit_privileges_text(item->privs),
-								priv->cols ? "columns of" : asc_tolower(kind->keyword, strlen(kind->keyword)),
-								jit_item_object(object))));
-			if (priv->cols)
-				item->attnums = resolve_columns(object->address.objectId, priv->cols);
-			items = add_item(items, item);
+			foreach(lc2, objects_in_schema(stmt->objtype, namespace))
+				want_privileges(wanted, stmt, lfirst_oid(lc2), NULL);
 		}
+		else
+			want_privileges(wanted, stmt, resolve_object(stmt->objtype, object),
+							stmt->objtype == OBJECT_PARAMETER_ACL ?
+							convert_GUC_name_for_parameter_acl(strVal(object)) :
+							NULL);
 	}
-	return items;
 }
 
-/* Items of GRANT role, ... */
-static List *
-items_of_role_grant(List *items, const GrantRoleStmt *stmt)
+/* Add the roles that a clause wants membership of. */
+static void
+want_roles(List **wanted, const GrantRoleStmt *stmt)
 {
 	ListCell   *lc;
 
 	foreach(lc, stmt->granted_roles)
 	{
-		AccessPriv *priv = lfirst(lc);
+		AccessPriv *access = lfirst_node(AccessPriv, lc);
+		Oid			roleid;
 
-		if (priv->priv_name == NULL || priv->cols != NIL)
+		if (access->priv_name == NULL || access->cols != NIL)
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_GRANT_OPERATION),
-					 errmsg("a role has no columns")));
-		items = add_item(items, make_item(OBJECT_ROLE, AuthIdRelationId,
-										  get_role_oid(priv->priv_name, false)));
+					 errmsg("column names cannot be included with a role")));
+		if (strcmp(access->priv_name, "public") == 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_GRANT_OPERATION),
+					 errmsg("role %s cannot be requested", "PUBLIC"),
+					 errdetail("It stands for everybody.")));
+		roleid = get_role_oid(access->priv_name, true);
+		if (!OidIsValid(roleid))
+			ereport(ERROR,
+					(errcode(ERRCODE_UNDEFINED_OBJECT),
+					 errmsg("role \"%s\" does not exist", access->priv_name),
+					 errhint("For privileges on an object, write e.g. %s.",
+							 "SELECT ON hr.employee")));
+		(void) want_object(wanted, OBJECT_ROLE, AuthIdRelationId, roleid, NULL);
+	}
+}
+
+/* The items for one object: the whole of it, then each set of columns. */
+static List *
+make_items(List *items, const Wanted *want)
+{
+	JitItem    *item;
+	bool		done[lengthof(privilege_names)] = {false};
+
+	if (want->privs != 0 || want->objtype == OBJECT_ROLE)
+	{
+		item = palloc0(sizeof(JitItem));
+		item->objtype = want->objtype;
+		item->address = want->address;
+		item->privs = want->privs;
+		item->parameter = want->parameter;
+		items = lappend(items, item);
+	}
+	for (int i = 0; i < N_PRIVILEGES; i++)
+	{
+		int			col = -1;
+
+		if (done[i] || bms_is_empty(want->columns[i]) ||
+			(want->privs & privilege_names[i].priv))
+			continue;
+		item = palloc0(sizeof(JitItem));
+		/* GRANT has no column privileges ON SEQUENCE, only ON TABLE */
+		item->objtype = OBJECT_TABLE;
+		item->address = want->address;
+		for (int j = i; j < N_PRIVILEGES; j++)
+		{
+			if (bms_equal(want->columns[i], want->columns[j]) &&
+				!(want->privs & privilege_names[j].priv))
+			{
+				item->privs |= privilege_names[j].priv;
+				done[j] = true;
+			}
+		}
+		while ((col = bms_next_member(want->columns[i], col)) >= 0)
+			item->attnums = lappend_int(item->attnums,
+										col + FirstLowInvalidHeapAttributeNumber);
+		items = lappend(items, item);
 	}
 	return items;
 }
 
-static void
-check_grantees(const char *clause, List *grantees)
-{
-	RoleSpec   *role;
-
-	if (list_length(grantees) == 1)
-	{
-		role = linitial(grantees);
-		if (role->roletype == ROLESPEC_CSTRING &&
-			strcmp(role->rolename, PLACEHOLDER) == 0)
-			return;
-	}
-	invalid_clause(clause, _("It must not name a grantee; give grantee => 'role' for that."));
-}
-
 /*
- * Resolve an access text.  Runs as the caller; raises for what can't be read
- * or isn't there.  Whether it may be asked for is another question:
- * jit_check_item_requestable().
+ * Resolve an access text to items (DESIGN, "Asking in words everyone knows").
+ * Names are looked up as the current user; needs a transaction with a
+ * snapshot or a syscache that can be read, takes no locks.  What clauses have
+ * in common is merged, object by object, in the order of first mention.
+ * Raises for whatever can't be read, isn't there, or can't be requested.
  */
 List *
 jit_parse_access(const char *access)
 {
-	List	   *clauses = parse_or_complain(access, access, true);
+	List	   *wanted = NIL;
 	List	   *items = NIL;
 	ListCell   *lc;
 
-	foreach(lc, clauses)
+	foreach(lc, split_clauses(access))
 	{
-		char	   *clause = lfirst(lc);
-		List	   *tree;
-		Node	   *stmt;
+		Node	   *tree = parse_clause(lfirst(lc));
 
-		clause += strspn(clause, " \t\r\n\f");
-		tree = parse_or_complain(psprintf("GRANT %s\nTO " PLACEHOLDER, clause),
-								 clause, false);
-		if (list_length(tree) != 1)
-			invalid_clause(clause, _("It is more than one statement."));
-		stmt = linitial_node(RawStmt, tree)->stmt;
-		if (IsA(stmt, GrantStmt))
-		{
-			GrantStmt  *grant = (GrantStmt *) stmt;
-
-			check_grantees(clause, grant->grantees);
-			if (!grant->is_grant || grant->grant_option || grant->grantor != NULL ||
-				grant->targtype == ACL_TARGET_DEFAULTS)
-				invalid_clause(clause, _("Temporary access has no grant option and no GRANTED BY."));
-			items = items_of_grant(items, grant);
-		}
-		else if (IsA(stmt, GrantRoleStmt))
-		{
-			GrantRoleStmt *grant = (GrantRoleStmt *) stmt;
-
-			check_grantees(clause, grant->grantee_roles);
-			if (!grant->is_grant || JIT_GRANT_ROLE_HAS_OPTIONS(grant) || grant->grantor != NULL)
-				invalid_clause(clause, _("Temporary access has no admin option and no GRANTED BY."));
-			items = items_of_role_grant(items, grant);
-		}
+		if (IsA(tree, GrantStmt))
+			want_objects(&wanted, (GrantStmt *) tree);
 		else
-			invalid_clause(clause, _("It is no GRANT."));
+			want_roles(&wanted, (GrantRoleStmt *) tree);
 	}
+	foreach(lc, wanted)
+		items = make_items(items, lfirst(lc));
+	if (items == NIL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("there is nothing that access \"%s\" would give",
+						access)));
+	foreach(lc, items)
+		jit_check_item_requestable(lfirst(lc));
 	return items;
 }
 
-/* Schema that an object is in; InvalidOid if objects of its kind are in none. */
+/* Schema that an item's object is in; InvalidOid if its kind has none. */
 static Oid
 item_namespace(const JitItem *item)
 {
-	switch (item->objtype)
-	{
-		case OBJECT_TABLE:
-		case OBJECT_SEQUENCE:
-			return get_rel_namespace(item->address.objectId);
-		case OBJECT_FUNCTION:
-		case OBJECT_PROCEDURE:
-			return get_func_namespace(item->address.objectId);
-		case OBJECT_TYPE:
-			{
-				HeapTuple	tuple = SearchSysCache1(TYPEOID,
-													ObjectIdGetDatum(item->address.objectId));
-				Oid			result = InvalidOid;
+	Oid			objid = item->address.objectId;
 
-				if (HeapTupleIsValid(tuple))
-				{
-					result = ((Form_pg_type) GETSTRUCT(tuple))->typnamespace;
-					ReleaseSysCache(tuple);
-				}
-				return result;
-			}
-		default:
-			return InvalidOid;
+	switch (item->address.classId)
+	{
+		case RelationRelationId:
+			return get_rel_namespace(objid);
+		case ProcedureRelationId:
+			return get_func_namespace(objid);
+		case TypeRelationId:
+			return GetSysCacheOid1(TYPEOID, Anum_pg_type_typnamespace,
+								   ObjectIdGetDatum(objid));
 	}
+	return InvalidOid;
 }
 
 /*
- * USAGE on the schemas that the grantee needs as well and has no standing
- * USAGE on, as items marked added.
+ * Raise if the item is for a role that nobody may ask for: PUBLIC has no OID
+ * and is refused where names are read.
+ */
+static void
+check_role_requestable(Oid roleid)
+{
+	char	   *name = jit_role_name(roleid);
+	const char *detail = NULL;
+	ListCell   *lc;
+
+	if (strncmp(name, JIT_ROLE_PREFIX, strlen(JIT_ROLE_PREFIX)) == 0)
+		detail = _("Roles whose names start with \"jit_\" belong to jit_access.");
+	else if (roleid == ROLE_PG_DATABASE_OWNER)
+		detail = _("Its only member is the owner of the database.");
+	else if (superuser_arg(roleid))
+		detail = _("It is a superuser.");
+	else
+	{
+		foreach(lc, jit_role_closure(roleid, JIT_CLOSURE_MEMBERS,
+									 JIT_FILTER_NONE, jit_now()))
+		{
+			if (superuser_arg(lfirst_oid(lc)))
+				detail = psprintf(_("It is a member of role %s, which is a superuser."),
+								  quote_identifier(jit_role_name(lfirst_oid(lc))));
+		}
+	}
+	if (detail != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_GRANT_OPERATION),
+				 errmsg("role %s cannot be requested", quote_identifier(name)),
+				 errdetail_internal("%s", detail)));
+}
+
+/*
+ * Raise if nobody may ask for the item, whoever agreed: system catalogs,
+ * information_schema, our own schema, temporary objects, and roles that are
+ * or lead to a superuser.  jit_parse_access() has called it; it is called
+ * again before access starts, since roles change.
+ */
+void
+jit_check_item_requestable(const JitItem *item)
+{
+	Oid			namespace = item_namespace(item);
+	const char *detail = NULL;
+
+	if (item->objtype == OBJECT_ROLE)
+	{
+		check_role_requestable(item->address.objectId);
+		return;
+	}
+	if (item->objtype == OBJECT_SCHEMA)
+		namespace = item->address.objectId;
+	if (item->objtype == OBJECT_PARAMETER_ACL &&
+		strncmp(item->parameter, JIT_EXTENSION ".", strlen(JIT_EXTENSION ".")) == 0)
+		detail = _("It is a setting of jit_access.");
+
+	if (OidIsValid(namespace))
+	{
+		char	   *name = get_namespace_name(namespace);
+
+		/* functions of pg_catalog take a superuser's agreement */
+		if (namespace == PG_CATALOG_NAMESPACE &&
+			item->address.classId != ProcedureRelationId)
+			detail = _("System catalogs and schema pg_catalog are not handed out.");
+		else if (namespace == PG_TOAST_NAMESPACE)
+			detail = _("It holds what belongs to other tables.");
+		else if (isAnyTempNamespace(namespace))
+			detail = _("It is temporary.");
+		else if (name != NULL && strcmp(name, "information_schema") == 0)
+			detail = _("Schema information_schema is not handed out.");
+		else if (name != NULL && strcmp(name, JIT_SCHEMA) == 0)
+			detail = _("Schema jit belongs to jit_access.");
+	}
+	if (detail != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_GRANT_OPERATION),
+				 errmsg("access to %s %s cannot be requested",
+						_(kind_text(item->objtype)),
+						jit_item_object(item)),
+				 errdetail_internal("%s", detail)));
+}
+
+/*
+ * Add USAGE on the schemas of the items where the grantee lacks it: what is
+ * approved must work.  Standing privileges count, not temporary ones, which
+ * may end before.  Items of ours are marked as added.
  */
 List *
 jit_add_schema_usage(List *items, Oid grantee)
 {
 	List	   *closure = jit_role_closure(grantee, JIT_CLOSURE_PRIVS,
 										   JIT_FILTER_STANDING, jit_now());
-	List	   *result = list_copy(items);
+	List	   *schemas = NIL;
 	ListCell   *lc;
 
 	foreach(lc, items)
 	{
-		Oid			nspid = item_namespace(lfirst(lc));
-		JitItem    *usage;
-		ListCell   *lo;
-		bool		there = false;
+		JitItem    *item = lfirst(lc);
 
-		if (!OidIsValid(nspid) ||
-			jit_object_aclmask(NamespaceRelationId, nspid, 0, closure, ACL_USAGE))
-			continue;
-		foreach(lo, result)
-		{
-			JitItem    *other = lfirst(lo);
-
-			there |= other->objtype == OBJECT_SCHEMA &&
-				other->address.objectId == nspid && (other->privs & ACL_USAGE);
-		}
-		if (there)
-			continue;
-		usage = make_item(OBJECT_SCHEMA, NamespaceRelationId, nspid);
-		usage->privs = ACL_USAGE;
-		usage->added = true;
-		result = lappend(result, usage);
+		if (item->objtype == OBJECT_SCHEMA && (item->privs & ACL_USAGE))
+			schemas = lappend_oid(schemas, item->address.objectId);
 	}
-	return result;
+	for (int i = 0, n = list_length(items); i < n; i++)
+	{
+		Oid			namespace = item_namespace(list_nth(items, i));
+		JitItem    *added;
+
+		if (!OidIsValid(namespace) || namespace == PG_CATALOG_NAMESPACE ||
+			list_member_oid(schemas, namespace))
+			continue;
+		schemas = lappend_oid(schemas, namespace);
+		if (jit_object_aclmask(NamespaceRelationId, namespace, 0, closure,
+							   ACL_USAGE) == ACL_USAGE)
+			continue;
+		added = palloc0(sizeof(JitItem));
+		added->objtype = OBJECT_SCHEMA;
+		ObjectAddressSet(added->address, NamespaceRelationId, namespace);
+		added->privs = ACL_USAGE;
+		added->added = true;
+		items = lappend(items, added);
+	}
+	return items;
 }
 
 /* ----------------------------------------------------------------------
- * What may be asked for, and who could grant it
+ * Items to text
  * ----------------------------------------------------------------------
  */
 
-/*
- * Raise for what nobody can hand out: system catalogs, information_schema,
- * our own schema, temporary objects, superuser roles and roles that lead to
- * one, and our own roles.
- */
-void
-jit_check_item_requestable(const JitItem *item)
+/* "SELECT, UPDATE", in the words and the order of GRANT. */
+char *
+jit_privileges_text(AclMode privs)
 {
-	Oid			nspid = item->objtype == OBJECT_SCHEMA ? item->address.objectId :
-	item_namespace(item);
+	StringInfoData buf;
 
-	if (item->objtype == OBJECT_ROLE)
+	initStringInfo(&buf);
+	for (int i = 0; i < N_PRIVILEGES; i++)
 	{
-		char	   *name = jit_role_name(item->address.objectId);
-		ListCell   *lc;
-
-		if (strncmp(name, JIT_ROLE_PREFIX, strlen(JIT_ROLE_PREFIX)) == 0 ||
-			item->address.objectId == ROLE_PG_DATABASE_OWNER)
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_GRANT_OPERATION),
-					 errmsg("role %s cannot be requested", quote_identifier(name))));
-		foreach(lc, jit_role_closure(item->address.objectId, JIT_CLOSURE_MEMBERS,
-									 JIT_FILTER_NONE, jit_now()))
-		{
-			Oid			role = lfirst_oid(lc);
-
-			if (superuser_arg(role))
-				ereport(ERROR,
-						(errcode(ERRCODE_INVALID_GRANT_OPERATION),
-						 errmsg("role %s cannot be requested", quote_identifier(name)),
-						 role == item->address.objectId ?
-						 errdetail("It is a superuser.") :
-						 errdetail("It is a member of superuser role %s.",
-								   quote_identifier(jit_role_name(role)))));
-		}
-		return;
+		if ((privs & privilege_names[i].priv) == 0)
+			continue;
+		appendStringInfo(&buf, "%s%s", buf.len > 0 ? ", " : "",
+						 privilege_names[i].name);
+		privs &= ~privilege_names[i].priv;
 	}
+	return buf.data;
+}
 
-	if (!OidIsValid(nspid))
-		return;
-	if ((IsCatalogNamespace(nspid) && item->objtype != OBJECT_FUNCTION) ||
-		IsToastNamespace(nspid) || isAnyTempNamespace(nspid) ||
-		strcmp(get_namespace_name(nspid), "information_schema") == 0 ||
-		strcmp(get_namespace_name(nspid), JIT_SCHEMA) == 0)
+/* The name of something that the items' owner could drop any moment. */
+static const char *
+need_name(const char *name, const JitItem *item)
+{
+	if (name == NULL)
 		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_GRANT_OPERATION),
-				 errmsg("access to %s cannot be requested", jit_item_object(item)),
-				 errdetail("System catalogs, information_schema, schema jit and temporary objects are not handed out.")));
-}
-
-/* Does the role own something, or hold a grant or admin option? */
-static bool
-role_has_authority(Oid roleid)
-{
-	Relation	rel = table_open(SharedDependRelationId, AccessShareLock);
-	ScanKeyData key[2];
-	SysScanDesc scan;
-	HeapTuple	tuple;
-	CatCList   *memlist;
-	bool		result = false;
-
-	ScanKeyInit(&key[0], Anum_pg_shdepend_refclassid, BTEqualStrategyNumber,
-				F_OIDEQ, ObjectIdGetDatum(AuthIdRelationId));
-	ScanKeyInit(&key[1], Anum_pg_shdepend_refobjid, BTEqualStrategyNumber,
-				F_OIDEQ, ObjectIdGetDatum(roleid));
-	scan = systable_beginscan(rel, SharedDependReferenceIndexId, true, NULL, 2, key);
-	while (!result && HeapTupleIsValid(tuple = systable_getnext(scan)))
-	{
-		Form_pg_shdepend form = (Form_pg_shdepend) GETSTRUCT(tuple);
-
-		/* privileges in another database can't be read from here */
-		if (form->deptype != SHARED_DEPENDENCY_ACL ||
-			(OidIsValid(form->dbid) && form->dbid != MyDatabaseId))
-			result = true;
-		else
-			result = jit_object_aclmask(form->classid, form->objid,
-										form->objsubid, list_make1_oid(roleid),
-										ALL_GRANT_OPTIONS) != 0;
-	}
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
-
-	memlist = SearchSysCacheList1(AUTHMEMMEMROLE, ObjectIdGetDatum(roleid));
-	for (int i = 0; i < memlist->n_members; i++)
-		result |= ((Form_pg_auth_members) GETSTRUCT(&memlist->members[i]->tuple))->admin_option;
-	ReleaseSysCacheList(memlist);
-	return result;
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("%s with OID %u does not exist any more",
+						_(kind_text(item->objtype)),
+						item->address.objectId)));
+	return name;
 }
 
 /*
- * Why one of the approvers has to be a superuser, NULL if that isn't so: an
- * allow-list, for everything that isn't known to be harmless leads further
- * than it says.
+ * A type as an argument of a function.  What is in pg_catalog is written as
+ * everybody does, unless something else of that name would be found.
  */
-const char *
-jit_item_needs_superuser(const JitItem *item)
+static char *
+type_text(Oid typid)
 {
-	ListCell   *lc;
+	Oid			namespace = GetSysCacheOid1(TYPEOID, Anum_pg_type_typnamespace,
+											ObjectIdGetDatum(typid));
+
+	return namespace == PG_CATALOG_NAMESPACE ? format_type_be(typid) :
+		format_type_be_qualified(typid);
+}
+
+/* "hr.raise(integer)"; mirrors format_procedure_qualified(). */
+static char *
+function_text(const JitItem *item)
+{
+	HeapTuple	tuple = SearchSysCache1(PROCOID,
+										ObjectIdGetDatum(item->address.objectId));
+	Form_pg_proc form;
+	StringInfoData buf;
+
+	(void) need_name(HeapTupleIsValid(tuple) ? "" : NULL, item);
+	form = (Form_pg_proc) GETSTRUCT(tuple);
+	initStringInfo(&buf);
+	appendStringInfo(&buf, "%s(",
+					 quote_qualified_identifier(need_name(get_namespace_name(form->pronamespace), item),
+												NameStr(form->proname)));
+	for (int i = 0; i < form->pronargs; i++)
+		appendStringInfo(&buf, "%s%s", i > 0 ? ", " : "",
+						 type_text(form->proargtypes.values[i]));
+	appendStringInfoChar(&buf, ')');
+	ReleaseSysCache(tuple);
+	return buf.data;
+}
+
+/* A parameter's name, each of its parts quoted where needed. */
+static char *
+parameter_text(const char *parameter)
+{
+	StringInfoData buf;
+	char	   *part = pstrdup(parameter);
+	char	   *dot;
+
+	initStringInfo(&buf);
+	while ((dot = strchr(part, '.')) != NULL)
+	{
+		*dot = '\0';
+		appendStringInfo(&buf, "%s.", quote_identifier(part));
+		part = dot + 1;
+	}
+	appendStringInfoString(&buf, quote_identifier(part));
+	return buf.data;
+}
+
+/* Name of the item's object without its schema; NULL if it is gone. */
+static char *
+bare_name(const JitItem *item)
+{
+	Oid			objid = item->address.objectId;
 
 	switch (item->objtype)
 	{
 		case OBJECT_TABLE:
 		case OBJECT_SEQUENCE:
-			if (item->privs & (ACL_TRIGGER | ACL_REFERENCES | JIT_ACL_MAINTAIN))
-				return _("It is more than reading and writing rows.");
-			return NULL;
-		case OBJECT_SCHEMA:
-			return (item->privs & ~ACL_USAGE) ? _("It allows creating objects.") : NULL;
-		case OBJECT_DATABASE:
-			return (item->privs & ~(ACL_CONNECT | ACL_CREATE_TEMP)) ?
-				_("It allows creating schemas.") : NULL;
-		case OBJECT_FUNCTION:
-		case OBJECT_PROCEDURE:
-			return IsCatalogNamespace(get_func_namespace(item->address.objectId)) ?
-				_("It is a function of the system.") : NULL;
-		case OBJECT_ROLE:
-			foreach(lc, jit_role_closure(item->address.objectId, JIT_CLOSURE_MEMBERS,
-										 JIT_FILTER_NONE, jit_now()))
+			return get_rel_name(objid);
+		case OBJECT_DOMAIN:
+		case OBJECT_TYPE:
 			{
-				Oid			role = lfirst_oid(lc);
-				HeapTuple	tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(role));
-				Form_pg_authid form;
-				bool		special;
+				HeapTuple	tuple = SearchSysCache1(TYPEOID,
+													ObjectIdGetDatum(objid));
+				char	   *name;
 
 				if (!HeapTupleIsValid(tuple))
-					return _("Its memberships are changing.");
-				form = (Form_pg_authid) GETSTRUCT(tuple);
-				special = form->rolsuper || form->rolcreaterole || form->rolcreatedb ||
-					form->rolreplication || form->rolbypassrls ||
-					IsReservedName(NameStr(form->rolname));
+					return NULL;
+				name = pstrdup(NameStr(((Form_pg_type) GETSTRUCT(tuple))->typname));
 				ReleaseSysCache(tuple);
-				if (special)
-					return _("The role, or one that it is a member of, has special attributes or is predefined.");
-				if (role_has_authority(role))
-					return _("The role, or one that it is a member of, owns something, has privileges in another database, or holds a grant or admin option.");
+				return name;
 			}
-			return NULL;
+		case OBJECT_FUNCTION:
+		case OBJECT_PROCEDURE:
+			return get_func_name(objid);
+		case OBJECT_DATABASE:
+			return get_database_name(objid);
+		case OBJECT_LANGUAGE:
+			return get_language_name(objid, true);
+		case OBJECT_SCHEMA:
+			return get_namespace_name(objid);
+		case OBJECT_TABLESPACE:
+			return get_tablespace_name(objid);
+		case OBJECT_FDW:
+			{
+				ForeignDataWrapper *fdw =
+				GetForeignDataWrapperExtended(objid, FDW_MISSING_OK);
+
+				return fdw ? fdw->fdwname : NULL;
+			}
+		case OBJECT_FOREIGN_SERVER:
+			{
+				ForeignServer *server =
+				GetForeignServerExtended(objid, FSV_MISSING_OK);
+
+				return server ? server->servername : NULL;
+			}
+		case OBJECT_LARGEOBJECT:
+			return LargeObjectExists(objid) ? psprintf("%u", objid) : NULL;
+		case OBJECT_PARAMETER_ACL:
+			return item->parameter;
+		case OBJECT_ROLE:
+			return GetUserNameFromId(objid, true);
 		default:
-			return _("It is not about data.");
+			elog(ERROR, "unrecognized object type: %d", (int) item->objtype);
 	}
+	return NULL;				/* keep the compiler quiet */
 }
 
-/* Bits of the item that the closure has, for all of its columns. */
-static bool
-item_permitted(const JitItem *item, List *closure, AclMode mask)
+/* The object, schema-qualified and quoted: hr.salary, hr.raise(integer). */
+char *
+jit_item_object(const JitItem *item)
 {
+	Oid			namespace = item_namespace(item);
+	const char *name = need_name(bare_name(item), item);
+
+	if (item->address.classId == ProcedureRelationId)
+		return function_text(item);
+	if (item->objtype == OBJECT_PARAMETER_ACL)
+		return parameter_text(item->parameter);
+	if (item->objtype == OBJECT_LARGEOBJECT)
+		return pstrdup(name);
+	if (OidIsValid(namespace))
+		return quote_qualified_identifier(need_name(get_namespace_name(namespace), item),
+										  name);
+	return pstrdup(quote_identifier(name));
+}
+
+/* Name of a column; NULL if it is gone, which get_attname() doesn't say. */
+static char *
+column_name(Oid relid, AttrNumber attnum)
+{
+	HeapTuple	tuple = SearchSysCache2(ATTNUM, ObjectIdGetDatum(relid),
+										Int16GetDatum(attnum));
+	char	   *name = NULL;
+
+	if (HeapTupleIsValid(tuple))
+	{
+		Form_pg_attribute form = (Form_pg_attribute) GETSTRUCT(tuple);
+
+		if (!form->attisdropped)
+			name = pstrdup(NameStr(form->attname));
+		ReleaseSysCache(tuple);
+	}
+	return name;
+}
+
+/* "emp_no, amount": the columns of an item, quoted. */
+static char *
+columns_text(const JitItem *item)
+{
+	StringInfoData buf;
 	ListCell   *lc;
 
-	if (!OidIsValid(item->address.objectId))
-		return superuser_arg(linitial_oid(closure));
-	mask &= ~jit_object_aclmask(item->address.classId, item->address.objectId,
-								0, closure, mask);
-	if (mask != 0 && item->attnums == NIL)
+	initStringInfo(&buf);
+	foreach(lc, item->attnums)
+		appendStringInfo(&buf, "%s%s", buf.len > 0 ? ", " : "",
+						 quote_identifier(need_name(column_name(item->address.objectId, lfirst_int(lc)),
+													item)));
+	return buf.data;
+}
+
+/* What comes before the object: "SELECT (emp_no, amount) ON ". */
+static char *
+head_text(const JitItem *item)
+{
+	StringInfoData buf;
+	AclMode		privs = item->privs;
+
+	initStringInfo(&buf);
+	if (item->objtype == OBJECT_ROLE)
+		return buf.data;
+	if (item->attnums == NIL)
+		appendStringInfoString(&buf, jit_privileges_text(privs));
+	else
+	{
+		/* each privilege has its own list of columns */
+		char	   *columns = columns_text(item);
+
+		for (int i = 0; i < N_PRIVILEGES; i++)
+		{
+			if (privs & privilege_names[i].priv)
+				appendStringInfo(&buf, "%s%s (%s)", buf.len > 0 ? ", " : "",
+								 privilege_names[i].name, columns);
+		}
+	}
+	appendStringInfoString(&buf, " ON ");
+	if (item->objtype != OBJECT_TABLE)
+		appendStringInfo(&buf, "%s ", kind_of(item->objtype)->words);
+	return buf.data;
+}
+
+/* One item as a clause: SELECT (emp_no, amount) ON hr.salary. */
+char *
+jit_item_text(const JitItem *item)
+{
+	return psprintf("%s%s", head_text(item), jit_item_object(item));
+}
+
+/*
+ * Items as an access text that reads back to the same: consecutive ones that
+ * differ in nothing but the object share a clause.  With with_added what we
+ * added comes last and says so; without, it is left out.
+ */
+char *
+jit_items_text(List *items, bool with_added)
+{
+	StringInfoData buf;
+	ListCell   *lc;
+
+	initStringInfo(&buf);
+	for (int added = 0; added <= (with_added ? 1 : 0); added++)
+	{
+		char	   *last = NULL;
+
+		foreach(lc, items)
+		{
+			JitItem    *item = lfirst(lc);
+			char	   *head;
+
+			if (item->added != (added == 1))
+				continue;
+			head = head_text(item);
+			if (last != NULL && strcmp(head, last) == 0)
+				appendStringInfo(&buf, ", %s", jit_item_object(item));
+			else
+			{
+				appendStringInfo(&buf, "%s%s%s", buf.len > 0 ? "; " : "", head,
+								 jit_item_object(item));
+				last = head;
+			}
+		}
+		if (added == 1 && last != NULL)
+			appendStringInfoString(&buf, _(" (added)"));
+	}
+	return buf.data;
+}
+
+/* ----------------------------------------------------------------------
+ * Who could grant it, who has it
+ * ----------------------------------------------------------------------
+ */
+
+/* Where the item's ACL is: a parameter may have got an OID only since. */
+static Oid
+acl_objid(const JitItem *item)
+{
+	if (item->objtype == OBJECT_PARAMETER_ACL)
+		return ParameterAclLookup(item->parameter, true);
+	return item->address.objectId;
+}
+
+/*
+ * Does the closure have all that the item is for, or the grant options for
+ * it?  A privilege on the whole table covers each of its columns.
+ */
+static bool
+closure_covers(const JitItem *item, List *closure, bool grant_options)
+{
+	AclMode		missing = grant_options ?
+	ACL_GRANT_OPTION_FOR(item->privs) : item->privs;
+	Oid			objid = acl_objid(item);
+	ListCell   *lc;
+
+	missing &= ~jit_object_aclmask(item->address.classId, objid, 0, closure,
+								   missing);
+	if (missing == 0)
+		return true;
+	if (item->attnums == NIL)
 		return false;
 	foreach(lc, item->attnums)
 	{
-		if (mask & ~jit_object_aclmask(item->address.classId,
-									   item->address.objectId,
-									   lfirst_int(lc), closure, mask))
+		if (missing & ~jit_object_aclmask(item->address.classId, objid,
+										  lfirst_int(lc), closure, missing))
 			return false;
 	}
 	return true;
 }
 
 /*
- * Could the role run this GRANT itself, by standing authority?  On 15 that
- * asks for more than PostgreSQL does for roles: CREATEROLE alone isn't enough.
+ * Could the role run this GRANT itself?  Its standing authority counts
+ * alone: what it has for a while it can't hand on.
  */
 bool
 jit_item_grantable(const JitItem *item, Oid roleid)
@@ -836,227 +1588,302 @@ jit_item_grantable(const JitItem *item, Oid roleid)
 		return true;
 	if (item->objtype == OBJECT_ROLE)
 		return jit_holds_admin(roleid, item->address.objectId);
-	return item_permitted(item,
+	return closure_covers(item,
 						  jit_role_closure(roleid, JIT_CLOSURE_PRIVS,
 										   JIT_FILTER_STANDING, jit_now()),
-						  ACL_GRANT_OPTION_FOR(item->privs));
+						  true);
 }
 
 /*
- * Has the grantee all of it already, under the filter?  With JIT_FILTER_LIVE,
- * through access that lasts longer than until.
+ * Does the grantee have all of the item anyway?  With JIT_FILTER_LIVE
+ * temporary access counts that goes on after "until".
  */
 bool
 jit_item_held(const JitItem *item, Oid grantee, JitClosureFilter filter,
 			  TimestampTz until)
 {
+	List	   *closure;
+
 	if (superuser_arg(grantee))
 		return true;
-	if (item->objtype == OBJECT_ROLE)
-		return list_member_oid(jit_role_closure(grantee, JIT_CLOSURE_SET, filter,
-												until),
-							   item->address.objectId);
-	return item_permitted(item,
-						  jit_role_closure(grantee, JIT_CLOSURE_PRIVS, filter,
-										   until),
-						  item->privs);
+	closure = jit_role_closure(grantee, JIT_CLOSURE_PRIVS, filter, until);
+	if (item->objtype != OBJECT_ROLE)
+		return closure_covers(item, closure, false);
+	return list_member_oid(closure, item->address.objectId) ||
+		list_member_oid(jit_role_closure(grantee, JIT_CLOSURE_SET, filter,
+										 until),
+						item->address.objectId);
 }
 
 /*
- * Name of the role through which the grantee has the whole item, NULL if that
- * is PUBLIC, several roles, or temporary access.
+ * The role through which the grantee has an item that jit_item_held() found:
+ * itself, one that it is a member of (the owner, if that is why; the grant
+ * role, if it is temporary), or "public".  NULL if it takes several, and for
+ * a role, which is its own source.
  */
 char *
 jit_item_source(const JitItem *item, Oid grantee)
 {
+	List	   *closure;
 	ListCell   *lc;
 
-	foreach(lc, jit_role_closure(grantee, JIT_CLOSURE_PRIVS,
-								 JIT_FILTER_STANDING, jit_now()))
+	if (superuser_arg(grantee))
+		return jit_role_name(grantee);
+	if (item->objtype == OBJECT_ROLE)
+		return NULL;
+	/* nobody is InvalidOid: that leaves what PUBLIC has */
+	if (closure_covers(item, list_make1_oid(InvalidOid), false))
+		return pstrdup("public");
+	closure = jit_role_closure(grantee, JIT_CLOSURE_PRIVS, JIT_FILTER_LIVE,
+							   jit_now());
+	foreach(lc, closure)
 	{
 		Oid			role = lfirst_oid(lc);
+		JitRoleKind kind = jit_role_kind_by_oid(role);
 
-		if (item->objtype == OBJECT_ROLE ? role == item->address.objectId :
-			item_permitted(item, list_make1_oid(role), item->privs))
+		if (kind == JIT_ROLE_SCOPE)
+			continue;
+		if (closure_covers(item,
+						   kind == JIT_ROLE_GRANT ?
+						   jit_role_closure(role, JIT_CLOSURE_PRIVS,
+											JIT_FILTER_LIVE, jit_now()) :
+						   list_make1_oid(role),
+						   false))
 			return jit_role_name(role);
 	}
 	return NULL;
 }
 
 /* ----------------------------------------------------------------------
- * Items to text
+ * What takes a superuser's agreement
  * ----------------------------------------------------------------------
  */
 
-/* "SELECT, UPDATE" */
-char *
-jit_privileges_text(AclMode privs)
+/*
+ * Why executing a function takes a superuser: those of PostgreSQL itself,
+ * and those in languages that can do anything.
+ */
+static const char *
+function_needs_superuser(Oid funcid)
 {
-	StringInfoData buf;
+	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(funcid));
+	HeapTuple	language;
+	const char *reason = NULL;
 
-	initStringInfo(&buf);
-	for (size_t i = 0; i < lengthof(privileges); i++)
+	if (!HeapTupleIsValid(tuple))
+		return _("the function is gone");
+	if (((Form_pg_proc) GETSTRUCT(tuple))->pronamespace == PG_CATALOG_NAMESPACE ||
+		funcid < FirstNormalObjectId)
+		reason = _("functions of pg_catalog take a superuser");
+	else
 	{
-		if (privileges[i].bit & privs)
-		{
-			appendStringInfo(&buf, "%s%s", buf.len > 0 ? ", " : "", privileges[i].name);
-			privs &= ~privileges[i].bit;
-		}
+		language = SearchSysCache1(LANGOID,
+								   ObjectIdGetDatum(((Form_pg_proc) GETSTRUCT(tuple))->prolang));
+		if (!HeapTupleIsValid(language) ||
+			!((Form_pg_language) GETSTRUCT(language))->lanpltrusted)
+			reason = _("functions in untrusted languages take a superuser");
+		if (HeapTupleIsValid(language))
+			ReleaseSysCache(language);
 	}
-	return buf.data;
-}
-
-/* The object as GRANT writes it, without its kind: "hr.salary". */
-char *
-jit_item_object(const JitItem *item)
-{
-	Oid			oid = item->address.objectId;
-
-	switch (item->objtype)
-	{
-		case OBJECT_TABLE:
-		case OBJECT_SEQUENCE:
-			return quote_qualified_identifier(get_namespace_name(get_rel_namespace(oid)),
-											  get_rel_name(oid));
-		case OBJECT_FUNCTION:
-		case OBJECT_PROCEDURE:
-			return format_procedure_qualified(oid);
-		case OBJECT_TYPE:
-			return format_type_extended(oid, -1, FORMAT_TYPE_FORCE_QUALIFY);
-		case OBJECT_LARGEOBJECT:
-			return psprintf("%u", oid);
-		case OBJECT_PARAMETER_ACL:
-			return pstrdup(item->parameter);
-		case OBJECT_ROLE:
-			return pstrdup(quote_identifier(jit_role_name(oid)));
-		case OBJECT_SCHEMA:
-			return pstrdup(quote_identifier(get_namespace_name(oid)));
-		case OBJECT_DATABASE:
-			return pstrdup(quote_identifier(get_database_name(oid)));
-		case OBJECT_LANGUAGE:
-			return pstrdup(quote_identifier(get_language_name(oid, false)));
-		case OBJECT_TABLESPACE:
-			return pstrdup(quote_identifier(get_tablespace_name(oid)));
-		case OBJECT_FDW:
-			return pstrdup(quote_identifier(GetForeignDataWrapper(oid)->fdwname));
-		case OBJECT_FOREIGN_SERVER:
-			return pstrdup(quote_identifier(GetForeignServer(oid)->servername));
-		default:
-			elog(ERROR, "unexpected object type %d", (int) item->objtype);
-			return NULL;		/* keep the compiler quiet */
-	}
-}
-
-/* "SELECT (a, b) ON " or "" for a role: what stands before the object. */
-static char *
-item_prefix(const JitItem *item)
-{
-	StringInfoData buf;
-	ListCell   *lc;
-
-	initStringInfo(&buf);
-	if (item->objtype == OBJECT_ROLE)
-		return buf.data;
-	for (size_t i = 0; i < lengthof(privileges); i++)
-	{
-		/* every privilege of a column item has its column list */
-		if (!(privileges[i].bit & item->privs) ||
-			strcmp(privileges[i].name, "TEMP") == 0)
-			continue;
-		appendStringInfo(&buf, "%s%s", buf.len > 0 ? ", " : "", privileges[i].name);
-		foreach(lc, item->attnums)
-			appendStringInfo(&buf, "%s%s%s", lc == list_head(item->attnums) ? " (" : ", ",
-							 quote_identifier(get_attname(item->address.objectId, lfirst_int(lc), false)),
-							 lnext(item->attnums, lc) ? "" : ")");
-	}
-	appendStringInfoString(&buf, " ON ");
-	if (item->objtype != OBJECT_TABLE)
-		appendStringInfo(&buf, "%s ", kind_of(item->objtype)->keyword);
-	return buf.data;
-}
-
-/* "SELECT (emp_no, amount) ON hr.salary", "hr_reader" */
-char *
-jit_item_text(const JitItem *item)
-{
-	return psprintf("%s%s", item_prefix(item), jit_item_object(item));
+	ReleaseSysCache(tuple);
+	return reason;
 }
 
 /*
- * All items in as few clauses as their order allows: "SELECT ON hr.employee,
- * hr.title; hr_reader".  Without added items it reads back as the same items.
+ * What an entry in some ACL says against handing out the role: a grant
+ * option, or a privilege that gives more than data.  Privileges on tables,
+ * schemas, databases and types pass whatever they are: lasting.c guards
+ * what can be created through them.
  */
-char *
-jit_items_text(List *items, bool with_added)
+static const char *
+acl_needs_superuser(Form_pg_shdepend depend, Oid roleid)
 {
-	StringInfoData buf;
-	char	   *last = NULL;
+	List	   *role = list_make1_oid(roleid);
+	AclMode		privs;
+
+	if (depend->classid == DefaultAclRelationId)
+	{
+		Relation	catalog = table_open(DefaultAclRelationId, AccessShareLock);
+		HeapTuple	tuple = get_catalog_object_by_oid(catalog,
+													  Anum_pg_default_acl_oid,
+													  depend->objid);
+
+		privs = 0;
+		if (HeapTupleIsValid(tuple))
+		{
+			bool		isnull;
+			Datum		acl = heap_getattr(tuple, Anum_pg_default_acl_defaclacl,
+										   RelationGetDescr(catalog), &isnull);
+
+			if (!isnull)
+				privs = jit_aclmask(DatumGetAclP(acl), InvalidOid, role,
+									ACLITEM_ALL_GOPTION_BITS);
+		}
+		table_close(catalog, AccessShareLock);
+		return privs != 0 ? _("the role holds grant options") : NULL;
+	}
+
+	switch (depend->classid)
+	{
+		case RelationRelationId:
+		case NamespaceRelationId:
+		case DatabaseRelationId:
+		case TypeRelationId:
+		case TableSpaceRelationId:
+		case LargeObjectRelationId:
+			break;
+		case ProcedureRelationId:
+			{
+				const char *reason = function_needs_superuser(depend->objid);
+
+				if (reason != NULL)
+					return reason;
+			}
+			break;
+		default:
+			return _("the role may use parameters, languages or foreign servers");
+	}
+	privs = jit_object_aclmask(depend->classid, depend->objid,
+							   depend->objsubid, role,
+							   ACLITEM_ALL_GOPTION_BITS);
+	return privs != 0 ? _("the role holds grant options") : NULL;
+}
+
+/*
+ * Why handing out membership of a role, without those that it is a member
+ * of, takes a superuser; NULL if it doesn't.  Grant options are looked for in
+ * this database and on shared objects: those in other databases can't be
+ * read from here, but can't be used there to make lasting access either.
+ */
+static const char *
+role_needs_superuser(Oid roleid)
+{
+	HeapTuple	tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(roleid));
+	Form_pg_authid form;
+	const char *reason = NULL;
+	CatCList   *members;
+	Relation	catalog;
+	SysScanDesc scan;
+	ScanKeyData keys[2];
+
+	if (!HeapTupleIsValid(tuple))
+		return _("the role is gone");
+	form = (Form_pg_authid) GETSTRUCT(tuple);
+	if (form->rolsuper)
+		reason = _("the role is a superuser");
+	else if (form->rolcreaterole || form->rolcreatedb ||
+			 form->rolreplication || form->rolbypassrls)
+		reason = _("the role has CREATEROLE, CREATEDB, REPLICATION or BYPASSRLS");
+	else if (roleid < FirstNormalObjectId || IsReservedName(NameStr(form->rolname)))
+		reason = _("predefined roles take a superuser");
+	ReleaseSysCache(tuple);
+	if (reason != NULL)
+		return reason;
+
+	members = SearchSysCacheList1(AUTHMEMMEMROLE, ObjectIdGetDatum(roleid));
+	for (int i = 0; i < members->n_members; i++)
+	{
+		if (((Form_pg_auth_members) GETSTRUCT(&members->members[i]->tuple))->admin_option)
+			reason = _("the role holds ADMIN options");
+	}
+	ReleaseSysCacheList(members);
+	if (reason != NULL)
+		return reason;
+
+	/* what it owns in any database, and the ACLs that name it */
+	ScanKeyInit(&keys[0], Anum_pg_shdepend_refclassid,
+				BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(AuthIdRelationId));
+	ScanKeyInit(&keys[1], Anum_pg_shdepend_refobjid,
+				BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(roleid));
+	catalog = table_open(SharedDependRelationId, AccessShareLock);
+	scan = systable_beginscan(catalog, SharedDependReferenceIndexId, true,
+							  NULL, 2, keys);
+	while (reason == NULL && HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_shdepend depend = (Form_pg_shdepend) GETSTRUCT(tuple);
+
+		if (depend->deptype == SHARED_DEPENDENCY_OWNER)
+			reason = _("the role owns objects");
+		else if (depend->deptype == SHARED_DEPENDENCY_ACL &&
+				 (depend->dbid == MyDatabaseId || depend->dbid == InvalidOid))
+			reason = acl_needs_superuser(depend, roleid);
+	}
+	systable_endscan(scan);
+	table_close(catalog, AccessShareLock);
+	return reason;
+}
+
+/*
+ * Why a superuser must be among those who agree to the item, for a message;
+ * NULL if it is on the allow-list (DESIGN, "What a flow may hand out").
+ * Whatever isn't known to be harmless isn't on it.
+ */
+const char *
+jit_item_needs_superuser(const JitItem *item)
+{
+	const char *reason = NULL;
 	ListCell   *lc;
 
-	initStringInfo(&buf);
-	foreach(lc, items)
+	if (item->objtype == OBJECT_ROLE)
 	{
-		JitItem    *item = lfirst(lc);
-		char	   *prefix = item_prefix(item);
-
-		if (item->added && !with_added)
-			continue;
-		if (last != NULL && strcmp(last, prefix) == 0)
-			appendStringInfo(&buf, ", %s", jit_item_object(item));
-		else
-			appendStringInfo(&buf, "%s%s%s", buf.len > 0 ? "; " : "", prefix,
-							 jit_item_object(item));
-		last = prefix;
-		if (item->added)
+		foreach(lc, jit_role_closure(item->address.objectId,
+									 JIT_CLOSURE_MEMBERS, JIT_FILTER_NONE,
+									 jit_now()))
 		{
-			appendStringInfoString(&buf, " (added)");
-			last = NULL;
+			reason = role_needs_superuser(lfirst_oid(lc));
+			if (reason != NULL)
+				break;
 		}
+		return reason;
 	}
-	return buf.data;
+	if (item->privs & ~kind_of(item->objtype)->allowed)
+		return _("it can be used for more than the data asked for");
+	if (item->address.classId == ProcedureRelationId)
+		return function_needs_superuser(item->address.objectId);
+	return NULL;
 }
 
 /* ----------------------------------------------------------------------
- * Locks, GRANT statements
+ * Granting
  * ----------------------------------------------------------------------
  */
 
+static int
+compare_items(const ListCell *a, const ListCell *b)
+{
+	const ObjectAddress *x = &((JitItem *) lfirst(a))->address;
+	const ObjectAddress *y = &((JitItem *) lfirst(b))->address;
+
+	if (x->classId != y->classId)
+		return x->classId < y->classId ? -1 : 1;
+	if (x->objectId != y->objectId)
+		return x->objectId < y->objectId ? -1 : 1;
+	return 0;
+}
+
+/* Is the item's object there, and each of its columns? */
 static bool
 item_exists(const JitItem *item)
 {
 	ListCell   *lc;
 
-	if (item->objtype == OBJECT_PARAMETER_ACL)
-		return true;			/* GRANT makes the row */
-	if (item->objtype == OBJECT_ROLE)
-		return SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(item->address.objectId));
-	if (!OidIsValid(jit_object_owner(item->address.classId, item->address.objectId)))
+	if (bare_name(item) == NULL)
 		return false;
 	foreach(lc, item->attnums)
 	{
-		if (get_attname(item->address.objectId, lfirst_int(lc), true) == NULL)
+		if (column_name(item->address.objectId, lfirst_int(lc)) == NULL)
 			return false;
 	}
 	return true;
 }
 
-static int
-compare_items(const ListCell *a, const ListCell *b)
-{
-	const JitItem *x = lfirst(a);
-	const JitItem *y = lfirst(b);
-
-	if (x->address.classId != y->address.classId)
-		return x->address.classId < y->address.classId ? -1 : 1;
-	if (x->address.objectId != y->address.objectId)
-		return x->address.objectId < y->address.objectId ? -1 : 1;
-	return 0;
-}
-
 /*
- * Lock the objects, in the order of their OIDs, until the end of the
- * transaction: against being dropped or renamed, and against a second
- * approval writing the same ACL.  Raises if one is gone.
+ * Lock the objects of the items until commit, in an order that everybody
+ * keeps, so that two approvals never change the same ACL at once ("tuple
+ * concurrently updated") and nothing is dropped under us.  Raises if an
+ * object is gone.  A parameter that nobody was ever granted gets the catalog
+ * entry that gives it an OID.
  */
 void
 jit_lock_items(List *items)
@@ -1064,322 +1891,355 @@ jit_lock_items(List *items)
 	List	   *sorted = list_copy(items);
 	ListCell   *lc;
 
+	foreach(lc, items)
+	{
+		JitItem    *item = lfirst(lc);
+
+		if (item->objtype == OBJECT_PARAMETER_ACL)
+		{
+			/* serialize with others who would create it */
+			LockSharedObject(ParameterAclRelationId, InvalidOid, 0,
+							 ShareUpdateExclusiveLock);
+			item->address.objectId = ParameterAclLookup(item->parameter, true);
+			if (!OidIsValid(item->address.objectId))
+			{
+				item->address.objectId = ParameterAclCreate(item->parameter);
+				CommandCounterIncrement();
+			}
+		}
+	}
+
 	list_sort(sorted, compare_items);
 	foreach(lc, sorted)
 	{
 		JitItem    *item = lfirst(lc);
-		Oid			classid = item->address.classId;
-		Oid			objid = item->address.objectId;
+		char	   *name = jit_item_object(item);
 
-		if (item->objtype == OBJECT_ROLE)
-			LockSharedObject(classid, objid, 0, AccessShareLock);
-		else if (IsSharedRelation(classid))
-			LockSharedObject(classid, objid, 0, ShareUpdateExclusiveLock);
+		if (item->address.classId == RelationRelationId)
+			LockRelationOid(item->address.objectId, AccessShareLock);
+		if (IsSharedRelation(item->address.classId))
+			LockSharedObject(item->address.classId, item->address.objectId, 0,
+							 ShareUpdateExclusiveLock);
 		else
-		{
-			if (classid == RelationRelationId)
-				LockRelationOid(objid, AccessShareLock);
-			LockDatabaseObject(classid, objid, 0, ShareUpdateExclusiveLock);
-		}
+			LockDatabaseObject(item->address.classId, item->address.objectId, 0,
+							   ShareUpdateExclusiveLock);
+		AcceptInvalidationMessages();
 		if (!item_exists(item))
 			ereport(ERROR,
 					(errcode(ERRCODE_UNDEFINED_OBJECT),
-					 errmsg("an object of the request was dropped meanwhile"),
-					 errhint("Reject it with jit_reject(); it can be requested anew.")));
+					 errmsg("%s, or a column of it that is asked for, has been dropped",
+							name),
+					 errhint("File a new request.")));
 	}
 }
 
 /*
- * The GRANT of an item to a role, for ExecuteGrantStmt().  By name, because
- * that is what it takes: the caller holds the locks of jit_lock_items(), and
- * checks by OID what came of it.
+ * The statement that gives an object item to a role, for ExecuteGrantStmt().
+ * Names are qualified, and only valid as long as nobody renames: the caller
+ * holds jit_lock_items(), and checks afterwards that the role has what it
+ * should on the object with that OID, since a schema can be renamed anyway.
  */
 GrantStmt *
 jit_item_grant_stmt(const JitItem *item, const char *rolename)
 {
 	GrantStmt  *stmt = makeNode(GrantStmt);
 	RoleSpec   *role = makeNode(RoleSpec);
-	Oid			oid = item->address.objectId;
-	Node	   *object;
+	Oid			namespace = item_namespace(item);
+	char	   *schema = OidIsValid(namespace) ? get_namespace_name(namespace) : NULL;
+	char	   *name = pstrdup(need_name(bare_name(item), item));
 	List	   *columns = NIL;
+	Node	   *object;
 	ListCell   *lc;
+
+	role->roletype = ROLESPEC_CSTRING;
+	role->rolename = pstrdup(rolename);
+	role->location = -1;
+	stmt->is_grant = true;
+	stmt->targtype = ACL_TARGET_OBJECT;
+	stmt->objtype = item->objtype;
+	stmt->grantees = list_make1(role);
+	stmt->behavior = DROP_RESTRICT;
 
 	switch (item->objtype)
 	{
 		case OBJECT_TABLE:
 		case OBJECT_SEQUENCE:
-			object = (Node *) makeRangeVar(get_namespace_name(get_rel_namespace(oid)),
-										   get_rel_name(oid), -1);
+			object = (Node *) makeRangeVar(schema, name, -1);
+			break;
+		case OBJECT_DOMAIN:
+		case OBJECT_TYPE:
+			object = (Node *) list_make2(makeString(schema), makeString(name));
 			break;
 		case OBJECT_FUNCTION:
 		case OBJECT_PROCEDURE:
 			{
-				ObjectWithArgs *func = makeNode(ObjectWithArgs);
-				Oid		   *argtypes;
+				ObjectWithArgs *function = makeNode(ObjectWithArgs);
+				Oid		   *args;
 				int			nargs;
 
-				func->objname = list_make2(makeString(get_namespace_name(get_func_namespace(oid))),
-										   makeString(get_func_name(oid)));
-				(void) get_func_signature(oid, &argtypes, &nargs);
+				(void) get_func_signature(item->address.objectId, &args, &nargs);
+				function->objname = list_make2(makeString(schema), makeString(name));
 				for (int i = 0; i < nargs; i++)
-					func->objargs = lappend(func->objargs,
-											makeTypeNameFromOid(argtypes[i], -1));
-				object = (Node *) func;
-				break;
+					function->objargs = lappend(function->objargs,
+												makeTypeNameFromOid(args[i], -1));
+				object = (Node *) function;
 			}
-		case OBJECT_TYPE:
-			{
-				HeapTuple	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(oid));
-				Form_pg_type form;
-
-				if (!HeapTupleIsValid(tuple))
-					elog(ERROR, "cache lookup failed for type %u", oid);
-				form = (Form_pg_type) GETSTRUCT(tuple);
-				object = (Node *) list_make2(makeString(get_namespace_name(form->typnamespace)),
-											 makeString(pstrdup(NameStr(form->typname))));
-				ReleaseSysCache(tuple);
-				break;
-			}
+			break;
 		case OBJECT_LARGEOBJECT:
-			object = (Node *) makeFloat(psprintf("%u", oid));
-			break;
-		case OBJECT_PARAMETER_ACL:
-			object = (Node *) makeString(item->parameter);
-			break;
-		case OBJECT_SCHEMA:
-			object = (Node *) makeString(get_namespace_name(oid));
-			break;
-		case OBJECT_DATABASE:
-			object = (Node *) makeString(get_database_name(oid));
-			break;
-		case OBJECT_LANGUAGE:
-			object = (Node *) makeString(get_language_name(oid, false));
-			break;
-		case OBJECT_TABLESPACE:
-			object = (Node *) makeString(get_tablespace_name(oid));
-			break;
-		case OBJECT_FDW:
-			object = (Node *) makeString(GetForeignDataWrapper(oid)->fdwname);
-			break;
-		case OBJECT_FOREIGN_SERVER:
-			object = (Node *) makeString(GetForeignServer(oid)->servername);
+			object = (Node *) makeFloat(name);
 			break;
 		default:
-			elog(ERROR, "unexpected object type %d", (int) item->objtype);
+			object = (Node *) makeString(name);
 	}
+	stmt->objects = list_make1(object);
 
 	foreach(lc, item->attnums)
-		columns = lappend(columns, makeString(get_attname(oid, lfirst_int(lc), false)));
-
-	stmt->is_grant = true;
-	stmt->targtype = ACL_TARGET_OBJECT;
-	stmt->objtype = item->objtype;
-	stmt->objects = list_make1(object);
-	for (size_t i = 0; i < lengthof(privileges); i++)
+		columns = lappend(columns,
+						  makeString(pstrdup(need_name(column_name(item->address.objectId, lfirst_int(lc)),
+													   item))));
+	for (int i = 0; i < N_PRIVILEGES; i++)
 	{
-		if ((privileges[i].bit & item->privs) && strcmp(privileges[i].name, "TEMP") != 0)
-		{
-			AccessPriv *priv = makeNode(AccessPriv);
+		AccessPriv *access;
 
-			/* ExecuteGrantStmt() knows them in lower case, as the grammar does */
-			priv->priv_name = asc_tolower(privileges[i].name, strlen(privileges[i].name));
-			priv->cols = columns;
-			stmt->privileges = lappend(stmt->privileges, priv);
-		}
+		if ((item->privs & privilege_names[i].priv) == 0 ||
+			(i > 0 && privilege_names[i].priv == privilege_names[i - 1].priv))
+			continue;
+		access = makeNode(AccessPriv);
+		access->priv_name = asc_tolower(privilege_names[i].name,
+										strlen(privilege_names[i].name));
+		access->cols = columns;
+		stmt->privileges = lappend(stmt->privileges, access);
 	}
-	role->roletype = ROLESPEC_CSTRING;
-	role->rolename = pstrdup(rolename);
-	role->location = -1;
-	stmt->grantees = list_make1(role);
-	stmt->behavior = DROP_RESTRICT;
 	return stmt;
 }
 
 /* ----------------------------------------------------------------------
- * Rows of jit.request_items
+ * Keeping items
  * ----------------------------------------------------------------------
  */
 
-static Datum
-text_array(List *strings)
+/* Privileges as a list of strings. */
+static List *
+privilege_list(AclMode privs)
 {
-	Datum	   *values = palloc(list_length(strings) * sizeof(Datum));
-	ListCell   *lc;
+	List	   *list = NIL;
 
-	foreach(lc, strings)
-		values[foreach_current_index(lc)] = CStringGetTextDatum(lfirst(lc));
-	return PointerGetDatum(construct_array(values, list_length(strings),
-										   TEXTOID, -1, false, TYPALIGN_INT));
+	for (int i = 0; i < N_PRIVILEGES; i++)
+	{
+		if (privs & privilege_names[i].priv)
+			list = lappend(list, pstrdup(privilege_names[i].name));
+		privs &= ~privilege_names[i].priv;
+	}
+	return list;
 }
 
-/* Write the items of a request.  Inside an owner section. */
+/*
+ * Store the items of a request.  The caller has opened an owner section.
+ */
 void
 jit_store_items(int request, List *items)
 {
 	ListCell   *lc;
+	ListCell   *lc2;
 
 	foreach(lc, items)
 	{
 		JitItem    *item = lfirst(lc);
-		const char *keyword = kind_of(item->objtype)->keyword;
-		char	   *type;
-		List	   *names = NIL;
-		List	   *args = NIL;
-		List	   *privs = NIL;
+		ObjectAddress address = item->address;
+		Oid			owner = item->objtype == OBJECT_ROLE ? InvalidOid :
+		jit_object_owner(address.classId, acl_objid(item));
 		List	   *columns = NIL;
-		Datum	   *attnums = palloc(list_length(item->attnums) * sizeof(Datum));
-		Oid			owner = InvalidOid;
-		ListCell   *la;
+		Datum	   *attnums = palloc((list_length(item->attnums) + 1) * sizeof(Datum));
+		char	   *address_type;
+		List	   *address_names = NIL;
+		List	   *address_args = NIL;
+		NameData	owner_name;
 
 		if (item->objtype == OBJECT_PARAMETER_ACL)
 		{
-			type = pstrdup("parameter ACL");
-			names = list_make1(item->parameter);
+			/* it may have no OID, and so no address, yet */
+			address_type = pstrdup("parameter ACL");
+			address_names = list_make1(item->parameter);
 		}
 		else
 		{
-			type = getObjectTypeDescription(&item->address, false);
-			(void) getObjectIdentityParts(&item->address, &names, &args, false);
-			if (item->objtype != OBJECT_ROLE)
-				owner = jit_object_owner(item->address.classId, item->address.objectId);
+			address_type = getObjectTypeDescription(&address, false);
+			(void) getObjectIdentityParts(&address, &address_names,
+										  &address_args, false);
 		}
-		for (size_t i = 0; i < lengthof(privileges); i++)
+		foreach(lc2, item->attnums)
 		{
-			if ((privileges[i].bit & item->privs) && strcmp(privileges[i].name, "TEMP") != 0)
-				privs = lappend(privs, unconstify(char *, privileges[i].name));
+			attnums[foreach_current_index(lc2)] = Int16GetDatum(lfirst_int(lc2));
+			columns = lappend(columns,
+							  pstrdup(quote_identifier(need_name(column_name(address.objectId, lfirst_int(lc2)),
+																 item))));
 		}
-		foreach(la, item->attnums)
-		{
-			columns = lappend(columns, get_attname(item->address.objectId, lfirst_int(la), false));
-			attnums[foreach_current_index(la)] = Int16GetDatum(lfirst_int(la));
-		}
+		namestrcpy(&owner_name, OidIsValid(owner) ? jit_role_name(owner) : "");
 
-		jit_query("INSERT INTO jit.request_items (request_id, item, object_type, object, privileges, columns,"
-				  " added, owner, classid, objid, attnums, address_type, address_names, address_args)"
+		jit_query("INSERT INTO jit.request_items (request_id, item, object_type,"
+				  " object, privileges, columns, added, owner, classid, objid,"
+				  " attnums, address_type, address_names, address_args)"
 				  " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
 				  14,
 				  INT4OID, Int32GetDatum(request), false,
 				  INT4OID, Int32GetDatum(foreach_current_index(lc) + 1), false,
-				  TEXTOID, CStringGetTextDatum(asc_tolower(keyword, strlen(keyword))), false,
+				  TEXTOID, CStringGetTextDatum(kind_text(item->objtype)), false,
 				  TEXTOID, CStringGetTextDatum(jit_item_object(item)), false,
-				  TEXTARRAYOID, text_array(privs), false,
-				  TEXTARRAYOID, text_array(columns), columns == NIL,
+				  TEXTARRAYOID, PointerGetDatum(strlist_to_textarray(privilege_list(item->privs))), false,
+				  TEXTARRAYOID, PointerGetDatum(strlist_to_textarray(columns)), columns == NIL,
 				  BOOLOID, BoolGetDatum(item->added), false,
-				  TEXTOID, OidIsValid(owner) ? CStringGetTextDatum(jit_role_name(owner)) : (Datum) 0, !OidIsValid(owner),
-				  OIDOID, ObjectIdGetDatum(item->address.classId), false,
-				  OIDOID, ObjectIdGetDatum(item->address.objectId), false,
-				  INT2ARRAYOID, PointerGetDatum(construct_array(attnums, list_length(item->attnums), INT2OID, 2, true, TYPALIGN_SHORT)), item->attnums == NIL,
-				  TEXTOID, CStringGetTextDatum(type), false,
-				  TEXTARRAYOID, text_array(names), false,
-				  TEXTARRAYOID, text_array(args), false);
+				  NAMEOID, NameGetDatum(&owner_name), !OidIsValid(owner),
+				  OIDOID, ObjectIdGetDatum(address.classId), false,
+				  OIDOID, ObjectIdGetDatum(address.objectId), false,
+				  INT2ARRAYOID, PointerGetDatum(construct_array(attnums, list_length(item->attnums),
+																INT2OID, 2, true, TYPALIGN_SHORT)),
+				  item->attnums == NIL,
+				  TEXTOID, CStringGetTextDatum(address_type), false,
+				  TEXTARRAYOID, PointerGetDatum(strlist_to_textarray(address_names)), false,
+				  TEXTARRAYOID, PointerGetDatum(strlist_to_textarray(address_args)), false);
 	}
 }
 
+/* Strings of a text array without nulls. */
 static List *
 array_strings(Datum array)
 {
-	Datum	   *values;
+	Datum	   *elements;
 	int			n;
-	List	   *result = NIL;
+	List	   *list = NIL;
 
-	deconstruct_array(DatumGetArrayTypeP(array), TEXTOID, -1, false, TYPALIGN_INT,
-					  &values, NULL, &n);
+	deconstruct_array(DatumGetArrayTypeP(array), TEXTOID, -1, false,
+					  TYPALIGN_INT, &elements, NULL, &n);
 	for (int i = 0; i < n; i++)
-		result = lappend(result, TextDatumGetCString(values[i]));
-	return result;
+		list = lappend(list, TextDatumGetCString(elements[i]));
+	return list;
+}
+
+/* Complain that what a request is for isn't there any more. */
+static void
+report_dropped(int request, const char *object_type, const char *object,
+			   const char *column)
+{
+	if (column != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("column %s of %s %s, which request %d in %s is for, has been dropped",
+						column, _(object_type), object, request,
+						jit_database_name()),
+				 errhint("File a new request.")));
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_OBJECT),
+			 errmsg("%s %s, which request %d in %s is for, has been dropped",
+					_(object_type), object, request, jit_database_name()),
+			 errhint("File a new request.")));
 }
 
 /*
- * Read the items of a request, in the current memory context; inside an
- * owner section.  resolve_names is for rows that came by restore: their OIDs
- * are another cluster's.  Raises if an object is gone.
+ * The items of a request, from jit.request_items.  Where the request was
+ * filed, OIDs and attribute numbers say what it is for, whatever its name is
+ * now; elsewhere, names do (resolve_names).  The caller has opened an owner
+ * section.  Items are made in the context current at the call.  Raises if
+ * something is gone.
  */
 List *
 jit_load_items(int request, bool resolve_names)
 {
-	SPITupleTable *rows;
-	int			n;
+	MemoryContext context = CurrentMemoryContext;
 	List	   *items = NIL;
+	int			n;
 
-	n = jit_query("SELECT object_type, object, privileges, columns, added, classid, objid,"
-				  " address_type, address_names, address_args, attnums"
-				  " FROM jit.request_items WHERE request_id = $1 ORDER BY item",
+	n = jit_query("SELECT object_type, object, privileges, columns, added,"
+				  " classid, objid, attnums, address_type, address_names,"
+				  " address_args FROM jit.request_items"
+				  " WHERE request_id = $1 ORDER BY item",
 				  1, INT4OID, Int32GetDatum(request), false);
-	rows = SPI_tuptable;
-	for (int i = 0; i < n; i++)
+	MemoryContextSwitchTo(context);
+
+	for (int row = 1; row <= n; row++)
 	{
-		HeapTuple	row = rows->vals[i];
 		JitItem    *item = palloc0(sizeof(JitItem));
-		char	   *keyword = SPI_getvalue(row, rows->tupdesc, 1);
+		char	   *object_type = jit_result_text(row, 1);
+		char	   *object = jit_result_text(row, 2);
+		List	   *columns = NIL;
 		bool		isnull;
-		bool		there = true;
+		Datum		value;
 		ListCell   *lc;
-		Datum		columns;
+		const ObjectKind *kind = NULL;
 
-		item->objtype = OBJECT_ROLE;
-		for (size_t k = 0; k < lengthof(kinds); k++)
+		for (int i = 0; i < N_KINDS; i++)
 		{
-			if (pg_strcasecmp(kinds[k].keyword, keyword) == 0)
-				item->objtype = kinds[k].objtype;
+			if (pg_strcasecmp(object_type, object_kinds[i].words) == 0)
+				kind = &object_kinds[i];
 		}
-		foreach(lc, array_strings(SPI_getbinval(row, rows->tupdesc, 3, &isnull)))
-			item->privs |= privilege_bit(lfirst(lc));
-		item->added = DatumGetBool(SPI_getbinval(row, rows->tupdesc, 5, &isnull));
-		ObjectAddressSet(item->address,
-						 DatumGetObjectId(SPI_getbinval(row, rows->tupdesc, 6, &isnull)),
-						 DatumGetObjectId(SPI_getbinval(row, rows->tupdesc, 7, &isnull)));
+		if (kind == NULL)
+			elog(ERROR, "unrecognized object type in jit.request_items: %s",
+				 object_type);
+		item->objtype = kind->objtype;
+		item->added = DatumGetBool(jit_result(row, 5, &isnull));
+		foreach(lc, array_strings(jit_result(row, 3, &isnull)))
+			item->privs |= privilege_by_name(lfirst(lc));
+		value = jit_result(row, 4, &isnull);
+		if (!isnull)
+			columns = array_strings(value);
 
+		ObjectAddressSet(item->address, kind->classid,
+						 DatumGetObjectId(jit_result(row, 7, &isnull)));
 		if (item->objtype == OBJECT_PARAMETER_ACL)
 		{
-			item->parameter = SPI_getvalue(row, rows->tupdesc, 2);
-			item->address.objectId = ParameterAclLookup(item->parameter, true);
+			item->parameter =
+				linitial(array_strings(jit_result(row, 10, &isnull)));
+			item->address.objectId = acl_objid(item);
 		}
 		else if (resolve_names)
 		{
-			Datum		address_type = SPI_getbinval(row, rows->tupdesc, 8, &isnull);
-			Datum		address_names = SPI_getbinval(row, rows->tupdesc, 9, &isnull);
-			Datum		address_args = SPI_getbinval(row, rows->tupdesc, 10, &isnull);
+			HeapTupleHeader result;
 
-			/* raises if it isn't there */
-			jit_query("SELECT classid, objid FROM pg_get_object_address($1, $2, $3)", 3,
-					  TEXTOID, address_type, false,
-					  TEXTARRAYOID, address_names, false,
-					  TEXTARRAYOID, address_args, false);
-			ObjectAddressSet(item->address,
-							 DatumGetObjectId(jit_result(1, 1, &isnull)),
-							 DatumGetObjectId(jit_result(1, 2, &isnull)));
+			result = DatumGetHeapTupleHeader(OidFunctionCall3(F_PG_GET_OBJECT_ADDRESS,
+															  jit_result(row, 9, &isnull),
+															  jit_result(row, 10, &isnull),
+															  jit_result(row, 11, &isnull)));
+			item->address.objectId =
+				DatumGetObjectId(GetAttributeByNum(result, 2, &isnull));
 		}
 
-		columns = SPI_getbinval(row, rows->tupdesc, resolve_names ? 4 : 11, &isnull);
-		if (!isnull && resolve_names)
-		{
-			foreach(lc, array_strings(columns))
-			{
-				AttrNumber	attnum = get_attnum(item->address.objectId, lfirst(lc));
+		if (bare_name(item) == NULL ||
+			(item->attnums == NIL && columns == NIL &&
+			 objtype_of(kind->classid, item->address.objectId,
+						item->objtype) != item->objtype))
+			report_dropped(request, object_type, object, NULL);
 
-				there &= attnum > 0;
+		if (columns != NIL && resolve_names)
+		{
+			foreach(lc, columns)
+			{
+				List	   *names = textToQualifiedNameList(cstring_to_text(lfirst(lc)));
+				AttrNumber	attnum = get_attnum(item->address.objectId,
+												strVal(linitial(names)));
+
+				if (attnum == InvalidAttrNumber)
+					report_dropped(request, object_type, object, lfirst(lc));
 				item->attnums = lappend_int(item->attnums, attnum);
 			}
 			list_sort(item->attnums, list_int_cmp);
 		}
-		else if (!isnull)
+		else if (columns != NIL)
 		{
-			Datum	   *values;
-			int			nvalues;
+			Datum	   *elements;
+			int			nattnums;
 
-			deconstruct_array(DatumGetArrayTypeP(columns), INT2OID, 2, true,
-							  TYPALIGN_SHORT, &values, NULL, &nvalues);
-			for (int k = 0; k < nvalues; k++)
-				item->attnums = lappend_int(item->attnums, DatumGetInt16(values[k]));
+			deconstruct_array(DatumGetArrayTypeP(jit_result(row, 8, &isnull)),
+							  INT2OID, 2, true, TYPALIGN_SHORT, &elements,
+							  NULL, &nattnums);
+			for (int i = 0; i < nattnums; i++)
+			{
+				AttrNumber	attnum = DatumGetInt16(elements[i]);
+
+				if (column_name(item->address.objectId, attnum) == NULL)
+					report_dropped(request, object_type, object,
+								   list_nth(columns, i));
+				item->attnums = lappend_int(item->attnums, attnum);
+			}
 		}
-
-		if (!there || !item_exists(item))
-			ereport(ERROR,
-					(errcode(ERRCODE_UNDEFINED_OBJECT),
-					 errmsg("%s %s, which request %d in %s is for, does not exist any more",
-							keyword, SPI_getvalue(row, rows->tupdesc, 2), request,
-							quote_identifier(jit_database_name())),
-					 errhint("It has to be requested anew; a new object of that name is not what was asked for.")));
 		items = lappend(items, item);
 	}
 	return items;

@@ -37,6 +37,7 @@
 #include "catalog/pg_tablespace.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
+#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
@@ -107,13 +108,30 @@ default_acl_kind(Oid classid, HeapTuple tuple)
 static bool
 owner_and_acl(Oid classid, Oid objid, Oid *owner, Acl **acl)
 {
-	int			cache = get_object_catcache_oid(classid);
-	AttrNumber	owner_attnum = get_object_attnum_owner(classid);
-	AttrNumber	acl_attnum = get_object_attnum_acl(classid);
+	int			cache;
+	AttrNumber	owner_attnum;
+	AttrNumber	acl_attnum;
 	Relation	catalog = NULL;
 	HeapTuple	tuple;
 	Datum		value = (Datum) 0;
 	bool		isnull = true;
+
+	/* an address of a large object names the catalog of its pages */
+	if (classid == LargeObjectRelationId)
+		classid = LargeObjectMetadataRelationId;
+	if (classid == ParameterAclRelationId)
+	{
+		/* objectaddress.c has no properties for these */
+		cache = PARAMETERACLOID;
+		owner_attnum = InvalidAttrNumber;
+		acl_attnum = Anum_pg_parameter_acl_paracl;
+	}
+	else
+	{
+		cache = get_object_catcache_oid(classid);
+		owner_attnum = get_object_attnum_owner(classid);
+		acl_attnum = get_object_attnum_acl(classid);
+	}
 
 	if (cache >= 0)
 		tuple = SearchSysCache1(cache, ObjectIdGetDatum(objid));
@@ -211,7 +229,23 @@ jit_object_aclmask(Oid classid, Oid objid, AttrNumber attnum, List *closure,
 	if (classid == RelationRelationId && attnum != InvalidAttrNumber)
 		return column_aclmask(objid, attnum, closure, mask);
 	if (classid == NamespaceRelationId && isTempNamespace(objid))
-		return mask & ACL_ALL_RIGHTS_SCHEMA;
+		return mask & (jit_object_aclmask(DatabaseRelationId, MyDatabaseId, 0,
+										  closure, ACL_CREATE_TEMP) != 0 ?
+					   ACL_ALL_RIGHTS_SCHEMA : ACL_USAGE);
+	if (classid == TypeRelationId)
+	{
+		HeapTuple	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(objid));
+
+		/* privileges on an array type are those on its elements' */
+		if (HeapTupleIsValid(tuple))
+		{
+			Form_pg_type form = (Form_pg_type) GETSTRUCT(tuple);
+
+			if (IsTrueArrayType(form))
+				objid = form->typelem;
+			ReleaseSysCache(tuple);
+		}
+	}
 
 	/* nobody but a superuser writes to system catalogs */
 	if (classid == RelationRelationId &&

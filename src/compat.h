@@ -48,11 +48,21 @@ typedef RangeTblEntry JitPermInfo;
  */
 #if PG_VERSION_NUM >= 160000
 #define JIT_GRANT_ROLE_HAS_OPTIONS(stmt) ((stmt)->opt != NIL)
+#define JIT_SET_MEMBERSHIP_OPTIONS(stmt, allow_set) \
+	((stmt)->opt = list_make2(makeDefElem("inherit", (Node *) makeString("true"), -1), \
+							  makeDefElem("set", (Node *) makeString((allow_set) ? "true" : "false"), -1)))
+#define JIT_GRANT_ROLE(stmt) GrantRole(make_parsestate(NULL), stmt)
+#define JIT_FORGET_MEMBERSHIP(tuple) \
+	deleteSharedDependencyRecordsFor(AuthMemRelationId, \
+									 ((Form_pg_auth_members) GETSTRUCT(tuple))->oid, 0)
 #define JIT_ROLE_CAN_INHERIT(form) (true)
 #define JIT_MEMBERSHIP_INHERITS(form) ((form)->inherit_option)
 #define JIT_MEMBERSHIP_SETS(form) ((form)->set_option)
 #else
 #define JIT_GRANT_ROLE_HAS_OPTIONS(stmt) ((stmt)->admin_opt)
+#define JIT_SET_MEMBERSHIP_OPTIONS(stmt, allow_set) ((void) (allow_set))
+#define JIT_GRANT_ROLE(stmt) GrantRole(stmt)
+#define JIT_FORGET_MEMBERSHIP(tuple) ((void) 0)
 #define JIT_ROLE_CAN_INHERIT(form) ((form)->rolinherit)
 #define JIT_MEMBERSHIP_INHERITS(form) (true)
 #define JIT_MEMBERSHIP_SETS(form) (true)

@@ -287,7 +287,12 @@ check_set_role(void)
 		set_role_outer = InvalidOid;
 		return;
 	}
-	if (GetSessionUserIsSuperuser() || !IsTransactionState())
+	if (!IsTransactionState())
+		return;
+	if (jit_role_kind_by_oid(GetOuterUserId()) != JIT_ROLE_ORDINARY)
+		deny("role", quote_identifier(jit_role_name(GetOuterUserId())),
+			 GetOuterUserId(), NULL);
+	if (GetSessionUserIsSuperuser())
 		return;
 	note_set_role();
 	if (set_role_standing ||

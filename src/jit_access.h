@@ -163,8 +163,10 @@ typedef struct JitGrant
 extern char *jit_grant_role_name(int request);
 extern void jit_make_grant(int request, Oid grantee, List *items,
 						   TimestampTz expires_at, const char *comment);
+extern Oid	jit_find_grant_role(const JitGrant *grant);
 extern bool jit_end_grant(const JitGrant *grant);
 extern int	jit_end_foreign_grants(Oid grantee);
+extern void jit_clear_past_roles(bool others);
 extern void jit_before_drop(const DropStmt *stmt);
 extern void jit_object_dropped(Oid classid, Oid objid);
 
@@ -340,7 +342,8 @@ extern void jit_launcher_shmem_request(void);
 extern void jit_launcher_shmem_startup(void);
 extern void jit_register_launcher(void);
 extern void jit_wake_launcher_at_commit(void);
-extern void jit_note_lapse(TimestampTz lapses_at);
+extern void jit_note_due(TimestampTz due);
+extern void jit_report_due(TimestampTz due);
 extern PGDLLEXPORT void jit_launcher_main(Datum arg);
 extern PGDLLEXPORT void jit_sweeper_main(Datum arg);
 

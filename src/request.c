@@ -756,7 +756,7 @@ file_request(JitRequest *request, int64 usecs)
 						 "risk", request->risk, NULL),
 			  logline);
 	jit_leave_owner_section(&section);
-	jit_note_lapse(request->lapses_at);
+	jit_note_due(request->lapses_at);
 }
 
 /* ----------------------------------------------------------------------

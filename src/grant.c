@@ -1,0 +1,731 @@
+/*-------------------------------------------------------------------------
+ *
+ * grant.c
+ *		Making and ending grants: the only file that creates, alters or drops
+ *		roles and privileges.
+ *
+ * Making a grant (one transaction, in an owner section):
+ *
+ *	1. a scope role per object item: one that exists and still is what it was
+ *	   made to be, or a new one, which gets its privileges and is checked by
+ *	   OID for having them
+ *	2. the grant role, with the deadline, a member of the scope roles and of
+ *	   the requested roles
+ *	3. the grantee becomes a member of the grant role
+ *	4. the row of jit.grants
+ *
+ * Ending one: the members go, then the role is dropped.  What hinders the
+ * dropping (somebody gave the role privileges of its own) doesn't hinder the
+ * end: the members are gone by then, and the role is left with a WARNING.
+ *
+ * abort, or a crash before the commit: nothing of it happened.  After the
+ * commit, all of it, in every database: roles are shared.
+ *
+ * A role is ours to drop if the ledger says so, by OID and name; names alone
+ * prove nothing, since a role manager can make or rename roles.  So roles
+ * are created with plain CREATE ROLE, never adopted.  Everything is made as
+ * the bootstrap superuser, so no approver becomes a grantor of record.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "jit_access.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/dependency.h"
+#include "catalog/indexing.h"
+#include "catalog/pg_auth_members.h"
+#include "catalog/pg_authid.h"
+#include "catalog/pg_extension.h"
+#include "catalog/pg_parameter_acl.h"
+#include "catalog/pg_shdepend.h"
+#include "commands/comment.h"
+#include "commands/extension.h"
+#include "commands/user.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "parser/parse_node.h"
+#include "storage/lmgr.h"
+#include "utils/builtins.h"
+#include "utils/catcache.h"
+#include "utils/fmgroids.h"
+#include "utils/resowner.h"
+#include "utils/syscache.h"
+#include "utils/timestamp.h"
+
+#define MAX_GRANT_TRIES 5
+
+/* Name of the grant role of a request of this database. */
+char *
+jit_grant_role_name(int request)
+{
+	return psprintf(JIT_GRANT_PREFIX "%u_%d", MyDatabaseId, request);
+}
+
+/* ----------------------------------------------------------------------
+ * Roles
+ * ----------------------------------------------------------------------
+ */
+
+/* CREATE ROLE name NOLOGIN INHERIT [VALID UNTIL ...]; COMMENT ON ROLE. */
+static Oid
+create_role(const char *name, TimestampTz valid_until, const char *comment)
+{
+	CreateRoleStmt *stmt = makeNode(CreateRoleStmt);
+	Oid			oid;
+
+	stmt->stmt_type = ROLESTMT_ROLE;
+	stmt->role = pstrdup(name);
+	if (!TIMESTAMP_NOT_FINITE(valid_until))
+		stmt->options = list_make1(makeDefElem("validUntil",
+											   (Node *) makeString(pstrdup(timestamptz_to_str(valid_until))), -1));
+	oid = CreateRole(make_parsestate(NULL), stmt);
+	CommandCounterIncrement();
+	CreateSharedComments(oid, AuthIdRelationId, comment);
+	return oid;
+}
+
+static RoleSpec *
+role_spec(const char *name)
+{
+	RoleSpec   *spec = makeNode(RoleSpec);
+
+	spec->roletype = ROLESPEC_CSTRING;
+	spec->rolename = pstrdup(name);
+	spec->location = -1;
+	return spec;
+}
+
+/* GRANT role TO member; SET ROLE only where asked for (from 16 on). */
+static void
+add_member(const char *role, const char *member, bool allow_set)
+{
+	GrantRoleStmt *stmt = makeNode(GrantRoleStmt);
+	AccessPriv *priv = makeNode(AccessPriv);
+
+	priv->priv_name = pstrdup(role);
+	stmt->granted_roles = list_make1(priv);
+	stmt->grantee_roles = list_make1(role_spec(member));
+	stmt->is_grant = true;
+	stmt->behavior = DROP_RESTRICT;
+	JIT_SET_MEMBERSHIP_OPTIONS(stmt, allow_set);
+	JIT_GRANT_ROLE(stmt);
+	CommandCounterIncrement();
+}
+
+/*
+ * Take all members out of a role, whoever made them so.  Mirrors the first
+ * loop of DropRole().
+ */
+static int
+remove_members(Oid roleid)
+{
+	Relation	rel = table_open(AuthMemRelationId, RowExclusiveLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	int			n = 0;
+
+	ScanKeyInit(&key, Anum_pg_auth_members_roleid, BTEqualStrategyNumber,
+				F_OIDEQ, ObjectIdGetDatum(roleid));
+	scan = systable_beginscan(rel, AuthMemRoleMemIndexId, true, NULL, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		JIT_FORGET_MEMBERSHIP(tuple);
+		CatalogTupleDelete(rel, &tuple->t_self);
+		n++;
+	}
+	systable_endscan(scan);
+	table_close(rel, NoLock);
+	CommandCounterIncrement();
+	return n;
+}
+
+/* Does anything belong to the role?  Then it isn't dropped. */
+static bool
+owns_something(Oid roleid)
+{
+	Relation	rel = table_open(SharedDependRelationId, AccessShareLock);
+	ScanKeyData key[2];
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	bool		result = false;
+
+	ScanKeyInit(&key[0], Anum_pg_shdepend_refclassid, BTEqualStrategyNumber,
+				F_OIDEQ, ObjectIdGetDatum(AuthIdRelationId));
+	ScanKeyInit(&key[1], Anum_pg_shdepend_refobjid, BTEqualStrategyNumber,
+				F_OIDEQ, ObjectIdGetDatum(roleid));
+	scan = systable_beginscan(rel, SharedDependReferenceIndexId, true, NULL, 2, key);
+	while (!result && HeapTupleIsValid(tuple = systable_getnext(scan)))
+		result = ((Form_pg_shdepend) GETSTRUCT(tuple))->deptype == SHARED_DEPENDENCY_OWNER;
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return result;
+}
+
+/*
+ * DROP ROLE in a subtransaction: what hinders it becomes a WARNING.  With
+ * "privileges", those in this database are revoked first.
+ */
+static void
+drop_role(Oid roleid, bool with_privileges)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	char	   *name = jit_role_name(roleid);
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		DropRoleStmt *stmt = makeNode(DropRoleStmt);
+
+		if (with_privileges)
+		{
+			if (owns_something(roleid))
+				ereport(ERROR,
+						(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+						 errmsg("it owns something")));
+			shdepDropOwned(list_make1_oid(roleid), DROP_RESTRICT);
+			CommandCounterIncrement();
+		}
+		stmt->roles = list_make1(role_spec(name));
+		DropRole(stmt);
+		CommandCounterIncrement();
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		ErrorData  *edata;
+
+		MemoryContextSwitchTo(context);
+		edata = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+		if (edata->sqlerrcode == ERRCODE_QUERY_CANCELED ||
+			edata->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN)
+			ReThrowError(edata);
+		ereport(WARNING,
+				(errmsg("role %s could not be dropped: %s",
+						quote_identifier(name), edata->message),
+				 errdetail("It has no members any more, so it gives nobody anything."),
+				 errhint("Remove what depends on it, then use DROP ROLE.")));
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+}
+
+/* ----------------------------------------------------------------------
+ * Scope roles
+ * ----------------------------------------------------------------------
+ */
+
+static Datum
+attnums_datum(const JitItem *item)
+{
+	Datum	   *values = palloc(list_length(item->attnums) * sizeof(Datum));
+	ListCell   *lc;
+
+	foreach(lc, item->attnums)
+		values[foreach_current_index(lc)] = Int16GetDatum(lfirst_int(lc));
+	return PointerGetDatum(construct_array(values, list_length(item->attnums),
+										   INT2OID, sizeof(int16), true, TYPALIGN_SHORT));
+}
+
+/* Does the role itself have what the item asks for? */
+static bool
+scope_has_item(Oid roleid, const JitItem *item)
+{
+	Oid			objid = item->objtype == OBJECT_PARAMETER_ACL ?
+	ParameterAclLookup(item->parameter, true) : item->address.objectId;
+	List	   *closure = list_make1_oid(roleid);
+	ListCell   *lc;
+
+	if (!OidIsValid(objid))
+		return false;
+	if (item->attnums == NIL)
+		return (item->privs & ~jit_object_aclmask(item->address.classId, objid, 0,
+												  closure, item->privs)) == 0;
+	foreach(lc, item->attnums)
+	{
+		if (item->privs & ~jit_object_aclmask(item->address.classId, objid,
+											  lfirst_int(lc), closure, item->privs))
+			return false;
+	}
+	return true;
+}
+
+/* Is the role of a row of jit.scopes still what it was made to be? */
+static bool
+scope_usable(Oid roleid, const char *name, const JitItem *item)
+{
+	HeapTuple	tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(roleid));
+	Form_pg_authid form;
+	CatCList   *memberships;
+	bool		result;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	form = (Form_pg_authid) GETSTRUCT(tuple);
+	result = strcmp(NameStr(form->rolname), name) == 0 &&
+		!form->rolcanlogin && !form->rolsuper && form->rolinherit;
+	ReleaseSysCache(tuple);
+
+	/* in no other role, or it would convey more than the item */
+	memberships = SearchSysCacheList1(AUTHMEMMEMROLE, ObjectIdGetDatum(roleid));
+	result = result && memberships->n_members == 0;
+	ReleaseSysCacheList(memberships);
+	return result && scope_has_item(roleid, item);
+}
+
+/*
+ * GRANT, tried again if somebody else's GRANT on the object came between:
+ * our own are kept apart by locks, others' aren't.
+ */
+static void
+grant_item(const JitItem *item, const char *rolename)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	volatile int tries = 0;
+	volatile bool done = false;
+
+	while (!done)
+	{
+		tries++;
+		BeginInternalSubTransaction(NULL);
+		MemoryContextSwitchTo(context);
+		PG_TRY();
+		{
+			ExecuteGrantStmt(jit_item_grant_stmt(item, rolename));
+			CommandCounterIncrement();
+			ReleaseCurrentSubTransaction();
+			done = true;
+		}
+		PG_CATCH();
+		{
+			ErrorData  *edata;
+
+			MemoryContextSwitchTo(context);
+			edata = CopyErrorData();
+			FlushErrorState();
+			RollbackAndReleaseCurrentSubTransaction();
+			/* "tuple concurrently updated" has no SQLSTATE of its own */
+			if (edata->sqlerrcode != ERRCODE_INTERNAL_ERROR || tries >= MAX_GRANT_TRIES)
+				ReThrowError(edata);
+		}
+		PG_END_TRY();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+	}
+}
+
+/* Name of a scope role for the item, made if need be. */
+static char *
+scope_for_item(const JitItem *item)
+{
+	Oid			objid = item->address.objectId;
+	char	   *name;
+	Oid			roleid;
+	bool		isnull;
+	int			n;
+
+	n = jit_query("SELECT role_oid, role FROM jit.scopes WHERE classid = $1 AND objid = $2"
+				  " AND attnums = $3 AND privileges = $4 AND origin = $5 ORDER BY role_oid",
+				  5,
+				  OIDOID, ObjectIdGetDatum(item->address.classId), false,
+				  OIDOID, ObjectIdGetDatum(objid), false,
+				  INT2ARRAYOID, attnums_datum(item), false,
+				  INT8OID, Int64GetDatum((int64) item->privs), false,
+				  TEXTOID, CStringGetTextDatum(jit_origin()), false);
+	for (int i = 1; i <= n; i++)
+	{
+		roleid = DatumGetObjectId(jit_result(i, 1, &isnull));
+		name = jit_result_text(i, 2);
+		if (scope_usable(roleid, name, item))
+			return name;
+	}
+
+	do
+	{
+		jit_query("SELECT nextval('jit.scope_number')", 0);
+		name = psprintf(JIT_SCOPE_PREFIX "%u_" INT64_FORMAT, MyDatabaseId,
+						DatumGetInt64(jit_result(1, 1, &isnull)));
+	} while (OidIsValid(get_role_oid(name, true)));
+
+	roleid = create_role(name, DT_NOEND,
+						 psprintf("jit_access: %s in database %s", jit_item_text(item),
+								  quote_identifier(jit_database_name())));
+	CommandCounterIncrement();
+	grant_item(item, name);
+	if (!scope_has_item(roleid, item))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("%s could not be granted", jit_item_text(item)),
+				 errhint("The object was probably renamed meanwhile; try again.")));
+	if (item->objtype == OBJECT_PARAMETER_ACL)
+		objid = ParameterAclLookup(item->parameter, false);
+	jit_query("INSERT INTO jit.scopes (role_oid, role, classid, objid, attnums, privileges, origin)"
+			  " VALUES ($1, $2, $3, $4, $5, $6, $7)",
+			  7,
+			  OIDOID, ObjectIdGetDatum(roleid), false,
+			  TEXTOID, CStringGetTextDatum(name), false,
+			  OIDOID, ObjectIdGetDatum(item->address.classId), false,
+			  OIDOID, ObjectIdGetDatum(objid), false,
+			  INT2ARRAYOID, attnums_datum(item), false,
+			  INT8OID, Int64GetDatum((int64) item->privs), false,
+			  TEXTOID, CStringGetTextDatum(jit_origin()), false);
+	return name;
+}
+
+/* ----------------------------------------------------------------------
+ * Grants
+ * ----------------------------------------------------------------------
+ */
+
+/*
+ * Make the grant of a request.  Inside an owner section; the caller holds
+ * jit_lock_items() and has checked everything about it.  Raises if the name
+ * of the grant role is taken.
+ */
+void
+jit_make_grant(int request, Oid grantee, List *items, TimestampTz expires_at,
+			   const char *comment)
+{
+	char	   *name = jit_grant_role_name(request);
+	char	   *grantee_name = jit_role_name(grantee);
+	Datum	   *objects = palloc(list_length(items) * sizeof(Datum));
+	Datum	   *objids = palloc(list_length(items) * sizeof(Datum));
+	List	   *conveyed = NIL;
+	Oid			roleid;
+	bool		has_role = false;
+	int			n = 0;
+	ListCell   *lc;
+
+	Assert(GetUserId() == BOOTSTRAP_SUPERUSERID);
+	if (OidIsValid(get_role_oid(name, true)))
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_OBJECT),
+				 errmsg("role %s exists already", quote_identifier(name)),
+				 errdetail("It was not made by jit_access for this request, so it is not used."),
+				 errhint("A superuser can remove it with DROP ROLE %s.",
+						 quote_identifier(name))));
+
+	foreach(lc, items)
+	{
+		JitItem    *item = lfirst(lc);
+		bool		is_role = item->objtype == OBJECT_ROLE;
+
+		has_role |= is_role;
+		conveyed = lappend(conveyed, is_role ? jit_role_name(item->address.objectId) :
+						   scope_for_item(item));
+		if (!item->added)
+		{
+			objects[n] = CStringGetTextDatum(jit_item_object(item));
+			objids[n++] = ObjectIdGetDatum(item->address.objectId);
+		}
+	}
+
+	roleid = create_role(name, expires_at, comment);
+	CommandCounterIncrement();
+	foreach(lc, conveyed)
+	{
+		JitItem    *item = list_nth(items, foreach_current_index(lc));
+
+		add_member(lfirst(lc), name, item->objtype == OBJECT_ROLE);
+	}
+	add_member(name, grantee_name, has_role);
+
+	jit_query("INSERT INTO jit.grants (request_id, role, grantee, granted_at, expires_at, objects, objids,"
+			  " role_oid, grantee_oid) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+			  9,
+			  INT4OID, Int32GetDatum(request), false,
+			  TEXTOID, CStringGetTextDatum(name), false,
+			  TEXTOID, CStringGetTextDatum(grantee_name), false,
+			  TIMESTAMPTZOID, TimestampTzGetDatum(jit_now()), false,
+			  TIMESTAMPTZOID, TimestampTzGetDatum(expires_at), false,
+			  TEXTARRAYOID, PointerGetDatum(construct_array(objects, n, TEXTOID, -1, false, TYPALIGN_INT)), false,
+			  OIDARRAYOID, PointerGetDatum(construct_array(objids, n, OIDOID, sizeof(Oid), true, TYPALIGN_INT)), false,
+			  OIDOID, ObjectIdGetDatum(roleid), false,
+			  OIDOID, ObjectIdGetDatum(grantee), false);
+	jit_note_due(expires_at);
+	jit_wake_launcher_at_commit();
+}
+
+/*
+ * The role of a ledger row, InvalidOid if it isn't there any more.
+ *
+ * A row from here: by OID, if the role bears the name or, renamed, still the
+ * comment that we gave it.  A row that came by restore: by name, if it can't
+ * log in and has exactly the deadline of the ledger.
+ */
+Oid
+jit_find_grant_role(const JitGrant *grant)
+{
+	Oid			roleid = grant->here ? grant->role_oid : get_role_oid(grant->role, true);
+	HeapTuple	tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(roleid));
+	Form_pg_authid form;
+	bool		ours;
+	bool		isnull;
+
+	if (!HeapTupleIsValid(tuple))
+		return InvalidOid;
+	form = (Form_pg_authid) GETSTRUCT(tuple);
+	ours = strcmp(NameStr(form->rolname), grant->role) == 0;
+	if (!grant->here)
+		ours = ours && !form->rolcanlogin &&
+			jit_role_kind(NameStr(form->rolname)) == JIT_ROLE_GRANT &&
+			jit_role_deadline(roleid) == grant->expires_at;
+	else if (!ours)
+	{
+		char	   *prefix = psprintf("jit_access: request %d in database ", grant->request);
+
+		jit_query("SELECT coalesce(starts_with(shobj_description($1, 'pg_authid'), $2), false)", 2,
+				  OIDOID, ObjectIdGetDatum(roleid), false,
+				  TEXTOID, CStringGetTextDatum(prefix), false);
+		ours = DatumGetBool(jit_result(1, 1, &isnull));
+	}
+	ReleaseSysCache(tuple);
+	return ours ? roleid : InvalidOid;
+}
+
+/*
+ * End a grant of our ledger and note when in jit.grants.  Inside an owner
+ * section, under the lock on the request's row.  False if the role wasn't
+ * there any more.
+ */
+bool
+jit_end_grant(const JitGrant *grant)
+{
+	Oid			roleid = jit_find_grant_role(grant);
+
+	if (OidIsValid(roleid))
+	{
+		LockSharedObject(AuthIdRelationId, roleid, 0, AccessExclusiveLock);
+		if (SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(roleid)))
+		{
+			remove_members(roleid);
+			drop_role(roleid, false);
+		}
+	}
+	jit_query("UPDATE jit.grants SET ended_at = $2 WHERE request_id = $1", 2,
+			  INT4OID, Int32GetDatum(grant->request), false,
+			  TIMESTAMPTZOID, TimestampTzGetDatum(jit_now()), false);
+	jit_wake_launcher_at_commit();
+	return OidIsValid(roleid);
+}
+
+/* Grant roles of the cluster, as OIDs; only past ones if "past". */
+static List *
+grant_roles(bool past)
+{
+	Relation	rel = table_open(AuthIdRelationId, AccessShareLock);
+	SysScanDesc scan = systable_beginscan(rel, InvalidOid, false, NULL, 0, NULL);
+	TimestampTz now = jit_now();
+	HeapTuple	tuple;
+	List	   *roles = NIL;
+
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_authid form = (Form_pg_authid) GETSTRUCT(tuple);
+
+		if (jit_role_kind(NameStr(form->rolname)) == JIT_ROLE_GRANT &&
+			(!past || jit_role_deadline(form->oid) <= now))
+			roles = lappend_oid(roles, form->oid);
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return roles;
+}
+
+/*
+ * End what other databases have granted to one role, or to everyone for
+ * InvalidOid: the members go and the deadline becomes now, and the database
+ * concerned settles its own ledger.  Inside an owner section.  Returns how
+ * many were live.
+ */
+int
+jit_end_foreign_grants(Oid grantee)
+{
+	TimestampTz now = jit_now();
+	int			n = 0;
+	ListCell   *lc;
+
+	foreach(lc, grant_roles(false))
+	{
+		Oid			roleid = lfirst_oid(lc);
+		char	   *name = jit_role_name(roleid);
+		AlterRoleStmt *stmt = makeNode(AlterRoleStmt);
+		CatCList   *members;
+		Oid			database;
+		int			request;
+		bool		concerned = !OidIsValid(grantee);
+
+		/* our own that are left are being changed by somebody else */
+		if (jit_parse_grant_name(name, &database, &request) &&
+			database == MyDatabaseId &&
+			jit_query("SELECT FROM jit.requests WHERE id = $1 AND status = 'active'",
+					  1, INT4OID, Int32GetDatum(request), false) > 0)
+			continue;
+
+		members = SearchSysCacheList1(AUTHMEMROLEMEM, ObjectIdGetDatum(roleid));
+		for (int i = 0; i < members->n_members; i++)
+			concerned |= ((Form_pg_auth_members) GETSTRUCT(&members->members[i]->tuple))->member == grantee;
+		concerned &= members->n_members > 0;
+		ReleaseSysCacheList(members);
+		if (!concerned)
+			continue;
+
+		if (jit_role_deadline(roleid) > now)
+			n++;
+		remove_members(roleid);
+		stmt->role = role_spec(name);
+		stmt->options = list_make1(makeDefElem("validUntil",
+											   (Node *) makeString(pstrdup(timestamptz_to_str(now))), -1));
+		stmt->action = +1;
+		(void) AlterRole(make_parsestate(NULL), stmt);
+		CommandCounterIncrement();
+	}
+	jit_wake_launcher_at_commit();
+	return n;
+}
+
+/*
+ * Past grant roles of which no other ledger has anything to say: those of
+ * databases that are gone are dropped, and with "others" those of any other
+ * database lose their members.  For the sweeper, inside an owner section.
+ */
+void
+jit_clear_past_roles(bool others)
+{
+	ListCell   *lc;
+
+	foreach(lc, grant_roles(true))
+	{
+		Oid			roleid = lfirst_oid(lc);
+		Oid			database;
+		int			request;
+		bool		gone;
+
+		CHECK_FOR_INTERRUPTS();
+		if (!jit_parse_grant_name(jit_role_name(roleid), &database, &request))
+		{
+			remove_members(roleid);
+			continue;
+		}
+		gone = !SearchSysCacheExists1(DATABASEOID, ObjectIdGetDatum(database));
+		if (gone || others || (database == MyDatabaseId && !jit_extension_installed()))
+			remove_members(roleid);
+		if (gone && !owns_something(roleid))
+			drop_role(roleid, false);
+	}
+}
+
+/* ----------------------------------------------------------------------
+ * DROP EXTENSION
+ * ----------------------------------------------------------------------
+ */
+
+/*
+ * Before DROP EXTENSION jit_access: end what this database has granted, and
+ * drop its scope roles.  It is all undone if the statement fails.
+ */
+void
+jit_before_drop(const DropStmt *stmt)
+{
+	JitOwnerSection section;
+	ListCell   *lc;
+	bool		ours = false;
+	int			n;
+	List	   *requests = NIL;
+	List	   *scopes = NIL;
+	MemoryContext context = CurrentMemoryContext;
+	MemoryContext spi_context;
+	bool		isnull;
+
+	if (stmt->removeType != OBJECT_EXTENSION || !superuser() ||
+		!jit_extension_installed())
+		return;
+	foreach(lc, stmt->objects)
+		ours |= strcmp(strVal(lfirst(lc)), JIT_EXTENSION) == 0;
+	if (!ours)
+		return;
+
+	jit_enter_owner_section(&section);
+	n = jit_query("SELECT g.request_id, g.role, g.role_oid, g.grantee, g.expires_at"
+				  " FROM jit.grants g JOIN jit.requests r ON r.id = g.request_id"
+				  " WHERE r.status = 'active' AND r.origin = $1 FOR UPDATE OF r",
+				  1, TEXTOID, CStringGetTextDatum(jit_origin()), false);
+	spi_context = MemoryContextSwitchTo(context);
+	for (int i = 1; i <= n; i++)
+	{
+		JitGrant   *grant = palloc0(sizeof(JitGrant));
+
+		grant->request = DatumGetInt32(jit_result(i, 1, &isnull));
+		grant->role = jit_result_text(i, 2);
+		grant->role_oid = DatumGetObjectId(jit_result(i, 3, &isnull));
+		grant->grantee = jit_result_text(i, 4);
+		grant->expires_at = DatumGetTimestampTz(jit_result(i, 5, &isnull));
+		grant->here = true;
+		requests = lappend(requests, grant);
+	}
+	MemoryContextSwitchTo(spi_context);
+	foreach(lc, requests)
+	{
+		JitGrant   *grant = lfirst(lc);
+
+		(void) jit_end_grant(grant);
+		jit_finish_request(grant->request, "revoked", jit_now(),
+						   psprintf("request %d in %s revoked by DROP EXTENSION",
+									grant->request, quote_identifier(jit_database_name())),
+						   NULL);
+	}
+
+	n = jit_query("SELECT s.role_oid FROM jit.scopes s JOIN pg_authid a ON a.oid = s.role_oid AND a.rolname = s.role"
+				  " WHERE s.origin = $1", 1, TEXTOID, CStringGetTextDatum(jit_origin()), false);
+	spi_context = MemoryContextSwitchTo(context);
+	for (int i = 1; i <= n; i++)
+		scopes = lappend_oid(scopes, DatumGetObjectId(jit_result(i, 1, &isnull)));
+	MemoryContextSwitchTo(spi_context);
+	foreach(lc, scopes)
+	{
+		remove_members(lfirst_oid(lc));
+		drop_role(lfirst_oid(lc), true);
+	}
+	jit_leave_owner_section(&section);
+}
+
+/*
+ * The extension is dropped some other way (DROP OWNED, say): then what it
+ * granted must have ended before.
+ */
+void
+jit_object_dropped(Oid classid, Oid objid)
+{
+	char	   *name;
+	ListCell   *lc;
+
+	if (classid != ExtensionRelationId)
+		return;
+	name = get_extension_name(objid);
+	if (name == NULL || strcmp(name, JIT_EXTENSION) != 0)
+		return;
+	foreach(lc, grant_roles(false))
+	{
+		Oid			database;
+		int			request;
+
+		if (jit_parse_grant_name(jit_role_name(lfirst_oid(lc)), &database, &request) &&
+			database == MyDatabaseId && jit_role_deadline(lfirst_oid(lc)) > jit_now())
+			ereport(ERROR,
+					(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+					 errmsg("extension jit_access cannot be dropped like this while access that it granted is active"),
+					 errhint("Use DROP EXTENSION jit_access, which ends it first.")));
+	}
+}
