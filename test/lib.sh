@@ -112,6 +112,7 @@ find_postgresql() {
 	[ -e /usr/include/stdio.h ] || missing+=(libc6-dev)
 	if [ "${1:-}" = tests ]; then
 		command -v prove >/dev/null || missing+=(perl)
+		command -v bzip2 >/dev/null || missing+=(bzip2)	# of source packages
 		perl -MIPC::Run -e1 2>/dev/null || missing+=(libipc-run-perl)
 		command -v pg_prove >/dev/null || missing+=(libtap-parser-sourcehandler-pgtap-perl)
 		[ -n "$pg_config" ] && [ -e "$("$pg_config" --sharedir)/extension/pgtap.control" ] ||
