@@ -158,6 +158,7 @@ make_tmp() {
 	tmp=$(mktemp -d "${TMPDIR:-/tmp}/jit_access.XXXXXX")
 	mkdir "$tmp/socket"
 	own "$tmp"
+	cd "$tmp" || exit	# $user may not be let into the tree
 	trap clean_up EXIT
 	trap 'exit 130' INT
 	trap 'exit 143' TERM HUP
