@@ -349,7 +349,8 @@ SELECT r.id AS request,
 	concat_ws(E'\n', r.reason, r.ticket) AS reason,
 	r.risk,
 	jit.progress(r.id) AS approvals,
-	date_trunc('second', r.requested_at) AS asked
+	to_char(r.requested_at, CASE WHEN r.requested_at::date = current_date THEN 'HH24:MI:SS'
+		ELSE 'YYYY-MM-DD' END) AS asked
 FROM jit.requests r
 	JOIN jit.request_access t ON t.request_id = r.id
 WHERE r.status = 'pending' AND r.lapses_at > clock_timestamp() AND jit.can_approve(r.id)
@@ -362,7 +363,7 @@ COMMENT ON COLUMN jit.inbox.duration IS 'how long, or until when';
 COMMENT ON COLUMN jit.inbox.reason IS 'reason, and ticket on a line of its own';
 COMMENT ON COLUMN jit.inbox.risk IS 'risk by the policies when it was filed';
 COMMENT ON COLUMN jit.inbox.approvals IS 'approvals of the current step: how many are there, how many it takes, and by whom';
-COMMENT ON COLUMN jit.inbox.asked IS 'when it was filed';
+COMMENT ON COLUMN jit.inbox.asked IS 'when it was filed: the time if today, else the date';
 
 CREATE VIEW jit.active_grants AS
 SELECT r.id AS request,

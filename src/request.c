@@ -1504,7 +1504,7 @@ jit_progress(PG_FUNCTION_ARGS)
 
 	jit_flow_progress(request, &progress);
 	initStringInfo(&buf);
-	appendStringInfo(&buf, _("%d of %d by %s"), progress.given, progress.needed,
+	appendStringInfo(&buf, _("%d of %d\nby %s"), progress.given, progress.needed,
 					 progress.approvers);
 	if (progress.steps > 1)
 		appendStringInfo(&buf, _("\n(step %d of %d)"), progress.step,

@@ -116,7 +116,7 @@ denied('olga', "SELECT jit_approve($id)", 'The approval that is needed now is by
 is(sql('sam', "SELECT jit_approve($id)"), 'pending', 'first of two');
 denied('sam', "SELECT jit_approve($id)", 'one person counts once', 'not twice');
 denied('sam', "SET ROLE security; SELECT jit_approve($id)", 'one person counts once', '... nor as the role');
-is(sql('sue', 'SELECT approvals FROM jit.inbox'), "1 of 2 by security\n(step 1 of 2)", 'the inbox tells the progress');
+is(sql('sue', 'SELECT approvals FROM jit.inbox'), "1 of 2\nby security\n(step 1 of 2)", 'the inbox tells the progress');
 is(sql('sue', "SELECT jit_approve($id)"), 'pending', 'second of two');
 $node->safe_psql('postgres', 'GRANT owner TO sam');
 denied('sam', "SET ROLE owner; SELECT jit_approve($id)", 'one person counts once', '... in no step');
