@@ -624,11 +624,12 @@ jit_object_access(ObjectAccessType access, Oid classid, Oid objid, int subid,
 			break;
 		case OAT_POST_ALTER:
 			/* a deadline may have been changed natively */
-			if (classid == AuthIdRelationId &&
-				jit_role_kind_by_oid(objid) == JIT_ROLE_GRANT)
-				jit_wake_launcher_at_commit();
+			if (classid == AuthIdRelationId)
+				jit_note_role_changed(objid);
 			break;
 		case OAT_DROP:
+			if (classid == AuthIdRelationId)
+				jit_note_role_changed(objid);
 			jit_object_dropped(classid, objid);
 			break;
 		default:
