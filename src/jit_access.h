@@ -271,6 +271,14 @@ extern char *jit_approvers_text(JitRequest *request, int *people);
 /* ---- request.c: life of a request ------------------------------------ */
 
 extern int64 jit_interval_usecs(const Interval *interval, const char *what);
+extern char *jit_text_argument(FunctionCallInfo fcinfo, int n,
+							   const char *name);
+extern char *jit_required_text(FunctionCallInfo fcinfo, int n,
+							   const char *name);
+extern JitRequest *jit_request_from_arguments(FunctionCallInfo fcinfo,
+											  int duration, int reason,
+											  int grantee, bool direct,
+											  int64 *usecs);
 extern JitRequest *jit_prepare_request(const char *access, Interval *duration,
 									   const char *reason, TimestampTz until,
 									   const char *ticket, const char *grantee,
@@ -280,7 +288,7 @@ extern void jit_finish_request(int id, const char *status,
 							   TimestampTz ended_at, const char *logline,
 							   Jsonb *detail);
 
-/* ---- policy.c: facts, risk, flow, labels ----------------------------- */
+/* ---- policy.c: facts, risk, flow ------------------------------------- */
 
 typedef enum JitRisk
 {
@@ -308,7 +316,7 @@ typedef struct JitDecision
 typedef struct JitPolicyResult
 {
 	char	   *name;
-	JitRisk		risk;
+	JitRisk		risk;			/* its own; if it failed, high at least */
 	bool		matched;
 	char	   *failure;		/* why the condition failed, or NULL */
 } JitPolicyResult;
@@ -317,6 +325,11 @@ extern const char *jit_risk_name(JitRisk risk);
 extern JitDecision *jit_decide(const JitRequest *request,
 							   int64 duration /* microseconds */ );
 extern char *jit_stricter_now(const JitRequest *request);
+extern void jit_require_administrator(const char *action);
+
+/* ---- label.c: labels of objects, for risk policies ------------------- */
+
+extern List *jit_item_labels(const JitItem *item);
 extern void jit_init_labels(void);
 
 /* ---- enforce.c, hint.c: what a statement may do ---------------------- */
