@@ -211,6 +211,26 @@ rethrow_as_invalid(const char *text, MemoryContext context, int end)
 	invalid_access(text, edata->sqlerrcode, edata->message);
 }
 
+/* The scanner's next token; what it complains of becomes our complaint. */
+static int
+next_token(core_yyscan_t scanner, YYLTYPE *location, const char *access)
+{
+	MemoryContext context = CurrentMemoryContext;
+	core_YYSTYPE value;
+	volatile int token = 0;
+
+	PG_TRY();
+	{
+		token = core_yylex(&value, location, scanner);
+	}
+	PG_CATCH();
+	{
+		rethrow_as_invalid(access, context, -1);
+	}
+	PG_END_TRY();
+	return token;
+}
+
 /*
  * Split an access text at its semicolons, as the core scanner sees them.  A
  * trailing one may be followed by nothing.  That each clause consists of
@@ -220,11 +240,9 @@ rethrow_as_invalid(const char *text, MemoryContext context, int end)
 static List *
 split_clauses(const char *access)
 {
-	MemoryContext context = CurrentMemoryContext;
 	List	   *clauses = NIL;
 	core_yyscan_t scanner;
 	core_yy_extra_type extra;
-	core_YYSTYPE value;
 	YYLTYPE		location;
 	int			token;
 	int			start = 0;
@@ -235,16 +253,7 @@ split_clauses(const char *access)
 	scanner = scanner_init(access, &extra, &ScanKeywords, ScanKeywordTokens);
 	do
 	{
-		PG_TRY();
-		{
-			token = core_yylex(&value, &location, scanner);
-		}
-		PG_CATCH();
-		{
-			rethrow_as_invalid(access, context, -1);
-		}
-		PG_END_TRY();
-
+		token = next_token(scanner, &location, access);
 		if (token == ';' || token == 0)
 		{
 			int			end = token == 0 ? (int) strlen(access) : location;

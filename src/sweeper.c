@@ -80,7 +80,7 @@ override_settings(void)
 		{"client_min_messages", "error"},
 	};
 
-	for (int i = 0; i < lengthof(settings); i++)
+	for (size_t i = 0; i < lengthof(settings); i++)
 	{
 		/* not every version has every one of them */
 		if (GetConfigOption(settings[i][0], true, false) != NULL)
