@@ -26,6 +26,7 @@
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/jsonb.h"
+#include "utils/jsonpath.h"
 
 #include "compat.h"
 
@@ -288,7 +289,15 @@ extern void jit_finish_request(int id, const char *status,
 							   TimestampTz ended_at, const char *logline,
 							   Jsonb *detail);
 
-/* ---- policy.c: facts, risk, flow ------------------------------------- */
+/* ---- facts.c: what policies know of a request ------------------------ */
+
+extern const char *const jit_fact_names[];
+
+extern Jsonb *jit_make_facts(const JitRequest *request, int64 duration);
+extern Jsonb *jit_refresh_facts(Jsonb *facts, const JitRequest *request);
+extern void jit_check_condition(JsonPath *path);
+
+/* ---- policy.c: risk -------------------------------------------------- */
 
 typedef enum JitRisk
 {
@@ -298,6 +307,15 @@ typedef enum JitRisk
 	JIT_RISK_FORBIDDEN
 } JitRisk;
 
+/* One step of a flow: any of these roles, so many times. */
+typedef struct JitStep
+{
+	List	   *names;			/* char *; "@grantor" is who could GRANT it */
+	List	   *oids;			/* Oid, in the same order; InvalidOid for
+								 * @grantor and for roles that are unknown */
+	int			approvals;
+} JitStep;
+
 /* What policies and flows say of a request that is being filed. */
 typedef struct JitDecision
 {
@@ -305,7 +323,8 @@ typedef struct JitDecision
 	char	   *forbidden_by;	/* policy that forbids it, or NULL */
 	char	   *forbidden_why;	/* its description, or NULL */
 	Jsonb	   *facts;
-	Jsonb	   *flow;			/* array of steps */
+	List	   *steps;			/* of JitStep */
+	Jsonb	   *flow;			/* the same, as jit.requests.flow */
 	int64		max_duration;	/* microseconds, PG_INT64_MAX if unlimited */
 	int64		request_ttl;	/* microseconds */
 	char	   *reason_pattern; /* NULL if any will do */
@@ -322,10 +341,24 @@ typedef struct JitPolicyResult
 } JitPolicyResult;
 
 extern const char *jit_risk_name(JitRisk risk);
+extern JitRisk jit_risk_argument(FunctionCallInfo fcinfo, int n);
 extern JitDecision *jit_decide(const JitRequest *request,
 							   int64 duration /* microseconds */ );
+extern JitDecision *jit_decide_by_facts(Jsonb *facts);
 extern char *jit_stricter_now(const JitRequest *request);
 extern void jit_require_administrator(const char *action);
+extern void jit_refuse_null(const char *name) pg_attribute_noreturn();
+extern void jit_record_change(const char *event, const char *key,
+							  const char *name, Jsonb *before, Jsonb *after,
+							  const char *logline);
+
+/* ---- flow.c: who must agree, within which limits --------------------- */
+
+extern void jit_load_flow(JitDecision *decision, JitRisk risk);
+extern char *jit_step_text(const JitStep *step);
+extern char *jit_steps_text(List *steps);
+extern Jsonb *jit_steps_to_jsonb(List *steps);
+extern char *jit_usecs_text(int64 usecs);
 
 /* ---- label.c: labels of objects, for risk policies ------------------- */
 

@@ -19,6 +19,7 @@
 
 #include "access/genam.h"
 #include "access/htup_details.h"
+#include "access/relation.h"
 #include "access/table.h"
 #include "catalog/catalog.h"
 #include "catalog/indexing.h"
@@ -34,6 +35,7 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "parser/parser.h"
+#include "parser/scansup.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -85,11 +87,11 @@ add_words(List *words, const char *label)
 	while (next != NULL)
 	{
 		const char *end = strchr(next, ',');
-		int			len = end ? end - next : strlen(next);
+		int			len = end ? (int) (end - next) : (int) strlen(next);
 
-		while (len > 0 && isspace((unsigned char) next[0]))
+		while (len > 0 && scanner_isspace(next[0]))
 			next++, len--;
-		while (len > 0 && isspace((unsigned char) next[len - 1]))
+		while (len > 0 && scanner_isspace(next[len - 1]))
 			len--;
 		if (len > 0)
 			words = add_word(words, pnstrdup(next, len));
@@ -310,7 +312,7 @@ add_relation_labels(List *labels, Oid relid, List *columns)
 	scan = systable_beginscan(rel, SecLabelObjectIndexId, true, NULL, 2, keys);
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
-		Form_pg_seclabel form = (Form_pg_seclabel) GETSTRUCT(tuple);
+		FormData_pg_seclabel *form = (FormData_pg_seclabel *) GETSTRUCT(tuple);
 		Datum		value;
 		bool		isnull;
 
