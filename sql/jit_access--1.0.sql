@@ -277,6 +277,91 @@ COMMENT ON FUNCTION jit_grant(text, name, interval, text, timestamptz, text) IS
 	'give somebody else temporary access that you may approve: a request and your approval in one; returns the number of the request';
 
 -- ----------------------------------------------------------------------
+-- Risk policies, approval flows and labels
+--
+-- No rows come with the extension: a restore would bring them a second time.
+-- A risk without a row in jit.approval_flows needs one approval by somebody
+-- who could run the GRANT.
+-- ----------------------------------------------------------------------
+
+CREATE TABLE jit.risk_policies (
+	name text PRIMARY KEY,
+	risk jit.risk_level NOT NULL,
+	condition jsonpath NOT NULL,
+	description text,
+	enabled boolean NOT NULL
+);
+COMMENT ON TABLE jit.risk_policies IS
+	'risk policies; the highest risk of those that match applies; set them with jit_set_policy()';
+COMMENT ON COLUMN jit.risk_policies.name IS 'name of the policy';
+COMMENT ON COLUMN jit.risk_policies.risk IS 'risk of requests that match; if the condition fails, high at least';
+COMMENT ON COLUMN jit.risk_policies.condition IS 'predicate over the facts of a request, e.g. $.environment == "prod"';
+COMMENT ON COLUMN jit.risk_policies.description IS 'why; told to whoever it forbids a request';
+COMMENT ON COLUMN jit.risk_policies.enabled IS 'is it evaluated?';
+
+CREATE TABLE jit.approval_flows (
+	risk jit.risk_level PRIMARY KEY CHECK (risk <> 'forbidden'),
+	steps integer NOT NULL,
+	max_duration interval,
+	request_ttl interval,
+	reason_pattern text,
+	ticket_pattern text
+);
+COMMENT ON TABLE jit.approval_flows IS 'what requests of a risk need; set it with jit_set_flow()';
+COMMENT ON COLUMN jit.approval_flows.risk IS 'risk';
+COMMENT ON COLUMN jit.approval_flows.steps IS 'how many steps it has in jit.approval_steps; 0: active at once';
+COMMENT ON COLUMN jit.approval_flows.max_duration IS 'longest time that access can be asked for; null: jit_access.max_duration';
+COMMENT ON COLUMN jit.approval_flows.request_ttl IS 'how long a request can be pending; null: 24 hours';
+COMMENT ON COLUMN jit.approval_flows.reason_pattern IS 'regular expression that the reason must match, or null';
+COMMENT ON COLUMN jit.approval_flows.ticket_pattern IS 'regular expression that the ticket must match, or null';
+
+CREATE TABLE jit.approval_steps (
+	risk jit.risk_level NOT NULL REFERENCES jit.approval_flows,
+	step integer NOT NULL CHECK (step > 0),
+	approvals integer NOT NULL CHECK (approvals > 0),
+	approvers text[] NOT NULL,
+	approver_oids oid[] NOT NULL,
+	origin text NOT NULL,
+	PRIMARY KEY (risk, step)
+);
+COMMENT ON TABLE jit.approval_steps IS 'steps of approval flows, done in order';
+COMMENT ON COLUMN jit.approval_steps.risk IS 'risk';
+COMMENT ON COLUMN jit.approval_steps.step IS 'position, from 1';
+COMMENT ON COLUMN jit.approval_steps.approvals IS 'how many people must approve';
+COMMENT ON COLUMN jit.approval_steps.approvers IS
+	'roles, when it was set, whose members can; @grantor is whoever could run the GRANT';
+COMMENT ON COLUMN jit.approval_steps.approver_oids IS
+	'their OIDs, in the same order; within the cluster that origin names, they and not the names say who';
+COMMENT ON COLUMN jit.approval_steps.origin IS 'system identifier and OID of the database where it was set';
+
+CREATE FUNCTION jit_set_policy(name text, risk jit.risk_level, condition jsonpath,
+	description text DEFAULT NULL, enabled boolean DEFAULT true)
+	RETURNS void AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
+COMMENT ON FUNCTION jit_set_policy(text, jit.risk_level, jsonpath, text, boolean) IS
+	'create or replace a risk policy: requests whose facts match the condition are of that risk';
+
+CREATE FUNCTION jit_drop_policy(name text)
+	RETURNS void AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
+COMMENT ON FUNCTION jit_drop_policy(text) IS 'drop a risk policy';
+
+CREATE FUNCTION jit_set_flow(risk jit.risk_level, steps jsonb, max_duration interval DEFAULT NULL,
+	request_ttl interval DEFAULT NULL, reason_pattern text DEFAULT NULL, ticket_pattern text DEFAULT NULL)
+	RETURNS void AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
+COMMENT ON FUNCTION jit_set_flow(jit.risk_level, jsonb, interval, interval, text, text) IS
+	'replace all that requests of a risk need: ordered approval steps, [] for none, and limits';
+
+CREATE FUNCTION jit_explain(access text, duration interval DEFAULT NULL, reason text DEFAULT NULL,
+	until timestamptz DEFAULT NULL, ticket text DEFAULT NULL, grantee name DEFAULT NULL)
+	RETURNS SETOF text AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
+COMMENT ON FUNCTION jit_explain(text, interval, text, timestamptz, text, name) IS
+	'what jit_request() with the same arguments would lead to: items, policies, risk, approvers, limits and facts; files nothing';
+
+CREATE FUNCTION jit_set_label(object text, label text)
+	RETURNS void AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
+COMMENT ON FUNCTION jit_set_label(text, text) IS
+	'set the jit_access label of an object, written as in COMMENT ON, without owning it; null removes it';
+
+-- ----------------------------------------------------------------------
 -- Views for people
 -- ----------------------------------------------------------------------
 
@@ -429,3 +514,6 @@ SELECT pg_catalog.pg_extension_config_dump('jit.reviews', '');
 SELECT pg_catalog.pg_extension_config_dump('jit.grants', '');
 SELECT pg_catalog.pg_extension_config_dump('jit.event_number', '');
 SELECT pg_catalog.pg_extension_config_dump('jit.events', '');
+SELECT pg_catalog.pg_extension_config_dump('jit.risk_policies', '');
+SELECT pg_catalog.pg_extension_config_dump('jit.approval_flows', '');
+SELECT pg_catalog.pg_extension_config_dump('jit.approval_steps', '');
