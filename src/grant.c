@@ -172,6 +172,8 @@ remove_members(Oid roleid)
 	}
 	systable_endscan(scan);
 	table_close(rel, NoLock);
+	if (n > 0)
+		jit_note_grant_changed(roleid);
 	CommandCounterIncrement();
 	return n;
 }
@@ -496,6 +498,41 @@ check_memberships(int cacheid, Oid roleid, List *expected)
 				 errhint("A role was probably renamed meanwhile; try again.")));
 }
 
+/* Roles that a role is directly a member of. */
+static List *
+direct_memberships(Oid roleid)
+{
+	CatCList   *list = SearchSysCacheList1(AUTHMEMMEMROLE, ObjectIdGetDatum(roleid));
+	List	   *roles = NIL;
+
+	for (int i = 0; i < list->n_members; i++)
+		roles = lappend_oid(roles,
+							((Form_pg_auth_members) GETSTRUCT(&list->members[i]->tuple))->roleid);
+	ReleaseSysCacheList(list);
+	return roles;
+}
+
+/*
+ * What runs on another grant of the grantee that the new one covers as well
+ * may go on until the new one ends: scope roles are shared, so covering is a
+ * matter of memberships.
+ */
+static void
+note_overlaps(Oid roleid, Oid grantee)
+{
+	List	   *conveyed = direct_memberships(roleid);
+	ListCell   *lc;
+
+	foreach(lc, direct_memberships(grantee))
+	{
+		Oid			other = lfirst_oid(lc);
+
+		if (other != roleid && jit_role_kind_by_oid(other) == JIT_ROLE_GRANT &&
+			list_difference_oid(direct_memberships(other), conveyed) == NIL)
+			jit_note_grant_overlaps(other, roleid);
+	}
+}
+
 /*
  * Make the grant of a request.  Inside an owner section; the caller holds
  * jit_lock_items() and has checked everything about it.  Raises if the name
@@ -564,6 +601,7 @@ jit_make_grant(int request, Oid grantee, List *items, TimestampTz expires_at,
 			  OIDARRAYOID, PointerGetDatum(construct_array(objids, n, OIDOID, sizeof(Oid), true, TYPALIGN_INT)), false,
 			  OIDOID, ObjectIdGetDatum(roleid), false,
 			  OIDOID, ObjectIdGetDatum(grantee), false);
+	note_overlaps(roleid, grantee);
 	jit_note_due(expires_at);
 	jit_wake_launcher_at_commit();
 }

@@ -697,6 +697,22 @@ look_around(bool *visit_all)
 	return next;
 }
 
+/* Log once that the system clock was set back; see clock.c. */
+static void
+check_clock(void)
+{
+	static bool logged = false;
+	int64		behind = jit_clock_behind();
+
+	if (behind > USECS_PER_SEC && !logged)
+		ereport(LOG,
+				(errmsg("jit_access: the system clock was set back by " INT64_FORMAT " s",
+						behind / USECS_PER_SEC),
+				 errdetail("Deadlines go by the time before; access that has ended stays ended."),
+				 errhint("If the clock had been wrong before and is right now, use SELECT jit_reset_clock();")));
+	logged = behind > USECS_PER_SEC;
+}
+
 /* Entry point of the launcher. */
 void
 jit_launcher_main(Datum arg)
@@ -734,6 +750,7 @@ jit_launcher_main(Datum arg)
 		}
 
 		/* an error ends us, and we start afresh */
+		check_clock();
 		next = look_around(&visit_all);
 
 		timeout = LONGEST_SLEEP;

@@ -1070,6 +1070,7 @@ jit_grant(PG_FUNCTION_ARGS)
 	JitRequest *request;
 	JitProgress progress;
 	JitPerson	person;
+	char	   *why;
 	int64		usecs;
 
 	prevent_on_standby("granted");
