@@ -180,7 +180,7 @@ COMMENT ON COLUMN jit.grants.grantee_oid IS 'OID of grantee, valid where the ori
 CREATE SEQUENCE jit.scope_number;
 COMMENT ON SEQUENCE jit.scope_number IS 'numbers of scope roles';
 
--- Not dumped: scope roles of another cluster are not ours to use.
+-- Not dumped, like its rows: scope roles of another cluster are not ours to use.
 CREATE TABLE jit.scopes (
 	role_oid oid PRIMARY KEY,
 	role name NOT NULL,
@@ -405,6 +405,10 @@ REVOKE EXECUTE ON FUNCTION jit.refuse_change() FROM PUBLIC;
 -- What pg_dump takes along
 -- ----------------------------------------------------------------------
 
-SELECT pg_catalog.pg_extension_config_dump(c, '')
-FROM unnest(ARRAY['jit.request_number', 'jit.requests', 'jit.request_items', 'jit.reviews',
-	'jit.grants', 'jit.event_number', 'jit.events', 'jit.scope_number']::regclass[]) c;
+SELECT pg_catalog.pg_extension_config_dump('jit.request_number', '');
+SELECT pg_catalog.pg_extension_config_dump('jit.requests', '');
+SELECT pg_catalog.pg_extension_config_dump('jit.request_items', '');
+SELECT pg_catalog.pg_extension_config_dump('jit.reviews', '');
+SELECT pg_catalog.pg_extension_config_dump('jit.grants', '');
+SELECT pg_catalog.pg_extension_config_dump('jit.event_number', '');
+SELECT pg_catalog.pg_extension_config_dump('jit.events', '');

@@ -293,10 +293,12 @@ grant_item(const JitItem *item, const char *rolename)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
+	volatile int tries = 0;
 	volatile bool done = false;
 
-	for (int try = 1; !done; try++)
+	while (!done)
 	{
+		tries++;
 		BeginInternalSubTransaction(NULL);
 		MemoryContextSwitchTo(context);
 		PG_TRY();
@@ -315,7 +317,7 @@ grant_item(const JitItem *item, const char *rolename)
 			FlushErrorState();
 			RollbackAndReleaseCurrentSubTransaction();
 			/* "tuple concurrently updated" has no SQLSTATE of its own */
-			if (edata->sqlerrcode != ERRCODE_INTERNAL_ERROR || try >= MAX_GRANT_TRIES)
+			if (edata->sqlerrcode != ERRCODE_INTERNAL_ERROR || tries >= MAX_GRANT_TRIES)
 				ReThrowError(edata);
 		}
 		PG_END_TRY();
