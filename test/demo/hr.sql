@@ -1,0 +1,23 @@
+-- The HR database of the demo: four tables of an owner role, and a developer
+-- who may connect and look around (the front door), but read nothing.
+CREATE ROLE hr_owner;
+CREATE ROLE hr_lead LOGIN IN ROLE hr_owner;
+CREATE ROLE dev LOGIN;
+CREATE DATABASE hr_prod OWNER hr_owner;
+\c hr_prod
+CREATE EXTENSION jit_access;
+CREATE SCHEMA hr AUTHORIZATION hr_owner;
+GRANT USAGE ON SCHEMA hr TO dev;
+
+SET ROLE hr_owner;
+CREATE TABLE hr.department (dept_no text PRIMARY KEY, dept_name text NOT NULL);
+INSERT INTO hr.department VALUES ('d1', 'Research'), ('d2', 'Sales'), ('d3', 'Support');
+CREATE TABLE hr.employee (emp_no integer PRIMARY KEY, last_name text NOT NULL,
+	dept_no text NOT NULL REFERENCES hr.department);
+INSERT INTO hr.employee
+	SELECT n, 'Employee ' || n, 'd' || n % 3 + 1 FROM generate_series(1001, 1006) n;
+CREATE TABLE hr.title (emp_no integer PRIMARY KEY REFERENCES hr.employee, title text NOT NULL);
+INSERT INTO hr.title
+	SELECT emp_no, (ARRAY['Engineer', 'Analyst', 'Clerk'])[emp_no % 3 + 1] FROM hr.employee;
+CREATE TABLE hr.salary (emp_no integer PRIMARY KEY REFERENCES hr.employee, amount integer NOT NULL);
+INSERT INTO hr.salary SELECT emp_no, 40000 + emp_no % 7 * 2500 FROM hr.employee;

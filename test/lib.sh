@@ -1,0 +1,229 @@
+# What the scripts in this folder share: finding PostgreSQL (as root on
+# Debian, installing it), building, and throwaway servers.  For bash.
+#
+# A script that sources this gets
+#	top			the source tree
+#	pg_config, bindir, version
+#				the PostgreSQL it works with, after find_postgresql
+#	user		who runs servers: they refuse root
+#	tmp			a temporary directory of that user, after make_tmp; it and the
+#				servers in it are gone when the script ends, also by ^C
+#
+# Clusters that are there are never touched: servers here live in $tmp, listen
+# on a socket in $tmp only, and are stopped by their data directory.
+
+set -u
+top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+tmp=
+job=
+export LC_ALL=C.UTF-8 PGTZ=UTC
+unset PGHOST PGPORT PGUSER PGDATABASE PGPASSWORD PGSERVICE PGOPTIONS PGDATA
+
+say() { printf '%s\n' "$*"; }
+die() { printf '%s: %s\n' "$(basename "$0")" "$*" >&2; exit 1; }
+
+# ---- PostgreSQL -------------------------------------------------------
+
+is_root() { [ "$(id -u)" = 0 ]; }
+
+# Is that the pg_config of a whole PostgreSQL: server, headers and PGXS?
+is_whole() {
+	local pgxs dir
+	pgxs=$("$1" --pgxs 2>/dev/null) && dir=$("$1" --bindir) &&
+		[ -f "$pgxs" ] && [ -x "$dir/postgres" ]
+}
+
+# apt_install PACKAGE...: from Debian, as root.  Installing a server package
+# makes and starts a cluster "main", and starts others: not for our sake.
+apt_install() {
+	local conf=/etc/postgresql-common/createcluster.conf policy=/usr/sbin/policy-rc.d
+	local apt="apt-get -qq -y --no-install-recommends -o Dpkg::Use-Pty=0"
+	local status=0 policy_is_ours=
+
+	export DEBIAN_FRONTEND=noninteractive
+	say "installing $*"
+	{
+		apt-get -qq update
+		if [ ! -e $policy ]; then
+			policy_is_ours=yes
+			printf '#!/bin/sh\nexit 101\n' >$policy && chmod 755 $policy
+		fi
+		[ -e $conf ] || $apt install postgresql-common || status=$?
+		if [ -e $conf ]; then
+			cp -p $conf $conf.jit_access
+			echo 'create_main_cluster = false' >>$conf
+		fi
+		[ $status != 0 ] || $apt install "$@" || status=$?
+		if [ -e $conf.jit_access ]; then mv $conf.jit_access $conf; fi
+		if [ -n "$policy_is_ours" ]; then rm -f $policy; fi
+	} >"${TMPDIR:-/tmp}/jit_access-apt.$$" 2>&1
+	[ $status = 0 ] || cat "${TMPDIR:-/tmp}/jit_access-apt.$$" >&2
+	rm -f "${TMPDIR:-/tmp}/jit_access-apt.$$"
+	[ $status = 0 ] || die "could not install $*"
+}
+
+# Installs the packages named if this can be done at all; else says so.
+require() {
+	[ $# -gt 0 ] || return 0
+	command -v apt-get >/dev/null || die "missing: $* (names of Debian packages)"
+	is_root || die "missing: $* (run this as root, or install them first)"
+	apt_install "$@"
+}
+
+# The major version that this Debian has, even without its package lists.
+debian_major() {
+	local v
+	v=$(apt-cache depends postgresql 2>/dev/null | sed -n 's/.*Depends: postgresql-\([0-9]*\)$/\1/p' | head -1)
+	if [ -z "$v" ]; then
+		apt-get -qq update >/dev/null 2>&1
+		v=$(apt-cache depends postgresql 2>/dev/null | sed -n 's/.*Depends: postgresql-\([0-9]*\)$/\1/p' | head -1)
+	fi
+	say "$v"
+}
+
+# find_postgresql [tests]: sets pg_config, bindir and version.  With "tests",
+# what the test suites need is there as well when it returns.
+find_postgresql() {
+	local missing=() candidate major
+
+	pg_config=${PG_CONFIG:-}
+	if [ -n "$pg_config" ]; then
+		pg_config=$(command -v "$pg_config") || die "there is no $PG_CONFIG"
+		is_whole "$pg_config" || die "$pg_config is not of a PostgreSQL with server and headers"
+	else
+		for candidate in pg_config $(ls -d /usr/lib/postgresql/*/bin/pg_config 2>/dev/null | sort -rV); do
+			if is_whole "$candidate"; then
+				pg_config=$(command -v "$candidate")
+				break
+			fi
+		done
+	fi
+	if [ -z "$pg_config" ]; then
+		command -v apt-get >/dev/null || die "found no PostgreSQL with server and headers; name one: make PG_CONFIG=..."
+		major=$(is_root && debian_major)
+		major=${major:-15}
+		missing+=("postgresql-$major" "postgresql-server-dev-$major")
+	else
+		major=$("$pg_config" --version | sed 's/^PostgreSQL \([0-9]*\).*/\1/')
+	fi
+
+	command -v make >/dev/null || missing+=(make)
+	command -v gcc >/dev/null || missing+=(gcc)
+	[ -e /usr/include/stdio.h ] || missing+=(libc6-dev)
+	if [ "${1:-}" = tests ]; then
+		command -v prove >/dev/null || missing+=(perl)
+		command -v bzip2 >/dev/null || missing+=(bzip2)	# of source packages
+		perl -MIPC::Run -e1 2>/dev/null || missing+=(libipc-run-perl)
+		command -v pg_prove >/dev/null || missing+=(libtap-parser-sourcehandler-pgtap-perl)
+		[ -n "$pg_config" ] && [ -e "$("$pg_config" --sharedir)/extension/pgtap.control" ] ||
+			missing+=("postgresql-$major-pgtap")
+	fi
+	require "${missing[@]}"
+	pg_config=${pg_config:-/usr/lib/postgresql/$major/bin/pg_config}
+	[ "${1:-}" != tests ] || [ -e "$("$pg_config" --sharedir)/extension/pgtap.control" ] ||
+		die "pgTAP is not in $("$pg_config" --sharedir)/extension: install it for this PostgreSQL"
+
+	version=$("$pg_config" --version | sed 's/^PostgreSQL \([0-9]*\).*/\1/')
+	bindir=$("$pg_config" --bindir)
+	PATH=$bindir:$PATH
+}
+
+# Builds, and installs into that PostgreSQL; without the right to do so, what
+# is installed there must be what was built.
+install_extension() {
+	local so ext
+	so=$("$pg_config" --pkglibdir)/jit_access.so
+	ext=$("$pg_config" --sharedir)/extension
+
+	make -s -C "$top" PG_CONFIG="$pg_config" >"$tmp/build.log" 2>&1 ||
+		{ cat "$tmp/build.log" >&2; die "could not build"; }
+	if [ -w "$(dirname "$so")" ] && [ -w "$ext" ]; then
+		make -s -C "$top" PG_CONFIG="$pg_config" install >"$tmp/build.log" 2>&1 ||
+			{ cat "$tmp/build.log" >&2; die "could not install"; }
+	else
+		cmp -s "$top/jit_access.so" "$so" && (cd "$top/sql" && for f in *.sql; do cmp -s "$f" "$ext/$f" || exit 1; done) ||
+			die "what is installed in $(dirname "$so") is not what was built: run make install as its owner first"
+	fi
+}
+
+# ---- Servers ----------------------------------------------------------
+
+make_tmp() {
+	if is_root; then
+		user=nobody
+		! id postgres >/dev/null 2>&1 || user=postgres
+	else
+		user=$(id -un)
+	fi
+	tmp=$(mktemp -d "${TMPDIR:-/tmp}/jit_access.XXXXXX")
+	mkdir "$tmp/socket"
+	own "$tmp"
+	cd "$tmp" || exit	# $user may not be let into the tree
+	trap clean_up EXIT
+	trap 'exit 130' INT
+	trap 'exit 143' TERM HUP
+}
+
+own() { ! is_root || chown -R "$user" "$@"; }
+
+# as_user COMMAND...: in the foreground, but so that a signal to this script
+# is not held back until it is done.
+as_user() {
+	local status
+	set -m
+	if is_root; then
+		setpriv --reuid="$user" --regid="$(id -g "$user")" --init-groups -- \
+			env HOME="$tmp" "$@" </dev/null &
+	else
+		"$@" </dev/null &
+	fi
+	job=$!
+	set +m
+	wait "$job"
+	status=$?
+	job=
+	return $status
+}
+
+clean_up() {
+	local data
+	trap '' INT TERM HUP
+	[ -z "$job" ] || { kill -TERM -- "-$job"; wait "$job"; } 2>/dev/null
+	[ -n "$tmp" ] || return
+	for data in "$tmp"/*/data; do
+		stop_server "$(basename "$(dirname "$data")")" immediate
+	done
+	if [ -n "${KEEP:-}" ]; then
+		say "kept: $tmp"
+	else
+		rm -rf "$tmp"
+	fi
+}
+
+# start_server NAME [SETTING...]: a new cluster; socket in $tmp/socket, port
+# 5432 of that directory.  Its log is $tmp/NAME/log.
+start_server() {
+	local dir=$tmp/$1
+	shift
+	mkdir -p "$dir"
+	own "$dir"
+	as_user "$bindir/initdb" -D "$dir/data" -U postgres -A trust -E UTF8 --locale=C -N >"$dir/initdb.log" 2>&1 ||
+		{ cat "$dir/initdb.log" >&2; die "initdb failed"; }
+	{
+		say "listen_addresses = ''"
+		say "unix_socket_directories = '$tmp/socket'"
+		say "fsync = off"
+		say "timezone = 'UTC'"
+		say "log_timezone = 'UTC'"
+		printf '%s\n' "$@"
+	} >>"$dir/data/postgresql.conf"
+	export PGHOST=$tmp/socket PGPORT=5432 PGUSER=postgres
+	as_user "$bindir/pg_ctl" -D "$dir/data" -l "$dir/log" -w -s start ||
+		{ cat "$dir/log" >&2; die "the server did not start"; }
+}
+
+# stop_server NAME [MODE]
+stop_server() {
+	[ ! -e "$tmp/$1/data/postmaster.pid" ] ||
+		as_user "$bindir/pg_ctl" -D "$tmp/$1/data" -m "${2:-fast}" -w -s stop
+}
