@@ -404,7 +404,7 @@ jit_item_labels(const JitItem *item)
 	else
 	{
 		labels = add_object_labels(labels, item->address.classId, objid);
-		nspid = get_object_namespace(&item->address);
+		nspid = jit_item_namespace(item);
 		if (OidIsValid(nspid))
 			labels = add_object_labels(labels, NamespaceRelationId, nspid);
 	}
