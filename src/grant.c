@@ -724,10 +724,11 @@ jit_end_foreign_grants(Oid grantee)
 /*
  * Clear one past role: its members go, and with "drop" the role, too.  In a
  * subtransaction, so that it holds up no other.  What somebody else has
- * locked is being seen to.
+ * locked is being seen to.  "unknown" says that our ledger should know the
+ * role, and doesn't.
  */
 static void
-clear_past_role(Oid roleid, bool drop, int elevel)
+clear_past_role(Oid roleid, bool drop, bool unknown, int elevel)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
@@ -745,7 +746,8 @@ clear_past_role(Oid roleid, bool drop, int elevel)
 				ereport(LOG,
 						(errmsg_plural("jit_access: %d membership in role %s, whose time is over, was removed",
 									   "jit_access: %d memberships in role %s, whose time is over, were removed",
-									   n, n, quote_identifier(name))));
+									   n, n, quote_identifier(name)),
+						 unknown ? errdetail("The role was not made by jit_access in this database, so it is not dropped.") : 0));
 			if (drop && !owns_something(roleid))
 				(void) drop_role(roleid, false, elevel);
 		}
@@ -782,7 +784,8 @@ clear_past_role(Oid roleid, bool drop, int elevel)
  * of databases that are gone are dropped, and those of any other database
  * lose their members.
  *
- * Roles whose deadline isn't later than "logged" were reported before.
+ * What hinders it for roles whose deadline isn't later than "logged" has been
+ * logged before.
  */
 void
 jit_clear_past_roles(bool others, TimestampTz logged)
@@ -798,6 +801,7 @@ jit_clear_past_roles(bool others, TimestampTz logged)
 		Oid			database = InvalidOid;
 		int			request;
 		bool		drop = false;
+		bool		unknown = false;
 
 		CHECK_FOR_INTERRUPTS();
 		if (jit_parse_grant_name(name, &database, &request) &&
@@ -817,17 +821,13 @@ jit_clear_past_roles(bool others, TimestampTz logged)
 						  TEXTOID, CStringGetTextDatum(jit_origin()), false) > 0)
 				drop = DatumGetBool(jit_result(1, 1, &isnull));
 			else
-				ereport(elevel,
-						(errmsg("jit_access: role %s was not made by jit_access in this database",
-								quote_identifier(name)),
-						 errdetail("Its time is over, so it has no members, but it is not dropped."),
-						 errhint("A superuser can remove it with DROP ROLE.")));
+				unknown = true;
 		}
 		else if (!others)
 			continue;
 		else if (OidIsValid(database))
 			drop = !SearchSysCacheExists1(DATABASEOID, ObjectIdGetDatum(database));
-		clear_past_role(roleid, drop, elevel);
+		clear_past_role(roleid, drop, unknown, elevel);
 	}
 }
 

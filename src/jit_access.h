@@ -389,6 +389,7 @@ typedef struct JitSweeperTask
 {
 	int			slot;			/* where to report to */
 	bool		others;			/* roles of other databases, not the ledger */
+	bool		again;			/* the last one didn't finish */
 	TimestampTz logged;			/* what was due by then has been logged */
 } JitSweeperTask;
 

@@ -207,7 +207,7 @@ try_to_settle(DueRow *row)
 		if (edata->sqlerrcode == ERRCODE_QUERY_CANCELED ||
 			edata->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN)
 			ReThrowError(edata);
-		ereport(due_since(row) > task.logged ? LOG : DEBUG1,
+		ereport(!task.again || due_since(row) > task.logged ? LOG : DEBUG1,
 				(errmsg("jit_access: request %d in %s could not be settled: %s",
 						row->grant.request, quote_identifier(jit_database_name()),
 						edata->message),
@@ -357,7 +357,7 @@ in_transaction(void (*work) (void *arg), void *arg)
 		edata = CopyErrorData();
 		FlushErrorState();
 		AbortCurrentTransaction();
-		ereport(TIMESTAMP_IS_NOBEGIN(task.logged) ? LOG : DEBUG1,
+		ereport(task.again ? DEBUG1 : LOG,
 				(errmsg("jit_access: sweeper failed in the database with OID %u: %s",
 						MyDatabaseId, edata->message),
 				 edata->detail ? errdetail_internal("%s", edata->detail) : 0,
