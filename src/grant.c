@@ -778,9 +778,9 @@ clear_past_role(Oid roleid, bool drop, bool unknown, int elevel)
  * Past grant roles that no ledger is going to settle.  For the sweeper,
  * inside an owner section, after this database's ledger.
  *
- * Without "others", those that bear this database's OID: one that the ledger
- * knows as ended is dropped (that failed before), and one that it doesn't
- * know loses its members, no more: names aren't proof.  With "others", those
+ * Without "others", those that bear this database's OID lose their members.
+ * With "ledger", one that the ledger knows as ended is dropped as well (that
+ * failed before); one that it doesn't know isn't: names aren't proof.  With "others", those
  * of databases that are gone are dropped, and those of any other database
  * lose their members.
  *
@@ -788,9 +788,8 @@ clear_past_role(Oid roleid, bool drop, bool unknown, int elevel)
  * logged before.
  */
 void
-jit_clear_past_roles(bool others, TimestampTz logged)
+jit_clear_past_roles(bool others, bool ledger, TimestampTz logged)
 {
-	bool		installed = jit_extension_installed();
 	ListCell   *lc;
 
 	foreach(lc, grant_roles(true))
@@ -811,7 +810,7 @@ jit_clear_past_roles(bool others, TimestampTz logged)
 
 			if (others)
 				continue;
-			if (installed &&
+			if (ledger &&
 				jit_query("SELECT ended_at IS NOT NULL FROM jit.grants g JOIN jit.requests r ON r.id = g.request_id"
 						  " WHERE g.request_id = $1 AND g.role = $2 AND g.role_oid = $3 AND r.origin = $4",
 						  4,
@@ -821,7 +820,7 @@ jit_clear_past_roles(bool others, TimestampTz logged)
 						  TEXTOID, CStringGetTextDatum(jit_origin()), false) > 0)
 				drop = DatumGetBool(jit_result(1, 1, &isnull));
 			else
-				unknown = true;
+				unknown = ledger;
 		}
 		else if (!others)
 			continue;
