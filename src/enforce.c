@@ -41,6 +41,7 @@
 #include "catalog/objectaccess.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_database.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_proc.h"
 #include "commands/dbcommands.h"
@@ -733,10 +734,16 @@ jit_object_access(ObjectAccessType access, Oid classid, Oid objid, int subid,
 			if (lost_privilege(RelationRelationId, objid, ACL_TRUNCATE))
 				deny("table", get_rel_name(objid), GetUserId(), NULL);
 			break;
+		case OAT_POST_CREATE:
+			if (classid == DatabaseRelationId)
+				jit_wake_launcher_at_commit();
+			break;
 		case OAT_POST_ALTER:
 			/* a deadline may have been changed natively */
 			if (classid == AuthIdRelationId)
 				note_role(objid);
+			else if (classid == DatabaseRelationId)
+				jit_wake_launcher_at_commit();
 			break;
 		case OAT_DROP:
 			if (classid == AuthIdRelationId)

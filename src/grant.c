@@ -762,10 +762,11 @@ jit_end_foreign_grants(Oid grantee)
 /*
  * Clear one past role: its members go, and with "drop" the role, too.  In a
  * subtransaction, so that it holds up no other.  What somebody else has
- * locked is being seen to.
+ * locked is being seen to.  "unknown" says that our ledger should know the
+ * role, and doesn't.
  */
 static void
-clear_past_role(Oid roleid, bool drop, int elevel)
+clear_past_role(Oid roleid, bool drop, bool unknown, int elevel)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
@@ -783,7 +784,8 @@ clear_past_role(Oid roleid, bool drop, int elevel)
 				ereport(LOG,
 						(errmsg_plural("jit_access: %d membership in role %s, whose time is over, was removed",
 									   "jit_access: %d memberships in role %s, whose time is over, were removed",
-									   n, n, quote_identifier(name))));
+									   n, n, quote_identifier(name)),
+						 unknown ? errdetail("The role was not made by jit_access in this database, so it is not dropped.") : 0));
 			if (drop && !owns_something(roleid))
 				(void) drop_role(roleid, false, elevel);
 		}
@@ -814,18 +816,18 @@ clear_past_role(Oid roleid, bool drop, int elevel)
  * Past grant roles that no ledger is going to settle.  For the sweeper,
  * inside an owner section, after this database's ledger.
  *
- * Without "others", those that bear this database's OID: one that the ledger
- * knows as ended is dropped (that failed before), and one that it doesn't
- * know loses its members, no more: names aren't proof.  With "others", those
+ * Without "others", those that bear this database's OID lose their members.
+ * With "ledger", one that the ledger knows as ended is dropped as well (that
+ * failed before); one that it doesn't know isn't: names aren't proof.  With "others", those
  * of databases that are gone are dropped, and those of any other database
  * lose their members.
  *
- * Roles whose deadline isn't later than "logged" were reported before.
+ * What hinders it for roles whose deadline isn't later than "logged" has been
+ * logged before.
  */
 void
-jit_clear_past_roles(bool others, TimestampTz logged)
+jit_clear_past_roles(bool others, bool ledger, TimestampTz logged)
 {
-	bool		installed = jit_extension_installed();
 	ListCell   *lc;
 
 	foreach(lc, grant_roles(true))
@@ -836,6 +838,7 @@ jit_clear_past_roles(bool others, TimestampTz logged)
 		Oid			database = InvalidOid;
 		int			request;
 		bool		drop = false;
+		bool		unknown = false;
 
 		CHECK_FOR_INTERRUPTS();
 		if (jit_parse_grant_name(name, &database, &request) &&
@@ -845,7 +848,7 @@ jit_clear_past_roles(bool others, TimestampTz logged)
 
 			if (others)
 				continue;
-			if (installed &&
+			if (ledger &&
 				jit_query("SELECT ended_at IS NOT NULL FROM jit.grants g JOIN jit.requests r ON r.id = g.request_id"
 						  " WHERE g.request_id = $1 AND g.role = $2 AND g.role_oid = $3 AND r.origin = $4",
 						  4,
@@ -855,17 +858,13 @@ jit_clear_past_roles(bool others, TimestampTz logged)
 						  TEXTOID, CStringGetTextDatum(jit_origin()), false) > 0)
 				drop = DatumGetBool(jit_result(1, 1, &isnull));
 			else
-				ereport(elevel,
-						(errmsg("jit_access: role %s was not made by jit_access in this database",
-								quote_identifier(name)),
-						 errdetail("Its time is over, so it has no members, but it is not dropped."),
-						 errhint("A superuser can remove it with DROP ROLE.")));
+				unknown = ledger;
 		}
 		else if (!others)
 			continue;
 		else if (OidIsValid(database))
 			drop = !SearchSysCacheExists1(DATABASEOID, ObjectIdGetDatum(database));
-		clear_past_role(roleid, drop, elevel);
+		clear_past_role(roleid, drop, unknown, elevel);
 	}
 }
 

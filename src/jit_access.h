@@ -174,7 +174,8 @@ extern void jit_make_grant(int request, Oid grantee, List *items,
 extern Oid	jit_find_grant_role(const JitGrant *grant);
 extern bool jit_end_grant(const JitGrant *grant);
 extern int	jit_end_foreign_grants(Oid grantee);
-extern void jit_clear_past_roles(bool others, TimestampTz logged);
+extern void jit_clear_past_roles(bool others, bool ledger,
+								 TimestampTz logged);
 extern void jit_before_drop(const DropStmt *stmt);
 extern void jit_object_dropped(Oid classid, Oid objid);
 
@@ -412,6 +413,7 @@ typedef struct JitSweeperTask
 {
 	int			slot;			/* where to report to */
 	bool		others;			/* roles of other databases, not the ledger */
+	bool		again;			/* the last one didn't finish */
 	TimestampTz logged;			/* what was due by then has been logged */
 } JitSweeperTask;
 
