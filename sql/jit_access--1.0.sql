@@ -180,7 +180,7 @@ COMMENT ON COLUMN jit.grants.grantee_oid IS 'OID of grantee, valid where the ori
 CREATE SEQUENCE jit.scope_number;
 COMMENT ON SEQUENCE jit.scope_number IS 'numbers of scope roles';
 
--- Not dumped: scope roles of another cluster are not ours to use.
+-- Not dumped, like its rows: scope roles of another cluster are not ours to use.
 CREATE TABLE jit.scopes (
 	role_oid oid PRIMARY KEY,
 	role name NOT NULL,
@@ -277,6 +277,91 @@ COMMENT ON FUNCTION jit_grant(text, name, interval, text, timestamptz, text) IS
 	'give somebody else temporary access that you may approve: a request and your approval in one; returns the number of the request';
 
 -- ----------------------------------------------------------------------
+-- Risk policies, approval flows and labels
+--
+-- No rows come with the extension: a restore would bring them a second time.
+-- A risk without a row in jit.approval_flows needs one approval by somebody
+-- who could run the GRANT.
+-- ----------------------------------------------------------------------
+
+CREATE TABLE jit.risk_policies (
+	name text PRIMARY KEY,
+	risk jit.risk_level NOT NULL,
+	condition jsonpath NOT NULL,
+	description text,
+	enabled boolean NOT NULL
+);
+COMMENT ON TABLE jit.risk_policies IS
+	'risk policies; the highest risk of those that match applies; set them with jit_set_policy()';
+COMMENT ON COLUMN jit.risk_policies.name IS 'name of the policy';
+COMMENT ON COLUMN jit.risk_policies.risk IS 'risk of requests that match; if the condition fails, high at least';
+COMMENT ON COLUMN jit.risk_policies.condition IS 'predicate over the facts of a request, e.g. $.environment == "prod"';
+COMMENT ON COLUMN jit.risk_policies.description IS 'why; told to whoever it forbids a request';
+COMMENT ON COLUMN jit.risk_policies.enabled IS 'is it evaluated?';
+
+CREATE TABLE jit.approval_flows (
+	risk jit.risk_level PRIMARY KEY CHECK (risk <> 'forbidden'),
+	steps integer NOT NULL,
+	max_duration interval,
+	request_ttl interval,
+	reason_pattern text,
+	ticket_pattern text
+);
+COMMENT ON TABLE jit.approval_flows IS 'what requests of a risk need; set it with jit_set_flow()';
+COMMENT ON COLUMN jit.approval_flows.risk IS 'risk';
+COMMENT ON COLUMN jit.approval_flows.steps IS 'how many steps it has in jit.approval_steps; 0: active at once';
+COMMENT ON COLUMN jit.approval_flows.max_duration IS 'longest time that access can be asked for; null: jit_access.max_duration';
+COMMENT ON COLUMN jit.approval_flows.request_ttl IS 'how long a request can be pending; null: 24 hours';
+COMMENT ON COLUMN jit.approval_flows.reason_pattern IS 'regular expression that the reason must match, or null';
+COMMENT ON COLUMN jit.approval_flows.ticket_pattern IS 'regular expression that the ticket must match, or null';
+
+CREATE TABLE jit.approval_steps (
+	risk jit.risk_level NOT NULL REFERENCES jit.approval_flows,
+	step integer NOT NULL CHECK (step > 0),
+	approvals integer NOT NULL CHECK (approvals > 0),
+	approvers text[] NOT NULL,
+	approver_oids oid[] NOT NULL,
+	origin text NOT NULL,
+	PRIMARY KEY (risk, step)
+);
+COMMENT ON TABLE jit.approval_steps IS 'steps of approval flows, done in order';
+COMMENT ON COLUMN jit.approval_steps.risk IS 'risk';
+COMMENT ON COLUMN jit.approval_steps.step IS 'position, from 1';
+COMMENT ON COLUMN jit.approval_steps.approvals IS 'how many people must approve';
+COMMENT ON COLUMN jit.approval_steps.approvers IS
+	'roles, when it was set, whose members can; @grantor is whoever could run the GRANT';
+COMMENT ON COLUMN jit.approval_steps.approver_oids IS
+	'their OIDs, in the same order; within the cluster that origin names, they and not the names say who';
+COMMENT ON COLUMN jit.approval_steps.origin IS 'system identifier and OID of the database where it was set';
+
+CREATE FUNCTION jit_set_policy(name text, risk jit.risk_level, condition jsonpath,
+	description text DEFAULT NULL, enabled boolean DEFAULT true)
+	RETURNS void AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
+COMMENT ON FUNCTION jit_set_policy(text, jit.risk_level, jsonpath, text, boolean) IS
+	'create or replace a risk policy: requests whose facts match the condition are of that risk';
+
+CREATE FUNCTION jit_drop_policy(name text)
+	RETURNS void AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
+COMMENT ON FUNCTION jit_drop_policy(text) IS 'drop a risk policy';
+
+CREATE FUNCTION jit_set_flow(risk jit.risk_level, steps jsonb, max_duration interval DEFAULT NULL,
+	request_ttl interval DEFAULT NULL, reason_pattern text DEFAULT NULL, ticket_pattern text DEFAULT NULL)
+	RETURNS void AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
+COMMENT ON FUNCTION jit_set_flow(jit.risk_level, jsonb, interval, interval, text, text) IS
+	'replace all that requests of a risk need: ordered approval steps, [] for none, and limits';
+
+CREATE FUNCTION jit_explain(access text, duration interval DEFAULT NULL, reason text DEFAULT NULL,
+	until timestamptz DEFAULT NULL, ticket text DEFAULT NULL, grantee name DEFAULT NULL)
+	RETURNS SETOF text AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
+COMMENT ON FUNCTION jit_explain(text, interval, text, timestamptz, text, name) IS
+	'what jit_request() with the same arguments would lead to: items, policies, risk, approvers, limits and facts; files nothing';
+
+CREATE FUNCTION jit_set_label(object text, label text)
+	RETURNS void AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
+COMMENT ON FUNCTION jit_set_label(text, text) IS
+	'set the jit_access label of an object, written as in COMMENT ON, without owning it; null removes it';
+
+-- ----------------------------------------------------------------------
 -- Views for people
 -- ----------------------------------------------------------------------
 
@@ -294,19 +379,36 @@ CREATE FUNCTION jit.progress(request integer) RETURNS text
 COMMENT ON FUNCTION jit.progress(integer) IS
 	'how far the approval of a pending request that the caller may see has come, e.g. 0 of 1 by hr_owner';
 
+CREATE VIEW jit.request_access AS
+SELECT i.request_id,
+	string_agg(t.line, E';\n' ORDER BY i.item) FILTER (WHERE NOT i.added) AS access,
+	string_agg(t.line || CASE WHEN i.added THEN ' (added)' ELSE '' END, E';\n' ORDER BY i.item) AS with_added
+FROM jit.request_items i
+	CROSS JOIN LATERAL (SELECT CASE WHEN i.object_type = 'role' THEN ''
+		ELSE (SELECT string_agg(p || coalesce(' (' || array_to_string(i.columns, ', ') || ')', ''), ', ')
+				FROM unnest(i.privileges) p) || ' ON '
+			|| CASE WHEN i.object_type = 'table' THEN '' ELSE upper(i.object_type) || ' ' END
+		END || i.object AS line) t
+GROUP BY i.request_id;
+COMMENT ON VIEW jit.request_access IS 'what requests are for, one object or role a line; for the views below';
+COMMENT ON COLUMN jit.request_access.request_id IS 'number of the request';
+COMMENT ON COLUMN jit.request_access.access IS 'what was asked for';
+COMMENT ON COLUMN jit.request_access.with_added IS 'what an approver agrees to: USAGE on schemas that was added as well';
+
 CREATE VIEW jit.my_requests AS
 SELECT r.id AS request,
 	CASE WHEN r.status = 'pending' AND r.lapses_at <= clock_timestamp() THEN 'lapsed'
 		WHEN r.status = 'active' AND g.deadline <= clock_timestamp() THEN 'expired'
 		ELSE r.status END AS status,
 	r.grantee AS "for",
-	replace(r.access, '; ', E';\n') AS access,
+	t.access,
 	coalesce(r.duration::text, 'until ' || date_trunc('second', r.until)::text) AS duration,
 	concat_ws(E'\n', r.reason, r.ticket) AS reason,
 	date_trunc('second', r.requested_at) AS asked,
 	date_trunc('second', CASE WHEN r.status = 'pending' THEN r.lapses_at
 		ELSE coalesce(r.ended_at, g.deadline, r.expires_at) END) AS ends
 FROM jit.requests r
+	JOIN jit.request_access t ON t.request_id = r.id
 	LEFT JOIN LATERAL (SELECT coalesce(a.rolvaliduntil, l.expires_at) AS deadline
 		FROM jit.grants l LEFT JOIN pg_catalog.pg_authid a ON a.rolname = l.role
 		WHERE l.request_id = r.id AND l.ended_at IS NULL) g ON true
@@ -327,17 +429,15 @@ COMMENT ON COLUMN jit.my_requests.ends IS 'when it lapses, when the access expir
 CREATE VIEW jit.inbox AS
 SELECT r.id AS request,
 	r.grantee AS "for",
-	(SELECT string_agg(CASE WHEN i.object_type = 'role' THEN '' ELSE array_to_string(i.privileges, ', ')
-			|| coalesce(' (' || array_to_string(i.columns, ', ') || ')', '') || ' ON '
-			|| CASE WHEN i.object_type = 'table' THEN '' ELSE upper(i.object_type) || ' ' END END
-		|| i.object || CASE WHEN i.added THEN ' (added)' ELSE '' END, E';\n' ORDER BY i.item)
-		FROM jit.request_items i WHERE i.request_id = r.id) AS access,
+	t.with_added AS access,
 	coalesce(r.duration::text, 'until ' || date_trunc('second', r.until)::text) AS duration,
 	concat_ws(E'\n', r.reason, r.ticket) AS reason,
 	r.risk,
 	jit.progress(r.id) AS approvals,
-	date_trunc('second', r.requested_at) AS asked
+	to_char(r.requested_at, CASE WHEN r.requested_at::date = current_date THEN 'HH24:MI:SS'
+		ELSE 'YYYY-MM-DD' END) AS asked
 FROM jit.requests r
+	JOIN jit.request_access t ON t.request_id = r.id
 WHERE r.status = 'pending' AND r.lapses_at > clock_timestamp() AND jit.can_approve(r.id)
 ORDER BY r.id;
 COMMENT ON VIEW jit.inbox IS 'pending requests that you could approve now';
@@ -348,15 +448,16 @@ COMMENT ON COLUMN jit.inbox.duration IS 'how long, or until when';
 COMMENT ON COLUMN jit.inbox.reason IS 'reason, and ticket on a line of its own';
 COMMENT ON COLUMN jit.inbox.risk IS 'risk by the policies when it was filed';
 COMMENT ON COLUMN jit.inbox.approvals IS 'approvals of the current step: how many are there, how many it takes, and by whom';
-COMMENT ON COLUMN jit.inbox.asked IS 'when it was filed';
+COMMENT ON COLUMN jit.inbox.asked IS 'when it was filed: the time if today, else the date';
 
 CREATE VIEW jit.active_grants AS
 SELECT r.id AS request,
 	r.grantee,
-	replace(r.access, '; ', E';\n') AS access,
+	t.access,
 	date_trunc('second', a.rolvaliduntil) AS expires_at,
 	date_trunc('second', a.rolvaliduntil - clock_timestamp()) AS time_left
 FROM jit.requests r
+	JOIN jit.request_access t ON t.request_id = r.id
 	JOIN jit.grants g ON g.request_id = r.id
 	JOIN pg_catalog.pg_authid a ON a.rolname = g.role
 WHERE r.status = 'active' AND g.ended_at IS NULL
@@ -375,7 +476,7 @@ CREATE VIEW jit.history AS
 SELECT r.id AS request,
 	r.status,
 	r.grantee,
-	replace(r.access, '; ', E';\n') AS access,
+	t.access,
 	ARRAY(SELECT i.object FROM jit.request_items i WHERE i.request_id = r.id AND NOT i.added
 		ORDER BY i.item) AS objects,
 	ARRAY(SELECT v.approver::text FROM jit.reviews v WHERE v.request_id = r.id AND v.verdict = 'approve'
@@ -383,6 +484,7 @@ SELECT r.id AS request,
 	r.activated_at,
 	r.ended_at
 FROM jit.requests r
+	JOIN jit.request_access t ON t.request_id = r.id
 WHERE jit.concerns_me(r.requester_oid, r.requester, r.origin)
 	OR jit.concerns_me(r.login_oid, r.login, r.origin)
 	OR jit.concerns_me(r.grantee_oid, r.grantee, r.origin)
@@ -405,6 +507,13 @@ REVOKE EXECUTE ON FUNCTION jit.refuse_change() FROM PUBLIC;
 -- What pg_dump takes along
 -- ----------------------------------------------------------------------
 
-SELECT pg_catalog.pg_extension_config_dump(c, '')
-FROM unnest(ARRAY['jit.request_number', 'jit.requests', 'jit.request_items', 'jit.reviews',
-	'jit.grants', 'jit.event_number', 'jit.events', 'jit.scope_number']::regclass[]) c;
+SELECT pg_catalog.pg_extension_config_dump('jit.request_number', '');
+SELECT pg_catalog.pg_extension_config_dump('jit.requests', '');
+SELECT pg_catalog.pg_extension_config_dump('jit.request_items', '');
+SELECT pg_catalog.pg_extension_config_dump('jit.reviews', '');
+SELECT pg_catalog.pg_extension_config_dump('jit.grants', '');
+SELECT pg_catalog.pg_extension_config_dump('jit.event_number', '');
+SELECT pg_catalog.pg_extension_config_dump('jit.events', '');
+SELECT pg_catalog.pg_extension_config_dump('jit.risk_policies', '');
+SELECT pg_catalog.pg_extension_config_dump('jit.approval_flows', '');
+SELECT pg_catalog.pg_extension_config_dump('jit.approval_steps', '');

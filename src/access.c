@@ -211,17 +211,17 @@ rethrow_as_invalid(const char *text, MemoryContext context, int end)
 	invalid_access(text, edata->sqlerrcode, edata->message);
 }
 
-/* The scanner's next token; what it complains of becomes our complaint. */
+/* core_yylex(), complaining as we do. */
 static int
-next_token(core_yyscan_t scanner, YYLTYPE *location, const char *access)
+next_token(core_yyscan_t scanner, core_YYSTYPE *value, YYLTYPE *location,
+		   const char *access)
 {
 	MemoryContext context = CurrentMemoryContext;
-	core_YYSTYPE value;
 	volatile int token = 0;
 
 	PG_TRY();
 	{
-		token = core_yylex(&value, location, scanner);
+		token = core_yylex(value, location, scanner);
 	}
 	PG_CATCH();
 	{
@@ -243,6 +243,7 @@ split_clauses(const char *access)
 	List	   *clauses = NIL;
 	core_yyscan_t scanner;
 	core_yy_extra_type extra;
+	core_YYSTYPE value;
 	YYLTYPE		location;
 	int			token;
 	int			start = 0;
@@ -253,7 +254,7 @@ split_clauses(const char *access)
 	scanner = scanner_init(access, &extra, &ScanKeywords, ScanKeywordTokens);
 	do
 	{
-		token = next_token(scanner, &location, access);
+		token = next_token(scanner, &value, &location, access);
 		if (token == ';' || token == 0)
 		{
 			int			end = token == 0 ? (int) strlen(access) : location;
@@ -1451,7 +1452,8 @@ columns_text(const JitItem *item)
 	initStringInfo(&buf);
 	foreach(lc, item->attnums)
 		appendStringInfo(&buf, "%s%s", buf.len > 0 ? ", " : "",
-						 quote_identifier(need_name(column_name(item->address.objectId, lfirst_int(lc)),
+						 quote_identifier(need_name(column_name(item->address.objectId,
+																lfirst_int(lc)),
 													item)));
 	return buf.data;
 }
@@ -1991,7 +1993,8 @@ jit_item_grant_stmt(const JitItem *item, const char *rolename)
 
 	foreach(lc, item->attnums)
 		columns = lappend(columns,
-						  makeString(pstrdup(need_name(column_name(item->address.objectId, lfirst_int(lc)),
+						  makeString(pstrdup(need_name(column_name(item->address.objectId,
+																   lfirst_int(lc)),
 													   item))));
 	for (int i = 0; i < N_PRIVILEGES; i++)
 	{
@@ -2067,7 +2070,8 @@ jit_store_items(int request, List *items)
 		{
 			attnums[foreach_current_index(lc2)] = Int16GetDatum(lfirst_int(lc2));
 			columns = lappend(columns,
-							  pstrdup(quote_identifier(need_name(column_name(address.objectId, lfirst_int(lc2)),
+							  pstrdup(quote_identifier(need_name(column_name(address.objectId,
+																			 lfirst_int(lc2)),
 																 item))));
 		}
 		namestrcpy(&owner_name, OidIsValid(owner) ? jit_role_name(owner) : "");

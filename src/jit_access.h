@@ -26,6 +26,7 @@
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/jsonb.h"
+#include "utils/jsonpath.h"
 
 #include "compat.h"
 
@@ -166,7 +167,7 @@ extern void jit_make_grant(int request, Oid grantee, List *items,
 extern Oid	jit_find_grant_role(const JitGrant *grant);
 extern bool jit_end_grant(const JitGrant *grant);
 extern int	jit_end_foreign_grants(Oid grantee);
-extern void jit_clear_past_roles(bool others);
+extern void jit_clear_past_roles(bool others, TimestampTz logged);
 extern void jit_before_drop(const DropStmt *stmt);
 extern void jit_object_dropped(Oid classid, Oid objid);
 
@@ -271,6 +272,14 @@ extern char *jit_approvers_text(JitRequest *request, int *people);
 /* ---- request.c: life of a request ------------------------------------ */
 
 extern int64 jit_interval_usecs(const Interval *interval, const char *what);
+extern char *jit_text_argument(FunctionCallInfo fcinfo, int n,
+							   const char *name);
+extern char *jit_required_text(FunctionCallInfo fcinfo, int n,
+							   const char *name);
+extern JitRequest *jit_request_from_arguments(FunctionCallInfo fcinfo,
+											  int duration, int reason,
+											  int grantee, bool direct,
+											  int64 *usecs);
 extern JitRequest *jit_prepare_request(const char *access, Interval *duration,
 									   const char *reason, TimestampTz until,
 									   const char *ticket, const char *grantee,
@@ -280,7 +289,15 @@ extern void jit_finish_request(int id, const char *status,
 							   TimestampTz ended_at, const char *logline,
 							   Jsonb *detail);
 
-/* ---- policy.c: facts, risk, flow, labels ----------------------------- */
+/* ---- facts.c: what policies know of a request ------------------------ */
+
+extern const char *const jit_fact_names[];
+
+extern Jsonb *jit_make_facts(const JitRequest *request, int64 duration);
+extern Jsonb *jit_refresh_facts(Jsonb *facts, const JitRequest *request);
+extern void jit_check_condition(JsonPath *path);
+
+/* ---- policy.c: risk -------------------------------------------------- */
 
 typedef enum JitRisk
 {
@@ -290,6 +307,15 @@ typedef enum JitRisk
 	JIT_RISK_FORBIDDEN
 } JitRisk;
 
+/* One step of a flow: any of these roles, so many times. */
+typedef struct JitStep
+{
+	List	   *names;			/* char *; "@grantor" is who could GRANT it */
+	List	   *oids;			/* Oid, in the same order; InvalidOid for
+								 * @grantor and for roles that are unknown */
+	int			approvals;
+} JitStep;
+
 /* What policies and flows say of a request that is being filed. */
 typedef struct JitDecision
 {
@@ -297,7 +323,8 @@ typedef struct JitDecision
 	char	   *forbidden_by;	/* policy that forbids it, or NULL */
 	char	   *forbidden_why;	/* its description, or NULL */
 	Jsonb	   *facts;
-	Jsonb	   *flow;			/* array of steps */
+	List	   *steps;			/* of JitStep */
+	Jsonb	   *flow;			/* the same, as jit.requests.flow */
 	int64		max_duration;	/* microseconds, PG_INT64_MAX if unlimited */
 	int64		request_ttl;	/* microseconds */
 	char	   *reason_pattern; /* NULL if any will do */
@@ -308,15 +335,34 @@ typedef struct JitDecision
 typedef struct JitPolicyResult
 {
 	char	   *name;
-	JitRisk		risk;
+	JitRisk		risk;			/* its own; if it failed, high at least */
 	bool		matched;
 	char	   *failure;		/* why the condition failed, or NULL */
 } JitPolicyResult;
 
 extern const char *jit_risk_name(JitRisk risk);
+extern JitRisk jit_risk_argument(FunctionCallInfo fcinfo, int n);
 extern JitDecision *jit_decide(const JitRequest *request,
 							   int64 duration /* microseconds */ );
+extern JitDecision *jit_decide_by_facts(Jsonb *facts);
 extern char *jit_stricter_now(const JitRequest *request);
+extern void jit_require_administrator(const char *action);
+extern void jit_refuse_null(const char *name) pg_attribute_noreturn();
+extern void jit_record_change(const char *event, const char *key,
+							  const char *name, Jsonb *before, Jsonb *after,
+							  const char *logline);
+
+/* ---- flow.c: who must agree, within which limits --------------------- */
+
+extern void jit_load_flow(JitDecision *decision, JitRisk risk);
+extern char *jit_step_text(const JitStep *step);
+extern char *jit_steps_text(List *steps);
+extern Jsonb *jit_steps_to_jsonb(List *steps);
+extern char *jit_usecs_text(int64 usecs);
+
+/* ---- label.c: labels of objects, for risk policies ------------------- */
+
+extern List *jit_item_labels(const JitItem *item);
 extern void jit_init_labels(void);
 
 /* ---- enforce.c, hint.c: what a statement may do ---------------------- */
@@ -338,12 +384,22 @@ extern void jit_pop_hint(JitHintFrame *frame);
 
 /* ---- launcher.c, sweeper.c: background ------------------------------- */
 
+/* What the launcher tells a sweeper, in bgw_extra. */
+typedef struct JitSweeperTask
+{
+	int			slot;			/* where to report to */
+	bool		others;			/* roles of other databases, not the ledger */
+	TimestampTz logged;			/* what was due by then has been logged */
+} JitSweeperTask;
+
 extern void jit_launcher_shmem_request(void);
 extern void jit_launcher_shmem_startup(void);
 extern void jit_register_launcher(void);
 extern void jit_wake_launcher_at_commit(void);
 extern void jit_note_due(TimestampTz due);
-extern void jit_report_due(TimestampTz due);
+extern void jit_note_role_changed(Oid roleid);
+extern void jit_report_progress(int slot);
+extern void jit_report_swept(int slot, TimestampTz due, bool complete);
 extern PGDLLEXPORT void jit_launcher_main(Datum arg);
 extern PGDLLEXPORT void jit_sweeper_main(Datum arg);
 

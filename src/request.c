@@ -81,8 +81,8 @@ prevent_on_standby(const char *what)
  * Text argument as a C string, NULL for null.  Text that is blank or too
  * long is an error.
  */
-static char *
-text_argument(FunctionCallInfo fcinfo, int n, const char *name)
+char *
+jit_text_argument(FunctionCallInfo fcinfo, int n, const char *name)
 {
 	char	   *value;
 
@@ -103,10 +103,10 @@ text_argument(FunctionCallInfo fcinfo, int n, const char *name)
 }
 
 /* The same for an argument that there must be. */
-static char *
-required_text(FunctionCallInfo fcinfo, int n, const char *name)
+char *
+jit_required_text(FunctionCallInfo fcinfo, int n, const char *name)
 {
-	char	   *value = text_argument(fcinfo, n, name);
+	char	   *value = jit_text_argument(fcinfo, n, name);
 
 	if (value == NULL)
 		ereport(ERROR,
@@ -518,13 +518,22 @@ jit_prepare_request(const char *access, Interval *duration,
 	{
 		JitItem    *item = linitial(request->items);
 		char	   *source = jit_item_source(item, request->grantee);
+		char	   *detail = NULL;
+		Oid			database;
+		int			id;
 
+		if (source != NULL && jit_parse_grant_name(source, &database, &id))
+			detail = psprintf(_("%s comes through request %d until %s."),
+							  jit_item_text(item), id,
+							  jit_timestamp_text(jit_role_deadline(get_role_oid(source, false))));
+		else if (source != NULL)
+			detail = psprintf(_("%s comes through role %s."),
+							  jit_item_text(item), quote_identifier(source));
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
 				 errmsg("%s already has this access",
 						quote_identifier(request->grantee_name)),
-				 source ? errdetail("%s comes through role %s.",
-									jit_item_text(item), quote_identifier(source)) : 0));
+				 detail ? errdetail_internal("%s", detail) : 0));
 	}
 	request->access = jit_items_text(request->items, false);
 	request->items = jit_add_schema_usage(request->items, request->grantee);
@@ -947,6 +956,10 @@ check_approver(JitRequest *request, const JitPerson *person, bool ending,
 	if (why != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 /* jit_grant()'s number is gone with the error */
+				 request->direct ?
+				 errmsg("you cannot grant %s to %s", request->access,
+						quote_identifier(request->grantee_name)) :
 				 errmsg("you cannot %s %s", verb, request_text(request->id)),
 				 errdetail_internal("%s", why)));
 }
@@ -1008,11 +1021,11 @@ status_datum(const char *status)
  */
 
 /* jit_request() and jit_grant() have the same arguments in another order. */
-static JitRequest *
-prepare_from_arguments(FunctionCallInfo fcinfo, int duration, int reason,
+JitRequest *
+jit_request_from_arguments(FunctionCallInfo fcinfo, int duration, int reason,
 					   int grantee, bool direct, int64 *usecs)
 {
-	char	   *access = required_text(fcinfo, 0, "access");
+	char	   *access = jit_required_text(fcinfo, 0, "access");
 	TimestampTz until = DT_NOEND;
 
 	if (!PG_ARGISNULL(reason + 1))
@@ -1023,9 +1036,9 @@ prepare_from_arguments(FunctionCallInfo fcinfo, int duration, int reason,
 	}
 	return jit_prepare_request(access,
 							   PG_ARGISNULL(duration) ? NULL : PG_GETARG_INTERVAL_P(duration),
-							   text_argument(fcinfo, reason, "reason"),
+							   jit_text_argument(fcinfo, reason, "reason"),
 							   until,
-							   text_argument(fcinfo, reason + 2, "ticket"),
+							   jit_text_argument(fcinfo, reason + 2, "ticket"),
 							   PG_ARGISNULL(grantee) ? NULL : NameStr(*PG_GETARG_NAME(grantee)),
 							   direct, usecs);
 }
@@ -1039,7 +1052,7 @@ jit_request(PG_FUNCTION_ARGS)
 	int64		usecs;
 
 	prevent_on_standby("requested");
-	request = prepare_from_arguments(fcinfo, 1, 2, 5, false, &usecs);
+	request = jit_request_from_arguments(fcinfo, 1, 2, 5, false, &usecs);
 	file_request(request, usecs);
 
 	jit_flow_progress(request, &progress);
@@ -1066,7 +1079,7 @@ jit_grant(PG_FUNCTION_ARGS)
 				 errmsg("grantee must not be null"),
 				 errhint("To ask for access yourself, use jit_request().")));
 	jit_current_person(&person);
-	request = prepare_from_arguments(fcinfo, 2, 3, 1, true, &usecs);
+	request = jit_request_from_arguments(fcinfo, 2, 3, 1, true, &usecs);
 	file_request(request, usecs);
 
 	/* filing is undone with the error if the caller may not approve */
@@ -1089,7 +1102,7 @@ Datum
 jit_approve(PG_FUNCTION_ARGS)
 {
 	int			id = request_argument(fcinfo);
-	char	   *comment = text_argument(fcinfo, 1, "comment");
+	char	   *comment = jit_text_argument(fcinfo, 1, "comment");
 	Interval   *duration = PG_ARGISNULL(2) ? NULL : PG_GETARG_INTERVAL_P(2);
 	JitRequest *request;
 	JitPerson	person;
@@ -1132,7 +1145,7 @@ Datum
 jit_reject(PG_FUNCTION_ARGS)
 {
 	int			id = request_argument(fcinfo);
-	char	   *comment = required_text(fcinfo, 1, "comment");
+	char	   *comment = jit_required_text(fcinfo, 1, "comment");
 	JitRequest *request;
 	JitPerson	person;
 	JitProgress progress;
@@ -1163,7 +1176,7 @@ Datum
 jit_cancel(PG_FUNCTION_ARGS)
 {
 	int			id = request_argument(fcinfo);
-	char	   *reason = text_argument(fcinfo, 1, "reason");
+	char	   *reason = jit_text_argument(fcinfo, 1, "reason");
 	JitRequest *request;
 	JitPerson	person;
 
@@ -1245,7 +1258,7 @@ Datum
 jit_revoke(PG_FUNCTION_ARGS)
 {
 	int			id = request_argument(fcinfo);
-	char	   *reason = text_argument(fcinfo, 1, "reason");
+	char	   *reason = jit_text_argument(fcinfo, 1, "reason");
 	JitRequest *request;
 	JitPerson	person;
 
@@ -1376,7 +1389,7 @@ jit_revoke_from(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("grantee must not be null"),
 				 errhint("To end everyone's access, use jit_revoke_all().")));
-	reason = required_text(fcinfo, 1, "reason");
+	reason = jit_required_text(fcinfo, 1, "reason");
 	PG_RETURN_INT32(revoke_many(get_role_oid(NameStr(*PG_GETARG_NAME(0)), false),
 								reason));
 }
@@ -1386,7 +1399,7 @@ Datum
 jit_revoke_all(PG_FUNCTION_ARGS)
 {
 	prevent_on_standby("revoked");
-	PG_RETURN_INT32(revoke_many(InvalidOid, required_text(fcinfo, 0, "reason")));
+	PG_RETURN_INT32(revoke_many(InvalidOid, jit_required_text(fcinfo, 0, "reason")));
 }
 
 /* ----------------------------------------------------------------------
@@ -1491,7 +1504,7 @@ jit_progress(PG_FUNCTION_ARGS)
 
 	jit_flow_progress(request, &progress);
 	initStringInfo(&buf);
-	appendStringInfo(&buf, _("%d of %d by %s"), progress.given, progress.needed,
+	appendStringInfo(&buf, _("%d of %d\nby %s"), progress.given, progress.needed,
 					 progress.approvers);
 	if (progress.steps > 1)
 		appendStringInfo(&buf, _("\n(step %d of %d)"), progress.step,

@@ -1,0 +1,216 @@
+/*-------------------------------------------------------------------------
+ *
+ * explain.c
+ *		A dry run of jit_request(), told like EXPLAIN.
+ *
+ * Takes the same steps as filing does, through the same functions, as the
+ * caller, and stops before anything would be written.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "jit_access.h"
+
+#include "catalog/pg_collation.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/timestamp.h"
+
+PG_FUNCTION_INFO_V1(jit_explain);
+
+static void pg_attribute_printf(2, 3)
+explain_line(ReturnSetInfo *rsinfo, const char *format,...)
+{
+	StringInfoData buf;
+	Datum		value;
+	bool		isnull = false;
+
+	initStringInfo(&buf);
+	for (;;)
+	{
+		va_list		args;
+		int			needed;
+
+		va_start(args, format);
+		needed = appendStringInfoVA(&buf, format, args);
+		va_end(args);
+		if (needed == 0)
+			break;
+		enlargeStringInfo(&buf, needed);
+	}
+	value = CStringGetTextDatum(buf.data);
+	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, &value, &isnull);
+}
+
+/* Value of a key, NULL if there is none, as JSON text. */
+static char *
+fact_text(JsonbContainer *facts, const char *key)
+{
+	JsonbValue *value = getKeyJsonValueFromContainer(facts, key, strlen(key),
+													 NULL);
+
+	return value == NULL ? NULL :
+		JsonbToCString(NULL, &JsonbValueToJsonb(value)->root, 0);
+}
+
+static void
+explain_items(ReturnSetInfo *rsinfo, const JitRequest *request,
+			  Jsonb *facts)
+{
+	JsonbValue *items = getKeyJsonValueFromContainer(&facts->root, "items", 5,
+													 NULL);
+	ListCell   *lc;
+
+	explain_line(rsinfo, _("Items"));
+	foreach(lc, request->items)
+	{
+		JitItem    *item = lfirst(lc);
+		JsonbValue *fact = getIthJsonbValueFromContainer(items->val.binary.data,
+														 foreach_current_index(lc));
+		const char *why = jit_item_needs_superuser(item);
+
+		explain_line(rsinfo, "  %s%s%s%s", jit_item_text(item),
+					 item->objtype == OBJECT_ROLE ? _(" (membership)") : "",
+					 item->added ? _(" (added)") : "",
+					 why ? psprintf(_("  needs a superuser: %s"), why) : "");
+		explain_line(rsinfo, _("    owner %s, labels %s, rows %s, size %s"),
+					 fact_text(fact->val.binary.data, "owner"),
+					 fact_text(fact->val.binary.data, "labels"),
+					 fact_text(fact->val.binary.data, "rows"),
+					 fact_text(fact->val.binary.data, "size"));
+	}
+}
+
+static void
+explain_policies(ReturnSetInfo *rsinfo, const JitDecision *decision)
+{
+	bool		any = false;
+	ListCell   *lc;
+
+	explain_line(rsinfo, _("Policies"));
+	foreach(lc, decision->policies)
+	{
+		JitPolicyResult *policy = lfirst(lc);
+
+		any |= policy->matched;
+		if (policy->failure != NULL)
+			explain_line(rsinfo, _("  %s: failed, counts as %s (%s)"),
+						 quote_identifier(policy->name),
+						 jit_risk_name(policy->risk), policy->failure);
+		else
+			explain_line(rsinfo, policy->matched ? _("  %s: matched, %s") :
+						 _("  %s: not matched (%s)"),
+						 quote_identifier(policy->name),
+						 jit_risk_name(policy->risk));
+	}
+	if (decision->policies == NIL)
+		explain_line(rsinfo, _("  none"));
+	explain_line(rsinfo, any ? _("Risk: %s") :
+				 _("Risk: %s (jit_access.default_risk)"),
+				 jit_risk_name(decision->risk));
+	if (decision->forbidden_by != NULL)
+		explain_line(rsinfo, _("  forbidden by policy %s%s%s"),
+					 quote_identifier(decision->forbidden_by),
+					 decision->forbidden_why ? ": " : "",
+					 decision->forbidden_why ? decision->forbidden_why : "");
+}
+
+/* One step, as the request would meet it with all others done. */
+static void
+explain_step(ReturnSetInfo *rsinfo, const JitRequest *request, int number,
+			 List *steps, const char *text, int needed)
+{
+	JitRequest	probe = *request;
+	int			people;
+	char	   *names;
+
+	probe.flow = jit_steps_to_jsonb(steps);
+	probe.needs_superuser = steps == NIL;
+	names = jit_approvers_text(&probe, &people);
+	if (people == 0)
+		explain_line(rsinfo, _("  step %d: %s; nobody could"), number, text);
+	else if (people < needed)
+		explain_line(rsinfo, _("  step %d: %s; only %s could"), number, text, names);
+	else
+		explain_line(rsinfo, "  step %d: %s (%s)", number, text, names);
+}
+
+static void
+explain_flow(ReturnSetInfo *rsinfo, const JitRequest *request, List *steps)
+{
+	ListCell   *lc;
+
+	explain_line(rsinfo, _("Flow"));
+	foreach(lc, steps)
+	{
+		JitStep	   *step = lfirst(lc);
+
+		explain_step(rsinfo, request, foreach_current_index(lc) + 1,
+					 list_make1(step), jit_step_text(step), step->approvals);
+	}
+	if (request->needs_superuser)
+		explain_step(rsinfo, request, list_length(steps) + 1, NIL,
+					 _("1 approval by a superuser, unless there was one before"), 1);
+	else if (steps == NIL)
+		explain_line(rsinfo, "  %s", jit_steps_text(steps));
+}
+
+static void
+explain_pattern(ReturnSetInfo *rsinfo, const char *name, const char *value,
+				const char *pattern)
+{
+	bool		matches;
+
+	if (pattern == NULL)
+		return;
+	matches = value != NULL &&
+		DatumGetBool(DirectFunctionCall2Coll(textregexeq, C_COLLATION_OID,
+											 CStringGetTextDatum(value),
+											 CStringGetTextDatum(pattern)));
+	explain_line(rsinfo, matches ? _("  %s matches \"%s\"") :
+				 value ? _("  %s does not match \"%s\": refused") :
+				 _("  %s is missing, must match \"%s\": refused"), name, pattern);
+}
+
+/* jit_explain(access, duration, reason, until, ticket, grantee) */
+Datum
+jit_explain(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	JitRequest *request;
+	JitDecision *decision;
+	int64		usecs;
+	int64		longest;
+
+	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
+	request = jit_request_from_arguments(fcinfo, 1, 2, 5, false, &usecs);
+	decision = jit_decide_by_facts(jit_make_facts(request, usecs));
+	request->flow = decision->flow;
+
+	explain_line(rsinfo, _("Request in %s for %s, for %s"),
+				 quote_identifier(jit_database_name()),
+				 quote_identifier(request->grantee_name), jit_usecs_text(usecs));
+	explain_items(rsinfo, request, decision->facts);
+	explain_policies(rsinfo, decision);
+	if (decision->forbidden_by == NULL)
+	{
+		explain_flow(rsinfo, request, decision->steps);
+		explain_line(rsinfo, _("Limits"));
+		longest = Min(decision->max_duration,
+					  (int64) jit_max_duration * USECS_PER_SEC);
+		explain_line(rsinfo, usecs > longest ? _("  at most %s: refused") :
+					 _("  at most %s"), jit_usecs_text(longest));
+		explain_line(rsinfo, _("  lapses after %s"),
+					 jit_usecs_text(decision->request_ttl));
+		explain_pattern(rsinfo, "reason", request->reason,
+						decision->reason_pattern);
+		explain_pattern(rsinfo, "ticket", request->ticket,
+						decision->ticket_pattern);
+	}
+	explain_line(rsinfo, _("Facts"));
+	for (const char *const *name = jit_fact_names; *name != NULL; name++)
+		explain_line(rsinfo, "  %s: %s", *name,
+					 fact_text(&decision->facts->root, *name));
+	return (Datum) 0;
+}

@@ -1,0 +1,531 @@
+/*-------------------------------------------------------------------------
+ *
+ * label.c
+ *		Labels: words that say what data is, for risk policies.
+ *
+ * SECURITY LABEL FOR jit_access ON COLUMN hr.salary.amount IS 'pii, payroll'
+ *
+ * PostgreSQL keeps them, dumps them, and lets only the owner of an object
+ * set them.  Since a label can make access to the object harder to get, and
+ * owners are whom it is meant to bind as well, an owner can only add to
+ * them: taking one away needs a JIT administrator.
+ *
+ * Labels in a catalog that we can't parse (there are none that this provider
+ * let in) are taken as they stand; nothing is left out.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "jit_access.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/relation.h"
+#include "access/table.h"
+#include "catalog/catalog.h"
+#include "catalog/indexing.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_authid.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_database.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_namespace.h"
+#include "catalog/pg_proc.h"
+#include "catalog/pg_seclabel.h"
+#include "commands/seclabel.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "parser/parser.h"
+#include "parser/scansup.h"
+#include "storage/lmgr.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+
+PG_FUNCTION_INFO_V1(jit_set_label);
+
+#define PROVIDER "jit_access"
+
+/* ----------------------------------------------------------------------
+ * Words
+ * ----------------------------------------------------------------------
+ */
+
+static List *
+add_word(List *words, char *word)
+{
+	ListCell   *lc;
+
+	foreach(lc, words)
+	{
+		if (strcmp(lfirst(lc), word) == 0)
+			return words;
+	}
+	return lappend(words, word);
+}
+
+static bool
+has_word(List *words, const char *word)
+{
+	ListCell   *lc;
+
+	foreach(lc, words)
+	{
+		if (strcmp(lfirst(lc), word) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Words of a label, each once; "pii, payroll" has two.  NULL has none. */
+static List *
+add_words(List *words, const char *label)
+{
+	const char *next = label;
+
+	while (next != NULL)
+	{
+		const char *end = strchr(next, ',');
+		int			len = end ? (int) (end - next) : (int) strlen(next);
+
+		while (len > 0 && scanner_isspace(next[0]))
+			next++, len--;
+		while (len > 0 && scanner_isspace(next[len - 1]))
+			len--;
+		if (len > 0)
+			words = add_word(words, pnstrdup(next, len));
+		next = end ? end + 1 : NULL;
+	}
+	return words;
+}
+
+static char *
+words_text(List *words)
+{
+	StringInfoData buf;
+	ListCell   *lc;
+
+	initStringInfo(&buf);
+	foreach(lc, words)
+		appendStringInfo(&buf, "%s%s", buf.len > 0 ? ", " : "",
+						 (char *) lfirst(lc));
+	return buf.data;
+}
+
+/* Words of a label that is to be set; raises for what isn't one. */
+static List *
+check_words(const char *label)
+{
+	List	   *words;
+	ListCell   *lc;
+
+	if (label == NULL)
+		return NIL;
+	if (strlen(label) > JIT_MAX_TEXT)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("label is too long"),
+				 errdetail("It has %zu bytes; at most %d are allowed.",
+						   strlen(label), JIT_MAX_TEXT)));
+	words = add_words(NIL, label);
+	if (words == NIL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("label must not be empty"),
+				 errhint("To remove a label, set it to NULL.")));
+	foreach(lc, words)
+	{
+		char	   *word = lfirst(lc);
+
+		/* upper case would go past a policy that looks for lower case */
+		if (word[strspn(word, "abcdefghijklmnopqrstuvwxyz0123456789_-")] != '\0')
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("\"%s\" is not a label", word),
+					 errdetail("Labels are words of a to z, 0 to 9, _ and -, separated by commas.")));
+	}
+	return words;
+}
+
+/* ----------------------------------------------------------------------
+ * The provider
+ * ----------------------------------------------------------------------
+ */
+
+static void
+check_object(const ObjectAddress *object)
+{
+	switch (object->classId)
+	{
+		case NamespaceRelationId:
+		case ProcedureRelationId:
+		case AuthIdRelationId:
+		case DatabaseRelationId:
+			return;
+		case RelationRelationId:
+			switch (get_rel_relkind(object->objectId))
+			{
+				case RELKIND_RELATION:
+				case RELKIND_PARTITIONED_TABLE:
+				case RELKIND_FOREIGN_TABLE:
+				case RELKIND_VIEW:
+				case RELKIND_MATVIEW:
+					return;
+			}
+			break;
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+			 errmsg("%s cannot have a label of jit_access",
+					getObjectDescription(object, false)),
+			 errdetail("Schemas, tables, views, columns, functions, roles and databases can.")));
+}
+
+/*
+ * May the current user take labels away?  As jit_require_administrator(), but
+ * a function of an administrator's may do it for others, as PostgreSQL has it
+ * for ownership, and a SET ROLE through temporary access makes nobody one.
+ */
+static bool
+user_is_administrator(void)
+{
+	JitPerson	person;
+
+	if (!jit_is_administrator(GetUserId()))
+		return false;
+	jit_current_person(&person);
+	return GetUserId() != person.role || person.role == person.session ||
+		superuser_arg(person.session) ||
+		list_member_oid(jit_role_closure(person.session, JIT_CLOSURE_SET,
+										 JIT_FILTER_STANDING, jit_now()),
+						person.role);
+}
+
+/*
+ * Is this the label of a dump that is being restored?  Such labels come
+ * before the rows of jit.events do, and an event now would take the number
+ * of one of these; the event of the label is among them.  Nobody gets round
+ * an event by pretending: it takes a superuser, and no event so far.
+ */
+static bool
+being_restored(void)
+{
+	JitOwnerSection section;
+	bool		called;
+	bool		isnull;
+
+	if (IsBinaryUpgrade)
+		return true;
+	if (check_function_bodies || !superuser())
+		return false;
+	jit_enter_owner_section(&section);
+	jit_query("SELECT is_called FROM jit.event_number", 0);
+	called = DatumGetBool(jit_result(1, 1, &isnull));
+	jit_leave_owner_section(&section);
+	return !called;
+}
+
+/*
+ * Check a label that is about to be set, NULL to remove it, and record the
+ * change.  Called by PostgreSQL after it has checked ownership, with the
+ * object locked, and by jit_set_label().  The change itself follows.
+ */
+static void
+relabel_object(const ObjectAddress *object, const char *label)
+{
+	List	   *after = check_words(label);
+	char	   *old_label = GetSecurityLabel(object, PROVIDER);
+	List	   *before = add_words(NIL, old_label);
+	char	   *description;
+	Jsonb	   *detail;
+	ListCell   *lc;
+
+	check_object(object);
+	foreach(lc, before)
+	{
+		char	   *word = lfirst(lc);
+
+		if (!has_word(after, word) && !user_is_administrator())
+			ereport(ERROR,
+					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+					 errmsg("permission denied to take label \"%s\" away from %s",
+							word, getObjectDescription(object, false)),
+					 errdetail("An owner can add labels; only a JIT administrator can take them away."),
+					 errhint("To add to what is there, write '%s, ...'.",
+							 words_text(before))));
+	}
+
+	if (!jit_extension_installed() || RecoveryInProgress() ||
+		(old_label == NULL ? label == NULL :
+		 label != NULL && strcmp(old_label, label) == 0) ||
+		being_restored())
+		return;
+	description = getObjectDescription(object, false);
+	detail = jit_detail("object", description,
+						"before", before ? words_text(before) : NULL,
+						"after", after ? words_text(after) : NULL, NULL);
+	jit_event("label_set", 0, detail,
+			  psprintf("label of %s in %s set from \"%s\" to \"%s\"", description,
+					   quote_identifier(jit_database_name()),
+					   words_text(before), words_text(after)));
+}
+
+/* Called from _PG_init() only. */
+void
+jit_init_labels(void)
+{
+	register_label_provider(PROVIDER, relabel_object);
+}
+
+/* ----------------------------------------------------------------------
+ * Labels of what is asked for
+ * ----------------------------------------------------------------------
+ */
+
+static List *
+add_object_labels(List *labels, Oid classid, Oid objid)
+{
+	ObjectAddress address;
+
+	ObjectAddressSet(address, classid, objid);
+	return add_words(labels, GetSecurityLabel(&address, PROVIDER));
+}
+
+/*
+ * Labels of a relation, its schema and its columns: of all of them, or of
+ * those with the given names.  Reads pg_seclabel like GetSecurityLabel(), all
+ * columns at once.
+ */
+static List *
+add_relation_labels(List *labels, Oid relid, List *columns)
+{
+	Relation	rel = table_open(SecLabelRelationId, AccessShareLock);
+	ScanKeyData keys[2];
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&keys[0], Anum_pg_seclabel_objoid, BTEqualStrategyNumber,
+				F_OIDEQ, ObjectIdGetDatum(relid));
+	ScanKeyInit(&keys[1], Anum_pg_seclabel_classoid, BTEqualStrategyNumber,
+				F_OIDEQ, ObjectIdGetDatum(RelationRelationId));
+	scan = systable_beginscan(rel, SecLabelObjectIndexId, true, NULL, 2, keys);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		FormData_pg_seclabel *form = (FormData_pg_seclabel *) GETSTRUCT(tuple);
+		Datum		value;
+		bool		isnull;
+
+		value = heap_getattr(tuple, Anum_pg_seclabel_provider,
+							 RelationGetDescr(rel), &isnull);
+		if (strcmp(TextDatumGetCString(value), PROVIDER) != 0)
+			continue;
+		if (form->objsubid != 0 && columns != NIL)
+		{
+			char	   *name = get_attname(relid, form->objsubid, true);
+
+			if (name != NULL && !has_word(columns, name))
+				continue;
+		}
+		value = heap_getattr(tuple, Anum_pg_seclabel_label,
+							 RelationGetDescr(rel), &isnull);
+		labels = add_words(labels, TextDatumGetCString(value));
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+
+	return add_object_labels(labels, NamespaceRelationId,
+							 get_rel_namespace(relid));
+}
+
+/* Relations that this one inherits from or is a partition of, all the way. */
+static List *
+relation_ancestors(Oid relid)
+{
+	Relation	rel = table_open(InheritsRelationId, AccessShareLock);
+	List	   *ancestors = list_make1_oid(relid);
+	ListCell   *lc;
+
+	foreach(lc, ancestors)
+	{
+		ScanKeyData key;
+		SysScanDesc scan;
+		HeapTuple	tuple;
+
+		ScanKeyInit(&key, Anum_pg_inherits_inhrelid, BTEqualStrategyNumber,
+					F_OIDEQ, ObjectIdGetDatum(lfirst_oid(lc)));
+		scan = systable_beginscan(rel, InheritsRelidSeqnoIndexId, true, NULL,
+								  1, &key);
+		while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+			ancestors = list_append_unique_oid(ancestors,
+											   ((Form_pg_inherits) GETSTRUCT(tuple))->inhparent);
+		systable_endscan(scan);
+	}
+	table_close(rel, AccessShareLock);
+	return list_delete_first(ancestors);
+}
+
+static int
+compare_words(const ListCell *a, const ListCell *b)
+{
+	return strcmp(lfirst(a), lfirst(b));
+}
+
+/*
+ * Labels that apply to an item, sorted: its own, its schema's, the
+ * database's; for a table those of the columns that the item touches, and of
+ * the tables that inherit from it or that it inherits from, which hold the
+ * same rows; for a role only its own.
+ */
+List *
+jit_item_labels(const JitItem *item)
+{
+	Oid			objid = item->address.objectId;
+	List	   *labels = NIL;
+	List	   *columns = NIL;
+	List	   *relids;
+	ListCell   *lc;
+	Oid			nspid;
+
+	if (!OidIsValid(objid))
+		return NIL;
+	if (item->objtype == OBJECT_TABLE)
+	{
+		foreach(lc, item->attnums)
+			columns = lappend(columns,
+							  get_attname(objid, lfirst_int(lc), false));
+		relids = list_concat(has_subclass(objid) ?
+							 find_all_inheritors(objid, NoLock, NULL) :
+							 list_make1_oid(objid),
+							 relation_ancestors(objid));
+		foreach(lc, relids)
+			labels = add_relation_labels(labels, lfirst_oid(lc), columns);
+	}
+	else
+	{
+		labels = add_object_labels(labels, item->address.classId, objid);
+		nspid = get_object_namespace(&item->address);
+		if (OidIsValid(nspid))
+			labels = add_object_labels(labels, NamespaceRelationId, nspid);
+	}
+	if (item->objtype != OBJECT_ROLE)
+		labels = add_object_labels(labels, DatabaseRelationId, MyDatabaseId);
+	list_sort(labels, compare_words);
+	return labels;
+}
+
+/* ----------------------------------------------------------------------
+ * For JIT administrators
+ * ----------------------------------------------------------------------
+ */
+
+static void pg_attribute_noreturn()
+invalid_object(const char *object, const char *detail)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_SYNTAX_ERROR),
+			 errmsg("invalid object \"%s\"", object),
+			 errdetail_internal("%s", detail),
+			 errhint("Write it as in COMMENT ON, for example: COLUMN hr.salary.amount")));
+}
+
+/* The object that COMMENT ON would comment on. */
+static CommentStmt *
+parse_object(const char *object)
+{
+	MemoryContext context = CurrentMemoryContext;
+	List	   *volatile trees = NIL;
+	Node	   *tree;
+
+	PG_TRY();
+	{
+		/* on a line of its own: the object may end in a comment */
+		trees = raw_parser(psprintf("COMMENT ON %s\nIS NULL", object),
+						   RAW_PARSE_DEFAULT);
+	}
+	PG_CATCH();
+	{
+		ErrorData  *edata;
+
+		MemoryContextSwitchTo(context);
+		edata = CopyErrorData();
+		if (edata->sqlerrcode != ERRCODE_SYNTAX_ERROR)
+			PG_RE_THROW();
+		FlushErrorState();
+		/* its position would be taken for one in the caller's statement */
+		invalid_object(object, edata->message);
+	}
+	PG_END_TRY();
+
+	if (list_length(trees) != 1)
+		invalid_object(object, _("It is more than one object."));
+	tree = linitial_node(RawStmt, trees)->stmt;
+	if (!IsA(tree, CommentStmt) || ((CommentStmt *) tree)->comment != NULL)
+		invalid_object(object, _("There is more than the object."));
+	return (CommentStmt *) tree;
+}
+
+/* Does the name say which schema it is in, or need none? */
+static bool
+is_qualified(const CommentStmt *stmt)
+{
+	switch (stmt->objtype)
+	{
+		case OBJECT_SCHEMA:
+		case OBJECT_ROLE:
+		case OBJECT_DATABASE:
+			return true;
+		case OBJECT_COLUMN:
+			return list_length(castNode(List, stmt->object)) > 2;
+		case OBJECT_FUNCTION:
+		case OBJECT_PROCEDURE:
+		case OBJECT_ROUTINE:
+		case OBJECT_AGGREGATE:
+			return list_length(castNode(ObjectWithArgs, stmt->object)->objname) > 1;
+		default:
+			return IsA(stmt->object, List) &&
+				list_length((List *) stmt->object) > 1;
+	}
+}
+
+/*
+ * jit_set_label(object, label)
+ *
+ * What SECURITY LABEL does, for JIT administrators who don't own the object
+ * or have no USAGE on its schema.
+ */
+Datum
+jit_set_label(PG_FUNCTION_ARGS)
+{
+	JitOwnerSection section;
+	CommentStmt *stmt;
+	ObjectAddress address;
+	Relation	rel = NULL;
+	char	   *label;
+	Oid			userid;
+	int			sec_context;
+
+	jit_require_administrator("set a label");
+	stmt = parse_object(jit_required_text(fcinfo, 0, "object"));
+	label = jit_text_argument(fcinfo, 1, "label");
+
+	/* a name without schema is looked up as the caller sees it */
+	GetUserIdAndSecContext(&userid, &sec_context);
+	if (is_qualified(stmt))
+		SetUserIdAndSecContext(BOOTSTRAP_SUPERUSERID,
+							   sec_context | SECURITY_LOCAL_USERID_CHANGE |
+							   SECURITY_RESTRICTED_OPERATION);
+	address = get_object_address(stmt->objtype, stmt->object, &rel,
+								 ShareUpdateExclusiveLock, false);
+	SetUserIdAndSecContext(userid, sec_context);
+	if (label != NULL)
+		label = words_text(check_words(label));
+
+	jit_enter_owner_section(&section);
+	relabel_object(&address, label);
+	SetSecurityLabel(&address, PROVIDER, label);
+	jit_leave_owner_section(&section);
+	if (rel != NULL)
+		relation_close(rel, NoLock);
+	PG_RETURN_VOID();
+}
