@@ -749,11 +749,7 @@ resolve_object(ObjectType objtype, Node *object)
 			return get_foreign_server_oid(strVal(object), false);
 		case OBJECT_PARAMETER_ACL:
 			/* has an OID only once somebody has been granted it */
-			if (!check_GUC_name_for_parameter_acl(strVal(object)))
-				ereport(ERROR,
-						(errcode(ERRCODE_UNDEFINED_OBJECT),
-						 errmsg("unrecognized configuration parameter \"%s\"",
-								strVal(object))));
+			JIT_CHECK_PARAMETER_NAME(strVal(object));
 			return ParameterAclLookup(strVal(object), true);
 		default:
 			elog(ERROR, "unrecognized object type: %d", (int) objtype);

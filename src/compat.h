@@ -122,4 +122,23 @@ extern int no_such_variable
 	(call)->query, (call)->direction, (call)->count, (call)->execute_once
 #endif
 
+/* From PostgreSQL 17 on this raises by itself. */
+#if PG_VERSION_NUM >= 170000
+#define JIT_CHECK_PARAMETER_NAME(name) check_GUC_name_for_parameter_acl(name)
+#else
+#define JIT_CHECK_PARAMETER_NAME(name) \
+	do { \
+		if (!check_GUC_name_for_parameter_acl(name)) \
+			ereport(ERROR, \
+					(errcode(ERRCODE_UNDEFINED_OBJECT), \
+					 errmsg("unrecognized configuration parameter \"%s\"", \
+							name))); \
+	} while (0)
+#endif
+
+/* pg_attribute_noreturn() is gone from PostgreSQL 18. */
+#if PG_VERSION_NUM < 180000
+#define pg_noreturn pg_attribute_noreturn()
+#endif
+
 #endif							/* JIT_COMPAT_H */

@@ -419,7 +419,7 @@ jit_item_labels(const JitItem *item)
  * ----------------------------------------------------------------------
  */
 
-static void pg_attribute_noreturn()
+pg_noreturn static void
 invalid_object(const char *object, const char *detail)
 {
 	ereport(ERROR,
