@@ -261,7 +261,7 @@ add_approver(JitStep *step, int number, const JsonbValue *value)
 			ereport(ERROR,
 					(errcode(ERRCODE_UNDEFINED_OBJECT),
 					 errmsg("role \"%s\" does not exist", name),
-					 errdetail("JitStep %d of the flow names it.", number),
+					 errdetail("Step %d of the flow names it.", number),
 					 name[0] == '@' ?
 					 errhint("The only name of that kind is \"@grantor\".") : 0));
 		if (strncmp(name, JIT_ROLE_PREFIX, strlen(JIT_ROLE_PREFIX)) == 0)
