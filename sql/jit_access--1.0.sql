@@ -379,19 +379,36 @@ CREATE FUNCTION jit.progress(request integer) RETURNS text
 COMMENT ON FUNCTION jit.progress(integer) IS
 	'how far the approval of a pending request that the caller may see has come, e.g. 0 of 1 by hr_owner';
 
+CREATE VIEW jit.request_access AS
+SELECT i.request_id,
+	string_agg(t.line, E';\n' ORDER BY i.item) FILTER (WHERE NOT i.added) AS access,
+	string_agg(t.line || CASE WHEN i.added THEN ' (added)' ELSE '' END, E';\n' ORDER BY i.item) AS with_added
+FROM jit.request_items i
+	CROSS JOIN LATERAL (SELECT CASE WHEN i.object_type = 'role' THEN ''
+		ELSE (SELECT string_agg(p || coalesce(' (' || array_to_string(i.columns, ', ') || ')', ''), ', ')
+				FROM unnest(i.privileges) p) || ' ON '
+			|| CASE WHEN i.object_type = 'table' THEN '' ELSE upper(i.object_type) || ' ' END
+		END || i.object AS line) t
+GROUP BY i.request_id;
+COMMENT ON VIEW jit.request_access IS 'what requests are for, one object or role a line; for the views below';
+COMMENT ON COLUMN jit.request_access.request_id IS 'number of the request';
+COMMENT ON COLUMN jit.request_access.access IS 'what was asked for';
+COMMENT ON COLUMN jit.request_access.with_added IS 'what an approver agrees to: USAGE on schemas that was added as well';
+
 CREATE VIEW jit.my_requests AS
 SELECT r.id AS request,
 	CASE WHEN r.status = 'pending' AND r.lapses_at <= clock_timestamp() THEN 'lapsed'
 		WHEN r.status = 'active' AND g.deadline <= clock_timestamp() THEN 'expired'
 		ELSE r.status END AS status,
 	r.grantee AS "for",
-	replace(r.access, '; ', E';\n') AS access,
+	t.access,
 	coalesce(r.duration::text, 'until ' || date_trunc('second', r.until)::text) AS duration,
 	concat_ws(E'\n', r.reason, r.ticket) AS reason,
 	date_trunc('second', r.requested_at) AS asked,
 	date_trunc('second', CASE WHEN r.status = 'pending' THEN r.lapses_at
 		ELSE coalesce(r.ended_at, g.deadline, r.expires_at) END) AS ends
 FROM jit.requests r
+	JOIN jit.request_access t ON t.request_id = r.id
 	LEFT JOIN LATERAL (SELECT coalesce(a.rolvaliduntil, l.expires_at) AS deadline
 		FROM jit.grants l LEFT JOIN pg_catalog.pg_authid a ON a.rolname = l.role
 		WHERE l.request_id = r.id AND l.ended_at IS NULL) g ON true
@@ -412,17 +429,15 @@ COMMENT ON COLUMN jit.my_requests.ends IS 'when it lapses, when the access expir
 CREATE VIEW jit.inbox AS
 SELECT r.id AS request,
 	r.grantee AS "for",
-	(SELECT string_agg(CASE WHEN i.object_type = 'role' THEN '' ELSE array_to_string(i.privileges, ', ')
-			|| coalesce(' (' || array_to_string(i.columns, ', ') || ')', '') || ' ON '
-			|| CASE WHEN i.object_type = 'table' THEN '' ELSE upper(i.object_type) || ' ' END END
-		|| i.object || CASE WHEN i.added THEN ' (added)' ELSE '' END, E';\n' ORDER BY i.item)
-		FROM jit.request_items i WHERE i.request_id = r.id) AS access,
+	t.with_added AS access,
 	coalesce(r.duration::text, 'until ' || date_trunc('second', r.until)::text) AS duration,
 	concat_ws(E'\n', r.reason, r.ticket) AS reason,
 	r.risk,
 	jit.progress(r.id) AS approvals,
-	date_trunc('second', r.requested_at) AS asked
+	to_char(r.requested_at, CASE WHEN r.requested_at::date = current_date THEN 'HH24:MI:SS'
+		ELSE 'YYYY-MM-DD' END) AS asked
 FROM jit.requests r
+	JOIN jit.request_access t ON t.request_id = r.id
 WHERE r.status = 'pending' AND r.lapses_at > clock_timestamp() AND jit.can_approve(r.id)
 ORDER BY r.id;
 COMMENT ON VIEW jit.inbox IS 'pending requests that you could approve now';
@@ -433,15 +448,16 @@ COMMENT ON COLUMN jit.inbox.duration IS 'how long, or until when';
 COMMENT ON COLUMN jit.inbox.reason IS 'reason, and ticket on a line of its own';
 COMMENT ON COLUMN jit.inbox.risk IS 'risk by the policies when it was filed';
 COMMENT ON COLUMN jit.inbox.approvals IS 'approvals of the current step: how many are there, how many it takes, and by whom';
-COMMENT ON COLUMN jit.inbox.asked IS 'when it was filed';
+COMMENT ON COLUMN jit.inbox.asked IS 'when it was filed: the time if today, else the date';
 
 CREATE VIEW jit.active_grants AS
 SELECT r.id AS request,
 	r.grantee,
-	replace(r.access, '; ', E';\n') AS access,
+	t.access,
 	date_trunc('second', a.rolvaliduntil) AS expires_at,
 	date_trunc('second', a.rolvaliduntil - clock_timestamp()) AS time_left
 FROM jit.requests r
+	JOIN jit.request_access t ON t.request_id = r.id
 	JOIN jit.grants g ON g.request_id = r.id
 	JOIN pg_catalog.pg_authid a ON a.rolname = g.role
 WHERE r.status = 'active' AND g.ended_at IS NULL
@@ -460,7 +476,7 @@ CREATE VIEW jit.history AS
 SELECT r.id AS request,
 	r.status,
 	r.grantee,
-	replace(r.access, '; ', E';\n') AS access,
+	t.access,
 	ARRAY(SELECT i.object FROM jit.request_items i WHERE i.request_id = r.id AND NOT i.added
 		ORDER BY i.item) AS objects,
 	ARRAY(SELECT v.approver::text FROM jit.reviews v WHERE v.request_id = r.id AND v.verdict = 'approve'
@@ -468,6 +484,7 @@ SELECT r.id AS request,
 	r.activated_at,
 	r.ended_at
 FROM jit.requests r
+	JOIN jit.request_access t ON t.request_id = r.id
 WHERE jit.concerns_me(r.requester_oid, r.requester, r.origin)
 	OR jit.concerns_me(r.login_oid, r.login, r.origin)
 	OR jit.concerns_me(r.grantee_oid, r.grantee, r.origin)

@@ -443,12 +443,9 @@ jit_executor_end(QueryDesc *query)
 		note_set_role();
 }
 
-/*
- * The planner hands column statistics to operators before the executor has
- * checked anything: so whatever the executor would deny isn't planned.
- */
+/* Collect the permission entries of a query and of all queries in it. */
 static bool
-check_query_walker(Node *node, void *context)
+collect_perminfos(Node *node, List **perminfos)
 {
 	if (node == NULL)
 		return false;
@@ -456,10 +453,26 @@ check_query_walker(Node *node, void *context)
 	{
 		Query	   *query = (Query *) node;
 
-		(void) check_perminfos(JIT_QUERY_PERMINFOS(query), true);
-		return query_tree_walker(query, check_query_walker, context, 0);
+		*perminfos = list_concat(*perminfos, JIT_QUERY_PERMINFOS(query));
+		return query_tree_walker(query, collect_perminfos, perminfos, 0);
 	}
-	return expression_tree_walker(node, check_query_walker, context);
+	return expression_tree_walker(node, collect_perminfos, perminfos);
+}
+
+/*
+ * The planner hands column statistics to operators before the executor has
+ * checked anything: so whatever the executor would deny isn't planned.
+ */
+static void
+check_query(Query *parse)
+{
+	List	   *perminfos = NIL;
+	JitHintFrame frame;
+
+	(void) collect_perminfos((Node *) parse, &perminfos);
+	jit_push_hint(&frame, perminfos, NULL);
+	(void) check_perminfos(perminfos, true);
+	jit_pop_hint(&frame);
 }
 
 static PlannedStmt *
@@ -468,7 +481,7 @@ jit_planner(Query *parse, const char *query_string, int cursor_options,
 {
 	check_set_role();
 	if (unlikely(jit_user_deadline(GetUserId()) != DT_NOEND))
-		(void) check_query_walker((Node *) parse, NULL);
+		check_query(parse);
 	if (next_planner_hook)
 		return next_planner_hook(parse, query_string, cursor_options, params);
 	return standard_planner(parse, query_string, cursor_options, params);
@@ -611,11 +624,12 @@ jit_object_access(ObjectAccessType access, Oid classid, Oid objid, int subid,
 			break;
 		case OAT_POST_ALTER:
 			/* a deadline may have been changed natively */
-			if (classid == AuthIdRelationId &&
-				jit_role_kind_by_oid(objid) == JIT_ROLE_GRANT)
-				jit_wake_launcher_at_commit();
+			if (classid == AuthIdRelationId)
+				jit_note_role_changed(objid);
 			break;
 		case OAT_DROP:
+			if (classid == AuthIdRelationId)
+				jit_note_role_changed(objid);
 			jit_object_dropped(classid, objid);
 			break;
 		default:

@@ -52,6 +52,7 @@
 #include "utils/builtins.h"
 #include "utils/catcache.h"
 #include "utils/fmgroids.h"
+#include "utils/inval.h"
 #include "utils/resowner.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
@@ -117,8 +118,39 @@ add_member(const char *role, const char *member, bool allow_set)
 }
 
 /*
+ * Keep everybody else who ends roles away from this one until the end of the
+ * transaction, as DropRole() does.  False if the role is gone, or somebody
+ * else has it and we aren't to wait.
+ */
+static bool
+lock_role(Oid roleid, bool wait)
+{
+	LOCKTAG		tag;
+
+	SET_LOCKTAG_OBJECT(tag, InvalidOid, AuthIdRelationId, roleid, 0);
+	if (LockAcquire(&tag, AccessExclusiveLock, false, !wait) == LOCKACQUIRE_NOT_AVAIL)
+		return false;
+	AcceptInvalidationMessages();
+	return SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(roleid));
+}
+
+/* ALTER ROLE ... VALID UNTIL now, so that it gives nothing from here on. */
+static void
+expire_role(Oid roleid)
+{
+	AlterRoleStmt *stmt = makeNode(AlterRoleStmt);
+
+	stmt->role = role_spec(jit_role_name(roleid));
+	stmt->options = list_make1(makeDefElem("validUntil",
+										   (Node *) makeString(pstrdup(timestamptz_to_str(jit_now()))), -1));
+	stmt->action = +1;
+	(void) AlterRole(make_parsestate(NULL), stmt);
+	CommandCounterIncrement();
+}
+
+/*
  * Take all members out of a role, whoever made them so.  Mirrors the first
- * loop of DropRole().
+ * loop of DropRole().  Under lock_role().
  */
 static int
 remove_members(Oid roleid)
@@ -167,15 +199,17 @@ owns_something(Oid roleid)
 }
 
 /*
- * DROP ROLE in a subtransaction: what hinders it becomes a WARNING.  With
- * "privileges", those in this database are revoked first.
+ * DROP ROLE in a subtransaction: what hinders it becomes a message of that
+ * level, and false.  The members are out already.  With "with_privileges",
+ * those in this database are revoked first.
  */
-static void
-drop_role(Oid roleid, bool with_privileges)
+static bool
+drop_role(Oid roleid, bool with_privileges, int elevel)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
 	char	   *name = jit_role_name(roleid);
+	volatile bool dropped = false;
 
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(context);
@@ -196,6 +230,7 @@ drop_role(Oid roleid, bool with_privileges)
 		DropRole(stmt);
 		CommandCounterIncrement();
 		ReleaseCurrentSubTransaction();
+		dropped = true;
 	}
 	PG_CATCH();
 	{
@@ -210,15 +245,17 @@ drop_role(Oid roleid, bool with_privileges)
 		if (edata->sqlerrcode == ERRCODE_QUERY_CANCELED ||
 			edata->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN)
 			ReThrowError(edata);
-		ereport(WARNING,
+		ereport(elevel,
 				(errmsg("role %s could not be dropped: %s",
 						quote_identifier(name), edata->message),
+				 edata->detail ? errdetail_internal("%s", edata->detail) :
 				 errdetail("It has no members any more, so it gives nobody anything."),
 				 errhint("Remove what depends on it, then use DROP ROLE.")));
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(context);
 	CurrentResourceOwner = owner;
+	return dropped;
 }
 
 /* ----------------------------------------------------------------------
@@ -238,27 +275,69 @@ attnums_datum(const JitItem *item)
 										   INT2OID, sizeof(int16), true, TYPALIGN_SHORT));
 }
 
-/* Does the role itself have what the item asks for? */
+/*
+ * Has the role, which is in no other, what the item asks for on one object or
+ * column, and beyond what everybody has nothing else?
+ */
 static bool
-scope_has_item(Oid roleid, const JitItem *item)
+has_exactly(Oid roleid, Oid classid, Oid objid, AttrNumber attnum,
+			AclMode privs)
+{
+	AclMode		all = ACLITEM_ALL_PRIV_BITS | ACLITEM_ALL_GOPTION_BITS;
+	AclMode		everybody = jit_object_aclmask(classid, objid, attnum,
+											   list_make1_oid(ACL_ID_PUBLIC), all);
+	AclMode		has = jit_object_aclmask(classid, objid, attnum,
+										 list_make1_oid(roleid), all);
+
+	return (has & privs) == privs && (has & ~everybody & ~privs) == 0;
+}
+
+/*
+ * Does the role have what the item asks for, and appear in no other ACL of
+ * the cluster, nor as an owner?  This also finds out that a GRANT by name has
+ * met another object than the one meant.
+ */
+static bool
+scope_is_item(Oid roleid, const JitItem *item)
 {
 	Oid			objid = item->objtype == OBJECT_PARAMETER_ACL ?
 	ParameterAclLookup(item->parameter, true) : item->address.objectId;
-	List	   *closure = list_make1_oid(roleid);
+	Relation	rel;
+	ScanKeyData key[2];
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	bool		result = true;
 	ListCell   *lc;
 
 	if (!OidIsValid(objid))
 		return false;
 	if (item->attnums == NIL)
-		return (item->privs & ~jit_object_aclmask(item->address.classId, objid, 0,
-												  closure, item->privs)) == 0;
+		result = has_exactly(roleid, item->address.classId, objid, 0, item->privs);
 	foreach(lc, item->attnums)
+		result = result && has_exactly(roleid, item->address.classId, objid,
+									   lfirst_int(lc), item->privs);
+	if (!result)
+		return false;
+
+	rel = table_open(SharedDependRelationId, AccessShareLock);
+	ScanKeyInit(&key[0], Anum_pg_shdepend_refclassid, BTEqualStrategyNumber,
+				F_OIDEQ, ObjectIdGetDatum(AuthIdRelationId));
+	ScanKeyInit(&key[1], Anum_pg_shdepend_refobjid, BTEqualStrategyNumber,
+				F_OIDEQ, ObjectIdGetDatum(roleid));
+	scan = systable_beginscan(rel, SharedDependReferenceIndexId, true, NULL, 2, key);
+	while (result && HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
-		if (item->privs & ~jit_object_aclmask(item->address.classId, objid,
-											  lfirst_int(lc), closure, item->privs))
-			return false;
+		Form_pg_shdepend form = (Form_pg_shdepend) GETSTRUCT(tuple);
+
+		result = form->deptype == SHARED_DEPENDENCY_ACL &&
+			(form->dbid == MyDatabaseId || form->dbid == InvalidOid) &&
+			form->classid == item->address.classId && form->objid == objid &&
+			(item->attnums == NIL ? form->objsubid == 0 :
+			 list_member_int(item->attnums, form->objsubid));
 	}
-	return true;
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return result;
 }
 
 /* Is the role of a row of jit.scopes still what it was made to be? */
@@ -281,7 +360,7 @@ scope_usable(Oid roleid, const char *name, const JitItem *item)
 	memberships = SearchSysCacheList1(AUTHMEMMEMROLE, ObjectIdGetDatum(roleid));
 	result = result && memberships->n_members == 0;
 	ReleaseSysCacheList(memberships);
-	return result && scope_has_item(roleid, item);
+	return result && scope_is_item(roleid, item);
 }
 
 /*
@@ -326,8 +405,8 @@ grant_item(const JitItem *item, const char *rolename)
 	}
 }
 
-/* Name of a scope role for the item, made if need be. */
-static char *
+/* The scope role for an item, made if need be. */
+static Oid
 scope_for_item(const JitItem *item)
 {
 	Oid			objid = item->address.objectId;
@@ -349,7 +428,7 @@ scope_for_item(const JitItem *item)
 		roleid = DatumGetObjectId(jit_result(i, 1, &isnull));
 		name = jit_result_text(i, 2);
 		if (scope_usable(roleid, name, item))
-			return name;
+			return roleid;
 	}
 
 	do
@@ -364,7 +443,7 @@ scope_for_item(const JitItem *item)
 								  quote_identifier(jit_database_name())));
 	CommandCounterIncrement();
 	grant_item(item, name);
-	if (!scope_has_item(roleid, item))
+	if (!scope_is_item(roleid, item))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("%s could not be granted", jit_item_text(item)),
@@ -381,13 +460,41 @@ scope_for_item(const JitItem *item)
 			  INT2ARRAYOID, attnums_datum(item), false,
 			  INT8OID, Int64GetDatum((int64) item->privs), false,
 			  TEXTOID, CStringGetTextDatum(jit_origin()), false);
-	return name;
+	return roleid;
 }
 
 /* ----------------------------------------------------------------------
  * Grants
  * ----------------------------------------------------------------------
  */
+
+/*
+ * Raise unless a role is in exactly these roles (AUTHMEMMEMROLE), or has
+ * exactly these members (AUTHMEMROLEMEM).  GRANT goes by name, and somebody
+ * may have exchanged the names of two roles meanwhile.
+ */
+static void
+check_memberships(int cacheid, Oid roleid, List *expected)
+{
+	CatCList   *list = SearchSysCacheList1(cacheid, ObjectIdGetDatum(roleid));
+	bool		result = list->n_members == list_length(expected);
+
+	for (int i = 0; i < list->n_members; i++)
+	{
+		Form_pg_auth_members form = (Form_pg_auth_members)
+		GETSTRUCT(&list->members[i]->tuple);
+
+		result = result &&
+			list_member_oid(expected, cacheid == AUTHMEMMEMROLE ? form->roleid : form->member);
+	}
+	ReleaseSysCacheList(list);
+	if (!result)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("memberships of role %s are not what was granted",
+						quote_identifier(jit_role_name(roleid))),
+				 errhint("A role was probably renamed meanwhile; try again.")));
+}
 
 /*
  * Make the grant of a request.  Inside an owner section; the caller holds
@@ -423,8 +530,8 @@ jit_make_grant(int request, Oid grantee, List *items, TimestampTz expires_at,
 		bool		is_role = item->objtype == OBJECT_ROLE;
 
 		has_role |= is_role;
-		conveyed = lappend(conveyed, is_role ? jit_role_name(item->address.objectId) :
-						   scope_for_item(item));
+		conveyed = lappend_oid(conveyed, is_role ? item->address.objectId :
+							   scope_for_item(item));
 		if (!item->added)
 		{
 			objects[n] = CStringGetTextDatum(jit_item_object(item));
@@ -438,9 +545,12 @@ jit_make_grant(int request, Oid grantee, List *items, TimestampTz expires_at,
 	{
 		JitItem    *item = list_nth(items, foreach_current_index(lc));
 
-		add_member(lfirst(lc), name, item->objtype == OBJECT_ROLE);
+		add_member(jit_role_name(lfirst_oid(lc)), name,
+				   item->objtype == OBJECT_ROLE);
 	}
 	add_member(name, grantee_name, has_role);
+	check_memberships(AUTHMEMMEMROLE, roleid, conveyed);
+	check_memberships(AUTHMEMROLEMEM, roleid, list_make1_oid(grantee));
 
 	jit_query("INSERT INTO jit.grants (request_id, role, grantee, granted_at, expires_at, objects, objids,"
 			  " role_oid, grantee_oid) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
@@ -505,14 +615,11 @@ jit_end_grant(const JitGrant *grant)
 {
 	Oid			roleid = jit_find_grant_role(grant);
 
-	if (OidIsValid(roleid))
+	if (OidIsValid(roleid) && lock_role(roleid, true))
 	{
-		LockSharedObject(AuthIdRelationId, roleid, 0, AccessExclusiveLock);
-		if (SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(roleid)))
-		{
-			remove_members(roleid);
-			drop_role(roleid, false);
-		}
+		remove_members(roleid);
+		if (!drop_role(roleid, false, WARNING))
+			expire_role(roleid);
 	}
 	jit_query("UPDATE jit.grants SET ended_at = $2 WHERE request_id = $1", 2,
 			  INT4OID, Int32GetDatum(grant->request), false,
@@ -521,7 +628,10 @@ jit_end_grant(const JitGrant *grant)
 	return OidIsValid(roleid);
 }
 
-/* Grant roles of the cluster, as OIDs; only past ones if "past". */
+/*
+ * Grant roles of the cluster, as OIDs; with "past" only those whose deadline
+ * is past.  One that has none gives nothing, but may get it back.
+ */
 static List *
 grant_roles(bool past)
 {
@@ -534,9 +644,12 @@ grant_roles(bool past)
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
 		Form_pg_authid form = (Form_pg_authid) GETSTRUCT(tuple);
+		TimestampTz deadline;
 
-		if (jit_role_kind(NameStr(form->rolname)) == JIT_ROLE_GRANT &&
-			(!past || jit_role_deadline(form->oid) <= now))
+		if (jit_role_kind(NameStr(form->rolname)) != JIT_ROLE_GRANT)
+			continue;
+		deadline = jit_role_deadline(form->oid);
+		if (!past || (deadline != DT_NOBEGIN && deadline <= now))
 			roles = lappend_oid(roles, form->oid);
 	}
 	systable_endscan(scan);
@@ -544,86 +657,177 @@ grant_roles(bool past)
 	return roles;
 }
 
+/* Is that role one of the direct members, or for InvalidOid is anybody? */
+static bool
+has_member(Oid roleid, Oid member)
+{
+	CatCList   *members = SearchSysCacheList1(AUTHMEMROLEMEM, ObjectIdGetDatum(roleid));
+	bool		result = !OidIsValid(member) && members->n_members > 0;
+
+	for (int i = 0; i < members->n_members; i++)
+		result |= ((Form_pg_auth_members) GETSTRUCT(&members->members[i]->tuple))->member == member;
+	ReleaseSysCacheList(members);
+	return result;
+}
+
 /*
  * End what other databases have granted to one role, or to everyone for
  * InvalidOid: the members go and the deadline becomes now, and the database
  * concerned settles its own ledger.  Inside an owner section.  Returns how
  * many were live.
+ *
+ * A role that another transaction is ending or altering is left out with a
+ * WARNING if it is live: the panic button must not wait for anybody.
  */
 int
 jit_end_foreign_grants(Oid grantee)
 {
-	TimestampTz now = jit_now();
 	int			n = 0;
 	ListCell   *lc;
 
 	foreach(lc, grant_roles(false))
 	{
 		Oid			roleid = lfirst_oid(lc);
-		char	   *name = jit_role_name(roleid);
-		AlterRoleStmt *stmt = makeNode(AlterRoleStmt);
-		CatCList   *members;
 		Oid			database;
 		int			request;
-		bool		concerned = !OidIsValid(grantee);
+		bool		live;
 
+		CHECK_FOR_INTERRUPTS();
+		if (!has_member(roleid, grantee))
+			continue;
 		/* our own that are left are being changed by somebody else */
-		if (jit_parse_grant_name(name, &database, &request) &&
+		if (jit_parse_grant_name(jit_role_name(roleid), &database, &request) &&
 			database == MyDatabaseId &&
 			jit_query("SELECT FROM jit.requests WHERE id = $1 AND status = 'active'",
 					  1, INT4OID, Int32GetDatum(request), false) > 0)
 			continue;
 
-		members = SearchSysCacheList1(AUTHMEMROLEMEM, ObjectIdGetDatum(roleid));
-		for (int i = 0; i < members->n_members; i++)
-			concerned |= ((Form_pg_auth_members) GETSTRUCT(&members->members[i]->tuple))->member == grantee;
-		concerned &= members->n_members > 0;
-		ReleaseSysCacheList(members);
-		if (!concerned)
+		live = jit_role_deadline(roleid) > jit_now();
+		if (!lock_role(roleid, false))
+		{
+			if (live && SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(roleid)))
+				ereport(WARNING,
+						(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+						 errmsg("role %s was not ended: another transaction is changing it",
+								quote_identifier(jit_role_name(roleid))),
+						 errhint("Find it in pg_locks, end it with pg_terminate_backend(), and run this again.")));
 			continue;
-
-		if (jit_role_deadline(roleid) > now)
-			n++;
+		}
+		n += live;
 		remove_members(roleid);
-		stmt->role = role_spec(name);
-		stmt->options = list_make1(makeDefElem("validUntil",
-											   (Node *) makeString(pstrdup(timestamptz_to_str(now))), -1));
-		stmt->action = +1;
-		(void) AlterRole(make_parsestate(NULL), stmt);
-		CommandCounterIncrement();
+		expire_role(roleid);
 	}
 	jit_wake_launcher_at_commit();
 	return n;
 }
 
 /*
- * Past grant roles of which no other ledger has anything to say: those of
- * databases that are gone are dropped, and with "others" those of any other
- * database lose their members.  For the sweeper, inside an owner section.
+ * Clear one past role: its members go, and with "drop" the role, too.  In a
+ * subtransaction, so that it holds up no other.  What somebody else has
+ * locked is being seen to.
+ */
+static void
+clear_past_role(Oid roleid, bool drop, int elevel)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	char	   *name = jit_role_name(roleid);
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		if (lock_role(roleid, false))
+		{
+			int			n = remove_members(roleid);
+
+			if (n > 0)
+				ereport(LOG,
+						(errmsg_plural("jit_access: %d membership in role %s, whose time is over, was removed",
+									   "jit_access: %d memberships in role %s, whose time is over, were removed",
+									   n, n, quote_identifier(name))));
+			if (drop && !owns_something(roleid))
+				(void) drop_role(roleid, false, elevel);
+		}
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		ErrorData  *edata;
+
+		MemoryContextSwitchTo(context);
+		edata = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		if (edata->sqlerrcode == ERRCODE_QUERY_CANCELED ||
+			edata->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN)
+			ReThrowError(edata);
+		ereport(elevel,
+				(errmsg("jit_access: members of role %s could not be removed: %s",
+						quote_identifier(name), edata->message),
+				 errdetail("Its time is over, so it gives them nothing.")));
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+}
+
+/*
+ * Past grant roles that no ledger is going to settle.  For the sweeper,
+ * inside an owner section, after this database's ledger.
+ *
+ * Without "others", those that bear this database's OID: one that the ledger
+ * knows as ended is dropped (that failed before), and one that it doesn't
+ * know loses its members, no more: names aren't proof.  With "others", those
+ * of databases that are gone are dropped, and those of any other database
+ * lose their members.
+ *
+ * Roles whose deadline isn't later than "logged" were reported before.
  */
 void
-jit_clear_past_roles(bool others)
+jit_clear_past_roles(bool others, TimestampTz logged)
 {
+	bool		installed = jit_extension_installed();
 	ListCell   *lc;
 
 	foreach(lc, grant_roles(true))
 	{
 		Oid			roleid = lfirst_oid(lc);
-		Oid			database;
+		char	   *name = jit_role_name(roleid);
+		int			elevel = jit_role_deadline(roleid) > logged ? LOG : DEBUG1;
+		Oid			database = InvalidOid;
 		int			request;
-		bool		gone;
+		bool		drop = false;
 
 		CHECK_FOR_INTERRUPTS();
-		if (!jit_parse_grant_name(jit_role_name(roleid), &database, &request))
+		if (jit_parse_grant_name(name, &database, &request) &&
+			database == MyDatabaseId)
 		{
-			remove_members(roleid);
-			continue;
+			bool		isnull;
+
+			if (others)
+				continue;
+			if (installed &&
+				jit_query("SELECT ended_at IS NOT NULL FROM jit.grants g JOIN jit.requests r ON r.id = g.request_id"
+						  " WHERE g.request_id = $1 AND g.role = $2 AND g.role_oid = $3 AND r.origin = $4",
+						  4,
+						  INT4OID, Int32GetDatum(request), false,
+						  TEXTOID, CStringGetTextDatum(name), false,
+						  OIDOID, ObjectIdGetDatum(roleid), false,
+						  TEXTOID, CStringGetTextDatum(jit_origin()), false) > 0)
+				drop = DatumGetBool(jit_result(1, 1, &isnull));
+			else
+				ereport(elevel,
+						(errmsg("jit_access: role %s was not made by jit_access in this database",
+								quote_identifier(name)),
+						 errdetail("Its time is over, so it has no members, but it is not dropped."),
+						 errhint("A superuser can remove it with DROP ROLE.")));
 		}
-		gone = !SearchSysCacheExists1(DATABASEOID, ObjectIdGetDatum(database));
-		if (gone || others || (database == MyDatabaseId && !jit_extension_installed()))
-			remove_members(roleid);
-		if (gone && !owns_something(roleid))
-			drop_role(roleid, false);
+		else if (!others)
+			continue;
+		else if (OidIsValid(database))
+			drop = !SearchSysCacheExists1(DATABASEOID, ObjectIdGetDatum(database));
+		clear_past_role(roleid, drop, elevel);
 	}
 }
 
@@ -658,10 +862,14 @@ jit_before_drop(const DropStmt *stmt)
 		return;
 
 	jit_enter_owner_section(&section);
-	n = jit_query("SELECT g.request_id, g.role, g.role_oid, g.grantee, g.expires_at"
+	/* an approval under way is waited for, and ended as well */
+	jit_query("LOCK TABLE jit.requests IN ACCESS EXCLUSIVE MODE", 0);
+	n = jit_query("SELECT g.request_id, g.role, g.role_oid, g.grantee, g.expires_at, r.origin = $1"
 				  " FROM jit.grants g JOIN jit.requests r ON r.id = g.request_id"
-				  " WHERE r.status = 'active' AND r.origin = $1 FOR UPDATE OF r",
-				  1, TEXTOID, CStringGetTextDatum(jit_origin()), false);
+				  " WHERE r.status = 'active' AND (r.origin = $1 OR NOT starts_with(r.origin, $2))",
+				  2,
+				  TEXTOID, CStringGetTextDatum(jit_origin()), false,
+				  TEXTOID, CStringGetTextDatum(pnstrdup(jit_origin(), strchr(jit_origin(), '/') - jit_origin() + 1)), false);
 	spi_context = MemoryContextSwitchTo(context);
 	for (int i = 1; i <= n; i++)
 	{
@@ -672,7 +880,7 @@ jit_before_drop(const DropStmt *stmt)
 		grant->role_oid = DatumGetObjectId(jit_result(i, 3, &isnull));
 		grant->grantee = jit_result_text(i, 4);
 		grant->expires_at = DatumGetTimestampTz(jit_result(i, 5, &isnull));
-		grant->here = true;
+		grant->here = DatumGetBool(jit_result(i, 6, &isnull));
 		requests = lappend(requests, grant);
 	}
 	MemoryContextSwitchTo(spi_context);
@@ -695,8 +903,10 @@ jit_before_drop(const DropStmt *stmt)
 	MemoryContextSwitchTo(spi_context);
 	foreach(lc, scopes)
 	{
+		if (!lock_role(lfirst_oid(lc), true))
+			continue;
 		remove_members(lfirst_oid(lc));
-		drop_role(lfirst_oid(lc), true);
+		(void) drop_role(lfirst_oid(lc), true, WARNING);
 	}
 	jit_leave_owner_section(&section);
 }

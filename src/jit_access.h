@@ -167,7 +167,7 @@ extern void jit_make_grant(int request, Oid grantee, List *items,
 extern Oid	jit_find_grant_role(const JitGrant *grant);
 extern bool jit_end_grant(const JitGrant *grant);
 extern int	jit_end_foreign_grants(Oid grantee);
-extern void jit_clear_past_roles(bool others);
+extern void jit_clear_past_roles(bool others, TimestampTz logged);
 extern void jit_before_drop(const DropStmt *stmt);
 extern void jit_object_dropped(Oid classid, Oid objid);
 
@@ -384,12 +384,22 @@ extern void jit_pop_hint(JitHintFrame *frame);
 
 /* ---- launcher.c, sweeper.c: background ------------------------------- */
 
+/* What the launcher tells a sweeper, in bgw_extra. */
+typedef struct JitSweeperTask
+{
+	int			slot;			/* where to report to */
+	bool		others;			/* roles of other databases, not the ledger */
+	TimestampTz logged;			/* what was due by then has been logged */
+} JitSweeperTask;
+
 extern void jit_launcher_shmem_request(void);
 extern void jit_launcher_shmem_startup(void);
 extern void jit_register_launcher(void);
 extern void jit_wake_launcher_at_commit(void);
 extern void jit_note_due(TimestampTz due);
-extern void jit_report_due(TimestampTz due);
+extern void jit_note_role_changed(Oid roleid);
+extern void jit_report_progress(int slot);
+extern void jit_report_swept(int slot, TimestampTz due, bool complete);
 extern PGDLLEXPORT void jit_launcher_main(Datum arg);
 extern PGDLLEXPORT void jit_sweeper_main(Datum arg);
 

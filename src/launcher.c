@@ -11,24 +11,41 @@
  * Nothing depends on it but the disappearance of roles: enforce.c denies at
  * the deadline whether the launcher runs or not.
  *
- * Shared memory holds where to wake it, and per database when its ledger is
- * next due (a request that lapses, an access that ends).  That is lost with
- * the server, so after a start every database is visited once; and when more
- * databases have something due than there is room for, all are visited.
+ * Shared memory holds where to wake it, when the ledgers are next due (a
+ * request lapses, or what a role says of its end has changed), and how the
+ * sweepers get on.  What the launcher itself knows of a database:
+ *
+ *	idle				nothing to do that hasn't been tried
+ *	wanted				something has become due since the last sweeper
+ *	at work				a sweeper is there
+ *	in trouble			sweepers fail, or the one at work hangs
+ *
+ *	idle -> wanted		a deadline or a due time is past; the server or the
+ *						launcher has started; MAX_BACKOFF after the last one
+ *						if past roles are still there
+ *	wanted -> at work	a sweeper is started; with none to be had, later
+ *	at work -> idle		it has reported that nothing is left
+ *	at work -> in trouble -> at work ...
+ *						it ended without, or left something undone: another is
+ *						sent after 1 s, 2 s, 4 s ... MAX_BACKOFF
+ *
+ * New things due don't wait for the pause of old ones, nor one database for
+ * another.  Roles of databases that are gone, and those of databases in
+ * trouble, are the business of a sweeper in any other database: that is the
+ * entry for InvalidOid, with the same states.
  *
  *	commit of a grant or request	on_commit(): the due time is noted, the
  *									launcher is woken
  *	abort							nothing is noted
- *	launcher dies					the postmaster starts it again after 1 s;
- *									it knows nothing and needs to know nothing
- *	sweeper dies, or can't start	its roles are due still: tried again, after
- *									1 s, 2 s, ... MAX_BACKOFF per role, so that
- *									what can't be removed holds up nothing else
- *	sweeper hangs					other databases go on; the roles concerned
- *									lose their members through another database
- *	crash of the server				the postmaster resets shared memory and
- *									starts the launcher anew
- *	database dropped				its roles are dropped by any other sweeper
+ *	launcher dies					it is started again after 1 s, and visits
+ *									every database that takes connections
+ *	sweeper dies, or can't start	as if it had failed
+ *	sweeper hangs					others help after HANGING; terminated after
+ *									TOO_LONG without progress
+ *	crash of the server				shared memory is reset; as above
+ *	database dropped				its roles go at their deadline
+ *	too many ledgers due			all databases are visited at the earliest
+ *									due time that there was no room for
  *	standby							not started before promotion
  *	pg_upgrade						not registered at all
  *
@@ -50,35 +67,45 @@
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
+#include "storage/lwlock.h"
 #include "storage/proc.h"
 #include "storage/procsignal.h"
 #include "storage/shmem.h"
-#include "storage/spin.h"
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
+#include "utils/hsearch.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#define MAX_DUE			256		/* databases with something due */
-#define MAX_SWEEPERS	3		/* at the same time */
-#define MAX_BACKOFF		300		/* seconds */
-#define HANGING			5000	/* milliseconds after which others help */
+#define MAX_DUE			256		/* ledgers with something due */
+#define MAX_SWEEPERS	4		/* at the same time */
+#define MAX_BACKOFF		(300 * USECS_PER_SEC)
+#define HANGING			(5 * USECS_PER_SEC)
+#define TOO_LONG		(60 * USECS_PER_SEC)
 #define LONGEST_SLEEP	60000	/* milliseconds */
 
-typedef struct DatabaseDue
+typedef struct LedgerDue
 {
 	Oid			database;		/* InvalidOid: free */
 	TimestampTz due;
-} DatabaseDue;
+} LedgerDue;
 
+typedef struct SweeperReport
+{
+	TimestampTz progress;		/* last sign of life */
+	bool		swept;			/* nothing was left undone */
+} SweeperReport;
+
+/* Protected by lock. */
 typedef struct LauncherShared
 {
-	slock_t		mutex;
+	LWLock	   *lock;
 	Latch	   *latch;			/* NULL while it isn't running */
-	bool		visit_all;
-	DatabaseDue due[MAX_DUE];
+	TimestampTz overflow_due;	/* of ledgers that have no entry in due[] */
+	LedgerDue	due[MAX_DUE];
+	SweeperReport reports[MAX_SWEEPERS];
 } LauncherShared;
 
 static LauncherShared *shared = NULL;
@@ -86,26 +113,27 @@ static LauncherShared *shared = NULL;
 /* What the current transaction has for the launcher once it commits. */
 static bool wake_at_commit = false;
 static TimestampTz due_at_commit = DT_NOEND;
+static List *changed_at_commit = NIL;	/* databases, TopTransactionContext */
 
-/* A role that was due when a sweeper was last sent for it. */
-typedef struct TriedRole
+typedef struct Database
 {
-	Oid			role;
-	int			tries;
-	TimestampTz next_try;
-	bool		seen;
-} TriedRole;
+	Oid			oid;			/* hash key; InvalidOid: see above */
+	bool		exists;			/* as of this look around */
+	bool		wanted;			/* something is due that hasn't been tried */
+	bool		first_visit;	/* not urgent */
+	TimestampTz tried;			/* what was due by then has been tried */
+	int			failures;		/* in a row */
+	TimestampTz retry;			/* DT_NOEND if there is nothing to try again */
+	BackgroundWorkerHandle *handle; /* of the sweeper at work, or NULL */
+	int			slot;			/* its report */
+	bool		hangs;
+	bool		terminated;
+	Oid			where;			/* where the sweeper was last sent */
+	int			unhelpful;		/* sweepers for InvalidOid that failed here */
+} Database;
 
-typedef struct RunningSweeper
-{
-	BackgroundWorkerHandle *handle;
-	Oid			database;
-	TimestampTz started;
-} RunningSweeper;
-
-static List *tried = NIL;		/* of TriedRole */
-static List *running = NIL;		/* of RunningSweeper */
-static List *to_visit = NIL;	/* database OIDs, visited once after a start */
+static HTAB *databases = NULL;
+static bool slot_used[MAX_SWEEPERS];
 static bool start_failure_logged = false;
 
 /* ----------------------------------------------------------------------
@@ -117,6 +145,7 @@ void
 jit_launcher_shmem_request(void)
 {
 	RequestAddinShmemSpace(MAXALIGN(sizeof(LauncherShared)));
+	RequestNamedLWLockTranche("jit_access", 1);
 }
 
 void
@@ -129,71 +158,69 @@ jit_launcher_shmem_startup(void)
 	if (!found)
 	{
 		memset(shared, 0, sizeof(LauncherShared));
-		SpinLockInit(&shared->mutex);
-		shared->visit_all = true;
+		shared->lock = &GetNamedLWLockTranche("jit_access")->lock;
+		shared->overflow_due = DT_NOEND;
 	}
 	LWLockRelease(AddinShmemInitLock);
 }
 
-/* Set, or with "earlier" only move ahead, when a database is next due. */
+/* Note when a ledger is due, unless it is due earlier anyway. */
 static void
-set_due(Oid database, TimestampTz due, bool earlier)
+note_due(Oid database, TimestampTz due)
 {
-	DatabaseDue *slot = NULL;
+	LedgerDue  *entry = NULL;
 
-	SpinLockAcquire(&shared->mutex);
+	if (due == DT_NOEND)
+		return;
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
 	for (int i = 0; i < MAX_DUE; i++)
 	{
 		if (shared->due[i].database == database)
 		{
-			slot = &shared->due[i];
+			entry = &shared->due[i];
 			break;
 		}
-		if (slot == NULL && !OidIsValid(shared->due[i].database))
-			slot = &shared->due[i];
+		if (entry == NULL && !OidIsValid(shared->due[i].database))
+			entry = &shared->due[i];
 	}
-	if (slot == NULL)
-		shared->visit_all = true;
-	else if (slot->database != database)
+	if (entry == NULL)
+		shared->overflow_due = Min(shared->overflow_due, due);
+	else
 	{
-		slot->database = due == DT_NOEND ? InvalidOid : database;
-		slot->due = due;
+		if (entry->database != database || due < entry->due)
+			entry->due = due;
+		entry->database = database;
 	}
-	else if (due < slot->due || !earlier)
-	{
-		slot->due = due;
-		if (due == DT_NOEND)
-			slot->database = InvalidOid;
-	}
-	SpinLockRelease(&shared->mutex);
+	LWLockRelease(shared->lock);
 }
 
 static void
 wake(void)
 {
-	Latch	   *latch;
-
-	SpinLockAcquire(&shared->mutex);
-	latch = shared->latch;
-	SpinLockRelease(&shared->mutex);
-	if (latch != NULL)
-		SetLatch(latch);
+	LWLockAcquire(shared->lock, LW_SHARED);
+	if (shared->latch != NULL)
+		SetLatch(shared->latch);
+	LWLockRelease(shared->lock);
 }
 
 static void
 on_commit(XactEvent event, void *arg)
 {
+	ListCell   *lc;
+
 	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT)
 		return;
 	if (event == XACT_EVENT_COMMIT)
 	{
-		if (due_at_commit != DT_NOEND)
-			set_due(MyDatabaseId, due_at_commit, true);
+		note_due(MyDatabaseId, due_at_commit);
+		foreach(lc, changed_at_commit)
+			note_due(lfirst_oid(lc), jit_now());
 		if (wake_at_commit || due_at_commit != DT_NOEND)
 			wake();
 	}
 	wake_at_commit = false;
 	due_at_commit = DT_NOEND;
+	changed_at_commit = NIL;
 }
 
 /* Have the launcher look again once this transaction has committed. */
@@ -214,11 +241,51 @@ jit_note_due(TimestampTz due)
 	due_at_commit = Min(due_at_commit, due);
 }
 
-/* Tell what is due next here after all that was due has been done. */
+/*
+ * Somebody alters or drops a grant role natively: once that has committed,
+ * the ledger of its database has to follow.  From an object-access hook.
+ */
 void
-jit_report_due(TimestampTz due)
+jit_note_role_changed(Oid roleid)
 {
-	set_due(MyDatabaseId, due, true);
+	Oid			database;
+	int			request;
+
+	if (jit_role_kind_by_oid(roleid) != JIT_ROLE_GRANT)
+		return;
+	wake_at_commit = true;
+
+	/* our own changes are in the ledger already */
+	if (!InSecurityRestrictedOperation() &&
+		jit_parse_grant_name(jit_role_name(roleid), &database, &request))
+	{
+		MemoryContext context = MemoryContextSwitchTo(TopTransactionContext);
+
+		changed_at_commit = list_append_unique_oid(changed_at_commit, database);
+		MemoryContextSwitchTo(context);
+	}
+}
+
+/* A sweeper's sign of life. */
+void
+jit_report_progress(int slot)
+{
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	shared->reports[slot].progress = GetCurrentTimestamp();
+	LWLockRelease(shared->lock);
+}
+
+/*
+ * A sweeper is done: whether it has left nothing undone, and when the ledger
+ * is due again because of something else.
+ */
+void
+jit_report_swept(int slot, TimestampTz due, bool complete)
+{
+	note_due(MyDatabaseId, due);
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	shared->reports[slot].swept = complete;
+	LWLockRelease(shared->lock);
 }
 
 /* Called from _PG_init() only, not under IsBinaryUpgrade. */
@@ -248,76 +315,153 @@ jit_register_launcher(void)
 static void
 launcher_exit(int code, Datum arg)
 {
-	SpinLockAcquire(&shared->mutex);
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
 	shared->latch = NULL;
-	SpinLockRelease(&shared->mutex);
+	LWLockRelease(shared->lock);
 }
 
-static RunningSweeper *
-running_sweeper(Oid database)
+/* What we know of a database, made if need be. */
+static Database *
+get_database(Oid oid)
 {
-	ListCell   *lc;
+	bool		found;
+	Database   *database = hash_search(databases, &oid, HASH_ENTER, &found);
 
-	foreach(lc, running)
+	if (!found)
 	{
-		RunningSweeper *sweeper = lfirst(lc);
-
-		if (sweeper->database == database)
-			return sweeper;
+		memset(database, 0, sizeof(Database));
+		database->oid = oid;
+		database->exists = true;
+		database->tried = DT_NOBEGIN;
+		database->retry = DT_NOEND;
 	}
-	return NULL;
+	return database;
 }
 
-/* Forget sweepers that have stopped. */
-static void
-reap_sweepers(void)
+static bool
+in_trouble(const Database *database)
 {
-	ListCell   *lc;
-
-	foreach(lc, running)
-	{
-		RunningSweeper *sweeper = lfirst(lc);
-		pid_t		pid;
-
-		if (GetBackgroundWorkerPid(sweeper->handle, &pid) == BGWH_STOPPED)
-		{
-			running = foreach_delete_current(running, lc);
-			pfree(sweeper->handle);
-			pfree(sweeper);
-		}
-	}
+	return database->hangs || database->failures > 1;
 }
 
 /*
- * Start a sweeper in a database; with "others" it also takes the members out
- * of past roles of other databases.  False if it can't be started now.
+ * Take note of what sweepers have done.  Returns when to look at the ones
+ * still at work again.
+ */
+static TimestampTz
+watch_sweepers(TimestampTz now)
+{
+	TimestampTz next = DT_NOEND;
+	SweeperReport reports[MAX_SWEEPERS];
+	bool		trouble = false;
+	HASH_SEQ_STATUS status;
+	Database   *database;
+
+	LWLockAcquire(shared->lock, LW_SHARED);
+	memcpy(reports, shared->reports, sizeof(reports));
+	LWLockRelease(shared->lock);
+
+	hash_seq_init(&status, databases);
+	while ((database = hash_seq_search(&status)) != NULL)
+	{
+		SweeperReport *report;
+		pid_t		pid;
+
+		if (database->handle == NULL)
+			continue;
+		report = &reports[database->slot];
+		if (GetBackgroundWorkerPid(database->handle, &pid) == BGWH_STOPPED)
+		{
+			pfree(database->handle);
+			database->handle = NULL;
+			database->hangs = false;
+			slot_used[database->slot] = false;
+			if (report->swept)
+			{
+				database->failures = 0;
+				database->retry = DT_NOEND;
+			}
+			else
+			{
+				int64		pause = USECS_PER_SEC << Min(database->failures, 20);
+
+				database->retry = now + Min(pause, MAX_BACKOFF);
+				database->failures++;
+				trouble |= database->failures == 2;
+				if (!OidIsValid(database->oid))
+					get_database(database->where)->unhelpful++;
+			}
+		}
+		else if (now >= report->progress + HANGING)
+		{
+			trouble |= !database->hangs;
+			database->hangs = true;
+			if (now < report->progress + TOO_LONG)
+				next = Min(next, report->progress + TOO_LONG);
+			else if (!database->terminated)
+			{
+				TerminateBackgroundWorker(database->handle);
+				database->terminated = true;
+			}
+		}
+		else
+		{
+			database->hangs = false;
+			next = Min(next, report->progress + HANGING);
+		}
+	}
+	if (trouble)
+		get_database(InvalidOid)->wanted = true;
+	return next;
+}
+
+/*
+ * Start the sweeper of a database, in "where".  False if it can't be started
+ * now.
  */
 static bool
-start_sweeper(Oid database, bool others)
+start_sweeper(Database *database, Oid where, TimestampTz now)
 {
 	BackgroundWorker worker;
 	BackgroundWorkerHandle *handle;
-	RunningSweeper *sweeper;
+	JitSweeperTask task;
 	MemoryContext context;
+	bool		started;
+	int			slot = 0;
 
-	if (list_length(running) >= MAX_SWEEPERS)
+	while (slot < MAX_SWEEPERS && slot_used[slot])
+		slot++;
+	if (slot == MAX_SWEEPERS)
 		return false;
+
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	shared->reports[slot].progress = now;
+	shared->reports[slot].swept = false;
+	LWLockRelease(shared->lock);
+
+	memset(&task, 0, sizeof(task));
+	task.slot = slot;
+	task.others = !OidIsValid(database->oid);
+	task.logged = database->tried;
+
 	memset(&worker, 0, sizeof(worker));
-	snprintf(worker.bgw_name, BGW_MAXLEN, "jit_access sweeper for database %u", database);
+	snprintf(worker.bgw_name, BGW_MAXLEN, "jit_access sweeper for database %u", where);
 	snprintf(worker.bgw_type, BGW_MAXLEN, "jit_access sweeper");
 	snprintf(worker.bgw_library_name, sizeof(worker.bgw_library_name), JIT_EXTENSION);
 	snprintf(worker.bgw_function_name, sizeof(worker.bgw_function_name), "jit_sweeper_main");
 	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
 	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
 	worker.bgw_restart_time = BGW_NEVER_RESTART;
-	worker.bgw_main_arg = ObjectIdGetDatum(database);
-	worker.bgw_extra[0] = others;
+	worker.bgw_main_arg = ObjectIdGetDatum(where);
 	worker.bgw_notify_pid = MyProcPid;
+	StaticAssertStmt(sizeof(task) <= BGW_EXTRALEN, "task does not fit into bgw_extra");
+	memcpy(worker.bgw_extra, &task, sizeof(task));
 
 	context = MemoryContextSwitchTo(TopMemoryContext);
-	if (!RegisterDynamicBackgroundWorker(&worker, &handle))
+	started = RegisterDynamicBackgroundWorker(&worker, &handle);
+	MemoryContextSwitchTo(context);
+	if (!started)
 	{
-		MemoryContextSwitchTo(context);
 		if (!start_failure_logged)
 			ereport(LOG,
 					(errmsg("jit_access: no sweeper could be started: all max_worker_processes are in use"),
@@ -326,116 +470,108 @@ start_sweeper(Oid database, bool others)
 		start_failure_logged = true;
 		return false;
 	}
+
 	start_failure_logged = false;
-	sweeper = palloc(sizeof(RunningSweeper));
-	sweeper->handle = handle;
-	sweeper->database = database;
-	sweeper->started = GetCurrentTimestamp();
-	running = lappend(running, sweeper);
-	MemoryContextSwitchTo(context);
+	slot_used[slot] = true;
+	database->slot = slot;
+	database->handle = handle;
+	database->where = where;
+	database->wanted = false;
+	database->first_visit = false;
+	database->hangs = false;
+	database->terminated = false;
+	database->tried = now;
+	database->retry = DT_NOEND;
 	return true;
 }
 
-static TriedRole *
-tried_role(Oid role)
-{
-	ListCell   *lc;
-	TriedRole  *t;
-	MemoryContext context;
-
-	foreach(lc, tried)
-	{
-		t = lfirst(lc);
-		if (t->role == role)
-			return t;
-	}
-	context = MemoryContextSwitchTo(TopMemoryContext);
-	t = palloc0(sizeof(TriedRole));
-	t->role = role;
-	tried = lappend(tried, t);
-	MemoryContextSwitchTo(context);
-	return t;
-}
-
-/* Databases of the cluster that take connections, or all of them. */
-static List *
-list_databases(bool connectable)
+/*
+ * Note which databases there are.  With "visit", all that take connections
+ * are to be visited.  Returns one where a sweeper can see to the roles of
+ * others: best one that isn't a template, and that has no trouble.
+ */
+static Oid
+look_at_databases(bool visit)
 {
 	Relation	rel = table_open(DatabaseRelationId, AccessShareLock);
 	TableScanDesc scan = table_beginscan_catalog(rel, 0, NULL);
 	HeapTuple	tuple;
-	List	   *databases = NIL;
+	HASH_SEQ_STATUS status;
+	Database   *database;
+	Oid			best = InvalidOid;
+	int			best_score = PG_INT32_MAX;
+
+	hash_seq_init(&status, databases);
+	while ((database = hash_seq_search(&status)) != NULL)
+		database->exists = !OidIsValid(database->oid);
 
 	while (HeapTupleIsValid(tuple = heap_getnext(scan, ForwardScanDirection)))
 	{
 		Form_pg_database form = (Form_pg_database) GETSTRUCT(tuple);
+		int			score;
 
-		if (!connectable || (form->datallowconn && form->datconnlimit != -2))
-			databases = lappend_oid(databases, form->oid);
+		database = get_database(form->oid);
+		database->exists = true;
+		/* -2: DROP DATABASE was interrupted, nobody can connect any more */
+		if (!form->datallowconn || form->datconnlimit == -2)
+			continue;
+		database->first_visit |= visit;
+		score = 4 * database->unhelpful + 2 * in_trouble(database) +
+			form->datistemplate;
+		if (score < best_score)
+		{
+			best = form->oid;
+			best_score = score;
+		}
 	}
 	table_endscan(scan);
 	table_close(rel, AccessShareLock);
-	return databases;
+
+	hash_seq_init(&status, databases);
+	while ((database = hash_seq_search(&status)) != NULL)
+	{
+		if (database->exists || database->handle != NULL)
+			continue;
+		/* its past roles can be dropped now */
+		get_database(InvalidOid)->wanted = true;
+		(void) hash_search(databases, &database->oid, HASH_REMOVE, NULL);
+	}
+	return best;
 }
 
-/*
- * Look at all grant roles and at what is due in databases, send sweepers,
- * and return when to look again.
- */
-static TimestampTz
-look_around(void)
+/* Something is due in a database at this time: is it news? */
+static void
+note_past(Oid oid, TimestampTz deadline, TimestampTz now, TimestampTz *next)
 {
-	TimestampTz now;
+	Database   *database = get_database(oid);
+
+	/* also after the clock was set back */
+	if (deadline > database->tried || database->tried > now)
+		database->wanted = true;
+	else if (now >= database->tried + MAX_BACKOFF)
+		database->wanted = true;
+	else
+		*next = Min(*next, database->tried + MAX_BACKOFF);
+}
+
+/* Look for past grant roles.  Returns when to look again. */
+static TimestampTz
+look_at_roles(TimestampTz now)
+{
 	TimestampTz next = DT_NOEND;
-	List	   *all;
-	List	   *open;
-	List	   *due = NIL;		/* databases that need a sweeper */
-	List	   *due_roles = NIL;	/* of TriedRole, parallel to role_databases */
-	List	   *role_databases = NIL;
-	List	   *sent = NIL;
-	bool		need_help = false;
-	bool		visit_all;
-	Relation	rel;
-	TableScanDesc scan;
+	Relation	rel = table_open(AuthIdRelationId, AccessShareLock);
+	TableScanDesc scan = table_beginscan_catalog(rel, 0, NULL);
 	HeapTuple	tuple;
-	ListCell   *lc;
-	ListCell   *lc2;
 
-	reap_sweepers();
-
-	StartTransactionCommand();
-	(void) GetTransactionSnapshot();
-	now = jit_now();
-	all = list_databases(false);
-	open = list_databases(true);
-
-	SpinLockAcquire(&shared->mutex);
-	visit_all = shared->visit_all;
-	shared->visit_all = false;
-	SpinLockRelease(&shared->mutex);
-	if (visit_all)
-	{
-		MemoryContext context = MemoryContextSwitchTo(TopMemoryContext);
-
-		list_free(to_visit);
-		to_visit = list_copy(open);
-		MemoryContextSwitchTo(context);
-	}
-
-	/* grant roles */
-	foreach(lc, tried)
-		((TriedRole *) lfirst(lc))->seen = false;
-	rel = table_open(AuthIdRelationId, AccessShareLock);
-	scan = table_beginscan_catalog(rel, 0, NULL);
 	while (HeapTupleIsValid(tuple = heap_getnext(scan, ForwardScanDirection)))
 	{
 		Form_pg_authid form = (Form_pg_authid) GETSTRUCT(tuple);
 		TimestampTz deadline;
-		Oid			database;
+		Database   *database;
+		Oid			oid;
 		int			request;
 		bool		isnull;
 		Datum		value;
-		TriedRole  *t;
 
 		if (jit_role_kind(NameStr(form->rolname)) != JIT_ROLE_GRANT)
 			continue;
@@ -451,122 +587,112 @@ look_around(void)
 			continue;
 		}
 
-		t = tried_role(form->oid);
-		t->seen = true;
-		if (t->next_try > now)
+		if (!jit_parse_grant_name(NameStr(form->rolname), &oid, &request) ||
+			(database = hash_search(databases, &oid, HASH_FIND, NULL)) == NULL ||
+			!database->exists)
 		{
-			next = Min(next, t->next_try);
+			note_past(InvalidOid, deadline, now, &next);
 			continue;
 		}
-		if (!jit_parse_grant_name(NameStr(form->rolname), &database, &request) ||
-			!list_member_oid(all, database))
-		{
-			/* of a database that is gone: any will do */
-			need_help = true;
-			database = InvalidOid;
-		}
-		else
-		{
-			due = list_append_unique_oid(due, database);
-			need_help |= t->tries > 0;
-		}
-		due_roles = lappend(due_roles, t);
-		role_databases = lappend_oid(role_databases, database);
+		note_past(oid, deadline, now, &next);
+		if (in_trouble(database))
+			note_past(InvalidOid, deadline, now, &next);
 	}
 	table_endscan(scan);
 	table_close(rel, AccessShareLock);
-	foreach(lc, tried)
-	{
-		if (!((TriedRole *) lfirst(lc))->seen)
-		{
-			pfree(lfirst(lc));
-			tried = foreach_delete_current(tried, lc);
-		}
-	}
+	return next;
+}
 
-	/* ledgers */
-	SpinLockAcquire(&shared->mutex);
+/*
+ * Take what is due out of shared memory: from here on it is ours to see to.
+ * Returns when to look again; *all says that all databases are due.
+ */
+static TimestampTz
+look_at_ledgers(TimestampTz now, bool *all)
+{
+	TimestampTz next = DT_NOEND;
+	Oid			due[MAX_DUE];
+	int			ndue = 0;
+
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
 	for (int i = 0; i < MAX_DUE; i++)
 	{
 		if (!OidIsValid(shared->due[i].database))
 			continue;
-		if (!list_member_oid(all, shared->due[i].database))
-			shared->due[i].database = InvalidOid;
-		else if (shared->due[i].due > now)
+		if (shared->due[i].due > now)
+		{
 			next = Min(next, shared->due[i].due);
-		else
-			due = list_append_unique_oid(due, shared->due[i].database);
-	}
-	SpinLockRelease(&shared->mutex);
-
-	/* send sweepers: where something is due first, then the first visits */
-	foreach(lc, due)
-	{
-		Oid			database = lfirst_oid(lc);
-		RunningSweeper *sweeper = running_sweeper(database);
-
-		if (sweeper != NULL)
-		{
-			if (TimestampDifferenceExceeds(sweeper->started, GetCurrentTimestamp(), HANGING))
-				need_help = true;
-			else
-				next = Min(next, now + HANGING * INT64CONST(1000));
-		}
-		else if (start_sweeper(database, false))
-		{
-			/* a sweeper that fails must not be sent again at once */
-			set_due(database, now + USECS_PER_SEC, false);
-			sent = lappend_oid(sent, database);
-		}
-		else
-			next = Min(next, now + USECS_PER_SEC / 10);
-	}
-	if (need_help)
-	{
-		foreach(lc, open)
-		{
-			Oid			database = lfirst_oid(lc);
-
-			if (running_sweeper(database) == NULL)
-			{
-				if (start_sweeper(database, true))
-					sent = lappend_oid(sent, InvalidOid);
-				break;
-			}
-		}
-	}
-	while (to_visit != NIL && list_length(running) < MAX_SWEEPERS)
-	{
-		Oid			database = linitial_oid(to_visit);
-
-		if (list_member_oid(all, database) && running_sweeper(database) == NULL &&
-			!start_sweeper(database, false))
-			break;
-		to_visit = list_delete_first(to_visit);
-	}
-	if (to_visit != NIL)
-		next = Min(next, now + USECS_PER_SEC);
-
-	forboth(lc, due_roles, lc2, role_databases)
-	{
-		TriedRole  *t = lfirst(lc);
-
-		if (!list_member_oid(sent, lfirst_oid(lc2)))
-		{
-			if (running_sweeper(lfirst_oid(lc2)) == NULL)
-				next = Min(next, now + USECS_PER_SEC / 10);
 			continue;
 		}
-		t->next_try = now + Min((int64) 1 << Min(t->tries, 20), MAX_BACKOFF) * USECS_PER_SEC;
-		t->tries++;
-		if (t->tries == 4)
-			ereport(LOG,
-					(errmsg("jit_access: role with OID %u, whose access has ended, could not be removed yet",
-							t->role),
-					 errdetail("It gives nobody anything. This is tried again with growing pauses and not logged again.")));
-		next = Min(next, t->next_try);
+		due[ndue++] = shared->due[i].database;
+		shared->due[i].database = InvalidOid;
 	}
+	if (shared->overflow_due <= now)
+	{
+		*all = true;
+		shared->overflow_due = DT_NOEND;
+	}
+	next = Min(next, shared->overflow_due);
+	LWLockRelease(shared->lock);
 
+	for (int i = 0; i < ndue; i++)
+		get_database(due[i])->wanted = true;
+	return next;
+}
+
+/* Start what sweepers can be started.  Returns when to look again. */
+static TimestampTz
+send_sweepers(TimestampTz now, Oid for_others)
+{
+	TimestampTz next = DT_NOEND;
+	HASH_SEQ_STATUS status;
+	Database   *database;
+
+	/* where something is due first, then the first visits */
+	for (int urgent = 1; urgent >= 0; urgent--)
+	{
+		hash_seq_init(&status, databases);
+		while ((database = hash_seq_search(&status)) != NULL)
+		{
+			Oid			where = OidIsValid(database->oid) ? database->oid : for_others;
+
+			if (!database->exists || !OidIsValid(where) || database->handle != NULL)
+				continue;
+			if (database->retry > now)
+				next = Min(next, database->retry);
+			else
+				database->wanted = true;
+			if (!(urgent ? database->wanted : database->first_visit))
+				continue;
+			if (!start_sweeper(database, where, now))
+			{
+				/* the end of one at work wakes us, too */
+				hash_seq_term(&status);
+				return Min(next, now + USECS_PER_SEC);
+			}
+			next = Min(next, now + HANGING);
+		}
+	}
+	return next;
+}
+
+/* Do what is to be done now, and return when to look again. */
+static TimestampTz
+look_around(bool *visit_all)
+{
+	TimestampTz now;
+	TimestampTz next;
+	Oid			for_others;
+
+	StartTransactionCommand();
+	(void) GetTransactionSnapshot();
+	now = jit_now();
+	next = watch_sweepers(now);
+	next = Min(next, look_at_ledgers(now, visit_all));
+	for_others = look_at_databases(*visit_all);
+	*visit_all = false;
+	next = Min(next, look_at_roles(now));
+	next = Min(next, send_sweepers(now, for_others));
 	CommitTransactionCommand();
 	return next;
 }
@@ -575,21 +701,25 @@ look_around(void)
 void
 jit_launcher_main(Datum arg)
 {
-	MemoryContext context;
+	HASHCTL		info;
+	bool		visit_all = true;
 
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
 
-	before_shmem_exit(launcher_exit, (Datum) 0);
-	SpinLockAcquire(&shared->mutex);
-	shared->latch = MyLatch;
-	shared->visit_all = true;
-	SpinLockRelease(&shared->mutex);
+	info.keysize = sizeof(Oid);
+	info.entrysize = sizeof(Database);
+	databases = hash_create("jit_access databases", 64, &info,
+							HASH_ELEM | HASH_BLOBS);
+	(void) get_database(InvalidOid);
 
-	context = AllocSetContextCreate(TopMemoryContext, "jit_access launcher",
-									ALLOCSET_DEFAULT_SIZES);
+	before_shmem_exit(launcher_exit, (Datum) 0);
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	shared->latch = MyLatch;
+	LWLockRelease(shared->lock);
+
 	for (;;)
 	{
 		TimestampTz next;
@@ -603,10 +733,8 @@ jit_launcher_main(Datum arg)
 			ProcessConfigFile(PGC_SIGHUP);
 		}
 
-		MemoryContextSwitchTo(context);
-		next = look_around();
-		MemoryContextSwitchTo(context);
-		MemoryContextReset(context);
+		/* an error ends us, and we start afresh */
+		next = look_around(&visit_all);
 
 		timeout = LONGEST_SLEEP;
 		if (next != DT_NOEND)

@@ -518,13 +518,22 @@ jit_prepare_request(const char *access, Interval *duration,
 	{
 		JitItem    *item = linitial(request->items);
 		char	   *source = jit_item_source(item, request->grantee);
+		char	   *detail = NULL;
+		Oid			database;
+		int			id;
 
+		if (source != NULL && jit_parse_grant_name(source, &database, &id))
+			detail = psprintf(_("%s comes through request %d until %s."),
+							  jit_item_text(item), id,
+							  jit_timestamp_text(jit_role_deadline(get_role_oid(source, false))));
+		else if (source != NULL)
+			detail = psprintf(_("%s comes through role %s."),
+							  jit_item_text(item), quote_identifier(source));
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
 				 errmsg("%s already has this access",
 						quote_identifier(request->grantee_name)),
-				 source ? errdetail("%s comes through role %s.",
-									jit_item_text(item), quote_identifier(source)) : 0));
+				 detail ? errdetail_internal("%s", detail) : 0));
 	}
 	request->access = jit_items_text(request->items, false);
 	request->items = jit_add_schema_usage(request->items, request->grantee);
@@ -947,6 +956,10 @@ check_approver(JitRequest *request, const JitPerson *person, bool ending,
 	if (why != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 /* jit_grant()'s number is gone with the error */
+				 request->direct ?
+				 errmsg("you cannot grant %s to %s", request->access,
+						quote_identifier(request->grantee_name)) :
 				 errmsg("you cannot %s %s", verb, request_text(request->id)),
 				 errdetail_internal("%s", why)));
 }
@@ -1491,7 +1504,7 @@ jit_progress(PG_FUNCTION_ARGS)
 
 	jit_flow_progress(request, &progress);
 	initStringInfo(&buf);
-	appendStringInfo(&buf, _("%d of %d by %s"), progress.given, progress.needed,
+	appendStringInfo(&buf, _("%d of %d\nby %s"), progress.given, progress.needed,
 					 progress.approvers);
 	if (progress.steps > 1)
 		appendStringInfo(&buf, _("\n(step %d of %d)"), progress.step,

@@ -8,7 +8,7 @@
  * its own, in the order of their times:
  *
  *	active, role's deadline past		the grant ends, the request expired
- *	active, role's deadline is later	the ledger follows: prolonged
+ *	active, role's deadline is another	the ledger follows: prolonged, shortened
  *	active, role is gone				revoked natively; the ledger follows
  *	active, role has lost its deadline	judged by the ledger's
  *	active, copied from a template		expires with its time; the roles are
@@ -18,12 +18,17 @@
  *	error in one request		that one is left for a later sweeper, which the
  *								launcher sends with growing pauses
  *	row locked by somebody		left out, the same way
+ *	error in a whole batch		the same for all of them; roles are seen to
+ *								all the same
  *	kill, crash, shutdown		what had been committed is done, the rest is
- *								still due
- *	DROP DATABASE				terminates us, as any other session
+ *								still due, and the launcher sends another
+ *	DROP DATABASE				waits for us: a batch at most, or, with FORCE,
+ *								terminates us
  *
- * Then past grant roles of databases that are gone are dropped, and if the
- * launcher says so past grant roles of other databases lose their members.
+ * Then past grant roles that this database's ledger doesn't know lose their
+ * members.  A sweeper sent for "others" leaves the ledger alone and does that
+ * for the roles of other databases; those of databases that are gone are
+ * dropped.
  *
  * It runs under whatever ALTER DATABASE ... SET its owner has made, and
  * overrides all that could hinder it.
@@ -33,6 +38,7 @@
 #include "jit_access.h"
 
 #include "access/xact.h"
+#include "catalog/pg_authid.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -49,6 +55,8 @@
 
 #define BATCH_SIZE 200
 
+static JitSweeperTask task;
+
 /* A row that is due; strings live as long as the batch. */
 typedef struct DueRow
 {
@@ -59,7 +67,10 @@ typedef struct DueRow
 	char	   *access;
 } DueRow;
 
-/* The caller's ways of hindering us, see AutoVacWorkerMain(). */
+/*
+ * Override what the database's owner may have set to hinder us, as
+ * AutoVacWorkerMain() does.
+ */
 static void
 override_settings(void)
 {
@@ -67,10 +78,10 @@ override_settings(void)
 		{"search_path", "pg_catalog, pg_temp"},
 		{"session_replication_role", "origin"},
 		{"default_transaction_read_only", "off"},
-		{"transaction_read_only", "off"},
 		{"default_transaction_isolation", "read committed"},
 		{"default_transaction_deferrable", "off"},
 		{"statement_timeout", "0"},
+		{"transaction_timeout", "0"},
 		{"idle_in_transaction_session_timeout", "0"},
 		{"lock_timeout", "1s"},
 		{"row_security", "off"},
@@ -86,6 +97,10 @@ override_settings(void)
 		if (GetConfigOption(settings[i][0], true, false) != NULL)
 			SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET, PGC_S_OVERRIDE);
 	}
+
+	/* "role" and "session_authorization" can be set for a database, too */
+	SetSessionAuthorization(BOOTSTRAP_SUPERUSERID, true);
+	SetCurrentRoleId(InvalidOid, true);
 }
 
 /* Settle one request; see the top of the file. */
@@ -151,7 +166,17 @@ settle(DueRow *row)
 					   NULL);
 }
 
-/* settle() in a subtransaction; false if it failed. */
+/* When something of the row became due. */
+static TimestampTz
+due_since(const DueRow *row)
+{
+	return row->pending ? row->lapses_at : row->grant.expires_at;
+}
+
+/*
+ * settle() in a subtransaction; false if it failed.  Failures of what was
+ * due when the last sweeper came are known.
+ */
 static bool
 try_to_settle(DueRow *row)
 {
@@ -182,11 +207,11 @@ try_to_settle(DueRow *row)
 		if (edata->sqlerrcode == ERRCODE_QUERY_CANCELED ||
 			edata->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN)
 			ReThrowError(edata);
-		ereport(LOG,
+		ereport(due_since(row) > task.logged ? LOG : DEBUG1,
 				(errmsg("jit_access: request %d in %s could not be settled: %s",
 						row->grant.request, quote_identifier(jit_database_name()),
 						edata->message),
-				 errdetail("It is tried again.")));
+				 errdetail("It is tried again with growing pauses, and not logged again.")));
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(context);
@@ -215,11 +240,15 @@ due_rows(List *failed)
 	n = jit_query("SELECT r.id, r.status = 'pending', r.lapses_at, r.access, r.origin = $2,"
 				  " r.origin <> $2 AND starts_with(r.origin, $3), g.role, g.role_oid, r.grantee, r.grantee_oid, g.expires_at"
 				  " FROM jit.requests r LEFT JOIN jit.grants g ON g.request_id = r.id"
-				  " LEFT JOIN pg_authid a ON CASE WHEN r.origin = $2 THEN a.oid = g.role_oid ELSE a.rolname = g.role END"
+				  /* two joins that can be hashed, rather than one that can't */
+				  " LEFT JOIN pg_authid h ON h.oid = g.role_oid AND r.origin = $2"
+				  " LEFT JOIN pg_authid n ON n.rolname = g.role AND r.origin <> $2"
 				  " WHERE r.id <> ALL ($4)"
 				  " AND (r.status = 'pending' AND r.lapses_at <= $1"
 				  "  OR r.status = 'active' AND (g.expires_at <= $1"
-				  "   OR NOT (r.origin <> $2 AND starts_with(r.origin, $3)) AND (a.oid IS NULL OR a.rolvaliduntil <= $1)))"
+				  "   OR r.origin = $2 AND (h.oid IS NULL OR h.rolvaliduntil <= $1"
+				  "    OR h.rolvaliduntil <> g.expires_at AND isfinite(h.rolvaliduntil))"
+				  "   OR NOT starts_with(r.origin, $3) AND (n.oid IS NULL OR n.rolvaliduntil <= $1)))"
 				  " ORDER BY coalesce(r.expires_at, r.lapses_at)"
 				  " LIMIT " CppAsString2(BATCH_SIZE) " FOR UPDATE OF r SKIP LOCKED",
 				  4,
@@ -250,9 +279,12 @@ due_rows(List *failed)
 	return rows;
 }
 
-/* When the ledger has something due next. */
+/*
+ * When the ledger has something due next; *left tells whether something is
+ * still due, because somebody has it locked.
+ */
 static TimestampTz
-next_due(void)
+next_due(bool *left)
 {
 	JitOwnerSection section;
 	TimestampTz due;
@@ -260,64 +292,137 @@ next_due(void)
 	bool		isnull;
 
 	jit_enter_owner_section(&section);
-	jit_query("SELECT min(coalesce(expires_at, lapses_at)) FROM jit.requests WHERE status IN ('pending', 'active')", 0);
+	jit_query("SELECT min(at) FILTER (WHERE at > $1), coalesce(bool_or(at <= $1), false)"
+			  " FROM (SELECT CASE WHEN status = 'pending' THEN lapses_at ELSE expires_at END AS at"
+			  "  FROM jit.requests WHERE status IN ('pending', 'active')) r",
+			  1, TIMESTAMPTZOID, TimestampTzGetDatum(jit_now()), false);
 	value = jit_result(1, 1, &isnull);
 	due = isnull ? DT_NOEND : DatumGetTimestampTz(value);
+	*left = DatumGetBool(jit_result(1, 2, &isnull));
 	jit_leave_owner_section(&section);
+	return due;
+}
 
-	/* what is still due was left out: not at once again */
-	return due == DT_NOEND ? due : Max(due, jit_now() + USECS_PER_SEC);
+/* ----------------------------------------------------------------------
+ * The worker
+ * ----------------------------------------------------------------------
+ */
+
+/* Settle one batch; false when there is no more. */
+static bool
+settle_batch(List **failed)
+{
+	List	   *rows = due_rows(*failed);
+	ListCell   *lc;
+
+	foreach(lc, rows)
+	{
+		DueRow	   *row = lfirst(lc);
+
+		CHECK_FOR_INTERRUPTS();
+		if (!try_to_settle(row))
+		{
+			MemoryContext context = MemoryContextSwitchTo(TopMemoryContext);
+
+			*failed = lappend_int(*failed, row->grant.request);
+			MemoryContextSwitchTo(context);
+		}
+	}
+	return list_length(rows) == BATCH_SIZE;
+}
+
+/*
+ * One transaction.  An error in it is logged the first time, and makes it
+ * return false: what comes after it is done all the same.
+ */
+static bool
+in_transaction(void (*work) (void *arg), void *arg)
+{
+	volatile bool done = false;
+
+	PG_TRY();
+	{
+		StartTransactionCommand();
+		PushActiveSnapshot(GetTransactionSnapshot());
+		work(arg);
+		PopActiveSnapshot();
+		CommitTransactionCommand();
+		done = true;
+	}
+	PG_CATCH();
+	{
+		ErrorData  *edata;
+
+		MemoryContextSwitchTo(TopMemoryContext);
+		edata = CopyErrorData();
+		FlushErrorState();
+		AbortCurrentTransaction();
+		ereport(TIMESTAMP_IS_NOBEGIN(task.logged) ? LOG : DEBUG1,
+				(errmsg("jit_access: sweeper failed in the database with OID %u: %s",
+						MyDatabaseId, edata->message),
+				 edata->detail ? errdetail_internal("%s", edata->detail) : 0,
+				 edata->hint ? errhint("%s", edata->hint) : 0));
+	}
+	PG_END_TRY();
+	return done;
+}
+
+typedef struct LedgerState
+{
+	List	   *failed;			/* requests, in TopMemoryContext */
+	bool		more;
+	bool		left;
+	TimestampTz due;
+} LedgerState;
+
+static void
+sweep_ledger(void *arg)
+{
+	LedgerState *state = arg;
+
+	state->more = false;
+	if (!jit_extension_installed())
+		return;
+	state->more = settle_batch(&state->failed);
+	if (!state->more)
+		state->due = next_due(&state->left);
+}
+
+static void
+sweep_roles(void *arg)
+{
+	JitOwnerSection section;
+
+	jit_enter_owner_section(&section);
+	jit_clear_past_roles(task.others, task.logged);
+	jit_leave_owner_section(&section);
 }
 
 /* Entry point of a sweeper. */
 void
 jit_sweeper_main(Datum arg)
 {
-	bool		others = MyBgworkerEntry->bgw_extra[0];
-	List	   *failed = NIL;
-	List	   *rows;
-	JitOwnerSection section;
-	MemoryContext context;
+	LedgerState state = {NIL, false, false, DT_NOEND};
+	bool		done = true;
 
+	memcpy(&task, MyBgworkerEntry->bgw_extra, sizeof(task));
 	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(arg), InvalidOid,
 											  BGWORKER_BYPASS_ALLOWCONN);
 	override_settings();
+	pgstat_report_activity(STATE_RUNNING, "jit_access: ending what is due");
 
-	context = AllocSetContextCreate(TopMemoryContext, "jit_access sweeper",
-									ALLOCSET_DEFAULT_SIZES);
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
-	pgstat_report_activity(STATE_RUNNING, "jit_access: revoking what is due");
-	if (jit_extension_installed())
+	if (!task.others)
 	{
 		do
 		{
-			ListCell   *lc;
-
-			MemoryContextSwitchTo(context);
-			rows = due_rows(failed);
-			foreach(lc, rows)
-			{
-				DueRow	   *row = lfirst(lc);
-
-				CHECK_FOR_INTERRUPTS();
-				if (!try_to_settle(row))
-					failed = lappend_int(failed, row->grant.request);
-			}
-			PopActiveSnapshot();
-			CommitTransactionCommand();
-			StartTransactionCommand();
-			PushActiveSnapshot(GetTransactionSnapshot());
-		} while (list_length(rows) == BATCH_SIZE);
-		jit_report_due(next_due());
+			done = in_transaction(sweep_ledger, &state);
+			jit_report_progress(task.slot);
+		} while (done && state.more);
 	}
-
-	jit_enter_owner_section(&section);
-	jit_clear_past_roles(others);
-	jit_leave_owner_section(&section);
-	PopActiveSnapshot();
-	CommitTransactionCommand();
+	done &= in_transaction(sweep_roles, NULL);
+	jit_report_swept(task.slot, state.due,
+					 done && !state.left && state.failed == NIL);
 	proc_exit(0);
 }

@@ -9,6 +9,7 @@ CREATE ROLE regress_jit_eve;
 CREATE ROLE regress_jit_team;
 GRANT regress_jit_team TO regress_jit_dev;
 CREATE SCHEMA regress_hr AUTHORIZATION regress_jit_owner;
+GRANT USAGE ON SCHEMA regress_hr TO regress_jit_dev;
 SET ROLE regress_jit_owner;
 CREATE TABLE regress_hr.employee (emp_no int PRIMARY KEY, last_name text);
 CREATE TABLE regress_hr.salary (emp_no int, amount int);
@@ -45,13 +46,17 @@ SELECT count(*) FROM regress_hr.salary; -- denied
 DELETE FROM regress_hr.employee; -- denied
 SELECT grantee, access FROM jit.active_grants;
 SELECT jit_cancel(:id); -- is active
+\set VERBOSITY terse
 SELECT jit_request('SELECT ON regress_hr.employee', '30 min', 'again'); -- has it
+\set VERBOSITY default
 SET ROLE regress_jit_eve;
 SELECT jit_revoke(:id); -- not hers
 SELECT count(*) FROM jit.active_grants;
 SET ROLE regress_jit_dev;
 SELECT jit_revoke(:id, 'done');
+\set VERBOSITY terse
 SELECT count(*) FROM regress_hr.employee; -- denied
+\set VERBOSITY default
 SELECT jit_revoke(:id); -- is revoked
 SELECT request = :id AS same, status, grantee, access, objects, approved_by FROM jit.history;
 RESET ROLE;
@@ -75,6 +80,7 @@ SET ROLE regress_jit_dev;
 SELECT jit_request('SELECT ON regress_hr.salary', '1 hour', grantee => 'regress_jit_team') AS id \gset
 SET ROLE regress_jit_owner;
 SELECT jit_approve(:id, duration => '10 min');
+RESET ROLE;
 SELECT expires_at - clock_timestamp() <= '10 min' AS shortened FROM jit.active_grants WHERE request = :id;
 SET ROLE regress_jit_dev;
 SELECT sum(amount) FROM regress_hr.salary;
@@ -98,7 +104,9 @@ SELECT jit_revoke_from('regress_jit_nobody', 'x');
 SELECT jit_revoke_all(NULL);
 SELECT jit_revoke_from('regress_jit_dev', 'offboarding');
 SET ROLE regress_jit_dev;
+\set VERBOSITY terse
 SELECT sum(amount) FROM regress_hr.salary;
+\set VERBOSITY default
 
 -- bad input changes nothing
 SET ROLE regress_jit_dev;
