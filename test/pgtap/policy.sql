@@ -3,12 +3,13 @@
 --
 -- Made sure that it fails without the mechanism: with failing conditions
 -- counted as not matched, without check of keys, with a missing step taken
--- for a shorter flow, with roles of a flow matched by name, and with
--- jit_require_administrator() empty, the tests that say so fail.
+-- for a shorter flow, with roles of a flow matched by name, with conditions
+-- evaluated in the session's TimeZone, and with jit_require_administrator()
+-- empty, the tests that say so fail.
 
 BEGIN;
 SET client_min_messages = error;
-SELECT plan(143);
+SELECT plan(144);
 
 CREATE ROLE tap_owner;
 CREATE ROLE tap_anna LOGIN IN ROLE tap_owner;
@@ -198,11 +199,13 @@ SELECT is(pg_temp.explain($$'SELECT ON tap_hr.salary', '1 hour', 'r'$$, '^Risk|t
 	ARRAY['tap: matched, high', 'tap2: matched, moderate', 'tap3: matched, low', 'Risk: high'], 'the highest risk wins');
 
 -- the clock is the server's, not the requester's
-SELECT jit_set_policy('tap', 'high', '$.requested_at.datetime() > "2020-01-01 00:00:00".datetime()');
+SELECT jit_set_policy('tap', 'high', format('$.requested_at.datetime() < "%s".datetime()',
+	to_char(now() AT TIME ZONE current_setting('log_timezone') + interval '1 hour', 'YYYY-MM-DD HH24:MI:SS'))::jsonpath);
 SELECT pg_temp.explain($$'SELECT ON tap_hr.salary', '1 hour', 'r'$$, 'hour:|weekday:|^Risk') AS here \gset
 SET LOCAL TimeZone = 'Pacific/Kiritimati';
 SELECT is(pg_temp.explain($$'SELECT ON tap_hr.salary', '1 hour', 'r'$$, 'hour:|weekday:|^Risk'), :'here'::text[],
-	'TimeZone of the session changes no fact');
+	'TimeZone of the session changes no fact and no comparison');
+SELECT ok('Risk: high' = ANY (:'here'::text[]), '... and log_timezone is what counts');
 RESET TimeZone;
 
 -- ---------------------------------------------------------------- filing
