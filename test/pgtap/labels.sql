@@ -2,12 +2,13 @@
 -- which requests they apply.
 --
 -- Made sure that it fails without the mechanism: with relabel_object() not
--- looking at what is taken away, with columns not compared, and without
--- ancestors and descendants, the tests that say so fail.
+-- looking at what is taken away, with columns not compared, without ancestors
+-- and descendants, and with only a role's own labels, the tests that say so
+-- fail.
 
 BEGIN;
 SET client_min_messages = error;
-SELECT plan(82);
+SELECT plan(86);
 
 CREATE ROLE tap_owner;
 CREATE ROLE tap_anna LOGIN IN ROLE tap_owner;
@@ -167,6 +168,12 @@ FROM (VALUES
 ) t (args, message);
 
 -- ---------------------------------------------------------------- which requests they apply to
+CREATE ROLE tap_outsider;
+CREATE ROLE tap_reader;
+GRANT SELECT (emp_no) ON tap_hr.salary TO tap_reader;
+CREATE ROLE tap_writer IN ROLE tap_reader;
+GRANT UPDATE ON tap_hr.salary TO tap_writer;
+CREATE ROLE tap_boss IN ROLE tap_writer;
 SELECT jit_set_label('SCHEMA tap_hr', NULL), jit_set_label('FUNCTION tap_hr.calc', 'paid'),
 	jit_set_label('TABLE tap_hr.salary', 'money'), jit_set_label('COLUMN tap_hr.salary.amount', 'pii'),
 	jit_set_label('COLUMN tap_hr.salary."from date"', NULL), jit_set_label('VIEW tap_hr.totals', NULL),
@@ -181,7 +188,8 @@ FROM (VALUES
 	('SELECT ON tap_hr.totals', '["own"]'),
 	('EXECUTE ON FUNCTION tap_hr.calc', '["paid"]'),
 	('CREATE ON SCHEMA tap_hr', '[]'),
-	('tap_owner', '["people"]')) t (access, expected);
+	('tap_reader', '["money"]'), ('tap_boss', '["money", "pii"]'), ('tap_outsider', '[]'),
+	('tap_owner', '["money", "own", "paid", "people", "pii"]')) t (access, expected);
 SELECT jit_set_label('SCHEMA tap_hr', 'hr');
 SELECT is(pg_temp.labels(access), expected, 'with a label on the schema: ' || access)
 FROM (VALUES
@@ -189,7 +197,7 @@ FROM (VALUES
 	('USAGE ON SEQUENCE tap_hr.seq', '["hr"]'),
 	('EXECUTE ON FUNCTION tap_hr.calc', '["hr", "paid"]'),
 	('CREATE ON SCHEMA tap_hr', '["hr"]'),
-	('tap_owner', '["people"]')) t (access, expected);
+	('tap_reader', '["hr", "money"]'), ('tap_outsider', '[]')) t (access, expected);
 
 SELECT jit_set_label('SCHEMA tap_hr', NULL), jit_set_label('TABLE tap_hr.measure', NULL),
 	jit_set_label('COLUMN tap_hr.measure.secret', 'top'), jit_set_label('COLUMN tap_hr.measure_1.secret', 'one'),

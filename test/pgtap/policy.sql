@@ -9,7 +9,7 @@
 
 BEGIN;
 SET client_min_messages = error;
-SELECT plan(144);
+SELECT plan(158);
 
 CREATE ROLE tap_owner;
 CREATE ROLE tap_anna LOGIN IN ROLE tap_owner;
@@ -185,6 +185,25 @@ FROM (VALUES
 SELECT is(pg_temp.risk('$.writes == true', 'high', access), 'Risk: ' || expected, 'writes: ' || access)
 FROM (VALUES ('INSERT ON tap_hr.salary', 'high'), ('EXECUTE ON FUNCTION tap_hr.raise(int)', 'high'),
 	('tap_security', 'high'), ('SELECT ON tap_hr.names', 'moderate (jit_access.default_risk)')) t (access, expected);
+
+-- every kind of object has facts
+CREATE SEQUENCE tap_hr.seq;
+CREATE TYPE tap_hr.mood AS ENUM ('good');
+REVOKE USAGE ON TYPE tap_hr.mood FROM PUBLIC;
+CREATE FOREIGN DATA WRAPPER tap_fdw;
+CREATE SERVER tap_server FOREIGN DATA WRAPPER tap_fdw;
+CREATE FOREIGN TABLE tap_hr.remote (a int) SERVER tap_server;
+CREATE MATERIALIZED VIEW tap_hr.mat AS SELECT 1 AS one;
+SELECT lo_create(4711) AS large_object \gset
+SELECT is(pg_temp.risk(format('$.items[*] ? (@.added == false).type == "%s" && $.items[*].name == "%s"', type, name)::jsonpath,
+	'high', access), 'Risk: high', access)
+FROM (VALUES ('SELECT ON tap_hr.names', 'view', 'names'), ('SELECT ON tap_hr.mat', 'materialized view', 'mat'),
+	('SELECT ON tap_hr.remote', 'foreign table', 'remote'), ('USAGE ON SEQUENCE tap_hr.seq', 'sequence', 'seq'),
+	('EXECUTE ON FUNCTION tap_hr.raise', 'function', 'raise'), ('USAGE ON TYPE tap_hr.mood', 'type', 'mood'),
+	('CREATE ON SCHEMA tap_hr', 'schema', 'tap_hr'), (format('CREATE ON DATABASE %I', current_database()), 'database', current_database()),
+	('USAGE ON FOREIGN DATA WRAPPER tap_fdw', 'foreign-data wrapper', 'tap_fdw'), ('USAGE ON FOREIGN SERVER tap_server', 'server', 'tap_server'),
+	('SELECT ON LARGE OBJECT 4711', 'large object', '4711'), ('SET ON PARAMETER log_statement', 'parameter', 'log_statement'),
+	('CREATE ON TABLESPACE pg_default', 'tablespace', 'pg_default'), ('tap_security', 'role', 'tap_security')) t (access, type, name);
 
 SELECT jit_set_policy('tap', 'low', '$.reason > 3');
 SELECT is(pg_temp.explain($$'SELECT ON tap_hr.salary', '1 hour', 'r'$$, 'tap:'),

@@ -124,6 +124,8 @@ my $dump = $node->basedir . '/dump.sql';
 my $roles = $node->basedir . '/roles.sql';
 command_ok([ 'pg_dumpall', '-r', '-f', $roles, '-d', $node->connstr('postgres') ], 'roles dumped');
 command_ok([ 'pg_dump', '-C', '-f', $dump, '-d', $node->connstr('hr_prod') ], 'database dumped');
+# and once more, as the owners of its objects
+command_ok([ 'pg_dump', '--use-set-session-authorization', '-f', "$dump.2", '-d', $node->connstr('hr_prod') ], 'dumped to be restored as the owners');
 my $state = q{
 	SELECT * FROM jit.risk_policies; SELECT * FROM jit.approval_flows; SELECT risk, step, approvals, approvers FROM jit.approval_steps;
 	SELECT objname, label FROM pg_seclabels WHERE provider = 'jit_access' ORDER BY 1;
@@ -137,6 +139,10 @@ $node->safe_psql('postgres', 'CREATE ROLE other1; CREATE ROLE other2; CREATE ROL
 my ($rc, $out, $err) = $node->psql('postgres', "\\i $roles\n\\i $dump\n", on_error_stop => 0);
 is(join("\n", grep { !/role "\w+" already exists/ } $err =~ /ERROR:.*/g), '', 'restored without an error');
 is($node->safe_psql('hr_prod', $state), $before, 'policies, flows, labels and events are the same, and nothing was added');
+$node->safe_psql('postgres', 'CREATE DATABASE hr_copy OWNER hr_owner');
+($rc, $out, $err) = $node->psql('hr_copy', "\\i $dump.2\n", on_error_stop => 0);
+is(join("\n", $err =~ /ERROR:.*/g), '', 'restored as the owners without an error');
+is($node->safe_psql('hr_copy', $state), $before, '... to the same');
 my $explained = sql('dev', "SELECT string_agg(btrim(l), ';') FROM jit_explain('SELECT ON hr.salary', '1 hour', 'other', ticket => 'INC-2') l WHERE l ~ 'step|Risk'");
 is($explained, 'Risk: high;step 1: 2 approvals by security or hr_owner (anna, ben, sam);step 2: 1 approval by pg_database_owner (anna, ben)',
 	'a restored flow names its roles by name');
