@@ -6,7 +6,7 @@
 \set QUIET 1
 \pset format unaligned
 \pset tuples_only on
-SET client_min_messages = warning;
+SET client_min_messages = error;
 BEGIN;
 CREATE ROLE bench_dev;
 CREATE SCHEMA bench;
