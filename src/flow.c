@@ -234,7 +234,7 @@ jit_load_flow(JitDecision *decision, JitRisk risk)
  * ----------------------------------------------------------------------
  */
 
-static void pg_attribute_noreturn()
+pg_noreturn static void
 invalid_step(int number, const char *detail)
 {
 	ereport(ERROR,
