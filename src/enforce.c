@@ -643,6 +643,8 @@ jit_process_utility(PlannedStmt *pstmt, const char *query_string,
 		check_copy((CopyStmt *) stmt);
 	else if (IsA(stmt, DropStmt))
 		jit_before_drop((DropStmt *) stmt);
+	else if (IsA(stmt, SecLabelStmt))
+		jit_offer_labels((SecLabelStmt *) stmt);
 
 	if (IsA(stmt, CopyStmt))
 		jit_push_hint(&frame, NIL, (CopyStmt *) stmt);

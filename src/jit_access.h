@@ -375,7 +375,7 @@ extern char *jit_usecs_text(int64 usecs);
 /* ---- label.c: labels of objects, for risk policies ------------------- */
 
 extern List *jit_item_labels(const JitItem *item);
-extern void jit_init_labels(void);
+extern void jit_offer_labels(const SecLabelStmt *stmt);
 
 /* ---- enforce.c, hint.c: what a statement may do ---------------------- */
 
