@@ -630,6 +630,12 @@ check_path(JsonPathItem *node, PathScope current)
 				{
 					bool		range = jspGetArraySubscript(&v, &arg, &to, i);
 
+					if (arg.type == jpiString)
+						ereport(ERROR,
+								(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+								 errmsg("a subscript must be a number, not \"%s\"",
+										jspGetString(&arg, NULL)),
+								 errhint("Keys are written with a dot: $.environment.")));
 					(void) check_path(&arg, current);
 					if (range)
 						(void) check_path(&to, current);
