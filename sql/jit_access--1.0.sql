@@ -361,6 +361,12 @@ CREATE FUNCTION jit_set_label(object text, label text)
 COMMENT ON FUNCTION jit_set_label(text, text) IS
 	'set the jit_access label of an object, written as in COMMENT ON, without owning it; null removes it';
 
+CREATE FUNCTION jit_reset_clock() RETURNS void
+	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+REVOKE EXECUTE ON FUNCTION jit_reset_clock() FROM PUBLIC;
+COMMENT ON FUNCTION jit_reset_clock() IS
+	'superusers: believe the system clock again after it had wrongly been ahead; access that had ended may come back';
+
 -- ----------------------------------------------------------------------
 -- Views for people
 -- ----------------------------------------------------------------------

@@ -309,19 +309,13 @@ jit_flow_progress(JitRequest *request, JitProgress *progress)
 }
 
 /*
- * Why the person can't approve the request now: a sentence for DETAIL, or
- * NULL if they can.  "ending" asks for less, for rejecting and revoking: any
- * step will do, and so will having approved before.
- *
- * Needs request->items and request->reviews.
+ * Separation of duties: why the person, whatever their authority, has to
+ * leave the decision to others, or NULL.
  */
 char *
-jit_why_not_approve(JitRequest *request, const JitPerson *person, bool ending)
+jit_why_not_impartial(const JitRequest *request, const JitPerson *person)
 {
-	bool		proxy = jit_is_proxy_login(person->login);
-	List	   *steps;
 	ListCell   *lc;
-	JitProgress progress;
 
 	/* the requester and the beneficiaries never do */
 	if (jit_is_party(person, request->grantee, request->grantee_name, false))
@@ -355,9 +349,30 @@ jit_why_not_approve(JitRequest *request, const JitPerson *person, bool ending)
 							quote_identifier(request->login_name));
 	}
 
-	if (proxy && !jit_proxy_approvals)
+	if (jit_is_proxy_login(person->login) && !jit_proxy_approvals)
 		return psprintf(_("Login %s is listed in jit_access.proxy_logins, and jit_access.proxy_approvals is off."),
 						quote_identifier(jit_role_name(person->login)));
+	return NULL;
+}
+
+/*
+ * Why the person can't approve the request now: a sentence for DETAIL, or
+ * NULL if they can.  "ending" asks for less, for rejecting and revoking: any
+ * step will do, and so will having approved before.
+ *
+ * Needs request->items and request->reviews.
+ */
+char *
+jit_why_not_approve(JitRequest *request, const JitPerson *person, bool ending)
+{
+	char	   *why;
+	List	   *steps;
+	ListCell   *lc;
+	JitProgress progress;
+
+	/* ending something takes authority, but nobody else */
+	if (!ending && (why = jit_why_not_impartial(request, person)) != NULL)
+		return why;
 
 	/* SET ROLE reaches no authority that the session hasn't got for good */
 	if (person->role != person->session && !superuser_arg(person->session) &&

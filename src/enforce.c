@@ -41,6 +41,7 @@
 #include "catalog/objectaccess.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_database.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_proc.h"
 #include "commands/dbcommands.h"
@@ -276,6 +277,17 @@ note_set_role(void)
 	set_role_outer = outer;
 }
 
+/*
+ * Is a SET ROLE in force that only temporary access allows?  As of the last
+ * check_set_role().
+ */
+static bool
+set_role_is_temporary(void)
+{
+	return unlikely(OidIsValid(set_role_outer)) && !set_role_standing &&
+		!GetSessionUserIsSuperuser();
+}
+
 /* Raise if the SET ROLE in force has outlived the access behind it. */
 static void
 check_set_role(void)
@@ -318,6 +330,14 @@ check_set_role(void)
  * ----------------------------------------------------------------------
  */
 
+static bool
+permitted_to_live(Oid userid, const JitPermInfo *info)
+{
+	List	   *closure = live_closure(userid);
+
+	return closure != NIL && jit_perminfo_permitted(info, closure);
+}
+
 /*
  * Judge what a list of permission entries asks for.  Returns false, or
  * raises, at the first that relies on what has ended.
@@ -335,14 +355,14 @@ check_perminfos(List *perminfos, bool ereport_on_violation)
 		if (!JIT_PERMINFO_IS_RELATION(info) || info->requiredPerms == 0)
 			continue;
 		userid = OidIsValid(info->checkAsUser) ? info->checkAsUser : GetUserId();
-		if (likely(!needs_judging(userid)))
+		if (likely(jit_user_deadline(userid) == DT_NOEND))
 			continue;
-		else
+		if (!needs_judging(userid) ||
+			permitted_to_live(userid, info))
 		{
-			List	   *closure = live_closure(userid);
-
-			if (closure != NIL && jit_perminfo_permitted(info, closure))
-				continue;
+			if (!superuser_arg(userid))
+				jit_note_reliance(userid, info, InvalidOid, InvalidOid, 0);
+			continue;
 		}
 		if (!ereport_on_violation)
 			return false;
@@ -411,16 +431,24 @@ static void
 jit_executor_start(QueryDesc *query, int eflags)
 {
 	JitHintFrame frame;
-	TimestampTz deadline;
+	bool		temporary;
 
 	check_set_role();
-	deadline = jit_user_deadline(GetUserId());
-	if (unlikely(deadline != DT_NOEND))
+	temporary = jit_user_deadline(GetUserId()) != DT_NOEND ||
+		set_role_is_temporary();
+
+	/* takes in a REVOKE: inside a running DO block nothing else does */
+	jit_begin_reliance(query, temporary);
+	if (unlikely(temporary))
 	{
-		/* nothing else takes in a REVOKE inside a running DO block */
-		AcceptInvalidationMessages();
 		if (query->plannedstmt->dependsOnRole)
 			check_policies(query->plannedstmt);
+		if (set_role_is_temporary())
+		{
+			check_set_role();
+			jit_note_reliance(set_role_session, NULL, AuthIdRelationId,
+							  set_role_outer, 0);
+		}
 	}
 
 	jit_push_hint(&frame, JIT_PLAN_PERMINFOS(query->plannedstmt), NULL);
@@ -429,6 +457,7 @@ jit_executor_start(QueryDesc *query, int eflags)
 	else
 		standard_ExecutorStart(query, eflags);
 	jit_pop_hint(&frame);
+	jit_keep_reliance(query);
 }
 
 static void
@@ -541,6 +570,60 @@ check_rename(RenameStmt *rename)
 				 errhint("To end the access, use jit_revoke() or DROP ROLE; to prolong it, ALTER ROLE ... VALID UNTIL.")));
 }
 
+/* The arguments of ProcessUtility, for jit_run_relying_utility(). */
+typedef struct UtilityCall
+{
+	PlannedStmt *pstmt;
+	const char *query_string;
+	bool		read_only_tree;
+	ProcessUtilityContext context;
+	ParamListInfo params;
+	QueryEnvironment *query_env;
+	DestReceiver *dest;
+	QueryCompletion *qc;
+} UtilityCall;
+
+static void
+run_utility(void *arg)
+{
+	UtilityCall *call = arg;
+
+	if (next_process_utility_hook)
+		next_process_utility_hook(call->pstmt, call->query_string,
+								  call->read_only_tree, call->context,
+								  call->params, call->query_env, call->dest,
+								  call->qc);
+	else
+		standard_ProcessUtility(call->pstmt, call->query_string,
+								call->read_only_tree, call->context,
+								call->params, call->query_env, call->dest,
+								call->qc);
+}
+
+/* COPY and CALL run for long without the executor's knowing. */
+static bool
+may_rely(Node *stmt)
+{
+	return (IsA(stmt, CopyStmt) || IsA(stmt, CallStmt)) &&
+		(jit_user_deadline(GetUserId()) != DT_NOEND || set_role_is_temporary());
+}
+
+/* GRANT or REVOKE of a grant role, natively. */
+static void
+note_role_grant(const GrantRoleStmt *stmt)
+{
+	ListCell   *lc;
+
+	foreach(lc, stmt->granted_roles)
+	{
+		AccessPriv *priv = lfirst(lc);
+		Oid			role = priv->priv_name ? get_role_oid(priv->priv_name, true) : InvalidOid;
+
+		if (OidIsValid(role) && jit_role_kind(priv->priv_name) == JIT_ROLE_GRANT)
+			jit_note_grant_changed(role);
+	}
+}
+
 static void
 jit_process_utility(PlannedStmt *pstmt, const char *query_string,
 					bool read_only_tree, ProcessUtilityContext context,
@@ -548,6 +631,8 @@ jit_process_utility(PlannedStmt *pstmt, const char *query_string,
 					DestReceiver *dest, QueryCompletion *qc)
 {
 	Node	   *stmt = pstmt->utilityStmt;
+	UtilityCall call = {pstmt, query_string, read_only_tree, context, params,
+	query_env, dest, qc};
 	JitHintFrame frame;
 
 	if (!leads_out(stmt))
@@ -561,15 +646,15 @@ jit_process_utility(PlannedStmt *pstmt, const char *query_string,
 
 	if (IsA(stmt, CopyStmt))
 		jit_push_hint(&frame, NIL, (CopyStmt *) stmt);
-	if (next_process_utility_hook)
-		next_process_utility_hook(pstmt, query_string, read_only_tree, context,
-								  params, query_env, dest, qc);
+	if (may_rely(stmt))
+		jit_run_relying_utility(run_utility, &call);
 	else
-		standard_ProcessUtility(pstmt, query_string, read_only_tree, context,
-								params, query_env, dest, qc);
+		run_utility(&call);
 	if (IsA(stmt, CopyStmt))
 		jit_pop_hint(&frame);
 
+	if (IsA(stmt, GrantRoleStmt))
+		note_role_grant((GrantRoleStmt *) stmt);
 	/* SET ROLE, while the membership is there; COMMIT leaves no transaction */
 	if (GetOuterUserId() != GetSessionUserId() && IsTransactionState())
 		note_set_role();
@@ -594,6 +679,28 @@ lost_privilege(Oid classid, Oid objid, AclMode mode)
 		  list_member_oid(closure, jit_object_owner(classid, objid)));
 }
 
+/* Has the function the default privileges, so that anybody may run it? */
+static bool
+is_public_function(Oid objid)
+{
+	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(objid));
+	bool		result;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	result = heap_attisnull(tuple, Anum_pg_proc_proacl, NULL);
+	ReleaseSysCache(tuple);
+	return result;
+}
+
+static void
+note_role(Oid role)
+{
+	jit_note_role_changed(role);
+	if (jit_role_kind_by_oid(role) == JIT_ROLE_GRANT)
+		jit_note_grant_changed(role);
+}
+
 static void
 jit_object_access(ObjectAccessType access, Oid classid, Oid objid, int subid,
 				  void *arg)
@@ -604,8 +711,13 @@ jit_object_access(ObjectAccessType access, Oid classid, Oid objid, int subid,
 	switch (access)
 	{
 		case OAT_FUNCTION_EXECUTE:
+			if (likely(jit_user_deadline(GetUserId()) == DT_NOEND))
+				break;
 			if (lost_privilege(ProcedureRelationId, objid, ACL_EXECUTE))
 				deny("function", get_func_name(objid), GetUserId(), NULL);
+			if (!is_public_function(objid) && !superuser())
+				jit_note_reliance(GetUserId(), NULL, ProcedureRelationId,
+								  objid, ACL_EXECUTE);
 			break;
 		case OAT_NAMESPACE_SEARCH:
 			{
@@ -622,14 +734,20 @@ jit_object_access(ObjectAccessType access, Oid classid, Oid objid, int subid,
 			if (lost_privilege(RelationRelationId, objid, ACL_TRUNCATE))
 				deny("table", get_rel_name(objid), GetUserId(), NULL);
 			break;
+		case OAT_POST_CREATE:
+			if (classid == DatabaseRelationId)
+				jit_wake_launcher_at_commit();
+			break;
 		case OAT_POST_ALTER:
 			/* a deadline may have been changed natively */
 			if (classid == AuthIdRelationId)
-				jit_note_role_changed(objid);
+				note_role(objid);
+			else if (classid == DatabaseRelationId)
+				jit_wake_launcher_at_commit();
 			break;
 		case OAT_DROP:
 			if (classid == AuthIdRelationId)
-				jit_note_role_changed(objid);
+				note_role(objid);
 			jit_object_dropped(classid, objid);
 			break;
 		default:

@@ -311,9 +311,9 @@ item_name(const JitItem *item)
 
 	if (item->objtype == OBJECT_PARAMETER_ACL)
 		return item->parameter;
+	if (item->objtype == OBJECT_LARGEOBJECT)
+		return jit_item_object(item);	/* its number */
 	cache = get_object_catcache_oid(item->address.classId);
-	if (cache < 0)
-		return jit_item_object(item);	/* a large object's number */
 	tuple = SearchSysCache1(cache, ObjectIdGetDatum(item->address.objectId));
 	if (!HeapTupleIsValid(tuple))
 		ereport(ERROR,
@@ -335,8 +335,9 @@ append_item(StringInfo buf, const JitItem *item)
 	int64		rows = -1;
 	int64		size = -1;
 
-	/* a parameter may have no OID yet */
-	if (item->objtype != OBJECT_PARAMETER_ACL)
+	/* a parameter may have no OID yet, large objects are in no schema */
+	if (item->objtype != OBJECT_PARAMETER_ACL &&
+		item->objtype != OBJECT_LARGEOBJECT)
 		nspid = get_object_namespace(address);
 	if (item->objtype != OBJECT_PARAMETER_ACL && item->objtype != OBJECT_ROLE)
 		owner = jit_object_owner(address->classId, address->objectId);
@@ -649,6 +650,12 @@ check_path(JsonPathItem *node, PathScope current)
 				{
 					bool		range = jspGetArraySubscript(&v, &arg, &to, i);
 
+					if (arg.type == jpiString)
+						ereport(ERROR,
+								(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+								 errmsg("a subscript must be a number, not \"%s\"",
+										jspGetString(&arg, NULL)),
+								 errhint("Keys are written with a dot: $.environment.")));
 					(void) check_path(&arg, current);
 					if (range)
 						(void) check_path(&to, current);

@@ -1070,6 +1070,7 @@ jit_grant(PG_FUNCTION_ARGS)
 	JitRequest *request;
 	JitProgress progress;
 	JitPerson	person;
+	char	   *why;
 	int64		usecs;
 
 	prevent_on_standby("granted");
@@ -1080,6 +1081,13 @@ jit_grant(PG_FUNCTION_ARGS)
 				 errhint("To ask for access yourself, use jit_request().")));
 	jit_current_person(&person);
 	request = jit_request_from_arguments(fcinfo, 2, 3, 1, true, &usecs);
+	why = jit_why_not_impartial(request, &person);
+	if (why != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("you cannot grant %s to %s", request->access,
+						quote_identifier(request->grantee_name)),
+				 errdetail_internal("%s", why)));
 	file_request(request, usecs);
 
 	/* filing is undone with the error if the caller may not approve */
