@@ -654,7 +654,7 @@ check_type(ObjectType objtype, Oid typid)
 				(errcode(ERRCODE_INVALID_GRANT_OPERATION),
 				 errmsg("array types have no privileges"),
 				 errhint("Request the element type instead.")));
-	/* commit 4dbb5a8b1 (PostgreSQL 17) refuses these; they follow the range */
+	/* PostgreSQL 17 refuses these too: they follow their range types */
 	if (form->typtype == TYPTYPE_MULTIRANGE)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_GRANT_OPERATION),
