@@ -2046,7 +2046,9 @@ jit_store_items(int request, List *items)
 	{
 		JitItem    *item = lfirst(lc);
 		ObjectAddress address = item->address;
-		Oid			owner = item->objtype == OBJECT_ROLE ? InvalidOid :
+		/* parameters have none, and roles neither */
+		Oid			owner = item->objtype == OBJECT_ROLE ||
+		item->objtype == OBJECT_PARAMETER_ACL ? InvalidOid :
 		jit_object_owner(address.classId, acl_objid(item));
 		List	   *columns = NIL;
 		Datum	   *attnums = palloc((list_length(item->attnums) + 1) * sizeof(Datum));
