@@ -238,7 +238,7 @@ what_ended(Oid userid, const JitPermInfo *info)
 					jit_timestamp_text(best));
 }
 
-pg_noreturn static void
+static void pg_attribute_noreturn()
 deny(const char *kind, const char *name, Oid userid, const JitPermInfo *info)
 {
 	char	   *detail = what_ended(userid, info);

@@ -359,7 +359,7 @@ extern JitDecision *jit_decide(const JitRequest *request,
 extern JitDecision *jit_decide_by_facts(Jsonb *facts);
 extern char *jit_stricter_now(const JitRequest *request);
 extern void jit_require_administrator(const char *action);
-pg_noreturn extern void jit_refuse_null(const char *name);
+extern void jit_refuse_null(const char *name) pg_attribute_noreturn();
 extern void jit_record_change(const char *event, const char *key,
 							  const char *name, Jsonb *before, Jsonb *after,
 							  const char *logline);
