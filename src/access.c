@@ -654,7 +654,7 @@ check_type(ObjectType objtype, Oid typid)
 				(errcode(ERRCODE_INVALID_GRANT_OPERATION),
 				 errmsg("array types have no privileges"),
 				 errhint("Request the element type instead.")));
-	/* commit 4dbb5a8b1 (PostgreSQL 17) refuses these; they follow the range */
+	/* PostgreSQL 17 refuses these too: they follow their range types */
 	if (form->typtype == TYPTYPE_MULTIRANGE)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_GRANT_OPERATION),
@@ -2046,7 +2046,9 @@ jit_store_items(int request, List *items)
 	{
 		JitItem    *item = lfirst(lc);
 		ObjectAddress address = item->address;
-		Oid			owner = item->objtype == OBJECT_ROLE ? InvalidOid :
+		/* parameters have none, and roles neither */
+		Oid			owner = item->objtype == OBJECT_ROLE ||
+		item->objtype == OBJECT_PARAMETER_ACL ? InvalidOid :
 		jit_object_owner(address.classId, acl_objid(item));
 		List	   *columns = NIL;
 		Datum	   *attnums = palloc((list_length(item->attnums) + 1) * sizeof(Datum));

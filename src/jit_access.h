@@ -271,6 +271,8 @@ typedef struct JitProgress
 
 extern void jit_current_person(JitPerson *person);
 extern bool jit_is_proxy_login(Oid login);
+extern bool jit_person_administers(const JitPerson *person);
+extern bool jit_person_audits(const JitPerson *person);
 extern bool jit_is_party(const JitPerson *person, Oid role, const char *name,
 						 bool members);
 extern char *jit_why_not_impartial(const JitRequest *request,
