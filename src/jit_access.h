@@ -239,6 +239,7 @@ typedef struct JitRequest
 	bool		needs_superuser;
 	char	   *origin;			/* where it was filed, as jit_origin() */
 	bool		here;			/* filed in this database of this cluster */
+	bool		cluster;		/* filed in this cluster: OIDs of roles count */
 	bool		direct;			/* being filed by jit_grant(): the requester
 								 * may give the first approval */
 	List	   *items;			/* of JitItem */
