@@ -740,12 +740,13 @@ jit_planner(Query *parse, const char *query_string, int cursor_options,
 {
 	PlannedStmt *plan;
 	List	   *functions = NIL;
+	bool		row_security = parse->hasRowSecurity;
 
 	/*
 	 * Row-level security policies have been chosen already: what chose them
 	 * mustn't vanish before mark_policies() has seen it.
 	 */
-	if (!parse->hasRowSecurity)
+	if (!row_security)
 		accept_invalidations();
 	check_roles();
 	if (unlikely(jit_user_deadline(GetUserId()) != DT_NOEND) ||
@@ -760,7 +761,8 @@ jit_planner(Query *parse, const char *query_string, int cursor_options,
 		plan = next_planner_hook(parse, query_string, cursor_options, params);
 	else
 		plan = standard_planner(parse, query_string, cursor_options, params);
-	if (plan->dependsOnRole && temporary_seen)
+	/* the planner sets dependsOnRole for policies in functions it inlined */
+	if (unlikely(temporary_seen) && (row_security || plan->dependsOnRole))
 		mark_policies(plan);
 	mark_functions(plan, functions, GetUserId());
 	return plan;

@@ -411,6 +411,7 @@ like($err, qr/permission denied for table employee/, 'a deadline that comes whil
 # ----------------------------------------------------------------------
 
 admin(qq{
+	DROP ROLE jit_grant_${db}_7, jit_grant_${db}_10;
 	CREATE TABLE hr.review (who text, verdict text);
 	INSERT INTO hr.review VALUES ('dev', 'good'), ('anna', 'better');
 	ALTER TABLE hr.review ENABLE ROW LEVEL SECURITY;
@@ -420,7 +421,7 @@ admin(qq{
 	CREATE POLICY everyone ON hr.review TO hr_reader USING (true);
 	CREATE TABLE hr.plain (n int); ALTER TABLE hr.plain ENABLE ROW LEVEL SECURITY;
 	INSERT INTO hr.plain VALUES (1); GRANT SELECT ON hr.plain TO standing;
-	CREATE POLICY some ON hr.plain TO standing USING (true);
+	CREATE POLICY all_rows ON hr.plain TO standing USING (true);
 	CREATE FUNCTION tools.sleepy(i int) RETURNS bigint LANGUAGE sql VOLATILE
 		AS 'SELECT pg_sleep(0.02); SELECT count(*) FROM hr.review';
 });
