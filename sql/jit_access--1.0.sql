@@ -114,7 +114,7 @@ COMMENT ON COLUMN jit.request_items.object IS 'object or role, qualified and quo
 COMMENT ON COLUMN jit.request_items.privileges IS 'privileges; empty for a membership';
 COMMENT ON COLUMN jit.request_items.columns IS 'columns, or null for the whole object';
 COMMENT ON COLUMN jit.request_items.added IS 'true for USAGE on a schema that came with another item';
-COMMENT ON COLUMN jit.request_items.owner IS 'owner of the object when it was filed; null for a role';
+COMMENT ON COLUMN jit.request_items.owner IS 'owner of the object when it was filed; null for a role or parameter';
 COMMENT ON COLUMN jit.request_items.classid IS 'OID of the system catalog of the object';
 COMMENT ON COLUMN jit.request_items.objid IS 'OID of the object; valid where the origin of the request says';
 COMMENT ON COLUMN jit.request_items.attnums IS 'attribute numbers of columns';
@@ -360,6 +360,12 @@ CREATE FUNCTION jit_set_label(object text, label text)
 	RETURNS void AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
 COMMENT ON FUNCTION jit_set_label(text, text) IS
 	'set the jit_access label of an object, written as in COMMENT ON, without owning it; null removes it';
+
+CREATE FUNCTION jit_reset_clock() RETURNS void
+	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+REVOKE EXECUTE ON FUNCTION jit_reset_clock() FROM PUBLIC;
+COMMENT ON FUNCTION jit_reset_clock() IS
+	'superusers: believe the system clock again after it had wrongly been ahead; access that had ended may come back';
 
 -- ----------------------------------------------------------------------
 -- Views for people

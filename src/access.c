@@ -654,7 +654,7 @@ check_type(ObjectType objtype, Oid typid)
 				(errcode(ERRCODE_INVALID_GRANT_OPERATION),
 				 errmsg("array types have no privileges"),
 				 errhint("Request the element type instead.")));
-	/* commit 4dbb5a8b1 (PostgreSQL 17) refuses these; they follow the range */
+	/* PostgreSQL 17 refuses these too: they follow their range types */
 	if (form->typtype == TYPTYPE_MULTIRANGE)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_GRANT_OPERATION),
@@ -749,11 +749,7 @@ resolve_object(ObjectType objtype, Node *object)
 			return get_foreign_server_oid(strVal(object), false);
 		case OBJECT_PARAMETER_ACL:
 			/* has an OID only once somebody has been granted it */
-			if (!check_GUC_name_for_parameter_acl(strVal(object)))
-				ereport(ERROR,
-						(errcode(ERRCODE_UNDEFINED_OBJECT),
-						 errmsg("unrecognized configuration parameter \"%s\"",
-								strVal(object))));
+			JIT_CHECK_PARAMETER_NAME(strVal(object));
 			return ParameterAclLookup(strVal(object), true);
 		default:
 			elog(ERROR, "unrecognized object type: %d", (int) objtype);
@@ -1112,8 +1108,8 @@ jit_parse_access(const char *access)
 }
 
 /* Schema that an item's object is in; InvalidOid if its kind has none. */
-static Oid
-item_namespace(const JitItem *item)
+Oid
+jit_item_namespace(const JitItem *item)
 {
 	Oid			objid = item->address.objectId;
 
@@ -1173,7 +1169,7 @@ check_role_requestable(Oid roleid)
 void
 jit_check_item_requestable(const JitItem *item)
 {
-	Oid			namespace = item_namespace(item);
+	Oid			namespace = jit_item_namespace(item);
 	const char *detail = NULL;
 
 	if (item->objtype == OBJECT_ROLE)
@@ -1235,7 +1231,7 @@ jit_add_schema_usage(List *items, Oid grantee)
 	}
 	for (int i = 0, n = list_length(items); i < n; i++)
 	{
-		Oid			namespace = item_namespace(list_nth(items, i));
+		Oid			namespace = jit_item_namespace(list_nth(items, i));
 		JitItem    *added;
 
 		if (!OidIsValid(namespace) || namespace == PG_CATALOG_NAMESPACE ||
@@ -1347,9 +1343,9 @@ parameter_text(const char *parameter)
 	return buf.data;
 }
 
-/* Name of the item's object without its schema; NULL if it is gone. */
-static char *
-bare_name(const JitItem *item)
+/* Name of the item's object, neither qualified nor quoted; NULL if it is gone. */
+char *
+jit_item_name(const JitItem *item)
 {
 	Oid			objid = item->address.objectId;
 
@@ -1412,8 +1408,8 @@ bare_name(const JitItem *item)
 char *
 jit_item_object(const JitItem *item)
 {
-	Oid			namespace = item_namespace(item);
-	const char *name = need_name(bare_name(item), item);
+	Oid			namespace = jit_item_namespace(item);
+	const char *name = need_name(jit_item_name(item), item);
 
 	if (item->address.classId == ProcedureRelationId)
 		return function_text(item);
@@ -1428,8 +1424,8 @@ jit_item_object(const JitItem *item)
 }
 
 /* Name of a column; NULL if it is gone, which get_attname() doesn't say. */
-static char *
-column_name(Oid relid, AttrNumber attnum)
+char *
+jit_column_name(Oid relid, AttrNumber attnum)
 {
 	HeapTuple	tuple = SearchSysCache2(ATTNUM, ObjectIdGetDatum(relid),
 										Int16GetDatum(attnum));
@@ -1456,7 +1452,7 @@ columns_text(const JitItem *item)
 	initStringInfo(&buf);
 	foreach(lc, item->attnums)
 		appendStringInfo(&buf, "%s%s", buf.len > 0 ? ", " : "",
-						 quote_identifier(need_name(column_name(item->address.objectId,
+						 quote_identifier(need_name(jit_column_name(item->address.objectId,
 																lfirst_int(lc)),
 													item)));
 	return buf.data;
@@ -1663,7 +1659,8 @@ jit_item_source(const JitItem *item, Oid grantee)
 
 /*
  * Why executing a function takes a superuser: those of PostgreSQL itself,
- * and those in languages that can do anything.
+ * and those in languages that can do anything.  An aggregate, nominally in
+ * language internal, calls functions that its owner may call.
  */
 static const char *
 function_needs_superuser(Oid funcid)
@@ -1677,7 +1674,7 @@ function_needs_superuser(Oid funcid)
 	if (((Form_pg_proc) GETSTRUCT(tuple))->pronamespace == PG_CATALOG_NAMESPACE ||
 		funcid < FirstNormalObjectId)
 		reason = _("functions of pg_catalog take a superuser");
-	else
+	else if (((Form_pg_proc) GETSTRUCT(tuple))->prokind != PROKIND_AGGREGATE)
 	{
 		language = SearchSysCache1(LANGOID,
 								   ObjectIdGetDatum(((Form_pg_proc) GETSTRUCT(tuple))->prolang));
@@ -1870,11 +1867,11 @@ item_exists(const JitItem *item)
 {
 	ListCell   *lc;
 
-	if (bare_name(item) == NULL)
+	if (jit_item_name(item) == NULL)
 		return false;
 	foreach(lc, item->attnums)
 	{
-		if (column_name(item->address.objectId, lfirst_int(lc)) == NULL)
+		if (jit_column_name(item->address.objectId, lfirst_int(lc)) == NULL)
 			return false;
 	}
 	return true;
@@ -1946,9 +1943,9 @@ jit_item_grant_stmt(const JitItem *item, const char *rolename)
 {
 	GrantStmt  *stmt = makeNode(GrantStmt);
 	RoleSpec   *role = makeNode(RoleSpec);
-	Oid			namespace = item_namespace(item);
+	Oid			namespace = jit_item_namespace(item);
 	char	   *schema = OidIsValid(namespace) ? get_namespace_name(namespace) : NULL;
-	char	   *name = pstrdup(need_name(bare_name(item), item));
+	char	   *name = pstrdup(need_name(jit_item_name(item), item));
 	List	   *columns = NIL;
 	Node	   *object;
 	ListCell   *lc;
@@ -1997,7 +1994,7 @@ jit_item_grant_stmt(const JitItem *item, const char *rolename)
 
 	foreach(lc, item->attnums)
 		columns = lappend(columns,
-						  makeString(pstrdup(need_name(column_name(item->address.objectId,
+						  makeString(pstrdup(need_name(jit_column_name(item->address.objectId,
 																   lfirst_int(lc)),
 													   item))));
 	for (int i = 0; i < N_PRIVILEGES; i++)
@@ -2049,7 +2046,9 @@ jit_store_items(int request, List *items)
 	{
 		JitItem    *item = lfirst(lc);
 		ObjectAddress address = item->address;
-		Oid			owner = item->objtype == OBJECT_ROLE ? InvalidOid :
+		/* parameters have none, and roles neither */
+		Oid			owner = item->objtype == OBJECT_ROLE ||
+		item->objtype == OBJECT_PARAMETER_ACL ? InvalidOid :
 		jit_object_owner(address.classId, acl_objid(item));
 		List	   *columns = NIL;
 		Datum	   *attnums = palloc((list_length(item->attnums) + 1) * sizeof(Datum));
@@ -2074,7 +2073,7 @@ jit_store_items(int request, List *items)
 		{
 			attnums[foreach_current_index(lc2)] = Int16GetDatum(lfirst_int(lc2));
 			columns = lappend(columns,
-							  pstrdup(quote_identifier(need_name(column_name(address.objectId,
+							  pstrdup(quote_identifier(need_name(jit_column_name(address.objectId,
 																			 lfirst_int(lc2)),
 																 item))));
 		}
@@ -2206,7 +2205,7 @@ jit_load_items(int request, bool resolve_names)
 				DatumGetObjectId(GetAttributeByNum(result, 2, &isnull));
 		}
 
-		if (bare_name(item) == NULL ||
+		if (jit_item_name(item) == NULL ||
 			(item->attnums == NIL && columns == NIL &&
 			 objtype_of(kind->classid, item->address.objectId,
 						item->objtype) != item->objtype))
@@ -2238,7 +2237,7 @@ jit_load_items(int request, bool resolve_names)
 			{
 				AttrNumber	attnum = DatumGetInt16(elements[i]);
 
-				if (column_name(item->address.objectId, attnum) == NULL)
+				if (jit_column_name(item->address.objectId, attnum) == NULL)
 					report_dropped(request, object_type, object,
 								   list_nth(columns, i));
 				item->attnums = lappend_int(item->attnums, attnum);

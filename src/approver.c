@@ -308,20 +308,42 @@ jit_flow_progress(JitRequest *request, JitProgress *progress)
 	progress->complete = true;
 }
 
+/* SET ROLE reaches no authority that the session hasn't got for good. */
+static bool
+holds_role_for_good(const JitPerson *person)
+{
+	return person->role == person->session || superuser_arg(person->session) ||
+		list_member_oid(jit_role_closure(person->session, JIT_CLOSURE_SET,
+										 JIT_FILTER_STANDING, jit_now()),
+						person->role);
+}
+
 /*
- * Why the person can't approve the request now: a sentence for DETAIL, or
- * NULL if they can.  "ending" asks for less, for rejecting and revoking: any
- * step will do, and so will having approved before.
- *
- * Needs request->items and request->reviews.
+ * Is the person a JIT administrator, for good?  Neither temporary access nor
+ * SET ROLE through it makes one.
+ */
+bool
+jit_person_administers(const JitPerson *person)
+{
+	return jit_is_administrator(person->role) && holds_role_for_good(person);
+}
+
+/* May the person read everything: as an auditor or JIT administrator? */
+bool
+jit_person_audits(const JitPerson *person)
+{
+	return (jit_is_administrator(person->role) || jit_is_auditor(person->role)) &&
+		holds_role_for_good(person);
+}
+
+/*
+ * Separation of duties: why the person, whatever their authority, has to
+ * leave the decision to others, or NULL.
  */
 char *
-jit_why_not_approve(JitRequest *request, const JitPerson *person, bool ending)
+jit_why_not_impartial(const JitRequest *request, const JitPerson *person)
 {
-	bool		proxy = jit_is_proxy_login(person->login);
-	List	   *steps;
 	ListCell   *lc;
-	JitProgress progress;
 
 	/* the requester and the beneficiaries never do */
 	if (jit_is_party(person, request->grantee, request->grantee_name, false))
@@ -355,15 +377,32 @@ jit_why_not_approve(JitRequest *request, const JitPerson *person, bool ending)
 							quote_identifier(request->login_name));
 	}
 
-	if (proxy && !jit_proxy_approvals)
+	if (jit_is_proxy_login(person->login) && !jit_proxy_approvals)
 		return psprintf(_("Login %s is listed in jit_access.proxy_logins, and jit_access.proxy_approvals is off."),
 						quote_identifier(jit_role_name(person->login)));
+	return NULL;
+}
 
-	/* SET ROLE reaches no authority that the session hasn't got for good */
-	if (person->role != person->session && !superuser_arg(person->session) &&
-		!list_member_oid(jit_role_closure(person->session, JIT_CLOSURE_SET,
-										  JIT_FILTER_STANDING, jit_now()),
-						 person->role))
+/*
+ * Why the person can't approve the request now: a sentence for DETAIL, or
+ * NULL if they can.  "ending" asks for less, for rejecting and revoking: any
+ * step will do, and so will having approved before.
+ *
+ * Needs request->items and request->reviews.
+ */
+char *
+jit_why_not_approve(JitRequest *request, const JitPerson *person, bool ending)
+{
+	char	   *why;
+	List	   *steps;
+	ListCell   *lc;
+	JitProgress progress;
+
+	/* ending something takes authority, but nobody else */
+	if (!ending && (why = jit_why_not_impartial(request, person)) != NULL)
+		return why;
+
+	if (!holds_role_for_good(person))
 		return psprintf(_("Role %s is yours through temporary access only."),
 						quote_identifier(jit_role_name(person->role)));
 
@@ -394,7 +433,7 @@ jit_why_not_approve(JitRequest *request, const JitPerson *person, bool ending)
 		(ending || progress.step == list_length(steps) + 1) &&
 		superuser_arg(person->role))
 		return NULL;
-	if (ending && steps == NIL && jit_is_administrator(person->role))
+	if (ending && steps == NIL && jit_person_administers(person))
 		return NULL;
 
 	if (ending || progress.approvers == NULL)

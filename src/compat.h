@@ -104,4 +104,52 @@ CppConcat(pg_finfo_,funcname) (void) \
 extern int no_such_variable
 #endif
 
+/*
+ * Commit 3eea7a0c9 (PostgreSQL 18) took execute_once away.  PASS initializes a
+ * struct that has it; FIELDS passes on what there is.
+ */
+#if PG_VERSION_NUM >= 180000
+#define JIT_EXECUTOR_RUN_ARGS \
+	QueryDesc *query, ScanDirection direction, uint64 count
+#define JIT_EXECUTOR_RUN_PASS query, direction, count, true
+#define JIT_EXECUTOR_RUN_FIELDS(call) \
+	(call)->query, (call)->direction, (call)->count
+#else
+#define JIT_EXECUTOR_RUN_ARGS \
+	QueryDesc *query, ScanDirection direction, uint64 count, bool execute_once
+#define JIT_EXECUTOR_RUN_PASS query, direction, count, execute_once
+#define JIT_EXECUTOR_RUN_FIELDS(call) \
+	(call)->query, (call)->direction, (call)->count, (call)->execute_once
+#endif
+
+/* From PostgreSQL 17 on this raises by itself. */
+#if PG_VERSION_NUM >= 170000
+#define JIT_CHECK_PARAMETER_NAME(name) check_GUC_name_for_parameter_acl(name)
+#else
+#define JIT_CHECK_PARAMETER_NAME(name) \
+	do { \
+		if (!check_GUC_name_for_parameter_acl(name)) \
+			ereport(ERROR, \
+					(errcode(ERRCODE_UNDEFINED_OBJECT), \
+					 errmsg("unrecognized configuration parameter \"%s\"", \
+							name))); \
+	} while (0)
+#endif
+
+/* pg_attribute_noreturn() is gone from PostgreSQL 18. */
+#if PG_VERSION_NUM < 180000
+#define pg_noreturn pg_attribute_noreturn()
+#endif
+
+/*
+ * From PostgreSQL 16 on, check_GUC_name_for_parameter_acl() raises the error
+ * itself instead of returning false.
+ */
+#if PG_VERSION_NUM >= 160000
+#define JIT_PARAMETER_NAME_IS_VALID(name) \
+	(check_GUC_name_for_parameter_acl(name), true)
+#else
+#define JIT_PARAMETER_NAME_IS_VALID(name) check_GUC_name_for_parameter_acl(name)
+#endif
+
 #endif							/* JIT_COMPAT_H */

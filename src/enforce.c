@@ -293,7 +293,7 @@ what_ended(Oid userid, const Wanted *wanted)
 					jit_timestamp_text(best));
 }
 
-static void pg_attribute_noreturn()
+pg_noreturn static void
 deny(const char *kind, const char *name, Oid userid, const Wanted *wanted)
 {
 	char	   *detail = what_ended(userid, wanted);
@@ -376,6 +376,17 @@ note_set_role(void)
 		temporary_seen = true;
 }
 
+/*
+ * Is a SET ROLE in force that only temporary access allows?  As of the last
+ * note_set_role().
+ */
+static bool
+set_role_is_temporary(void)
+{
+	return unlikely(OidIsValid(set_role_outer)) && !set_role_standing &&
+		!GetSessionUserIsSuperuser();
+}
+
 /* Is the SET ROLE in force, which is temporary, still backed? */
 static bool
 set_role_is_live(void)
@@ -445,34 +456,35 @@ check_roles(void)
 
 /*
  * Judge what a list of permission entries asks for.  Returns false, or
- * raises, at the first that relies on what has ended.
+ * raises, at the first that relies on what has ended.  "running": note what
+ * relies on what hasn't.
  */
 static bool
-check_perminfos(List *perminfos, bool ereport_on_violation)
+check_perminfos(List *perminfos, bool ereport_on_violation, bool running)
 {
 	ListCell   *lc;
 
 	foreach(lc, perminfos)
 	{
 		JitPermInfo *info = lfirst(lc);
+		Wanted		wanted = {.info = info};
 		Oid			userid;
 
 		if (!JIT_PERMINFO_IS_RELATION(info) || info->requiredPerms == 0)
 			continue;
 		userid = OidIsValid(info->checkAsUser) ? info->checkAsUser : GetUserId();
-		if (likely(!needs_judging(userid)))
+		if (likely(jit_user_deadline(userid) == DT_NOEND))
 			continue;
-		else
+		if (!needs_judging(userid) || gives(live_closure(userid), &wanted))
 		{
-			Wanted		wanted = {.info = info};
-
-			if (gives(live_closure(userid), &wanted))
-				continue;
-			if (!ereport_on_violation)
-				return false;
-			deny(relation_kind(info->relid), get_rel_name(info->relid),
-				 userid, &wanted);
+			if (running && !superuser_arg(userid))
+				jit_note_reliance(userid, info, InvalidOid, InvalidOid, 0);
+			continue;
 		}
+		if (!ereport_on_violation)
+			return false;
+		deny(relation_kind(info->relid), get_rel_name(info->relid), userid,
+			 &wanted);
 	}
 	return true;
 }
@@ -483,7 +495,7 @@ jit_check_perms(JIT_CHECK_PERMS_ARGS)
 	if (next_check_perms_hook &&
 		!next_check_perms_hook(JIT_CHECK_PERMS_PASS))
 		return false;
-	return check_perminfos(JIT_CHECK_PERMS_INFOS, ereport_on_violation);
+	return check_perminfos(JIT_CHECK_PERMS_INFOS, ereport_on_violation, true);
 }
 
 /*
@@ -653,6 +665,8 @@ check_marks(PlannedStmt *plan)
 
 			if (!gives(live, &wanted))
 				deny("function", get_func_name(wanted.objid), userid, &wanted);
+			jit_note_reliance(userid, NULL, wanted.classid, wanted.objid,
+							  wanted.mode);
 		}
 	}
 }
@@ -663,9 +677,17 @@ jit_executor_start(QueryDesc *query, int eflags)
 	JitHintFrame frame;
 
 	accept_invalidations();
+	note_set_role();
+	jit_begin_reliance(query, set_role_is_temporary() ||
+					   jit_user_deadline(GetUserId()) != DT_NOEND);
 	check_roles();
 	if (unlikely(temporary_seen))
+	{
 		check_marks(query->plannedstmt);
+		if (set_role_is_temporary())
+			jit_note_reliance(set_role_session, NULL, AuthIdRelationId,
+							  set_role_outer, 0);
+	}
 
 	jit_push_hint(&frame, JIT_PLAN_PERMINFOS(query->plannedstmt), NULL);
 	if (next_executor_start_hook)
@@ -673,6 +695,7 @@ jit_executor_start(QueryDesc *query, int eflags)
 	else
 		standard_ExecutorStart(query, eflags);
 	jit_pop_hint(&frame);
+	jit_keep_reliance(query);
 }
 
 static void
@@ -714,7 +737,7 @@ check_query(Query *parse)
 
 	(void) collect_perminfos((Node *) parse, &perminfos);
 	jit_push_hint(&frame, perminfos, NULL);
-	(void) check_perminfos(perminfos, true);
+	(void) check_perminfos(perminfos, true, false);
 	jit_pop_hint(&frame);
 }
 
@@ -968,6 +991,60 @@ check_rename(RenameStmt *rename)
 				 errhint("To end the access, use jit_revoke() or DROP ROLE; to prolong it, ALTER ROLE ... VALID UNTIL.")));
 }
 
+/* The arguments of ProcessUtility, for jit_run_relying_utility(). */
+typedef struct UtilityCall
+{
+	PlannedStmt *pstmt;
+	const char *query_string;
+	bool		read_only_tree;
+	ProcessUtilityContext context;
+	ParamListInfo params;
+	QueryEnvironment *query_env;
+	DestReceiver *dest;
+	QueryCompletion *qc;
+} UtilityCall;
+
+static void
+run_utility(void *arg)
+{
+	UtilityCall *call = arg;
+
+	if (next_process_utility_hook)
+		next_process_utility_hook(call->pstmt, call->query_string,
+								  call->read_only_tree, call->context,
+								  call->params, call->query_env, call->dest,
+								  call->qc);
+	else
+		standard_ProcessUtility(call->pstmt, call->query_string,
+								call->read_only_tree, call->context,
+								call->params, call->query_env, call->dest,
+								call->qc);
+}
+
+/* COPY and CALL run for long without the executor's knowing. */
+static bool
+may_rely(Node *stmt)
+{
+	return (IsA(stmt, CopyStmt) || IsA(stmt, CallStmt)) &&
+		(jit_user_deadline(GetUserId()) != DT_NOEND || set_role_is_temporary());
+}
+
+/* GRANT or REVOKE of a grant role, natively. */
+static void
+note_role_grant(const GrantRoleStmt *stmt)
+{
+	ListCell   *lc;
+
+	foreach(lc, stmt->granted_roles)
+	{
+		AccessPriv *priv = lfirst(lc);
+		Oid			role = priv->priv_name ? get_role_oid(priv->priv_name, true) : InvalidOid;
+
+		if (OidIsValid(role) && jit_role_kind(priv->priv_name) == JIT_ROLE_GRANT)
+			jit_note_grant_changed(role);
+	}
+}
+
 static void
 jit_process_utility(PlannedStmt *pstmt, const char *query_string,
 					bool read_only_tree, ProcessUtilityContext context,
@@ -975,6 +1052,8 @@ jit_process_utility(PlannedStmt *pstmt, const char *query_string,
 					DestReceiver *dest, QueryCompletion *qc)
 {
 	Node	   *stmt = pstmt->utilityStmt;
+	UtilityCall call = {pstmt, query_string, read_only_tree, context, params,
+	query_env, dest, qc};
 	JitHintFrame frame;
 
 	if (!leads_out(stmt))
@@ -995,19 +1074,41 @@ jit_process_utility(PlannedStmt *pstmt, const char *query_string,
 
 	if (IsA(stmt, CopyStmt))
 		jit_push_hint(&frame, NIL, (CopyStmt *) stmt);
-	if (next_process_utility_hook)
-		next_process_utility_hook(pstmt, query_string, read_only_tree, context,
-								  params, query_env, dest, qc);
+	if (may_rely(stmt))
+		jit_run_relying_utility(run_utility, &call);
 	else
-		standard_ProcessUtility(pstmt, query_string, read_only_tree, context,
-								params, query_env, dest, qc);
+		run_utility(&call);
 	if (IsA(stmt, CopyStmt))
 		jit_pop_hint(&frame);
 
+	if (IsA(stmt, GrantRoleStmt))
+		note_role_grant((GrantRoleStmt *) stmt);
 	/* SET ROLE, while the membership is there, and RESET ROLE */
 	note_set_role();
 	if (sets_role(stmt))
 		check_roles();
+}
+
+/* Has the function the default privileges, so that anybody may run it? */
+static bool
+is_public_function(Oid objid)
+{
+	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(objid));
+	bool		result;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	result = heap_attisnull(tuple, Anum_pg_proc_proacl, NULL);
+	ReleaseSysCache(tuple);
+	return result;
+}
+
+static void
+note_role(Oid role)
+{
+	jit_note_role_changed(role);
+	if (jit_role_kind_by_oid(role) == JIT_ROLE_GRANT)
+		jit_note_grant_changed(role);
 }
 
 static void
@@ -1020,9 +1121,14 @@ jit_object_access(ObjectAccessType access, Oid classid, Oid objid, int subid,
 	switch (access)
 	{
 		case OAT_FUNCTION_EXECUTE:
-			if (unlikely(needs_judging(GetUserId())))
-				check_object("function", get_func_name(objid), classid, objid,
-							 ACL_EXECUTE);
+			if (likely(jit_user_deadline(GetUserId()) == DT_NOEND) ||
+				is_public_function(objid))
+				break;
+			check_object("function", get_func_name(objid), classid, objid,
+						 ACL_EXECUTE);
+			if (!superuser())
+				jit_note_reliance(GetUserId(), NULL, classid, objid,
+								  ACL_EXECUTE);
 			break;
 		case OAT_NAMESPACE_SEARCH:
 			{
@@ -1049,19 +1155,23 @@ jit_object_access(ObjectAccessType access, Oid classid, Oid objid, int subid,
 				else
 					check_creation(classid, objid);
 			}
+			if (classid == DatabaseRelationId)
+				jit_wake_launcher_at_commit();
 			break;
 		case OAT_POST_ALTER:
 			if (unlikely(needs_judging(GetUserId())))
 				check_ownership(classid, objid);
 			/* a deadline may have been changed natively */
 			if (classid == AuthIdRelationId)
-				jit_note_role_changed(objid);
+				note_role(objid);
+			else if (classid == DatabaseRelationId)
+				jit_wake_launcher_at_commit();
 			break;
 		case OAT_DROP:
 			if (unlikely(needs_judging(GetUserId())))
 				check_ownership(classid, objid);
 			if (classid == AuthIdRelationId)
-				jit_note_role_changed(objid);
+				note_role(objid);
 			jit_object_dropped(classid, objid);
 			break;
 		default:

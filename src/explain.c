@@ -43,42 +43,91 @@ explain_line(ReturnSetInfo *rsinfo, const char *format,...)
 	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, &value, &isnull);
 }
 
-/* Value of a key, NULL if there is none, as JSON text. */
-static char *
-fact_text(JsonbContainer *facts, const char *key)
+static JsonbValue *
+fact_value(JsonbContainer *facts, const char *name)
 {
-	JsonbValue *value = getKeyJsonValueFromContainer(facts, key, strlen(key),
-													 NULL);
+	return getKeyJsonValueFromContainer(facts, name, strlen(name), NULL);
+}
 
-	return value == NULL ? NULL :
-		JsonbToCString(NULL, &JsonbValueToJsonb(value)->root, 0);
+static char *
+json_text(JsonbValue *value)
+{
+	return JsonbToCString(NULL, &JsonbValueToJsonb(value)->root, 0);
+}
+
+/* Facts of an item for people: "owner hr_owner, labels pii, 1000 rows". */
+static char *
+item_facts_text(JsonbContainer *facts)
+{
+	StringInfoData buf;
+	JsonbValue *owner = fact_value(facts, "owner");
+	JsonbValue *labels = fact_value(facts, "labels");
+	JsonbValue *rows = fact_value(facts, "rows");
+	JsonbValue *size = fact_value(facts, "size");
+	int			nlabels = JsonContainerSize(labels->val.binary.data);
+
+	initStringInfo(&buf);
+	if (owner->type == jbvString)
+		appendStringInfo(&buf, _("owner %s"),
+						 quote_identifier(pnstrdup(owner->val.string.val,
+												   owner->val.string.len)));
+	for (int i = 0; i < nlabels; i++)
+	{
+		JsonbValue *label = getIthJsonbValueFromContainer(labels->val.binary.data, i);
+
+		appendStringInfo(&buf, i > 0 ? ", %.*s" :
+						 buf.len > 0 ? _(", labels %.*s") : _("labels %.*s"),
+						 label->val.string.len, label->val.string.val);
+	}
+	if (rows->type == jbvNumeric)
+		appendStringInfo(&buf, _(", about %s rows"), json_text(rows));
+	if (size->type == jbvNumeric)
+		appendStringInfo(&buf, _(", %s bytes"), json_text(size));
+	return buf.data;
 }
 
 static void
-explain_items(ReturnSetInfo *rsinfo, const JitRequest *request,
-			  Jsonb *facts)
+explain_items(ReturnSetInfo *rsinfo, const JitRequest *request, Jsonb *facts)
 {
-	JsonbValue *items = getKeyJsonValueFromContainer(&facts->root, "items", 5,
-													 NULL);
+	JsonbContainer *items = fact_value(&facts->root, "items")->val.binary.data;
 	ListCell   *lc;
 
 	explain_line(rsinfo, _("Items"));
 	foreach(lc, request->items)
 	{
 		JitItem    *item = lfirst(lc);
-		JsonbValue *fact = getIthJsonbValueFromContainer(items->val.binary.data,
+		JsonbValue *fact = getIthJsonbValueFromContainer(items,
 														 foreach_current_index(lc));
+		char	   *text = item_facts_text(fact->val.binary.data);
 		const char *why = jit_item_needs_superuser(item);
 
-		explain_line(rsinfo, "  %s%s%s%s", jit_item_text(item),
+		explain_line(rsinfo, "  %s%s%s", jit_item_text(item),
 					 item->objtype == OBJECT_ROLE ? _(" (membership)") : "",
-					 item->added ? _(" (added)") : "",
-					 why ? psprintf(_("  needs a superuser: %s"), why) : "");
-		explain_line(rsinfo, _("    owner %s, labels %s, rows %s, size %s"),
-					 fact_text(fact->val.binary.data, "owner"),
-					 fact_text(fact->val.binary.data, "labels"),
-					 fact_text(fact->val.binary.data, "rows"),
-					 fact_text(fact->val.binary.data, "size"));
+					 item->added ? _(" (added)") : "");
+		if (text[0] != '\0')
+			explain_line(rsinfo, "    %s", text);
+		if (why != NULL)
+			explain_line(rsinfo, _("    needs a superuser: %s"), why);
+	}
+}
+
+static void
+explain_facts(ReturnSetInfo *rsinfo, Jsonb *facts)
+{
+	explain_line(rsinfo, _("Facts"));
+	for (const char *const *name = jit_fact_names; *name != NULL; name++)
+	{
+		JsonbValue *value = fact_value(&facts->root, *name);
+
+		/* a line for each, as there may be many */
+		if (strcmp(*name, "items") == 0)
+		{
+			for (int i = 0; i < (int) JsonContainerSize(value->val.binary.data); i++)
+				explain_line(rsinfo, "  items[%d]: %s", i,
+							 json_text(getIthJsonbValueFromContainer(value->val.binary.data, i)));
+		}
+		else
+			explain_line(rsinfo, "  %s: %s", *name, json_text(value));
 	}
 }
 
@@ -208,9 +257,6 @@ jit_explain(PG_FUNCTION_ARGS)
 		explain_pattern(rsinfo, "ticket", request->ticket,
 						decision->ticket_pattern);
 	}
-	explain_line(rsinfo, _("Facts"));
-	for (const char *const *name = jit_fact_names; *name != NULL; name++)
-		explain_line(rsinfo, "  %s: %s", *name,
-					 fact_text(&decision->facts->root, *name));
+	explain_facts(rsinfo, decision->facts);
 	return (Datum) 0;
 }

@@ -281,7 +281,7 @@ item_columns(const JitItem *item)
 	if (item->objtype != OBJECT_TABLE)
 		return NIL;
 	foreach(lc, item->attnums)
-		names = lappend(names, get_attname(relid, lfirst_int(lc), false));
+		names = lappend(names, jit_column_name(relid, lfirst_int(lc)));
 	if (names != NIL)
 		return names;
 
@@ -292,7 +292,7 @@ item_columns(const JitItem *item)
 	ReleaseSysCache(tuple);
 	for (AttrNumber i = 1; i <= natts; i++)
 	{
-		char	   *name = get_attname(relid, i, true);
+		char	   *name = jit_column_name(relid, i);
 
 		if (name != NULL)
 			names = lappend(names, name);
@@ -300,44 +300,21 @@ item_columns(const JitItem *item)
 	return names;
 }
 
-/* Name of an item, not quoted. */
-static char *
-item_name(const JitItem *item)
-{
-	int			cache;
-	HeapTuple	tuple;
-	char	   *name;
-	bool		isnull;
-
-	if (item->objtype == OBJECT_PARAMETER_ACL)
-		return item->parameter;
-	cache = get_object_catcache_oid(item->address.classId);
-	if (cache < 0)
-		return jit_item_object(item);	/* a large object's number */
-	tuple = SearchSysCache1(cache, ObjectIdGetDatum(item->address.objectId));
-	if (!HeapTupleIsValid(tuple))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("an object was dropped by another transaction")));
-	name = pstrdup(NameStr(*DatumGetName(SysCacheGetAttr(cache, tuple,
-														 get_object_attnum_name(item->address.classId),
-														 &isnull))));
-	ReleaseSysCache(tuple);
-	return name;
-}
-
 static void
 append_item(StringInfo buf, const JitItem *item)
 {
 	const ObjectAddress *address = &item->address;
-	Oid			nspid = InvalidOid;
+	Oid			nspid = jit_item_namespace(item);
 	Oid			owner = InvalidOid;
+	char	   *name = jit_item_name(item);
 	int64		rows = -1;
 	int64		size = -1;
 
+	if (name == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("an object was dropped by another transaction")));
 	/* a parameter may have no OID yet */
-	if (item->objtype != OBJECT_PARAMETER_ACL)
-		nspid = get_object_namespace(address);
 	if (item->objtype != OBJECT_PARAMETER_ACL && item->objtype != OBJECT_ROLE)
 		owner = jit_object_owner(address->classId, address->objectId);
 	if (item->objtype == OBJECT_TABLE)
@@ -347,7 +324,7 @@ append_item(StringInfo buf, const JitItem *item)
 	append_string(buf, "type", item->objtype == OBJECT_PARAMETER_ACL ? "parameter" :
 				  getObjectTypeDescription(address, false));
 	append_string(buf, "schema", OidIsValid(nspid) ? get_namespace_name(nspid) : NULL);
-	append_string(buf, "name", item_name(item));
+	append_string(buf, "name", name);
 	append_strings(buf, "columns", item_columns(item));
 	append_strings(buf, "privileges", add_privileges(NIL, item->privs));
 	append_string(buf, "owner", OidIsValid(owner) ? jit_role_name(owner) : NULL);
@@ -649,6 +626,12 @@ check_path(JsonPathItem *node, PathScope current)
 				{
 					bool		range = jspGetArraySubscript(&v, &arg, &to, i);
 
+					if (arg.type == jpiString)
+						ereport(ERROR,
+								(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+								 errmsg("a subscript must be a number, not \"%s\"",
+										jspGetString(&arg, NULL)),
+								 errhint("Keys are written with a dot: $.environment.")));
 					(void) check_path(&arg, current);
 					if (range)
 						(void) check_path(&to, current);

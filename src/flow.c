@@ -151,10 +151,21 @@ load_flow(JitDecision *decision, JitRisk risk)
 	decision->request_ttl = DEFAULT_REQUEST_TTL;
 	decision->reason_pattern = decision->ticket_pattern = NULL;
 
+	/* one statement, so one snapshot: never half of a change */
 	jit_enter_owner_section(&section);
-	n = jit_query("SELECT max_duration, request_ttl, reason_pattern, ticket_pattern, steps"
-				  " FROM jit.approval_flows WHERE risk = $1::jit.risk_level",
-				  1, TEXTOID, CStringGetTextDatum(jit_risk_name(risk)), false);
+	n = jit_query("SELECT f.max_duration, f.request_ttl, f.reason_pattern, f.ticket_pattern, f.steps,"
+				  " s.step, s.approvals, a.name,"
+				  " CASE WHEN a.name = $3 THEN 0"
+				  "  WHEN split_part(s.origin, '/', 1) = split_part($2, '/', 1) THEN a.oid"
+				  "  ELSE coalesce((SELECT r.oid FROM pg_authid r WHERE r.rolname = a.name), 0) END"
+				  " FROM jit.approval_flows f LEFT JOIN (jit.approval_steps s CROSS JOIN LATERAL"
+				  "  unnest(s.approvers, s.approver_oids) WITH ORDINALITY a (name, oid, position))"
+				  "  ON s.risk = f.risk"
+				  " WHERE f.risk = $1::jit.risk_level ORDER BY s.step, a.position",
+				  3,
+				  TEXTOID, CStringGetTextDatum(jit_risk_name(risk)), false,
+				  TEXTOID, CStringGetTextDatum(jit_origin()), false,
+				  TEXTOID, CStringGetTextDatum(GRANTOR), false);
 	spi_context = MemoryContextSwitchTo(context);
 	if (n > 0)
 	{
@@ -171,37 +182,27 @@ load_flow(JitDecision *decision, JitRisk risk)
 		decision->ticket_pattern = jit_result_text(1, 4);
 		nsteps = DatumGetInt32(jit_result(1, 5, &isnull));
 	}
-	MemoryContextSwitchTo(spi_context);
-
-	n = jit_query("SELECT s.step, s.approvals, a.name,"
-				  " CASE WHEN a.name = $3 THEN 0"
-				  "  WHEN split_part(s.origin, '/', 1) = split_part($2, '/', 1) THEN a.oid"
-				  "  ELSE coalesce((SELECT r.oid FROM pg_authid r WHERE r.rolname = a.name), 0) END"
-				  " FROM jit.approval_steps s, unnest(s.approvers, s.approver_oids)"
-				  "  WITH ORDINALITY a (name, oid, position)"
-				  " WHERE s.risk = $1::jit.risk_level ORDER BY s.step, a.position",
-				  3,
-				  TEXTOID, CStringGetTextDatum(jit_risk_name(risk)), false,
-				  TEXTOID, CStringGetTextDatum(jit_origin()), false,
-				  TEXTOID, CStringGetTextDatum(GRANTOR), false);
-	MemoryContextSwitchTo(context);
-	for (int i = 1, last = -1; i <= n && nsteps >= 0; i++)
+	for (int i = 1, last = 0; i <= n; i++)
 	{
-		int			number = DatumGetInt32(jit_result(i, 1, &isnull));
-		char	   *name = jit_result_text(i, 3);
-		Oid			oid = DatumGetObjectId(jit_result(i, 4, &isnull));
-		char	   *present = OidIsValid(oid) ? GetUserNameFromId(oid, true) : NULL;
-		JitStep	   *step;
+		int			number = DatumGetInt32(jit_result(i, 6, &isnull));
+		char	   *present;
+		JitStep    *step;
+		Oid			oid;
 
+		if (isnull)
+			break;				/* it has no steps */
 		if (number != last)
 		{
 			step = palloc0(sizeof(JitStep));
-			step->approvals = DatumGetInt32(jit_result(i, 2, &isnull));
+			step->approvals = DatumGetInt32(jit_result(i, 7, &isnull));
 			steps = lappend(steps, step);
 			last = number;
 		}
 		step = llast(steps);
-		step->names = lappend(step->names, present ? present : name);
+		oid = DatumGetObjectId(jit_result(i, 9, &isnull));
+		present = OidIsValid(oid) ? GetUserNameFromId(oid, true) : NULL;
+		step->names = lappend(step->names,
+							  present ? present : jit_result_text(i, 8));
 		step->oids = lappend_oid(step->oids, oid);
 	}
 	MemoryContextSwitchTo(spi_context);
@@ -233,7 +234,7 @@ jit_load_flow(JitDecision *decision, JitRisk risk)
  * ----------------------------------------------------------------------
  */
 
-static void pg_attribute_noreturn()
+pg_noreturn static void
 invalid_step(int number, const char *detail)
 {
 	ereport(ERROR,
@@ -261,7 +262,7 @@ add_approver(JitStep *step, int number, const JsonbValue *value)
 			ereport(ERROR,
 					(errcode(ERRCODE_UNDEFINED_OBJECT),
 					 errmsg("role \"%s\" does not exist", name),
-					 errdetail("JitStep %d of the flow names it.", number),
+					 errdetail("Step %d of the flow names it.", number),
 					 name[0] == '@' ?
 					 errhint("The only name of that kind is \"@grantor\".") : 0));
 		if (strncmp(name, JIT_ROLE_PREFIX, strlen(JIT_ROLE_PREFIX)) == 0)

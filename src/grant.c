@@ -172,6 +172,8 @@ remove_members(Oid roleid)
 	}
 	systable_endscan(scan);
 	table_close(rel, NoLock);
+	if (n > 0)
+		jit_note_grant_changed(roleid);
 	CommandCounterIncrement();
 	return n;
 }
@@ -496,6 +498,41 @@ check_memberships(int cacheid, Oid roleid, List *expected)
 				 errhint("A role was probably renamed meanwhile; try again.")));
 }
 
+/* Roles that a role is directly a member of. */
+static List *
+direct_memberships(Oid roleid)
+{
+	CatCList   *list = SearchSysCacheList1(AUTHMEMMEMROLE, ObjectIdGetDatum(roleid));
+	List	   *roles = NIL;
+
+	for (int i = 0; i < list->n_members; i++)
+		roles = lappend_oid(roles,
+							((Form_pg_auth_members) GETSTRUCT(&list->members[i]->tuple))->roleid);
+	ReleaseSysCacheList(list);
+	return roles;
+}
+
+/*
+ * What runs on another grant of the grantee that the new one covers as well
+ * may go on until the new one ends: scope roles are shared, so covering is a
+ * matter of memberships.
+ */
+static void
+note_overlaps(Oid roleid, Oid grantee)
+{
+	List	   *conveyed = direct_memberships(roleid);
+	ListCell   *lc;
+
+	foreach(lc, direct_memberships(grantee))
+	{
+		Oid			other = lfirst_oid(lc);
+
+		if (other != roleid && jit_role_kind_by_oid(other) == JIT_ROLE_GRANT &&
+			list_difference_oid(direct_memberships(other), conveyed) == NIL)
+			jit_note_grant_overlaps(other, roleid);
+	}
+}
+
 /*
  * Make the grant of a request.  Inside an owner section; the caller holds
  * jit_lock_items() and has checked everything about it.  Raises if the name
@@ -564,6 +601,7 @@ jit_make_grant(int request, Oid grantee, List *items, TimestampTz expires_at,
 			  OIDARRAYOID, PointerGetDatum(construct_array(objids, n, OIDOID, sizeof(Oid), true, TYPALIGN_INT)), false,
 			  OIDOID, ObjectIdGetDatum(roleid), false,
 			  OIDOID, ObjectIdGetDatum(grantee), false);
+	note_overlaps(roleid, grantee);
 	jit_note_due(expires_at);
 	jit_wake_launcher_at_commit();
 }
@@ -724,10 +762,11 @@ jit_end_foreign_grants(Oid grantee)
 /*
  * Clear one past role: its members go, and with "drop" the role, too.  In a
  * subtransaction, so that it holds up no other.  What somebody else has
- * locked is being seen to.
+ * locked is being seen to.  "unknown" says that our ledger should know the
+ * role, and doesn't.
  */
 static void
-clear_past_role(Oid roleid, bool drop, int elevel)
+clear_past_role(Oid roleid, bool drop, bool unknown, int elevel)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
@@ -745,7 +784,8 @@ clear_past_role(Oid roleid, bool drop, int elevel)
 				ereport(LOG,
 						(errmsg_plural("jit_access: %d membership in role %s, whose time is over, was removed",
 									   "jit_access: %d memberships in role %s, whose time is over, were removed",
-									   n, n, quote_identifier(name))));
+									   n, n, quote_identifier(name)),
+						 unknown ? errdetail("The role was not made by jit_access in this database, so it is not dropped.") : 0));
 			if (drop && !owns_something(roleid))
 				(void) drop_role(roleid, false, elevel);
 		}
@@ -776,18 +816,18 @@ clear_past_role(Oid roleid, bool drop, int elevel)
  * Past grant roles that no ledger is going to settle.  For the sweeper,
  * inside an owner section, after this database's ledger.
  *
- * Without "others", those that bear this database's OID: one that the ledger
- * knows as ended is dropped (that failed before), and one that it doesn't
- * know loses its members, no more: names aren't proof.  With "others", those
+ * Without "others", those that bear this database's OID lose their members.
+ * With "ledger", one that the ledger knows as ended is dropped as well (that
+ * failed before); one that it doesn't know isn't: names aren't proof.  With "others", those
  * of databases that are gone are dropped, and those of any other database
  * lose their members.
  *
- * Roles whose deadline isn't later than "logged" were reported before.
+ * What hinders it for roles whose deadline isn't later than "logged" has been
+ * logged before.
  */
 void
-jit_clear_past_roles(bool others, TimestampTz logged)
+jit_clear_past_roles(bool others, bool ledger, TimestampTz logged)
 {
-	bool		installed = jit_extension_installed();
 	ListCell   *lc;
 
 	foreach(lc, grant_roles(true))
@@ -798,6 +838,7 @@ jit_clear_past_roles(bool others, TimestampTz logged)
 		Oid			database = InvalidOid;
 		int			request;
 		bool		drop = false;
+		bool		unknown = false;
 
 		CHECK_FOR_INTERRUPTS();
 		if (jit_parse_grant_name(name, &database, &request) &&
@@ -807,7 +848,7 @@ jit_clear_past_roles(bool others, TimestampTz logged)
 
 			if (others)
 				continue;
-			if (installed &&
+			if (ledger &&
 				jit_query("SELECT ended_at IS NOT NULL FROM jit.grants g JOIN jit.requests r ON r.id = g.request_id"
 						  " WHERE g.request_id = $1 AND g.role = $2 AND g.role_oid = $3 AND r.origin = $4",
 						  4,
@@ -817,17 +858,13 @@ jit_clear_past_roles(bool others, TimestampTz logged)
 						  TEXTOID, CStringGetTextDatum(jit_origin()), false) > 0)
 				drop = DatumGetBool(jit_result(1, 1, &isnull));
 			else
-				ereport(elevel,
-						(errmsg("jit_access: role %s was not made by jit_access in this database",
-								quote_identifier(name)),
-						 errdetail("Its time is over, so it has no members, but it is not dropped."),
-						 errhint("A superuser can remove it with DROP ROLE.")));
+				unknown = ledger;
 		}
 		else if (!others)
 			continue;
 		else if (OidIsValid(database))
 			drop = !SearchSysCacheExists1(DATABASEOID, ObjectIdGetDatum(database));
-		clear_past_role(roleid, drop, elevel);
+		clear_past_role(roleid, drop, unknown, elevel);
 	}
 }
 

@@ -320,6 +320,35 @@ hint_callback(void *arg)
 }
 
 /*
+ * Access text, as a literal, for what these permission entries ask for
+ * beyond the user's standing privileges; NULL if nothing could be requested.
+ */
+char *
+jit_hint_text(List *perminfos)
+{
+	List	   *closure;
+	List	   *missing = NIL;
+	ListCell   *lc;
+
+	if (!IsTransactionState() || IsParallelWorker() ||
+		GetUserId() != GetOuterUserId() || !jit_extension_installed())
+		return NULL;
+	closure = jit_role_closure(GetUserId(), JIT_CLOSURE_PRIVS,
+							   JIT_FILTER_STANDING, 0);
+	foreach(lc, perminfos)
+	{
+		if (!add_missing(&missing, lfirst(lc), closure))
+			return NULL;
+	}
+	foreach(lc, missing)
+	{
+		if (!requestable(((Missing *) lfirst(lc))->relid))
+			return NULL;
+	}
+	return missing == NIL ? NULL : quote_literal_cstr(access_text(missing));
+}
+
+/*
  * Watch for denials until jit_pop_hint().  An error leaves the frame by
  * longjmp, which restores error_context_stack.
  */

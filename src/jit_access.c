@@ -31,7 +31,9 @@ request_shmem(void)
 {
 	if (next_shmem_request_hook)
 		next_shmem_request_hook();
+	jit_clock_shmem_request();
 	jit_launcher_shmem_request();
+	jit_cutoff_shmem_request();
 }
 
 static void
@@ -39,7 +41,9 @@ startup_shmem(void)
 {
 	if (next_shmem_startup_hook)
 		next_shmem_startup_hook();
+	jit_clock_shmem_startup();
 	jit_launcher_shmem_startup();
+	jit_cutoff_shmem_startup();
 }
 
 void
@@ -62,6 +66,7 @@ _PG_init(void)
 	jit_init_events();
 	jit_init_labels();
 	jit_install_enforcement();
+	jit_install_cutoff();
 
 	if (!IsBinaryUpgrade)
 		jit_register_launcher();

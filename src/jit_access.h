@@ -89,6 +89,7 @@ extern TimestampTz jit_role_deadline(Oid roleid);
 extern bool jit_role_inherits(Oid roleid);
 extern List *jit_role_closure(Oid roleid, JitClosureKind kind,
 							  JitClosureFilter filter, TimestampTz now);
+extern bool jit_grant_has_members(Oid role);
 extern bool jit_is_member(Oid member, Oid role, JitClosureFilter filter);
 extern bool jit_holds_admin(Oid member, Oid role);
 extern bool jit_is_administrator(Oid roleid);
@@ -98,7 +99,10 @@ extern uint64 jit_roles_generation;
 
 /* ---- clock.c: the time that deadlines are compared with -------------- */
 
+extern void jit_clock_shmem_request(void);
+extern void jit_clock_shmem_startup(void);
 extern TimestampTz jit_now(void);
+extern int64 jit_clock_behind(void);
 
 /* ---- acl.c: PostgreSQL's permission logic against a given closure ---- */
 
@@ -134,6 +138,9 @@ extern List *jit_parse_access(const char *access);
 extern List *jit_add_schema_usage(List *items, Oid grantee);
 extern char *jit_item_text(const JitItem *item);
 extern char *jit_item_object(const JitItem *item);
+extern char *jit_item_name(const JitItem *item);
+extern Oid	jit_item_namespace(const JitItem *item);
+extern char *jit_column_name(Oid relid, AttrNumber attnum);
 extern char *jit_items_text(List *items, bool with_added);
 extern char *jit_privileges_text(AclMode privs);
 extern bool jit_item_grantable(const JitItem *item, Oid roleid);
@@ -167,7 +174,8 @@ extern void jit_make_grant(int request, Oid grantee, List *items,
 extern Oid	jit_find_grant_role(const JitGrant *grant);
 extern bool jit_end_grant(const JitGrant *grant);
 extern int	jit_end_foreign_grants(Oid grantee);
-extern void jit_clear_past_roles(bool others, TimestampTz logged);
+extern void jit_clear_past_roles(bool others, bool ledger,
+								 TimestampTz logged);
 extern void jit_before_drop(const DropStmt *stmt);
 extern void jit_object_dropped(Oid classid, Oid objid);
 
@@ -262,8 +270,12 @@ typedef struct JitProgress
 
 extern void jit_current_person(JitPerson *person);
 extern bool jit_is_proxy_login(Oid login);
+extern bool jit_person_administers(const JitPerson *person);
+extern bool jit_person_audits(const JitPerson *person);
 extern bool jit_is_party(const JitPerson *person, Oid role, const char *name,
 						 bool members);
+extern char *jit_why_not_impartial(const JitRequest *request,
+								   const JitPerson *person);
 extern char *jit_why_not_approve(JitRequest *request, const JitPerson *person,
 								 bool ending);
 extern void jit_flow_progress(JitRequest *request, JitProgress *progress);
@@ -347,7 +359,7 @@ extern JitDecision *jit_decide(const JitRequest *request,
 extern JitDecision *jit_decide_by_facts(Jsonb *facts);
 extern char *jit_stricter_now(const JitRequest *request);
 extern void jit_require_administrator(const char *action);
-extern void jit_refuse_null(const char *name) pg_attribute_noreturn();
+pg_noreturn extern void jit_refuse_null(const char *name);
 extern void jit_record_change(const char *event, const char *key,
 							  const char *name, Jsonb *before, Jsonb *after,
 							  const char *logline);
@@ -381,6 +393,20 @@ extern bool jit_denial_explained;
 extern void jit_push_hint(JitHintFrame *frame, List *perminfos,
 						  CopyStmt *copy);
 extern void jit_pop_hint(JitHintFrame *frame);
+extern char *jit_hint_text(List *perminfos);
+
+/* ---- cutoff.c: the end for what is running --------------------------- */
+
+extern void jit_cutoff_shmem_request(void);
+extern void jit_cutoff_shmem_startup(void);
+extern void jit_install_cutoff(void);
+extern void jit_begin_reliance(QueryDesc *query, bool temporary);
+extern void jit_keep_reliance(QueryDesc *query);
+extern void jit_note_reliance(Oid userid, const JitPermInfo *info, Oid classid,
+							  Oid objid, AclMode mode);
+extern void jit_run_relying_utility(void (*run) (void *arg), void *arg);
+extern void jit_note_grant_changed(Oid role);
+extern void jit_note_grant_overlaps(Oid role, Oid covered_too_by);
 
 /* ---- launcher.c, sweeper.c: background ------------------------------- */
 
@@ -389,6 +415,7 @@ typedef struct JitSweeperTask
 {
 	int			slot;			/* where to report to */
 	bool		others;			/* roles of other databases, not the ledger */
+	bool		again;			/* the last one didn't finish */
 	TimestampTz logged;			/* what was due by then has been logged */
 } JitSweeperTask;
 

@@ -31,6 +31,7 @@
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_seclabel.h"
+#include "catalog/pg_shdepend.h"
 #include "commands/seclabel.h"
 #include "fmgr.h"
 #include "miscadmin.h"
@@ -217,7 +218,8 @@ being_restored(void)
 
 	if (IsBinaryUpgrade)
 		return true;
-	if (check_function_bodies || !superuser())
+	/* the login's, for pg_dump --use-set-session-authorization */
+	if (check_function_bodies || !superuser_arg(GetAuthenticatedUserId()))
 		return false;
 	jit_enter_owner_section(&section);
 	jit_query("SELECT is_called FROM jit.event_number", 0);
@@ -365,6 +367,86 @@ relation_ancestors(Oid relid)
 	return list_delete_first(ancestors);
 }
 
+/*
+ * Labels of a relation, for the columns with these names or for all, and of
+ * those that inherit from it or that it inherits from: they hold the same
+ * rows.
+ */
+static List *
+add_family_labels(List *labels, Oid relid, List *columns)
+{
+	List	   *relids = has_subclass(relid) ?
+	find_all_inheritors(relid, NoLock, NULL) : list_make1_oid(relid);
+	ListCell   *lc;
+
+	foreach(lc, list_concat(relids, relation_ancestors(relid)))
+		labels = add_relation_labels(labels, lfirst_oid(lc), columns);
+	return labels;
+}
+
+/* Labels of an object other than a relation, and of its schema. */
+static List *
+add_labels_with_schema(List *labels, Oid classid, Oid objid)
+{
+	ObjectAddress address;
+	Oid			nspid;
+
+	ObjectAddressSet(address, classid, objid);
+	labels = add_object_labels(labels, classid, objid);
+	nspid = get_object_namespace(&address);
+	if (OidIsValid(nspid))
+		labels = add_object_labels(labels, NamespaceRelationId, nspid);
+	return labels;
+}
+
+/*
+ * Labels of a role and of what it owns or has privileges on in this
+ * database: to ask for the role is another way to ask for that.
+ */
+static List *
+add_role_labels(List *labels, Oid roleid)
+{
+	Relation	rel = table_open(SharedDependRelationId, AccessShareLock);
+	ScanKeyData keys[2];
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	labels = add_object_labels(labels, AuthIdRelationId, roleid);
+
+	ScanKeyInit(&keys[0], Anum_pg_shdepend_refclassid, BTEqualStrategyNumber,
+				F_OIDEQ, ObjectIdGetDatum(AuthIdRelationId));
+	ScanKeyInit(&keys[1], Anum_pg_shdepend_refobjid, BTEqualStrategyNumber,
+				F_OIDEQ, ObjectIdGetDatum(roleid));
+	scan = systable_beginscan(rel, SharedDependReferenceIndexId, true, NULL,
+							  2, keys);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_shdepend form = (Form_pg_shdepend) GETSTRUCT(tuple);
+		char	   *column;
+
+		CHECK_FOR_INTERRUPTS();
+		if (form->dbid != MyDatabaseId)
+			continue;
+		switch (form->classid)
+		{
+			case RelationRelationId:
+				column = form->objsubid == 0 ? NULL :
+					get_attname(form->objid, form->objsubid, true);
+				labels = add_family_labels(labels, form->objid,
+										   column ? list_make1(column) : NIL);
+				break;
+			case NamespaceRelationId:
+			case ProcedureRelationId:
+				labels = add_labels_with_schema(labels, form->classid,
+												form->objid);
+				break;
+		}
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return labels;
+}
+
 static int
 compare_words(const ListCell *a, const ListCell *b)
 {
@@ -372,44 +454,41 @@ compare_words(const ListCell *a, const ListCell *b)
 }
 
 /*
- * Labels that apply to an item, sorted: its own, its schema's, the
- * database's; for a table those of the columns that the item touches, and of
- * the tables that inherit from it or that it inherits from, which hold the
- * same rows; for a role only its own.
+ * Labels that apply to an item, sorted: its own, its schema's, and the
+ * database's; for a relation those of the columns that the item touches; for
+ * a role those of all that it leads to.  Not those of what a view or a
+ * function reads: its owner says what it gives away.
  */
 List *
 jit_item_labels(const JitItem *item)
 {
 	Oid			objid = item->address.objectId;
-	List	   *labels = NIL;
+	List	   *labels;
 	List	   *columns = NIL;
-	List	   *relids;
 	ListCell   *lc;
-	Oid			nspid;
 
-	if (!OidIsValid(objid))
-		return NIL;
-	if (item->objtype == OBJECT_TABLE)
+	labels = add_object_labels(NIL, DatabaseRelationId, MyDatabaseId);
+	switch (item->objtype)
 	{
-		foreach(lc, item->attnums)
-			columns = lappend(columns,
-							  get_attname(objid, lfirst_int(lc), false));
-		relids = list_concat(has_subclass(objid) ?
-							 find_all_inheritors(objid, NoLock, NULL) :
-							 list_make1_oid(objid),
-							 relation_ancestors(objid));
-		foreach(lc, relids)
-			labels = add_relation_labels(labels, lfirst_oid(lc), columns);
+		case OBJECT_TABLE:
+			foreach(lc, item->attnums)
+				columns = lappend(columns,
+								  get_attname(objid, lfirst_int(lc), false));
+			labels = add_family_labels(labels, objid, columns);
+			break;
+		case OBJECT_ROLE:
+			foreach(lc, jit_role_closure(objid, JIT_CLOSURE_MEMBERS,
+										 JIT_FILTER_NONE, jit_now()))
+				labels = add_role_labels(labels, lfirst_oid(lc));
+			break;
+		case OBJECT_PARAMETER_ACL:
+		case OBJECT_LARGEOBJECT:
+			break;				/* can have none */
+		default:
+			labels = add_labels_with_schema(labels, item->address.classId,
+											objid);
+			break;
 	}
-	else
-	{
-		labels = add_object_labels(labels, item->address.classId, objid);
-		nspid = get_object_namespace(&item->address);
-		if (OidIsValid(nspid))
-			labels = add_object_labels(labels, NamespaceRelationId, nspid);
-	}
-	if (item->objtype != OBJECT_ROLE)
-		labels = add_object_labels(labels, DatabaseRelationId, MyDatabaseId);
 	list_sort(labels, compare_words);
 	return labels;
 }

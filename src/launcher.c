@@ -20,9 +20,9 @@
  *	at work				a sweeper is there
  *	in trouble			sweepers fail, or the one at work hangs
  *
- *	idle -> wanted		a deadline or a due time is past; the server or the
- *						launcher has started; MAX_BACKOFF after the last one
- *						if past roles are still there
+ *	idle -> wanted		a deadline or a due time is past; the database, the
+ *						server or the launcher is new; MAX_BACKOFF after the
+ *						last one if past roles are still there
  *	wanted -> at work	a sweeper is started; with none to be had, later
  *	at work -> idle		it has reported that nothing is left
  *	at work -> in trouble -> at work ...
@@ -104,6 +104,7 @@ typedef struct LauncherShared
 	LWLock	   *lock;
 	Latch	   *latch;			/* NULL while it isn't running */
 	TimestampTz overflow_due;	/* of ledgers that have no entry in due[] */
+	bool		others_due;		/* a role of no database has changed */
 	LedgerDue	due[MAX_DUE];
 	SweeperReport reports[MAX_SWEEPERS];
 } LauncherShared;
@@ -113,7 +114,8 @@ static LauncherShared *shared = NULL;
 /* What the current transaction has for the launcher once it commits. */
 static bool wake_at_commit = false;
 static TimestampTz due_at_commit = DT_NOEND;
-static List *changed_at_commit = NIL;	/* databases, TopTransactionContext */
+static List *changed_at_commit = NIL;	/* databases, InvalidOid for a role of
+										 * none; in TopTransactionContext */
 
 typedef struct Database
 {
@@ -164,7 +166,10 @@ jit_launcher_shmem_startup(void)
 	LWLockRelease(AddinShmemInitLock);
 }
 
-/* Note when a ledger is due, unless it is due earlier anyway. */
+/*
+ * Note when a ledger is due, unless it is due earlier anyway; for InvalidOid,
+ * that roles of others are due now.
+ */
 static void
 note_due(Oid database, TimestampTz due)
 {
@@ -173,7 +178,7 @@ note_due(Oid database, TimestampTz due)
 	if (due == DT_NOEND)
 		return;
 	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	for (int i = 0; i < MAX_DUE; i++)
+	for (int i = 0; i < MAX_DUE && OidIsValid(database); i++)
 	{
 		if (shared->due[i].database == database)
 		{
@@ -183,7 +188,9 @@ note_due(Oid database, TimestampTz due)
 		if (entry == NULL && !OidIsValid(shared->due[i].database))
 			entry = &shared->due[i];
 	}
-	if (entry == NULL)
+	if (!OidIsValid(database))
+		shared->others_due = true;
+	else if (entry == NULL)
 		shared->overflow_due = Min(shared->overflow_due, due);
 	else
 	{
@@ -248,22 +255,21 @@ jit_note_due(TimestampTz due)
 void
 jit_note_role_changed(Oid roleid)
 {
-	Oid			database;
+	Oid			database = InvalidOid;
 	int			request;
+	MemoryContext context;
 
 	if (jit_role_kind_by_oid(roleid) != JIT_ROLE_GRANT)
 		return;
 	wake_at_commit = true;
 
 	/* our own changes are in the ledger already */
-	if (!InSecurityRestrictedOperation() &&
-		jit_parse_grant_name(jit_role_name(roleid), &database, &request))
-	{
-		MemoryContext context = MemoryContextSwitchTo(TopTransactionContext);
-
-		changed_at_commit = list_append_unique_oid(changed_at_commit, database);
-		MemoryContextSwitchTo(context);
-	}
+	if (InSecurityRestrictedOperation())
+		return;
+	(void) jit_parse_grant_name(jit_role_name(roleid), &database, &request);
+	context = MemoryContextSwitchTo(TopTransactionContext);
+	changed_at_commit = list_append_unique_oid(changed_at_commit, database);
+	MemoryContextSwitchTo(context);
 }
 
 /* A sweeper's sign of life. */
@@ -443,6 +449,7 @@ start_sweeper(Database *database, Oid where, TimestampTz now)
 	task.slot = slot;
 	task.others = !OidIsValid(database->oid);
 	task.logged = database->tried;
+	task.again = database->failures > 0;
 
 	memset(&worker, 0, sizeof(worker));
 	snprintf(worker.bgw_name, BGW_MAXLEN, "jit_access sweeper for database %u", where);
@@ -515,7 +522,8 @@ look_at_databases(bool visit)
 		/* -2: DROP DATABASE was interrupted, nobody can connect any more */
 		if (!form->datallowconn || form->datconnlimit == -2)
 			continue;
-		database->first_visit |= visit;
+		/* a new one may be a copy, with a ledger that has something due */
+		database->first_visit |= visit || TIMESTAMP_IS_NOBEGIN(database->tried);
 		score = 4 * database->unhelpful + 2 * in_trouble(database) +
 			form->datistemplate;
 		if (score < best_score)
@@ -633,6 +641,9 @@ look_at_ledgers(TimestampTz now, bool *all)
 		shared->overflow_due = DT_NOEND;
 	}
 	next = Min(next, shared->overflow_due);
+	if (shared->others_due)
+		get_database(InvalidOid)->wanted = true;
+	shared->others_due = false;
 	LWLockRelease(shared->lock);
 
 	for (int i = 0; i < ndue; i++)
@@ -678,23 +689,39 @@ send_sweepers(TimestampTz now, Oid for_others)
 
 /* Do what is to be done now, and return when to look again. */
 static TimestampTz
-look_around(bool *visit_all)
+look_around(void)
 {
 	TimestampTz now;
 	TimestampTz next;
+	bool		visit_all = false;
 	Oid			for_others;
 
 	StartTransactionCommand();
 	(void) GetTransactionSnapshot();
 	now = jit_now();
 	next = watch_sweepers(now);
-	next = Min(next, look_at_ledgers(now, visit_all));
-	for_others = look_at_databases(*visit_all);
-	*visit_all = false;
+	next = Min(next, look_at_ledgers(now, &visit_all));
+	for_others = look_at_databases(visit_all);
 	next = Min(next, look_at_roles(now));
 	next = Min(next, send_sweepers(now, for_others));
 	CommitTransactionCommand();
 	return next;
+}
+
+/* Log once that the system clock was set back; see clock.c. */
+static void
+check_clock(void)
+{
+	static bool logged = false;
+	int64		behind = jit_clock_behind();
+
+	if (behind > USECS_PER_SEC && !logged)
+		ereport(LOG,
+				(errmsg("jit_access: the system clock was set back by " INT64_FORMAT " s",
+						behind / USECS_PER_SEC),
+				 errdetail("Deadlines go by the time before; access that has ended stays ended."),
+				 errhint("If the clock had been wrong before and is right now, use SELECT jit_reset_clock();")));
+	logged = behind > USECS_PER_SEC;
 }
 
 /* Entry point of the launcher. */
@@ -702,7 +729,6 @@ void
 jit_launcher_main(Datum arg)
 {
 	HASHCTL		info;
-	bool		visit_all = true;
 
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, die);
@@ -734,7 +760,8 @@ jit_launcher_main(Datum arg)
 		}
 
 		/* an error ends us, and we start afresh */
-		next = look_around(&visit_all);
+		check_clock();
+		next = look_around();
 
 		timeout = LONGEST_SLEEP;
 		if (next != DT_NOEND)

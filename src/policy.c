@@ -337,11 +337,7 @@ jit_require_administrator(const char *action)
 	JitPerson	person;
 
 	jit_current_person(&person);
-	if (GetUserId() == person.role && jit_is_administrator(person.role) &&
-		(person.role == person.session || superuser_arg(person.session) ||
-		 list_member_oid(jit_role_closure(person.session, JIT_CLOSURE_SET,
-										  JIT_FILTER_STANDING, jit_now()),
-						 person.role)))
+	if (GetUserId() == person.role && jit_person_administers(&person))
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),

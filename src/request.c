@@ -333,6 +333,7 @@ load_items(JitRequest *request)
 	MemoryContext context = CurrentMemoryContext;
 	MemoryContext spi_context;
 	JitOwnerSection section;
+	ListCell   *lc;
 
 	if (request->items != NIL)
 		return;
@@ -341,6 +342,10 @@ load_items(JitRequest *request)
 	request->items = jit_load_items(request->id, !request->here);
 	MemoryContextSwitchTo(spi_context);
 	jit_leave_owner_section(&section);
+
+	/* what a role holds may have grown since it was filed */
+	foreach(lc, request->items)
+		request->needs_superuser |= jit_item_needs_superuser(lfirst(lc)) != NULL;
 }
 
 /*
@@ -438,7 +443,7 @@ jit_prepare_request(const char *access, Interval *duration,
 
 	if (!direct && request->grantee != person.role &&
 		!jit_is_member(person.role, request->grantee, JIT_FILTER_STANDING) &&
-		!jit_is_administrator(person.role))
+		!jit_person_administers(&person))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("you cannot request access for role %s",
@@ -1070,6 +1075,7 @@ jit_grant(PG_FUNCTION_ARGS)
 	JitRequest *request;
 	JitProgress progress;
 	JitPerson	person;
+	char	   *why;
 	int64		usecs;
 
 	prevent_on_standby("granted");
@@ -1080,6 +1086,13 @@ jit_grant(PG_FUNCTION_ARGS)
 				 errhint("To ask for access yourself, use jit_request().")));
 	jit_current_person(&person);
 	request = jit_request_from_arguments(fcinfo, 2, 3, 1, true, &usecs);
+	why = jit_why_not_impartial(request, &person);
+	if (why != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("you cannot grant %s to %s", request->access,
+						quote_identifier(request->grantee_name)),
+				 errdetail_internal("%s", why)));
 	file_request(request, usecs);
 
 	/* filing is undone with the error if the caller may not approve */
@@ -1268,7 +1281,7 @@ jit_revoke(PG_FUNCTION_ARGS)
 	{
 		request = jit_load_request(id, locked);
 		if (!jit_is_party(&person, request->grantee, request->grantee_name, false) &&
-			!jit_is_administrator(person.role))
+			!jit_person_administers(&person))
 		{
 			load_items(request);
 			check_approver(request, &person, true, "revoke");
@@ -1306,7 +1319,7 @@ revoke_many(Oid grantee, const char *reason)
 	bool		isnull;
 
 	jit_current_person(&person);
-	if (!jit_is_administrator(person.role) || GetUserId() != GetOuterUserId())
+	if (!jit_person_administers(&person) || GetUserId() != GetOuterUserId())
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied to revoke access of others"),
@@ -1417,7 +1430,7 @@ jit_concerns_me(PG_FUNCTION_ARGS)
 	JitPerson	person;
 
 	jit_current_person(&person);
-	if (jit_is_administrator(person.role) || jit_is_auditor(person.role))
+	if (jit_person_audits(&person))
 		PG_RETURN_BOOL(true);
 	if (strcmp(origin, jit_origin()) != 0)
 		role = get_role_oid(name, true);
@@ -1493,7 +1506,7 @@ jit_progress(PG_FUNCTION_ARGS)
 	if (strcmp(request->status, "pending") != 0)
 		PG_RETURN_NULL();
 	jit_current_person(&person);
-	if (!jit_is_administrator(person.role) && !jit_is_auditor(person.role) &&
+	if (!jit_person_audits(&person) &&
 		!jit_is_party(&person, request->requester, request->requester_name, true) &&
 		!jit_is_party(&person, request->grantee, request->grantee_name, true))
 	{

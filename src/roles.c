@@ -207,6 +207,18 @@ jit_role_closure(Oid roleid, JitClosureKind kind, JitClosureFilter filter,
 	return roles;
 }
 
+/* Does the role give what it has to anybody? */
+bool
+jit_grant_has_members(Oid role)
+{
+	CatCList   *members = SearchSysCacheList1(AUTHMEMROLEMEM,
+											  ObjectIdGetDatum(role));
+	bool		result = members->n_members > 0;
+
+	ReleaseSysCacheList(members);
+	return result;
+}
+
 /*
  * Is member really a member of role, directly or not?  A role is a member of
  * itself.  Mirrors is_member_of_role_nosuper(), with a filter.

@@ -129,12 +129,14 @@ settle(DueRow *row)
 		(void) jit_query("UPDATE jit.grants SET ended_at = $2 WHERE request_id = $1 AND ended_at IS NULL",
 						 2, INT4OID, Int32GetDatum(grant->request), false,
 						 TIMESTAMPTZOID, TimestampTzGetDatum(now), false);
-		jit_finish_request(grant->request, expired ? "expired" : "revoked",
-						   expired ? grant->expires_at : now,
-						   psprintf("%s %s: its role %s is gone", text,
-									expired ? "expired" : "revoked",
-									quote_identifier(grant->role)),
-						   row->copied ? NULL : jit_detail("drift", "its role is gone", NULL));
+		if (expired)
+			jit_finish_request(grant->request, "expired", grant->expires_at,
+							   psprintf("%s expired", text), NULL);
+		else
+			jit_finish_request(grant->request, "revoked", now,
+							   psprintf("%s revoked: its role %s is gone", text,
+										quote_identifier(grant->role)),
+							   jit_detail("drift", "its role is gone", NULL));
 		return;
 	}
 
@@ -207,7 +209,7 @@ try_to_settle(DueRow *row)
 		if (edata->sqlerrcode == ERRCODE_QUERY_CANCELED ||
 			edata->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN)
 			ReThrowError(edata);
-		ereport(due_since(row) > task.logged ? LOG : DEBUG1,
+		ereport(!task.again || due_since(row) > task.logged ? LOG : DEBUG1,
 				(errmsg("jit_access: request %d in %s could not be settled: %s",
 						row->grant.request, quote_identifier(jit_database_name()),
 						edata->message),
@@ -357,7 +359,7 @@ in_transaction(void (*work) (void *arg), void *arg)
 		edata = CopyErrorData();
 		FlushErrorState();
 		AbortCurrentTransaction();
-		ereport(TIMESTAMP_IS_NOBEGIN(task.logged) ? LOG : DEBUG1,
+		ereport(task.again ? DEBUG1 : LOG,
 				(errmsg("jit_access: sweeper failed in the database with OID %u: %s",
 						MyDatabaseId, edata->message),
 				 edata->detail ? errdetail_internal("%s", edata->detail) : 0,
@@ -388,13 +390,15 @@ sweep_ledger(void *arg)
 		state->due = next_due(&state->left);
 }
 
+/* arg: whether the ledger can be read. */
 static void
 sweep_roles(void *arg)
 {
+	bool		ledger = *(bool *) arg && jit_extension_installed();
 	JitOwnerSection section;
 
 	jit_enter_owner_section(&section);
-	jit_clear_past_roles(task.others, task.logged);
+	jit_clear_past_roles(task.others, ledger, task.logged);
 	jit_leave_owner_section(&section);
 }
 
@@ -404,6 +408,7 @@ jit_sweeper_main(Datum arg)
 {
 	LedgerState state = {NIL, false, false, DT_NOEND};
 	bool		done = true;
+	bool		readable;
 
 	memcpy(&task, MyBgworkerEntry->bgw_extra, sizeof(task));
 	pqsignal(SIGTERM, die);
@@ -421,7 +426,8 @@ jit_sweeper_main(Datum arg)
 			jit_report_progress(task.slot);
 		} while (done && state.more);
 	}
-	done &= in_transaction(sweep_roles, NULL);
+	readable = done;
+	done &= in_transaction(sweep_roles, &readable);
 	jit_report_swept(task.slot, state.due,
 					 done && !state.left && state.failed == NIL);
 	proc_exit(0);

@@ -1,10 +1,9 @@
--- The HR database of the demo: four tables of an owner role, and a developer
--- who may connect and look around (the front door), but read nothing.
-CREATE ROLE hr_owner;
-CREATE ROLE hr_lead LOGIN IN ROLE hr_owner;
-CREATE ROLE dev LOGIN;
-CREATE DATABASE hr_prod OWNER hr_owner;
-\c hr_prod
+-- The HR database of the demo, as :database in environment :environment: four
+-- tables of role hr_owner, and a developer who may connect and look around
+-- (the front door), but read nothing.
+CREATE DATABASE :database OWNER hr_owner;
+ALTER DATABASE :database SET jit_access.environment = :'environment';
+\c :database
 CREATE EXTENSION jit_access;
 CREATE SCHEMA hr AUTHORIZATION hr_owner;
 GRANT USAGE ON SCHEMA hr TO dev;
@@ -21,3 +20,4 @@ INSERT INTO hr.title
 	SELECT emp_no, (ARRAY['Engineer', 'Analyst', 'Clerk'])[emp_no % 3 + 1] FROM hr.employee;
 CREATE TABLE hr.salary (emp_no integer PRIMARY KEY REFERENCES hr.employee, amount integer NOT NULL);
 INSERT INTO hr.salary SELECT emp_no, 40000 + emp_no % 7 * 2500 FROM hr.employee;
+ANALYZE hr.department, hr.employee, hr.title, hr.salary;

@@ -1,0 +1,944 @@
+/*-------------------------------------------------------------------------
+ *
+ * cutoff.c
+ *		The end of access for what is running when it comes.
+ *
+ * A statement relies on temporary access if it would be denied without all
+ * grant roles.  What it relies on is a list of needs (one per relation or
+ * function), each with the grant roles any one of which covers it and their
+ * deadlines; it may go on while every need has one that hasn't ended.
+ *
+ *	ExecutorStart		needs are collected by the permission hooks
+ *	ExecutorRun			they are looked at first (a FETCH of an open cursor
+ *						is denied), then the statement is on the stack of
+ *						what is running, with two timers of this backend: one
+ *						at the moment the first need ends, and one that ticks
+ *	ExecutorRun ends	off the stack; when that is empty, no timer is armed
+ *	error				the same, through PG_FINALLY
+ *	query context reset	the needs are forgotten with it (end, abort)
+ *
+ * Other backends tell of what they end, prolong or overlap through a ring of
+ * changes in shared memory, written after commit and after their catalog
+ * invalidations have been sent, read by the tick.  A backend reads its place
+ * in the ring before it takes in invalidations and looks at catalogs, so it
+ * sees a change in one or the other.  When it has been overrun it takes all
+ * it relies on for ended.  A timer's handler touches nothing but the needs,
+ * which no one else changes while it may run (see "busy"), and the ring.
+ *
+ * When a need has ended, the handler cancels the statement, and goes on
+ * doing so at every tick and after every subtransaction abort: a function
+ * that catches query_canceled doesn't get on.
+ *
+ * A transaction that wrote through temporary access is looked at again
+ * before it commits, by the catalogs; PREPARE TRANSACTION is refused, because
+ * nobody could look again at COMMIT PREPARED.
+ *
+ * Standbys have no ring to speak of: the deadline holds there, a revocation
+ * counts from the next statement after its replay.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "jit_access.h"
+
+#include "access/xact.h"
+#include "catalog/pg_authid.h"
+#include "catalog/pg_class.h"
+#include "commands/dbcommands.h"
+#include "executor/executor.h"
+#include "miscadmin.h"
+#include "port/atomics.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/lwlock.h"
+#include "storage/proc.h"
+#include "storage/shmem.h"
+#include "utils/builtins.h"
+#include "utils/inval.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+#include "utils/timeout.h"
+#include "utils/timestamp.h"
+
+#define TICK			40		/* milliseconds */
+#define RING_SIZE		4096	/* a power of two */
+#define SPARE			4		/* overlapping grants that may come later */
+#define MAX_RUNNING		64		/* nested relying statements */
+
+/* One change: role now ends at deadline; or other covers what role covers. */
+typedef struct Change
+{
+	Oid			role;
+	Oid			other;			/* InvalidOid: it is about role itself */
+	Oid			database;		/* what the name of other or role says */
+	int			request;
+	TimestampTz deadline;		/* DT_NOBEGIN: ended */
+} Change;
+
+typedef struct CutoffShared
+{
+	pg_atomic_uint64 head;		/* changes ever written */
+	LWLock	   *lock;			/* held by whoever writes */
+	Change		ring[RING_SIZE];
+} CutoffShared;
+
+typedef struct Cover
+{
+	Oid			role;
+	Oid			database;		/* from its name, for messages */
+	int			request;
+	TimestampTz deadline;
+} Cover;
+
+typedef struct Need
+{
+	Oid			userid;			/* whose need it is */
+	bool		writes;
+	int			ncovers;
+	int			maxcovers;
+	Cover	   *covers;
+} Need;
+
+typedef struct Reliance
+{
+	QueryDesc  *query;			/* NULL for a utility statement */
+	List	   *perminfos;		/* for the hint */
+	bool		started;		/* has run before */
+	int			nneeds;
+	Need	   *needs;			/* array, grown while collecting */
+	MemoryContext context;
+	MemoryContextCallback callback;
+} Reliance;
+
+static CutoffShared *shared = NULL;
+
+static List *reliances = NIL;	/* all, of open cursors too */
+static Reliance *collecting = NULL; /* the one being collected */
+static QueryDesc *starting = NULL;	/* the query in ExecutorStart */
+static Reliance *volatile running[MAX_RUNNING];
+static volatile int nrunning = 0;
+static volatile bool busy = false;	/* needs are being changed */
+static uint64 seen = 0;			/* place in the ring */
+static volatile sig_atomic_t fired = false;
+static Cover fired_cover;		/* what ended, for the message */
+
+static TimeoutId deadline_timer = MAX_TIMEOUTS;
+static TimeoutId tick_timer = MAX_TIMEOUTS;
+
+/* For the end of the transaction, in TopTransactionContext. */
+static List *written_needs = NIL;
+static List *changes = NIL;		/* of Change */
+
+static ExecutorRun_hook_type next_executor_run_hook = NULL;
+static ExecutorFinish_hook_type next_executor_finish_hook = NULL;
+
+/* ----------------------------------------------------------------------
+ * The ring
+ * ----------------------------------------------------------------------
+ */
+
+void
+jit_cutoff_shmem_request(void)
+{
+	RequestAddinShmemSpace(MAXALIGN(sizeof(CutoffShared)));
+	RequestNamedLWLockTranche("jit_access cutoff", 1);
+}
+
+void
+jit_cutoff_shmem_startup(void)
+{
+	bool		found;
+
+	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+	shared = ShmemInitStruct("jit_access cutoff", sizeof(CutoffShared), &found);
+	if (!found)
+	{
+		memset(shared, 0, sizeof(CutoffShared));
+		pg_atomic_init_u64(&shared->head, 0);
+		shared->lock = &GetNamedLWLockTranche("jit_access cutoff")->lock;
+	}
+	LWLockRelease(AddinShmemInitLock);
+}
+
+static void
+remember_change(Oid role, Oid other)
+{
+	MemoryContext context = MemoryContextSwitchTo(TopTransactionContext);
+	Change	   *change = palloc(sizeof(Change));
+
+	change->role = role;
+	change->other = other;
+	change->database = InvalidOid;
+	change->request = 0;
+	(void) jit_parse_grant_name(jit_role_name(OidIsValid(other) ? other : role),
+								&change->database, &change->request);
+	change->deadline = DT_NOBEGIN;
+	changes = lappend(changes, change);
+	MemoryContextSwitchTo(context);
+}
+
+/*
+ * A grant role is dropped, loses members or gets another deadline in this
+ * transaction: what relies on it hears of it after the commit.
+ */
+void
+jit_note_grant_changed(Oid role)
+{
+	remember_change(role, InvalidOid);
+}
+
+/* A new grant role covers all that another one of the same grantee covers. */
+void
+jit_note_grant_overlaps(Oid role, Oid covered_too_by)
+{
+	remember_change(role, covered_too_by);
+}
+
+/* Before the commit, while catalogs can be read: what the deadlines are. */
+static void
+complete_changes(void)
+{
+	ListCell   *lc;
+
+	foreach(lc, changes)
+	{
+		Change	   *change = lfirst(lc);
+		Oid			role = OidIsValid(change->other) ? change->other : change->role;
+
+		change->deadline = jit_grant_has_members(role) ?
+			jit_role_deadline(role) : DT_NOBEGIN;
+	}
+}
+
+/* After the commit and after the invalidations have been sent. */
+static void
+publish_changes(void)
+{
+	ListCell   *lc;
+	uint64		head;
+
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	head = pg_atomic_read_u64(&shared->head);
+	foreach(lc, changes)
+	{
+		shared->ring[head % RING_SIZE] = *(Change *) lfirst(lc);
+		pg_write_barrier();
+		pg_atomic_write_u64(&shared->head, ++head);
+	}
+	LWLockRelease(shared->lock);
+}
+
+/* ----------------------------------------------------------------------
+ * In the handler: no memory, no locks, no catalogs
+ * ----------------------------------------------------------------------
+ */
+
+static void
+apply_change(Reliance *reliance, const Change *change)
+{
+	for (int i = 0; i < reliance->nneeds; i++)
+	{
+		Need	   *need = &reliance->needs[i];
+
+		for (int k = 0; k < need->ncovers; k++)
+		{
+			if (need->covers[k].role != change->role)
+				continue;
+			if (!OidIsValid(change->other))
+				need->covers[k].deadline = change->deadline;
+			else if (need->ncovers < need->maxcovers)
+			{
+				Cover	   *cover = &need->covers[need->ncovers];
+
+				cover->role = change->other;
+				cover->database = change->database;
+				cover->request = change->request;
+				cover->deadline = change->deadline;
+				need->ncovers++;
+			}
+			break;
+		}
+	}
+}
+
+/* Take in what has been written to the ring since the last time. */
+static void
+read_ring(void)
+{
+	uint64		head = pg_atomic_read_u64(&shared->head);
+	bool		overrun = false;
+	ListCell   *lc;
+
+	pg_read_barrier();
+	while (seen < head)
+	{
+		Change		change = shared->ring[seen % RING_SIZE];
+
+		pg_read_barrier();
+		/* the slot after the head's may be being written */
+		if (pg_atomic_read_u64(&shared->head) - seen >= RING_SIZE - 1)
+		{
+			overrun = true;
+			seen = pg_atomic_read_u64(&shared->head);
+			break;
+		}
+		foreach(lc, reliances)
+			apply_change(lfirst(lc), &change);
+		for (int i = 0; i < nrunning; i++)
+		{
+			if (running[i]->query == NULL)
+				apply_change(running[i], &change);
+		}
+		seen++;
+	}
+	if (overrun)
+	{
+		foreach(lc, reliances)
+		{
+			Reliance   *reliance = lfirst(lc);
+
+			for (int i = 0; i < reliance->nneeds; i++)
+				reliance->needs[i].ncovers = 0;
+		}
+		for (int i = 0; i < nrunning; i++)
+		{
+			for (int k = 0; k < running[i]->nneeds; k++)
+				running[i]->needs[k].ncovers = 0;
+		}
+	}
+}
+
+/* When the first need of a reliance ends, and what ends then. */
+static TimestampTz
+reliance_end(const Reliance *reliance, Cover *last)
+{
+	TimestampTz end = DT_NOEND;
+
+	for (int i = 0; i < reliance->nneeds; i++)
+	{
+		const Need *need = &reliance->needs[i];
+		Cover		longest = {.deadline = DT_NOBEGIN};
+
+		for (int k = 0; k < need->ncovers; k++)
+		{
+			if (k == 0 || need->covers[k].deadline > longest.deadline)
+				longest = need->covers[k];
+		}
+		if (longest.deadline < end)
+		{
+			end = longest.deadline;
+			*last = longest;
+		}
+	}
+	return end;
+}
+
+/*
+ * Cancel what is running if something that it relies on has ended.  Returns
+ * when that will be.
+ */
+static TimestampTz
+cut_off(void)
+{
+	TimestampTz first = DT_NOEND;
+	Cover		cover = {.deadline = DT_NOBEGIN};
+
+	read_ring();
+	for (int i = 0; i < nrunning; i++)
+	{
+		Cover		last;
+		TimestampTz end = reliance_end(running[i], &last);
+
+		if (end < first)
+		{
+			first = end;
+			cover = last;
+		}
+	}
+	if (first <= jit_now())
+	{
+		fired_cover = cover;
+		fired = true;
+		InterruptPending = true;
+		QueryCancelPending = true;
+		SetLatch(MyLatch);
+	}
+	return first;
+}
+
+static void
+timer_handler(void)
+{
+	if (!busy && nrunning > 0)
+		(void) cut_off();
+}
+
+/* ----------------------------------------------------------------------
+ * Needs
+ * ----------------------------------------------------------------------
+ */
+
+static void
+forget_reliance(void *arg)
+{
+	busy = true;
+	reliances = list_delete_ptr(reliances, arg);
+	if (collecting == arg)
+		collecting = NULL;
+	busy = false;
+}
+
+/*
+ * Is it permitted to the closure?  It is a permission entry, a membership
+ * (of classid pg_authid), or a privilege on an object.
+ */
+static bool
+permitted(const JitPermInfo *info, Oid classid, Oid objid, AclMode mode,
+		  List *closure)
+{
+	if (info != NULL)
+		return jit_perminfo_permitted(info, closure);
+	if (classid == AuthIdRelationId)
+		return list_member_oid(closure, objid);
+	return jit_object_aclmask(classid, objid, 0, closure, mode) != 0 ||
+		list_member_oid(closure, jit_object_owner(classid, objid));
+}
+
+/*
+ * The live grant roles that cover what the user's standing access doesn't:
+ * any one of them, or all of them together if *all.  NULL if standing access
+ * suffices; no covers at all if nothing does.
+ */
+static Cover *
+find_covers(Oid userid, const JitPermInfo *info, Oid classid, Oid objid,
+			AclMode mode, int *ncovers, bool *all)
+{
+	TimestampTz now = jit_now();
+	JitClosureKind kind = classid == AuthIdRelationId ?
+	JIT_CLOSURE_SET : JIT_CLOSURE_PRIVS;
+	List	   *standing;
+	List	   *live;
+	Cover	   *covers;
+	ListCell   *lc;
+
+	standing = jit_role_closure(userid, kind, JIT_FILTER_STANDING, now);
+	if (permitted(info, classid, objid, mode, standing))
+		return NULL;
+	live = jit_role_closure(userid, kind, JIT_FILTER_LIVE, now);
+	covers = palloc((list_length(live) + 1) * sizeof(Cover));
+
+	*ncovers = 0;
+	for (int pass = 0; pass < 2 && *ncovers == 0; pass++)
+	{
+		*all = pass == 1;
+		foreach(lc, live)
+		{
+			Cover	   *cover = &covers[*ncovers];
+
+			cover->role = lfirst_oid(lc);
+			cover->database = InvalidOid;
+			cover->request = 0;
+			if (jit_role_kind_by_oid(cover->role) != JIT_ROLE_GRANT)
+				continue;
+			if (!*all &&
+				!permitted(info, classid, objid, mode,
+						   list_concat_copy(standing,
+											jit_role_closure(cover->role, kind,
+															 JIT_FILTER_LIVE, now))))
+				continue;
+			cover->deadline = jit_role_deadline(cover->role);
+			(void) jit_parse_grant_name(jit_role_name(cover->role),
+										&cover->database, &cover->request);
+			(*ncovers)++;
+		}
+	}
+	return covers;
+}
+
+static void
+add_need(Reliance *reliance, Oid userid, bool writes, const Cover *covers,
+		 int ncovers)
+{
+	MemoryContext context = MemoryContextSwitchTo(reliance->context);
+	Need	   *need;
+
+	busy = true;
+	if (reliance->nneeds == 0)
+		reliance->needs = palloc(sizeof(Need));
+	else
+		reliance->needs = repalloc(reliance->needs,
+								   (reliance->nneeds + 1) * sizeof(Need));
+	need = &reliance->needs[reliance->nneeds];
+	need->userid = userid;
+	need->writes = writes;
+	need->ncovers = ncovers;
+	need->maxcovers = ncovers + SPARE;
+	need->covers = palloc(need->maxcovers * sizeof(Cover));
+	memcpy(need->covers, covers, ncovers * sizeof(Cover));
+	reliance->nneeds++;
+	busy = false;
+
+	if (writes)
+	{
+		Need	   *written;
+
+		MemoryContextSwitchTo(TopTransactionContext);
+		written = palloc(sizeof(Need));
+		*written = *need;
+		written->covers = palloc(ncovers * sizeof(Cover));
+		memcpy(written->covers, covers, ncovers * sizeof(Cover));
+		written_needs = lappend(written_needs, written);
+	}
+	MemoryContextSwitchTo(context);
+}
+
+static void arm(void);
+static void begin_reliance(QueryDesc *query);
+
+/*
+ * Note what the statement at hand relies on: called by the permission hooks
+ * for a user with temporary access, after PostgreSQL and enforce.c have said
+ * yes.  Either a permission entry or an object and privilege.
+ */
+void
+jit_note_reliance(Oid userid, const JitPermInfo *info, Oid classid, Oid objid,
+				  AclMode mode)
+{
+	Reliance   *reliance = collecting;
+	Cover	   *covers;
+	int			ncovers;
+	bool		writes;
+	bool		all;
+
+	if (reliance == NULL && starting != NULL)
+	{
+		/* the user has none, but the owner of a view that is read */
+		begin_reliance(starting);
+		reliance = collecting;
+	}
+	if (reliance == NULL && nrunning > 0)
+		reliance = running[nrunning - 1];
+	if (reliance == NULL)
+		return;
+	covers = find_covers(userid, info, classid, objid, mode, &ncovers, &all);
+	if (covers == NULL)
+		return;
+	writes = info != NULL &&
+		(info->requiredPerms & (ACL_INSERT | ACL_UPDATE | ACL_DELETE | ACL_TRUNCATE)) != 0;
+	if (!all)
+		add_need(reliance, userid, writes, covers, ncovers);
+	else
+	{
+		for (int i = 0; i < ncovers; i++)
+			add_need(reliance, userid, writes, &covers[i], 1);
+	}
+	pfree(covers);
+	if (nrunning > 0 && reliance == running[nrunning - 1])
+		arm();
+}
+
+/* Does some cover of every need still stand, by the catalogs? */
+static bool
+need_met(const Need *need, Cover *ended)
+{
+	TimestampTz now = jit_now();
+	List	   *live = jit_role_closure(need->userid, JIT_CLOSURE_MEMBERS,
+										JIT_FILTER_LIVE, now);
+
+	for (int i = 0; i < need->ncovers; i++)
+	{
+		if (list_member_oid(live, need->covers[i].role))
+			return true;
+	}
+	memset(ended, 0, sizeof(Cover));
+	if (need->ncovers > 0)
+		*ended = need->covers[0];
+	return false;
+}
+
+/* "Request 17 in hr_prod expired at ..." for a cover that has ended. */
+static char *
+cover_text(const Cover *cover)
+{
+	char	   *dbname;
+
+	if (cover->request == 0)
+		return pstrdup(_("What gave this access is not a live grant of jit_access."));
+	dbname = get_database_name(cover->database);
+	dbname = dbname ? pstrdup(quote_identifier(dbname)) : psprintf("%u", cover->database);
+	if (cover->deadline == DT_NOBEGIN || cover->deadline > jit_now())
+		return psprintf(_("Request %d in %s was revoked."), cover->request, dbname);
+	return psprintf(_("Request %d in %s expired at %s."), cover->request, dbname,
+					jit_timestamp_text(cover->deadline));
+}
+
+/* ----------------------------------------------------------------------
+ * Running
+ * ----------------------------------------------------------------------
+ */
+
+static void
+arm(void)
+{
+	TimestampTz end;
+
+	if (deadline_timer == MAX_TIMEOUTS)
+	{
+		deadline_timer = RegisterTimeout(USER_TIMEOUT, timer_handler);
+		tick_timer = RegisterTimeout(USER_TIMEOUT, timer_handler);
+	}
+	end = cut_off();
+	if (end != DT_NOEND)
+	{
+		enable_timeout_at(deadline_timer, end);
+		enable_timeout_every(tick_timer,
+							 TimestampTzPlusMilliseconds(GetCurrentTimestamp(), TICK),
+							 TICK);
+	}
+}
+
+static void
+disarm(void)
+{
+	disable_timeout(deadline_timer, false);
+	disable_timeout(tick_timer, false);
+}
+
+/* The words of a cancellation that we have caused. */
+static void
+cancel_callback(void *arg)
+{
+	Reliance   *reliance = arg;
+	char	   *hint;
+
+	if (!fired || geterrcode() != ERRCODE_QUERY_CANCELED || !IsTransactionState())
+		return;
+	errmsg("canceling statement due to the end of temporary access");
+	errdetail_internal("%s", cover_text(&fired_cover));
+	hint = jit_hint_text(reliance->perminfos);
+	if (hint != NULL)
+		errhint("Request access: SELECT jit_request(%s, '1 hour', 'why you need it');",
+				hint);
+	else
+		errhint("Ask for access anew with jit_request().");
+}
+
+static void
+push_running(Reliance *reliance)
+{
+	if (nrunning == MAX_RUNNING)
+		ereport(ERROR,
+				(errcode(ERRCODE_STATEMENT_TOO_COMPLEX),
+				 errmsg("too many nested statements rely on temporary access")));
+	busy = true;
+	running[nrunning] = reliance;
+	nrunning++;
+	busy = false;
+	if (reliance->nneeds > 0)
+		arm();
+}
+
+static void
+pop_running(int depth)
+{
+	busy = true;
+	nrunning = depth;
+	busy = false;
+	if (nrunning == 0 && deadline_timer != MAX_TIMEOUTS)
+	{
+		disarm();
+		fired = false;
+	}
+}
+
+static Reliance *
+find_reliance(QueryDesc *query)
+{
+	ListCell   *lc;
+
+	foreach(lc, reliances)
+	{
+		Reliance   *reliance = lfirst(lc);
+
+		if (reliance->query == query)
+			return reliance;
+	}
+	return NULL;
+}
+
+/* A statement that ran before goes on: deny it by what the catalogs say. */
+static void
+check_again(Reliance *reliance)
+{
+	AcceptInvalidationMessages();
+	for (int i = 0; i < reliance->nneeds; i++)
+	{
+		Cover		ended;
+
+		if (!need_met(&reliance->needs[i], &ended))
+		{
+			jit_denial_explained = true;
+			ereport(ERROR,
+					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+					 errmsg("permission denied: the temporary access that this cursor relies on has ended"),
+					 errdetail_internal("%s", cover_text(&ended))));
+		}
+	}
+}
+
+/*
+ * Run something that relies on temporary access so that it can be cut off,
+ * and give the cancellation its own words.
+ */
+static void
+run_relying(Reliance *reliance, void (*run) (void *arg), void *arg)
+{
+	ErrorContextCallback callback;
+	volatile int depth = nrunning;
+
+	callback.callback = cancel_callback;
+	callback.arg = reliance;
+	callback.previous = error_context_stack;
+	error_context_stack = &callback;
+	push_running(reliance);
+	PG_TRY();
+	{
+		run(arg);
+		/* what was canceled in its last moment is canceled, not the next one */
+		CHECK_FOR_INTERRUPTS();
+	}
+	PG_FINALLY();
+	{
+		pop_running(depth);
+	}
+	PG_END_TRY();
+	error_context_stack = callback.previous;
+}
+
+typedef struct RunCall
+{
+	QueryDesc  *query;
+	ScanDirection direction;
+	uint64		count;
+	bool		execute_once;
+} RunCall;
+
+static void
+run_executor(void *arg)
+{
+	RunCall    *call = arg;
+
+	if (next_executor_run_hook)
+		next_executor_run_hook(JIT_EXECUTOR_RUN_FIELDS(call));
+	else
+		standard_ExecutorRun(JIT_EXECUTOR_RUN_FIELDS(call));
+}
+
+static void
+jit_executor_run(JIT_EXECUTOR_RUN_ARGS)
+{
+	RunCall		call = {JIT_EXECUTOR_RUN_PASS};
+	Reliance   *reliance = likely(reliances == NIL) ? NULL : find_reliance(query);
+
+	if (likely(reliance == NULL))
+	{
+		run_executor(&call);
+		return;
+	}
+	if (reliance->started)
+		check_again(reliance);
+	reliance->started = true;
+	run_relying(reliance, run_executor, &call);
+}
+
+static void
+run_finish(void *arg)
+{
+	if (next_executor_finish_hook)
+		next_executor_finish_hook(arg);
+	else
+		standard_ExecutorFinish(arg);
+}
+
+/* AFTER triggers run in here. */
+static void
+jit_executor_finish(QueryDesc *query)
+{
+	Reliance   *reliance = likely(reliances == NIL) ? NULL : find_reliance(query);
+
+	if (likely(reliance == NULL))
+		run_finish(query);
+	else
+		run_relying(reliance, run_finish, query);
+}
+
+/*
+ * Begin to collect what a query relies on: before ExecutorStart, for a user
+ * with temporary access.  Takes the place in the ring and then takes in
+ * invalidations, in this order.  NULL for a utility statement.
+ */
+static void
+begin_reliance(QueryDesc *query)
+{
+	Reliance   *reliance = palloc0(sizeof(Reliance));
+
+	reliance->query = query;
+	reliance->context = CurrentMemoryContext;
+	if (query != NULL)
+		reliance->perminfos = JIT_PLAN_PERMINFOS(query->plannedstmt);
+	if (reliances == NIL && nrunning == 0)
+		seen = pg_atomic_read_u64(&shared->head);
+	AcceptInvalidationMessages();
+	collecting = reliance;
+}
+
+/*
+ * Before ExecutorStart of any query; "temporary" if its user has temporary
+ * access.
+ */
+void
+jit_begin_reliance(QueryDesc *query, bool temporary)
+{
+	starting = query;
+	collecting = NULL;
+	if (unlikely(temporary))
+		begin_reliance(query);
+}
+
+/* ExecutorStart has come through: keep what was collected with the query. */
+void
+jit_keep_reliance(QueryDesc *query)
+{
+	Reliance   *reliance = collecting;
+	MemoryContext context;
+
+	starting = NULL;
+	collecting = NULL;
+	if (reliance == NULL || reliance->query != query || reliance->nneeds == 0)
+		return;
+	context = MemoryContextSwitchTo(TopMemoryContext);
+	busy = true;
+	reliances = lappend(reliances, reliance);
+	busy = false;
+	MemoryContextSwitchTo(context);
+	reliance->callback.func = forget_reliance;
+	reliance->callback.arg = reliance;
+	MemoryContextRegisterResetCallback(query->estate->es_query_cxt,
+									   &reliance->callback);
+}
+
+/*
+ * Run a utility statement whose permissions the executor doesn't check
+ * (COPY, CALL) so that it can be cut off.  A procedure may end the
+ * transaction, so nothing here is the transaction's.
+ */
+void
+jit_run_relying_utility(void (*run) (void *arg), void *arg)
+{
+	MemoryContext context = AllocSetContextCreate(TopMemoryContext,
+												  "jit_access utility statement",
+												  ALLOCSET_SMALL_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	Reliance   *reliance;
+
+	begin_reliance(NULL);
+	reliance = collecting;
+	collecting = NULL;
+	MemoryContextSwitchTo(old);
+	PG_TRY();
+	{
+		run_relying(reliance, run, arg);
+	}
+	PG_FINALLY();
+	{
+		MemoryContextDelete(context);
+	}
+	PG_END_TRY();
+}
+
+/* ----------------------------------------------------------------------
+ * Transactions
+ * ----------------------------------------------------------------------
+ */
+
+static void
+cutoff_xact_callback(XactEvent event, void *arg)
+{
+	ListCell   *lc;
+
+	switch (event)
+	{
+		case XACT_EVENT_PRE_COMMIT:
+			complete_changes();
+			if (written_needs == NIL || jit_commit_after_expiry)
+				break;
+			AcceptInvalidationMessages();
+			foreach(lc, written_needs)
+			{
+				Cover		ended;
+
+				if (!need_met(lfirst(lc), &ended))
+					ereport(ERROR,
+							(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+							 errmsg("transaction is rolled back: the temporary access that it wrote through has ended"),
+							 errdetail_internal("%s", cover_text(&ended)),
+							 errhint("Ask for access anew and repeat the transaction.")));
+			}
+			break;
+		case XACT_EVENT_PRE_PREPARE:
+			if (written_needs != NIL)
+				ereport(ERROR,
+						(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						 errmsg("cannot PREPARE a transaction that has written through temporary access"),
+						 errhint("Use COMMIT: a prepared transaction could be committed after the access has ended.")));
+			break;
+		case XACT_EVENT_COMMIT:
+		case XACT_EVENT_PREPARE:
+		case XACT_EVENT_ABORT:
+			written_needs = NIL;
+			collecting = NULL;
+			starting = NULL;
+			if (event == XACT_EVENT_ABORT)
+				changes = NIL;
+			break;
+		default:
+			break;
+	}
+}
+
+static void
+cutoff_subxact_callback(SubXactEvent event, SubTransactionId mySubid,
+						SubTransactionId parentSubid, void *arg)
+{
+	if (event != SUBXACT_EVENT_ABORT_SUB)
+		return;
+	collecting = NULL;
+	starting = NULL;
+	/* whoever has caught the cancellation gets it again */
+	if (fired && nrunning > 0)
+		(void) cut_off();
+}
+
+/* After the invalidations: see the top of the file. */
+static void
+cutoff_release_callback(ResourceReleasePhase phase, bool is_commit,
+						bool is_top_level, void *arg)
+{
+	if (phase != RESOURCE_RELEASE_AFTER_LOCKS || !is_top_level || changes == NIL)
+		return;
+	if (is_commit)
+		publish_changes();
+	changes = NIL;
+}
+
+/* Called from _PG_init() only. */
+void
+jit_install_cutoff(void)
+{
+	next_executor_run_hook = ExecutorRun_hook;
+	ExecutorRun_hook = jit_executor_run;
+	next_executor_finish_hook = ExecutorFinish_hook;
+	ExecutorFinish_hook = jit_executor_finish;
+	RegisterXactCallback(cutoff_xact_callback, NULL);
+	RegisterSubXactCallback(cutoff_subxact_callback, NULL);
+	RegisterResourceReleaseCallback(cutoff_release_callback, NULL);
+}

@@ -1,0 +1,109 @@
+# What is due is settled on time: one grant, a pending request, two thousand
+# grants at once, and what somebody else holds up; and the launcher has
+# nothing to do in between.
+use strict;
+use warnings;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = PostgreSQL::Test::Cluster->new('main');
+$node->init;
+$node->append_conf('postgresql.conf', q{
+shared_preload_libraries = 'jit_access'
+log_min_messages = debug1
+log_statement = none
+jit_access.max_pending = 10000
+});
+$node->start;
+
+# the log tells of every sweeper, at debug1
+sub sweepers
+{
+	my $log = slurp_file($node->logfile);
+	return scalar(() = $log =~ /starting background worker process "jit_access sweeper/g);
+}
+
+my $no_sweeper = q{SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'jit_access sweeper'};
+
+$node->safe_psql('postgres', q{
+	CREATE EXTENSION jit_access;
+	CREATE TABLE t AS SELECT 1 AS x;
+	CREATE ROLE dev LOGIN;
+});
+is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'jit_access launcher'}),
+	'1', 'there is a launcher');
+
+# one grant
+$node->safe_psql('postgres', q{SELECT jit_grant('SELECT ON t', 'dev', '1 s', 'why')});
+is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_roles WHERE rolname LIKE 'jit_grant_%'}), '1', 'granted');
+ok($node->poll_query_until('postgres', q{SELECT count(*) = 0 FROM pg_roles WHERE rolname LIKE 'jit_grant_%'}), 'the role goes');
+is($node->safe_psql('postgres', q{SELECT status, ended_at = expires_at FROM jit.requests}), 'expired|t', 'the request expired at its deadline');
+is($node->safe_psql('postgres', q{SELECT ended_at IS NOT NULL FROM jit.grants}), 't', 'so did the grant');
+my $late = $node->safe_psql('postgres',
+	q{SELECT extract(epoch FROM e.at - r.expires_at) FROM jit.events e JOIN jit.requests r ON r.id = e.request_id WHERE event = 'expired'});
+cmp_ok($late, '<', 1, "the roles were gone within a second ($late s)");
+cmp_ok($late, '>=', 0, 'and not before');
+
+# a request that lapses
+$node->safe_psql('postgres', q{
+	GRANT SELECT ON t TO CURRENT_USER;
+	SET ROLE dev; SELECT jit_request('SELECT ON t', NULL, 'why', clock_timestamp() + interval '1 s')});
+ok($node->poll_query_until('postgres', q{SELECT status = 'lapsed' AND ended_at = lapses_at FROM jit.requests WHERE id = 2}), 'a pending request lapses');
+
+# nothing is due now, so nothing happens; this takes a moment to show
+ok($node->poll_query_until('postgres', $no_sweeper), 'sweepers leave');
+my $before = sweepers();
+$node->safe_psql('postgres', 'SELECT pg_sleep(2.5)');
+is(sweepers(), $before, 'and none comes while nothing is due');
+
+# somebody holds up one of two
+$node->safe_psql('postgres', q{
+	SELECT jit_grant('SELECT ON t', 'dev', '1 s', 'held up');
+	SELECT jit_grant('SELECT ON t', 'dev', '1 s', 'not held up')});
+my $holder = $node->background_psql('postgres');
+$holder->query_safe('BEGIN; SELECT FROM jit.requests WHERE id = 3 FOR UPDATE');
+ok($node->poll_query_until('postgres', q{SELECT status = 'expired' FROM jit.requests WHERE id = 4}), 'the other one expires on time');
+is($node->safe_psql('postgres', q{SELECT status FROM jit.requests WHERE id = 3}), 'active', 'while this one is held up');
+$before = sweepers();
+$node->safe_psql('postgres', 'SELECT pg_sleep(2.5)');
+cmp_ok(sweepers() - $before, '<=', 3, 'it is tried again, with pauses');
+$holder->query_safe('COMMIT');
+ok($node->poll_query_until('postgres', q{SELECT status = 'expired' FROM jit.requests WHERE id = 3}), 'and settled when nobody holds it up');
+$holder->quit;
+
+# a role that can't be dropped, because somebody gave it privileges
+$node->safe_psql('postgres', q{SELECT jit_grant('SELECT ON t', 'dev', '1 s', 'tied')});
+my $role = $node->safe_psql('postgres', q{SELECT role FROM jit.grants WHERE request_id = 5});
+$node->safe_psql('postgres', qq{GRANT UPDATE ON t TO $role});
+ok($node->poll_query_until('postgres', q{SELECT status = 'expired' FROM jit.requests WHERE id = 5}), 'a role that cannot be dropped expires, too');
+is($node->safe_psql('postgres', qq{SELECT count(*) FROM pg_auth_members WHERE roleid = '$role'::regrole}), '0', 'it has no members');
+ok($node->poll_query_until('postgres', $no_sweeper), 'sweepers leave');
+$before = sweepers();
+$node->safe_psql('postgres', 'SELECT pg_sleep(2.5)');
+cmp_ok(sweepers() - $before, '<=', 1, 'and are not sent again and again');
+$node->safe_psql('postgres', qq{REVOKE UPDATE ON t FROM $role; DROP ROLE $role});
+
+# two thousand at one deadline
+$node->safe_psql('postgres', q{
+	DO $$
+	DECLARE until timestamptz; r text;
+	BEGIN
+		FOR i IN 1 .. 2000 LOOP
+			PERFORM jit_grant('SELECT ON t', 'dev', '1 hour', 'many');
+		END LOOP;
+		-- one deadline for all, whatever it took to make them
+		until := clock_timestamp() + interval '2 s';
+		FOR r IN SELECT role FROM jit.grants WHERE ended_at IS NULL LOOP
+			EXECUTE format('ALTER ROLE %I VALID UNTIL %L', r, until);
+		END LOOP;
+	END $$});
+ok($node->poll_query_until('postgres', q{SELECT count(*) = 0 FROM pg_roles WHERE rolname LIKE 'jit_grant_%'}), 'two thousand roles go');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM jit.requests WHERE reason = 'many' AND status = 'expired' AND ended_at = expires_at}),
+	'2000', 'all requests say so');
+note('it took ' . $node->safe_psql('postgres',
+	q{SELECT extract(epoch FROM max(e.at) - max(r.expires_at)) FROM jit.events e JOIN jit.requests r ON r.id = e.request_id WHERE e.event = 'expired' AND r.reason = 'many'}) . ' s');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_roles WHERE rolname LIKE 'jit_scope_%'}), '1', 'they shared one scope role');
+
+$node->stop;
+done_testing();
