@@ -725,22 +725,6 @@ collect_perminfos(Node *node, List **perminfos)
 	return expression_tree_walker(node, collect_perminfos, perminfos);
 }
 
-/*
- * The planner hands column statistics to operators before the executor has
- * checked anything: so whatever the executor would deny isn't planned.
- */
-static void
-check_query(Query *parse)
-{
-	List	   *perminfos = NIL;
-	JitHintFrame frame;
-
-	(void) collect_perminfos((Node *) parse, &perminfos);
-	jit_push_hint(&frame, perminfos, NULL);
-	(void) check_perminfos(perminfos, true, false);
-	jit_pop_hint(&frame);
-}
-
 /* Can a view, whose owner's rights count, be in the query? */
 static bool
 may_read_for_others(Query *query)
@@ -757,13 +741,21 @@ may_read_for_others(Query *query)
 	return false;
 }
 
+/*
+ * The planner hands column statistics to operators before the executor has
+ * checked anything: so whatever the executor would deny isn't planned.  It
+ * also checks privileges on views itself, which deserves a hint like others.
+ */
 static PlannedStmt *
 jit_planner(Query *parse, const char *query_string, int cursor_options,
 			ParamListInfo params)
 {
 	PlannedStmt *plan;
+	List	   *perminfos = NIL;
 	List	   *functions = NIL;
 	bool		row_security = parse->hasRowSecurity;
+	bool		look;
+	JitHintFrame frame;
 
 	/*
 	 * Row-level security policies have been chosen already: what chose them
@@ -772,18 +764,26 @@ jit_planner(Query *parse, const char *query_string, int cursor_options,
 	if (!row_security)
 		accept_invalidations();
 	check_roles();
-	if (unlikely(jit_user_deadline(GetUserId()) != DT_NOEND) ||
-		may_read_for_others(parse))
-		check_query(parse);
-	if (unlikely(jit_user_deadline(GetUserId()) != DT_NOEND))
+	look = unlikely(jit_user_deadline(GetUserId()) != DT_NOEND);
+	if (unlikely(look))
 	{
 		(void) collect_functions((Node *) parse, &functions);
 		functions = temporary_functions(functions, GetUserId());
+	}
+	look = look || may_read_for_others(parse);
+	if (look)
+	{
+		(void) collect_perminfos((Node *) parse, &perminfos);
+		jit_push_hint(&frame, perminfos, NULL);
+		(void) check_perminfos(perminfos, true, false);
 	}
 	if (next_planner_hook)
 		plan = next_planner_hook(parse, query_string, cursor_options, params);
 	else
 		plan = standard_planner(parse, query_string, cursor_options, params);
+	if (look)
+		jit_pop_hint(&frame);
+
 	/* the planner sets dependsOnRole for policies in functions it inlined */
 	if (unlikely(temporary_seen) && (row_security || plan->dependsOnRole))
 		mark_policies(plan);
