@@ -153,7 +153,8 @@ extern void jit_lock_items(List *items);
 extern GrantStmt *jit_item_grant_stmt(const JitItem *item,
 									  const char *rolename);
 extern void jit_store_items(int request, List *items);
-extern List *jit_load_items(int request, bool resolve_names);
+extern List *jit_load_items(int request, bool resolve_names,
+							bool missing_ok);
 
 /* ---- grant.c: the only place that makes or drops roles, privileges --- */
 
