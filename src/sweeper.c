@@ -406,6 +406,7 @@ sweep_ledger(void *arg)
 	state->more = false;
 	if (!jit_extension_installed())
 		return;
+	jit_check_version();
 	state->left = restore_under_way();
 	if (state->left)
 		return;
