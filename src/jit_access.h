@@ -153,7 +153,8 @@ extern void jit_lock_items(List *items);
 extern GrantStmt *jit_item_grant_stmt(const JitItem *item,
 									  const char *rolename);
 extern void jit_store_items(int request, List *items);
-extern List *jit_load_items(int request, bool resolve_names);
+extern List *jit_load_items(int request, bool resolve_names,
+							bool missing_ok);
 
 /* ---- grant.c: the only place that makes or drops roles, privileges --- */
 
@@ -202,6 +203,7 @@ extern int	jit_query(const char *sql, int nargs,...);
 extern Datum jit_result(int row, int column, bool *isnull);
 extern char *jit_result_text(int row, int column);
 extern bool jit_extension_installed(void);
+extern void jit_check_version(void);
 extern const char *jit_origin(void);
 extern char *jit_timestamp_text(TimestampTz at);
 extern char *jit_database_name(void);
