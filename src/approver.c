@@ -182,7 +182,7 @@ flow_steps(const JitRequest *request)
 
 			if (strcmp(name, GRANTOR) == 0)
 				 /* no role */ ;
-			else if (request->here && oids != NULL && oids->type == jbvBinary)
+			else if (request->cluster && oids != NULL && oids->type == jbvBinary)
 			{
 				JsonbValue *v = getIthJsonbValueFromContainer(oids->val.binary.data, j);
 

@@ -136,9 +136,9 @@ extern int no_such_variable
 	} while (0)
 #endif
 
-/* pg_attribute_noreturn() is gone from PostgreSQL 18. */
-#if PG_VERSION_NUM < 180000
-#define pg_noreturn pg_attribute_noreturn()
+/* PostgreSQL 18 has pg_noreturn instead, at the front of declarations. */
+#if PG_VERSION_NUM >= 180000
+#define pg_attribute_noreturn() __attribute__((noreturn))
 #endif
 
 /*

@@ -234,7 +234,7 @@ jit_load_flow(JitDecision *decision, JitRisk risk)
  * ----------------------------------------------------------------------
  */
 
-pg_noreturn static void
+static void pg_attribute_noreturn()
 invalid_step(int number, const char *detail)
 {
 	ereport(ERROR,

@@ -239,6 +239,7 @@ typedef struct JitRequest
 	bool		needs_superuser;
 	char	   *origin;			/* where it was filed, as jit_origin() */
 	bool		here;			/* filed in this database of this cluster */
+	bool		cluster;		/* filed in this cluster: OIDs of roles count */
 	bool		direct;			/* being filed by jit_grant(): the requester
 								 * may give the first approval */
 	List	   *items;			/* of JitItem */
@@ -359,7 +360,7 @@ extern JitDecision *jit_decide(const JitRequest *request,
 extern JitDecision *jit_decide_by_facts(Jsonb *facts);
 extern char *jit_stricter_now(const JitRequest *request);
 extern void jit_require_administrator(const char *action);
-pg_noreturn extern void jit_refuse_null(const char *name);
+extern void jit_refuse_null(const char *name) pg_attribute_noreturn();
 extern void jit_record_change(const char *event, const char *key,
 							  const char *name, Jsonb *before, Jsonb *after,
 							  const char *logline);
@@ -375,7 +376,7 @@ extern char *jit_usecs_text(int64 usecs);
 /* ---- label.c: labels of objects, for risk policies ------------------- */
 
 extern List *jit_item_labels(const JitItem *item);
-extern void jit_init_labels(void);
+extern void jit_offer_labels(const SecLabelStmt *stmt);
 
 /* ---- enforce.c, hint.c: what a statement may do ---------------------- */
 

@@ -10,7 +10,7 @@
 #				servers in it are gone when the script ends, also by ^C
 #
 # Clusters that are there are never touched: servers here live in $tmp, listen
-# on a socket in $tmp only, and are stopped by their data directory.
+# on sockets in $tmp only, and are stopped by their data directory.
 
 set -u
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -156,7 +156,6 @@ make_tmp() {
 		user=$(id -un)
 	fi
 	tmp=$(mktemp -d "${TMPDIR:-/tmp}/jit_access.XXXXXX")
-	mkdir "$tmp/socket"
 	own "$tmp"
 	cd "$tmp" || exit	# $user may not be let into the tree
 	trap clean_up EXIT
@@ -200,8 +199,8 @@ clean_up() {
 	fi
 }
 
-# start_server NAME [SETTING...]: a new cluster; socket in $tmp/socket, port
-# 5432 of that directory.  Its log is $tmp/NAME/log.
+# start_server NAME [SETTING...]: a new cluster, socket and all in $tmp/NAME.
+# PGHOST and so on lead to it.
 start_server() {
 	local dir=$tmp/$1
 	shift
@@ -211,13 +210,13 @@ start_server() {
 		{ cat "$dir/initdb.log" >&2; die "initdb failed"; }
 	{
 		say "listen_addresses = ''"
-		say "unix_socket_directories = '$tmp/socket'"
+		say "unix_socket_directories = '$dir'"
 		say "fsync = off"
 		say "timezone = 'UTC'"
 		say "log_timezone = 'UTC'"
 		printf '%s\n' "$@"
 	} >>"$dir/data/postgresql.conf"
-	export PGHOST=$tmp/socket PGPORT=5432 PGUSER=postgres
+	export PGHOST=$dir PGPORT=5432 PGUSER=postgres
 	as_user "$bindir/pg_ctl" -D "$dir/data" -l "$dir/log" -w -s start ||
 		{ cat "$dir/log" >&2; die "the server did not start"; }
 }

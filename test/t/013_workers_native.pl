@@ -10,6 +10,7 @@ my $node = PostgreSQL::Test::Cluster->new('main');
 $node->init;
 $node->append_conf('postgresql.conf', q{
 shared_preload_libraries = 'jit_access'
+max_prepared_transactions = 2
 log_statement = none
 });
 $node->start;
@@ -58,6 +59,16 @@ poll("SELECT count(*) = 1 FROM jit.events WHERE request_id = $id AND event = 'sh
 $node->safe_psql('postgres', "ALTER ROLE $role VALID UNTIL '2020-01-01 00:00+00'");
 poll("SELECT status = 'expired' AND ended_at = '2020-01-01 00:00+00' FROM jit.requests WHERE id = $id", 'a past one ends it');
 is(value("SELECT count(*) FROM pg_roles WHERE rolname = '$role'"), '0', '... and the role');
+
+# in a prepared transaction, and by a session that goes on
+($id, $role) = grant('1 hour');
+$node->safe_psql('postgres', qq{
+	BEGIN; ALTER ROLE $role VALID UNTIL '2099-01-01 00:00+00'; PREPARE TRANSACTION 'prolong';
+	CREATE TABLE unconcerned ();
+	COMMIT PREPARED 'prolong';
+	ALTER ROLE $role CONNECTION LIMIT 1});
+poll("SELECT expires_at = '2099-01-01 00:00+00' FROM jit.requests WHERE id = $id", 'the ledger follows a prepared transaction');
+$node->safe_psql('postgres', "SELECT jit_revoke($id)");
 
 # prolonged while the old deadline passes: no gap
 ($id, $role) = grant('2 s');
