@@ -174,6 +174,12 @@ needs_judging(Oid userid)
 		!superuser_arg(userid);
 }
 
+bool
+jit_access_ended(Oid userid)
+{
+	return needs_judging(userid);
+}
+
 /* Privilege closure without what has ended; NIL for a role of ours. */
 static List *
 live_closure(Oid userid)
@@ -251,6 +257,13 @@ deny(const char *kind, const char *name, Oid userid, const JitPermInfo *info)
 			 errdetail_internal("%s", detail)));
 }
 
+/* Deny something because access to it has ended. */
+void
+jit_deny_ended(Oid userid, const char *kind, const char *name)
+{
+	deny(kind, name, userid, NULL);
+}
+
 /* ----------------------------------------------------------------------
  * SET ROLE
  * ----------------------------------------------------------------------
@@ -281,8 +294,8 @@ note_set_role(void)
  * Is a SET ROLE in force that only temporary access allows?  As of the last
  * check_set_role().
  */
-static bool
-set_role_is_temporary(void)
+bool
+jit_set_role_is_temporary(void)
 {
 	return unlikely(OidIsValid(set_role_outer)) && !set_role_standing &&
 		!GetSessionUserIsSuperuser();
@@ -435,7 +448,7 @@ jit_executor_start(QueryDesc *query, int eflags)
 
 	check_set_role();
 	temporary = jit_user_deadline(GetUserId()) != DT_NOEND ||
-		set_role_is_temporary();
+		jit_set_role_is_temporary();
 
 	/* takes in a REVOKE: inside a running DO block nothing else does */
 	jit_begin_reliance(query, temporary);
@@ -443,7 +456,7 @@ jit_executor_start(QueryDesc *query, int eflags)
 	{
 		if (query->plannedstmt->dependsOnRole)
 			check_policies(query->plannedstmt);
-		if (set_role_is_temporary())
+		if (jit_set_role_is_temporary())
 		{
 			check_set_role();
 			jit_note_reliance(set_role_session, NULL, AuthIdRelationId,
@@ -605,7 +618,7 @@ static bool
 may_rely(Node *stmt)
 {
 	return (IsA(stmt, CopyStmt) || IsA(stmt, CallStmt)) &&
-		(jit_user_deadline(GetUserId()) != DT_NOEND || set_role_is_temporary());
+		(jit_user_deadline(GetUserId()) != DT_NOEND || jit_set_role_is_temporary());
 }
 
 /* GRANT or REVOKE of a grant role, natively. */
@@ -633,6 +646,7 @@ jit_process_utility(PlannedStmt *pstmt, const char *query_string,
 	Node	   *stmt = pstmt->utilityStmt;
 	UtilityCall call = {pstmt, query_string, read_only_tree, context, params,
 	query_env, dest, qc};
+	JitLastingState state = jit_lasting_state();
 	JitHintFrame frame;
 
 	if (!leads_out(stmt))
@@ -646,10 +660,19 @@ jit_process_utility(PlannedStmt *pstmt, const char *query_string,
 
 	if (IsA(stmt, CopyStmt))
 		jit_push_hint(&frame, NIL, (CopyStmt *) stmt);
-	if (may_rely(stmt))
-		jit_run_relying_utility(run_utility, &call);
-	else
-		run_utility(&call);
+	PG_TRY();
+	{
+		jit_check_lasting(stmt);
+		if (may_rely(stmt))
+			jit_run_relying_utility(run_utility, &call);
+		else
+			run_utility(&call);
+	}
+	PG_FINALLY();
+	{
+		jit_restore_lasting_state(state);
+	}
+	PG_END_TRY();
 	if (IsA(stmt, CopyStmt))
 		jit_pop_hint(&frame);
 
@@ -735,10 +758,12 @@ jit_object_access(ObjectAccessType access, Oid classid, Oid objid, int subid,
 				deny("table", get_rel_name(objid), GetUserId(), NULL);
 			break;
 		case OAT_POST_CREATE:
+			jit_check_lasting_object(access, classid, objid, subid, arg);
 			if (classid == DatabaseRelationId)
 				jit_wake_launcher_at_commit();
 			break;
 		case OAT_POST_ALTER:
+			jit_check_lasting_object(access, classid, objid, subid, arg);
 			/* a deadline may have been changed natively */
 			if (classid == AuthIdRelationId)
 				note_role(objid);
