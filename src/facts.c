@@ -276,7 +276,7 @@ item_columns(const JitItem *item)
 	List	   *names = NIL;
 	ListCell   *lc;
 	HeapTuple	tuple;
-	int			natts;
+	AttrNumber	natts;
 
 	if (item->objtype != OBJECT_TABLE)
 		return NIL;

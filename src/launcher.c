@@ -572,9 +572,8 @@ note_past(Oid oid, TimestampTz deadline, TimestampTz now, TimestampTz *next)
 	Database   *database = get_database(oid);
 
 	/* also after the clock was set back */
-	if (deadline > database->tried || database->tried > now)
-		database->wanted = true;
-	else if (now >= database->tried + MAX_BACKOFF)
+	if (deadline > database->tried || database->tried > now ||
+		now >= database->tried + MAX_BACKOFF)
 		database->wanted = true;
 	else
 		*next = Min(*next, database->tried + MAX_BACKOFF);

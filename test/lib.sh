@@ -146,6 +146,34 @@ install_extension() {
 	fi
 }
 
+# Prints the top of PostgreSQL's source tree of this version, getting it if
+# need be.  Nothing of the system's apt configuration is changed: source
+# lists of our own, made from the binary ones, and state of our own.
+postgres_source() {
+	local build=$top/build/postgresql-$version state=$tmp/apt v apt
+	if [ -n "${PG_SOURCE:-}" ]; then say "$PG_SOURCE"; return; fi
+	if [ ! -e "$build/configure" ] && command -v apt-get >/dev/null; then
+		mkdir -p "$state/lists/partial" "$state/get" "$build"
+		apt-get indextargets --format 'deb-src [signed-by=$(SIGNED_BY)] $(REPO_URI) $(RELEASE) $(COMPONENT)' \
+			'Created-By: Packages' 'Origin: Debian' | sed 's,\[signed-by=\$(SIGNED_BY)\] ,,' | sort -u >"$state/sources.list"
+		apt="apt-get -qq -o Dir::Etc::sourcelist=$state/sources.list -o Dir::Etc::sourceparts=-
+			-o Dir::State::lists=$state/lists -o APT::Get::List-Cleanup=0 -o APT::Sandbox::User=root"
+		$apt update >&2
+		# newest first; a mirror may list one that it no longer has
+		for v in $(apt-cache -o Dir::Etc::sourcelist="$state/sources.list" -o Dir::Etc::sourceparts=- \
+			-o Dir::State::lists="$state/lists" showsrc "postgresql-$version" 2>/dev/null |
+			sed -n 's/^Version: //p' | sort -urV); do
+			(cd "$state/get" && rm -f ./* && $apt --download-only --tar-only source "postgresql-$version=$v") >"$state/log" 2>&1 || continue
+			tar -C "$build" --strip-components=1 -xf "$state"/get/*.orig.tar.* && break
+		done
+	fi
+	if [ ! -e "$build/configure" ]; then
+		[ ! -e "$state/log" ] || cat "$state/log" >&2
+		return 1
+	fi
+	say "$build"
+}
+
 # ---- Servers ----------------------------------------------------------
 
 make_tmp() {
