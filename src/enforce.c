@@ -478,7 +478,8 @@ check_perminfos(List *perminfos, bool ereport_on_violation, bool running)
 		if (!needs_judging(userid) || gives(live_closure(userid), &wanted))
 		{
 			if (running && !superuser_arg(userid))
-				jit_note_reliance(userid, info, InvalidOid, InvalidOid, 0);
+				jit_note_reliance(userid, info, InvalidOid, InvalidOid, 0,
+								  false);
 			continue;
 		}
 		if (!ereport_on_violation)
@@ -633,6 +634,12 @@ mark_functions(PlannedStmt *plan, List *functions, Oid userid)
 	}
 }
 
+static bool
+writes_data(PlannedStmt *plan)
+{
+	return plan->commandType != CMD_SELECT || plan->hasModifyingCTE;
+}
+
 /* Raise if what a plan has been marked with isn't live any more. */
 static void
 check_marks(PlannedStmt *plan)
@@ -658,6 +665,9 @@ check_marks(PlannedStmt *plan)
 			deny("row-level security policies of role",
 				 quote_identifier(jit_role_name(wanted.role)), userid, &wanted);
 		}
+		else if (item->cacheId == MARK_ROLE)
+			jit_note_reliance(userid, NULL, AuthIdRelationId, item->hashValue,
+							  0, writes_data(plan));
 		else if (item->cacheId == MARK_FUNCTION)
 		{
 			Wanted		wanted = {.classid = ProcedureRelationId,
@@ -666,27 +676,35 @@ check_marks(PlannedStmt *plan)
 			if (!gives(live, &wanted))
 				deny("function", get_func_name(wanted.objid), userid, &wanted);
 			jit_note_reliance(userid, NULL, wanted.classid, wanted.objid,
-							  wanted.mode);
+							  wanted.mode, false);
 		}
 	}
+}
+
+/* Note that what comes relies on a temporary SET ROLE, if it does. */
+static void
+note_set_role_reliance(bool writes)
+{
+	if (unlikely(set_role_is_temporary()))
+		jit_note_reliance(set_role_session, NULL, AuthIdRelationId,
+						  set_role_outer, JIT_SET_ROLE, writes);
 }
 
 static void
 jit_executor_start(QueryDesc *query, int eflags)
 {
 	JitHintFrame frame;
+	JitStart	start;
 
 	accept_invalidations();
 	note_set_role();
-	jit_begin_reliance(query, set_role_is_temporary() ||
+	jit_begin_reliance(&start, query, set_role_is_temporary() ||
 					   jit_user_deadline(GetUserId()) != DT_NOEND);
 	check_roles();
 	if (unlikely(temporary_seen))
 	{
 		check_marks(query->plannedstmt);
-		if (set_role_is_temporary())
-			jit_note_reliance(set_role_session, NULL, AuthIdRelationId,
-							  set_role_outer, 0);
+		note_set_role_reliance(writes_data(query->plannedstmt));
 	}
 
 	jit_push_hint(&frame, JIT_PLAN_PERMINFOS(query->plannedstmt), NULL);
@@ -695,7 +713,7 @@ jit_executor_start(QueryDesc *query, int eflags)
 	else
 		standard_ExecutorStart(query, eflags);
 	jit_pop_hint(&frame);
-	jit_keep_reliance(query);
+	jit_keep_reliance(&start);
 }
 
 static void
@@ -1021,12 +1039,50 @@ run_utility(void *arg)
 								call->qc);
 }
 
-/* COPY and CALL run for long without the executor's knowing. */
+/* These run for long without the executor's knowing. */
 static bool
 may_rely(Node *stmt)
 {
-	return (IsA(stmt, CopyStmt) || IsA(stmt, CallStmt)) &&
-		(jit_user_deadline(GetUserId()) != DT_NOEND || set_role_is_temporary());
+	switch (nodeTag(stmt))
+	{
+		case T_CopyStmt:
+		case T_CallStmt:
+		case T_DoStmt:
+		case T_RefreshMatViewStmt:
+		case T_IndexStmt:
+		case T_ReindexStmt:
+		case T_ClusterStmt:
+		case T_VacuumStmt:
+			return set_role_is_temporary() ||
+				jit_user_deadline(GetUserId()) != DT_NOEND;
+		default:
+			return false;
+	}
+}
+
+/*
+ * Run one of them.  Others find what they rely on as they go; for REFRESH,
+ * which reads with the owner's rights, it is having these.  A procedure
+ * or DO block under a temporary SET ROLE may leave it: its statements rely on
+ * it, itself doesn't.
+ */
+static void
+run_relying_utility(void *arg)
+{
+	Node	   *stmt = ((UtilityCall *) arg)->pstmt->utilityStmt;
+
+	if (IsA(stmt, RefreshMatViewStmt) && !superuser())
+	{
+		Oid			relid = RangeVarGetRelid(((RefreshMatViewStmt *) stmt)->relation,
+											 NoLock, true);
+
+		if (OidIsValid(relid))
+			jit_note_reliance(GetUserId(), NULL, RelationRelationId, relid,
+							  JIT_ACL_MAINTAIN, false);
+	}
+	if (!IsA(stmt, CallStmt) && !IsA(stmt, DoStmt))
+		note_set_role_reliance(IsA(stmt, CopyStmt) && ((CopyStmt *) stmt)->is_from);
+	run_utility(arg);
 }
 
 /* GRANT or REVOKE of a grant role, natively. */
@@ -1075,7 +1131,7 @@ jit_process_utility(PlannedStmt *pstmt, const char *query_string,
 	if (IsA(stmt, CopyStmt))
 		jit_push_hint(&frame, NIL, (CopyStmt *) stmt);
 	if (may_rely(stmt))
-		jit_run_relying_utility(run_utility, &call);
+		jit_run_relying_utility(run_relying_utility, &call);
 	else
 		run_utility(&call);
 	if (IsA(stmt, CopyStmt))
@@ -1128,7 +1184,7 @@ jit_object_access(ObjectAccessType access, Oid classid, Oid objid, int subid,
 						 ACL_EXECUTE);
 			if (!superuser())
 				jit_note_reliance(GetUserId(), NULL, classid, objid,
-								  ACL_EXECUTE);
+								  ACL_EXECUTE, false);
 			break;
 		case OAT_NAMESPACE_SEARCH:
 			{
@@ -1145,6 +1201,10 @@ jit_object_access(ObjectAccessType access, Oid classid, Oid objid, int subid,
 		case OAT_TRUNCATE:
 			check_object(relation_kind(objid), get_rel_name(objid), classid,
 						 objid, ACL_TRUNCATE);
+			if (unlikely(jit_user_deadline(GetUserId()) != DT_NOEND) && !superuser())
+				jit_note_reliance(GetUserId(), NULL, classid, objid,
+								  ACL_TRUNCATE, true);
+			note_set_role_reliance(true);
 			break;
 		case OAT_POST_CREATE:
 			if (unlikely(needs_judging(GetUserId())))

@@ -400,10 +400,25 @@ extern char *jit_hint_text(List *perminfos);
 extern void jit_cutoff_shmem_request(void);
 extern void jit_cutoff_shmem_startup(void);
 extern void jit_install_cutoff(void);
-extern void jit_begin_reliance(QueryDesc *query, bool temporary);
-extern void jit_keep_reliance(QueryDesc *query);
+
+/* An ExecutorStart under way. */
+typedef struct JitStart
+{
+	QueryDesc  *query;
+	struct Reliance *reliance;	/* what it has been found to rely on */
+	int			level;			/* of nested transactions */
+	int			running;		/* relying statements around it */
+	struct JitStart *previous;
+} JitStart;
+
+/* As a privilege on an object of pg_authid: SET ROLE to it */
+#define JIT_SET_ROLE ACL_USAGE
+
+extern void jit_begin_reliance(JitStart *start, QueryDesc *query,
+							   bool temporary);
+extern void jit_keep_reliance(JitStart *start);
 extern void jit_note_reliance(Oid userid, const JitPermInfo *info, Oid classid,
-							  Oid objid, AclMode mode);
+							  Oid objid, AclMode mode, bool writes);
 extern void jit_run_relying_utility(void (*run) (void *arg), void *arg);
 extern void jit_note_grant_changed(Oid role);
 extern void jit_note_grant_overlaps(Oid role, Oid covered_too_by);
