@@ -32,6 +32,7 @@ stop_launcher($node);
 
 for my $how ('deadline', 'revocation')
 {
+	sweep($node);
 	my $detail = $how eq 'deadline' ? 'expired at' : 'was revoked';
 	my $fetch = session($node, 'dev');
 	my $role = session($node, 'dev');
@@ -42,7 +43,8 @@ for my $how ('deadline', 'revocation')
 
 	$lock->do('BEGIN; SELECT pg_advisory_xact_lock(1)');
 	is($fetch->do('BEGIN; DECLARE c CURSOR FOR SELECT x FROM secret; DECLARE o CURSOR FOR SELECT x FROM open;
-		DECLARE s SCROLL CURSOR FOR SELECT x FROM secret; DECLARE fresh CURSOR FOR SELECT x FROM secret; FETCH 2 FROM c; FETCH 1 FROM o; FETCH 2 FROM s'), "1\n2\n1\n1\n2", "$how: fetched before");
+		DECLARE s SCROLL CURSOR FOR SELECT x FROM secret; DECLARE m CURSOR FOR SELECT x FROM secret; DECLARE fresh CURSOR FOR SELECT x FROM secret;
+		FETCH 2 FROM c; FETCH 1 FROM o; FETCH 2 FROM s; MOVE 1 IN m'), "1\n2\n1\n1\n2", "$how: fetched before");
 	$fetch->do('SAVEPOINT s');
 	is($role->do('BEGIN; SET ROLE reader; DECLARE c CURSOR FOR SELECT x FROM of_reader; FETCH 2 FROM c'), "1\n2", "$how: fetched under SET ROLE");
 	is($hold->do('BEGIN; DECLARE c CURSOR WITH HOLD FOR SELECT x FROM secret; COMMIT; FETCH 1 FROM c'), "1", "$how: fetched from a WITH HOLD cursor");
@@ -57,7 +59,7 @@ for my $how ('deadline', 'revocation')
 	$fetch->do('ROLLBACK TO s');
 	like(($fetch->do('FETCH BACKWARD 1 FROM s'))[1], qr/ERROR:  42501/, "$how: so is FETCH BACKWARD");
 	$fetch->do('ROLLBACK TO s');
-	like(($fetch->do('MOVE 1 IN s'))[1], qr/ERROR:  42501/, "$how: and MOVE");
+	like(($fetch->do('MOVE 1 IN m'))[1], qr/ERROR:  42501/, "$how: and MOVE");
 	$fetch->do('ROLLBACK TO s');
 	like(($fetch->do('FETCH 1 FROM fresh'))[1], qr/ERROR:  (42501|57014)/, "$how: a cursor that was only declared is denied");
 	$fetch->do('ROLLBACK TO s');

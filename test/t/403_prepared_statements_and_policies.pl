@@ -34,6 +34,7 @@ my $policy = qr/ERROR:  42501: permission denied for (row-level security policie
 
 for my $how ('deadline', 'revocation')
 {
+	sweep($node);
 	my $detail = $how eq 'deadline' ? 'expired at' : '(was revoked|expired) at';
 	my $s = session($node, 'dev');
 	my $rls = session($node, 'dev');

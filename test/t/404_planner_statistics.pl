@@ -36,6 +36,7 @@ my %statement = (
 );
 for my $how ('deadline', 'revocation')
 {
+	sweep($node);
 	my @ids = map { grant_access($node, 'SELECT ON secret', $_, $how eq 'deadline' ? '4 s' : '1 hour') } 'dev', 'view_owner';
 	my $s = session($node, 'dev');
 	my $other = session($node, 'other');

@@ -11,7 +11,7 @@ use Test::More;
 use Time::HiRes ();
 
 our @EXPORT = qw(new_server session sql grant_access revoke_access grant_role
-  stop_launcher continue_launcher launcher_pid wait_for_deadline seconds_left
+  stop_launcher continue_launcher sweep launcher_pid wait_for_deadline seconds_left
   wait_until $CUT_OFF);
 
 # How a statement ends that is cut off, psql's VERBOSITY being verbose.
@@ -82,6 +82,17 @@ sub continue_launcher
 {
 	kill 'CONT', $stopped if defined $stopped;
 	$stopped = undef;
+	return;
+}
+
+# Let what has ended go, and stop the launcher again.
+sub sweep
+{
+	my ($node) = @_;
+	continue_launcher();
+	$node->poll_query_until('postgres', q{SELECT count(*) = 0 FROM pg_roles WHERE rolname LIKE 'jit_grant_%' AND rolvaliduntil <= clock_timestamp()})
+	  or die 'roles stay';
+	stop_launcher($node);
 	return;
 }
 
