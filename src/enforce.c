@@ -250,11 +250,11 @@ whole_closure(Oid userid)
 	return jit_role_closure(userid, JIT_CLOSURE_PRIVS, JIT_FILTER_NONE, 0);
 }
 
-/* Does a closure give what is wanted? */
+/* Does a closure give what is wanted?  NULL: nobody knows what it was. */
 static bool
 gives(List *closure, const Wanted *wanted)
 {
-	if (closure == NIL)
+	if (closure == NIL || wanted == NULL)
 		return false;
 	if (wanted->info != NULL)
 		return jit_perminfo_permitted(wanted->info, closure);
