@@ -68,6 +68,5 @@ _PG_init(void)
 	jit_install_enforcement();
 	jit_install_cutoff();
 
-	if (!IsBinaryUpgrade)
-		jit_register_launcher();
+	jit_register_launcher();
 }

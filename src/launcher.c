@@ -215,7 +215,9 @@ on_commit(XactEvent event, void *arg)
 {
 	ListCell   *lc;
 
-	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT)
+	/* what is prepared the launcher finds when it looks again */
+	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT &&
+		event != XACT_EVENT_PREPARE)
 		return;
 	if (event == XACT_EVENT_COMMIT)
 	{
@@ -294,12 +296,17 @@ jit_report_swept(int slot, TimestampTz due, bool complete)
 	LWLockRelease(shared->lock);
 }
 
-/* Called from _PG_init() only, not under IsBinaryUpgrade. */
+/* Called from _PG_init() only. */
 void
 jit_register_launcher(void)
 {
 	BackgroundWorker worker;
 
+	/* what a transaction has noted must go with it in any server */
+	RegisterXactCallback(on_commit, NULL);
+
+	if (IsBinaryUpgrade)
+		return;
 	memset(&worker, 0, sizeof(worker));
 	snprintf(worker.bgw_name, BGW_MAXLEN, "jit_access launcher");
 	snprintf(worker.bgw_type, BGW_MAXLEN, "jit_access launcher");
@@ -309,8 +316,6 @@ jit_register_launcher(void)
 	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
 	worker.bgw_restart_time = 1;
 	RegisterBackgroundWorker(&worker);
-
-	RegisterXactCallback(on_commit, NULL);
 }
 
 /* ----------------------------------------------------------------------
