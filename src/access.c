@@ -762,8 +762,8 @@ resolve_object(ObjectType objtype, Node *object)
  * objectsInSchemaToOids(), but needs no USAGE.  An index brings them in the
  * order of names, so what is shown doesn't depend on the heap.
  */
-static List *
-objects_in_schema(ObjectType objtype, Oid namespace)
+List *
+jit_objects_in_schema(ObjectType objtype, Oid namespace)
 {
 	bool		relations = objtype == OBJECT_TABLE || objtype == OBJECT_SEQUENCE;
 	Relation	catalog = table_open(relations ? RelationRelationId :
@@ -986,7 +986,7 @@ want_objects(List **wanted, const GrantStmt *stmt)
 		{
 			Oid			namespace = get_namespace_oid(strVal(object), false);
 
-			foreach(lc2, objects_in_schema(stmt->objtype, namespace))
+			foreach(lc2, jit_objects_in_schema(stmt->objtype, namespace))
 				want_privileges(wanted, stmt, lfirst_oid(lc2), NULL);
 		}
 		else
