@@ -84,6 +84,22 @@ typedef RangeTblEntry JitPermInfo;
 #endif
 
 /*
+ * What LOCK TABLE needs any of, as in LockTableAclCheck(): from PostgreSQL 16
+ * on, a mode does with what a stronger one needs.
+ */
+#if PG_VERSION_NUM >= 160000
+#define JIT_LOCK_PRIVILEGES(mode) \
+	(JIT_ACL_MAINTAIN | ACL_UPDATE | ACL_DELETE | ACL_TRUNCATE | \
+	 ((mode) <= RowExclusiveLock ? ACL_INSERT : 0) | \
+	 ((mode) <= AccessShareLock ? ACL_SELECT : 0))
+#else
+#define JIT_LOCK_PRIVILEGES(mode) \
+	((mode) == AccessShareLock ? ACL_SELECT : \
+	 ACL_UPDATE | ACL_DELETE | ACL_TRUNCATE | \
+	 ((mode) == RowExclusiveLock ? ACL_INSERT : 0))
+#endif
+
+/*
  * Commits 089480c07 and c8ead2a39 (PostgreSQL 16) made PGDLLEXPORT mean
  * something outside Windows and put it in front of SQL-callable functions.
  * We build with -fvisibility=hidden everywhere.

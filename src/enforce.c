@@ -37,7 +37,9 @@
 
 #include "access/htup_details.h"
 #include "access/relation.h"
+#include "access/table.h"
 #include "access/xact.h"
+#include "catalog/namespace.h"
 #include "catalog/objectaccess.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_class.h"
@@ -440,6 +442,8 @@ check_policies(PlannedStmt *plan)
 	}
 }
 
+static bool lost_privilege(Oid classid, Oid objid, AclMode mode);
+
 static void
 jit_executor_start(QueryDesc *query, int eflags)
 {
@@ -517,13 +521,45 @@ check_query(Query *parse)
 	jit_pop_hint(&frame);
 }
 
+static bool
+is_lost_function(Oid funcid, void *context)
+{
+	*(Oid *) context = funcid;
+	return lost_privilege(ProcedureRelationId, funcid, ACL_EXECUTE);
+}
+
+/*
+ * Does a query call a function through EXECUTE that has ended?  The planner
+ * puts the body of a simple SQL function in place of the call, and then
+ * nobody asks the hook for functions.
+ */
+static bool
+calls_lost_function(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Query))
+		return query_tree_walker((Query *) node, calls_lost_function, context, 0);
+	if (check_functions_in_node(node, is_lost_function, context))
+		deny("function", get_func_name(*(Oid *) context), GetUserId(), NULL);
+	return expression_tree_walker(node, calls_lost_function, context);
+}
+
 static PlannedStmt *
 jit_planner(Query *parse, const char *query_string, int cursor_options,
 			ParamListInfo params)
 {
 	check_set_role();
 	if (unlikely(jit_user_deadline(GetUserId()) != DT_NOEND))
+	{
 		check_query(parse);
+		if (needs_judging(GetUserId()))
+		{
+			Oid			funcid;
+
+			(void) calls_lost_function((Node *) parse, &funcid);
+		}
+	}
 	if (next_planner_hook)
 		return next_planner_hook(parse, query_string, cursor_options, params);
 	return standard_planner(parse, query_string, cursor_options, params);
@@ -558,12 +594,127 @@ check_copy(CopyStmt *copy)
 {
 	Oid			role;
 
-	if (copy->filename == NULL || !needs_judging(GetUserId()))
+	if (copy->filename == NULL)
 		return;
 	role = copy->is_program ? ROLE_PG_EXECUTE_SERVER_PROGRAM :
 		copy->is_from ? ROLE_PG_READ_SERVER_FILES : ROLE_PG_WRITE_SERVER_FILES;
 	if (!list_member_oid(live_closure(GetUserId()), role))
 		deny("role", jit_role_name(role), GetUserId(), NULL);
+}
+
+/* Raise unless the relation's owner, or one of the privileges, is live. */
+static void
+check_maintained(const RangeVar *name, AclMode any, bool by_database_owner)
+{
+	Oid			userid = GetUserId();
+	List	   *live;
+	Oid			relid;
+
+	if (name == NULL)
+		return;
+	/* no lock: the command takes its own, and a stronger one */
+	relid = RangeVarGetRelid(name, NoLock, true);
+	if (!OidIsValid(relid))
+		return;
+	live = live_closure(userid);
+	if (live != NIL &&
+		(list_member_oid(live, jit_object_owner(RelationRelationId, relid)) ||
+		 jit_object_aclmask(RelationRelationId, relid, 0, live, any) != 0 ||
+		 (by_database_owner &&
+		  list_member_oid(live, jit_object_owner(DatabaseRelationId, MyDatabaseId)))))
+		return;
+	deny("table", get_rel_name(relid), userid, NULL);
+}
+
+/* DROP is for owners, of the object or of its schema. */
+static void
+check_drop(const DropStmt *drop)
+{
+	List	   *live = live_closure(GetUserId());
+	ListCell   *lc;
+
+	foreach(lc, drop->objects)
+	{
+		Relation	rel = NULL;
+		ObjectAddress address = get_object_address(drop->removeType, lfirst(lc),
+												   &rel, AccessShareLock, true);
+		Oid			owner;
+		Oid			schema;
+
+		if (!OidIsValid(address.objectId))
+			continue;
+		schema = get_object_namespace(&address);
+		if (rel != NULL)
+		{
+			/* part of a relation is the relation's owner's */
+			address.classId = RelationRelationId;
+			address.objectId = RelationGetRelid(rel);
+			table_close(rel, NoLock);
+		}
+		else if (get_object_attnum_owner(address.classId) == InvalidAttrNumber)
+			continue;			/* casts and the like */
+		owner = jit_object_owner(address.classId, address.objectId);
+		if (list_member_oid(live, owner) ||
+			(OidIsValid(schema) &&
+			 list_member_oid(live, jit_object_owner(NamespaceRelationId, schema))))
+			continue;
+		deny("role", quote_identifier(jit_role_name(owner)), GetUserId(), NULL);
+	}
+}
+
+/*
+ * Commands that PostgreSQL checks by itself, without a hook: judged by name,
+ * before they run.
+ */
+static void
+check_utility(Node *stmt)
+{
+	ListCell   *lc;
+
+	switch (nodeTag(stmt))
+	{
+		case T_CopyStmt:
+			check_copy((CopyStmt *) stmt);
+			break;
+		case T_LockStmt:
+			foreach(lc, ((LockStmt *) stmt)->relations)
+				check_maintained(lfirst(lc),
+								 JIT_LOCK_PRIVILEGES(((LockStmt *) stmt)->mode), false);
+			break;
+		case T_VacuumStmt:
+			foreach(lc, ((VacuumStmt *) stmt)->rels)
+				check_maintained(lfirst_node(VacuumRelation, lc)->relation,
+								 JIT_ACL_MAINTAIN, true);
+			break;
+		case T_ClusterStmt:
+			check_maintained(((ClusterStmt *) stmt)->relation, JIT_ACL_MAINTAIN, false);
+			break;
+		case T_ReindexStmt:
+			check_maintained(((ReindexStmt *) stmt)->relation, JIT_ACL_MAINTAIN, false);
+			if (((ReindexStmt *) stmt)->kind == REINDEX_OBJECT_SCHEMA)
+			{
+				Oid			schema = get_namespace_oid(((ReindexStmt *) stmt)->name, true);
+				Oid			owner = OidIsValid(schema) ?
+					jit_object_owner(NamespaceRelationId, schema) : InvalidOid;
+
+				if (OidIsValid(owner) &&
+					!list_member_oid(live_closure(GetUserId()), owner))
+					deny("schema", ((ReindexStmt *) stmt)->name, GetUserId(), NULL);
+			}
+			break;
+		case T_RefreshMatViewStmt:
+			check_maintained(((RefreshMatViewStmt *) stmt)->relation, JIT_ACL_MAINTAIN, false);
+			break;
+		case T_CheckPointStmt:
+			if (!list_member_oid(live_closure(GetUserId()), ROLE_PG_CHECKPOINT))
+				deny("role", "pg_checkpoint", GetUserId(), NULL);
+			break;
+		case T_DropStmt:
+			check_drop((DropStmt *) stmt);
+			break;
+		default:
+			break;
+	}
 }
 
 /*
@@ -653,10 +804,10 @@ jit_process_utility(PlannedStmt *pstmt, const char *query_string,
 		check_set_role();
 	if (IsA(stmt, RenameStmt))
 		check_rename((RenameStmt *) stmt);
-	else if (IsA(stmt, CopyStmt))
-		check_copy((CopyStmt *) stmt);
 	else if (IsA(stmt, DropStmt))
 		jit_before_drop((DropStmt *) stmt);
+	if (!leads_out(stmt) && unlikely(needs_judging(GetUserId())))
+		check_utility(stmt);
 
 	if (IsA(stmt, CopyStmt))
 		jit_push_hint(&frame, NIL, (CopyStmt *) stmt);
