@@ -59,7 +59,6 @@ my %grant;	# grant role of an access
 sub give
 {
 	my ($access, $db) = @_;
-	my $role;
 	my $n = $node->safe_psql($db // 'hr_prod', "SELECT jit_grant('$access', 'dev', '1 hour', 'test')");
 	$grant{$access} = $node->safe_psql($db // 'hr_prod',
 		"SELECT 'jit_grant_' || oid || '_$n' FROM pg_database WHERE datname = current_database()");
@@ -93,7 +92,7 @@ sub row
 	}
 	end($access);
 	denied($access, $n, $commands{$_}, $_) for sort keys %commands;
-	$node->safe_psql('hr_prod', "SELECT jit_revoke($n)");
+	$node->safe_psql('postgres', "DROP ROLE $grant{$access}");
 }
 
 row('TRUNCATE, SELECT ON hr.scratch', TRUNCATE => 'TRUNCATE hr.scratch');
@@ -133,11 +132,7 @@ row('hr_owner',
 # ---- access of one's own goes on meanwhile
 my $n = give('hr_owner');
 end('hr_owner');
-my ($rc, $out, $err) = sql('dev', q{CREATE TABLE own.t (x int PRIMARY KEY); LOCK TABLE own.t; TRUNCATE own.t; ANALYZE own.t; CLUSTER own.t USING t_pkey;
-	REINDEX TABLE own.t; CREATE MATERIALIZED VIEW own.m AS SELECT 1; REFRESH MATERIALIZED VIEW own.m; VACUUM own.t;
-	CREATE FUNCTION own.f() RETURNS int LANGUAGE sql AS 'SELECT 1'; SELECT own.f(); DROP FUNCTION own.f(); ALTER TABLE own.t ADD y int; DROP TABLE own.t});
-is($err =~ s/.*while.*LOCK.*//r =~ /ERROR:  LOCK TABLE can only/ ? '' : $err, '', 'what dev owns is dev\'s') if 0;
-($rc, $out, $err) = sql('dev', q{CREATE TABLE own.t2 (x int PRIMARY KEY); BEGIN; LOCK TABLE own.t2; TRUNCATE own.t2; COMMIT; ANALYZE own.t2; CLUSTER own.t2 USING t2_pkey;
+my ($rc, $out, $err) = sql('dev', q{CREATE TABLE own.t2 (x int PRIMARY KEY); BEGIN; LOCK TABLE own.t2; TRUNCATE own.t2; COMMIT; ANALYZE own.t2; CLUSTER own.t2 USING t2_pkey;
 	REINDEX TABLE own.t2; CREATE MATERIALIZED VIEW own.m2 AS SELECT 1; REFRESH MATERIALIZED VIEW own.m2;
 	CREATE FUNCTION own.f2() RETURNS int LANGUAGE sql AS 'SELECT 1'; SELECT own.f2(); DROP FUNCTION own.f2(); ALTER TABLE own.t2 ADD y int; DROP TABLE own.t2});
 is($err, '', 'what dev owns is dev\'s');
@@ -150,8 +145,6 @@ my $role = give('pg_read_all_stats; pg_read_server_files');
 is((sql('dev', q{SELECT nextval('hr.seq')}))[1], '1', 'nextval() works');
 is((sql('dev', q{SELECT lo_get(4711)}))[1], '\x736563726574', 'a large object can be read');
 my $connect = give('CONNECT ON DATABASE closed', 'closed');
-my $session = $node->background_psql('closed', on_error_die => 0, extra_params => [ '-U', 'dev' ])
-  if $node->can('background_psql') && PostgreSQL::Test::Cluster->can('background_psql') && !$ENV{NO_SESSION} && 0;
 is((sql('dev', 'SELECT 1', 'closed'))[1], '1', 'CONNECT works');
 end($_) for 'USAGE, UPDATE ON SEQUENCE hr.seq', 'SELECT ON LARGE OBJECT 4711', 'pg_read_all_stats; pg_read_server_files', 'CONNECT ON DATABASE closed';
 is((sql('dev', q{SELECT nextval('hr.seq')}))[0], 0, 'nextval(): no hook, goes on while the roles are there');
