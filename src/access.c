@@ -654,7 +654,7 @@ check_type(ObjectType objtype, Oid typid)
 				(errcode(ERRCODE_INVALID_GRANT_OPERATION),
 				 errmsg("array types have no privileges"),
 				 errhint("Request the element type instead.")));
-	/* commit 4dbb5a8b1 (PostgreSQL 17) refuses these; they follow the range */
+	/* PostgreSQL 17 refuses these too: they follow their range types */
 	if (form->typtype == TYPTYPE_MULTIRANGE)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_GRANT_OPERATION),
@@ -2046,7 +2046,9 @@ jit_store_items(int request, List *items)
 	{
 		JitItem    *item = lfirst(lc);
 		ObjectAddress address = item->address;
-		Oid			owner = item->objtype == OBJECT_ROLE ? InvalidOid :
+		/* parameters have none, and roles neither */
+		Oid			owner = item->objtype == OBJECT_ROLE ||
+		item->objtype == OBJECT_PARAMETER_ACL ? InvalidOid :
 		jit_object_owner(address.classId, acl_objid(item));
 		List	   *columns = NIL;
 		Datum	   *attnums = palloc((list_length(item->attnums) + 1) * sizeof(Datum));
@@ -2143,7 +2145,7 @@ report_dropped(int request, const char *object_type, const char *object,
  * something is gone.
  */
 List *
-jit_load_items(int request, bool resolve_names)
+jit_load_items(int request, bool resolve_names, bool missing_ok)
 {
 	MemoryContext context = CurrentMemoryContext;
 	List	   *items = NIL;
@@ -2207,7 +2209,11 @@ jit_load_items(int request, bool resolve_names)
 			(item->attnums == NIL && columns == NIL &&
 			 objtype_of(kind->classid, item->address.objectId,
 						item->objtype) != item->objtype))
+		{
+			if (missing_ok)
+				continue;
 			report_dropped(request, object_type, object, NULL);
+		}
 
 		if (columns != NIL && resolve_names)
 		{
@@ -2236,10 +2242,17 @@ jit_load_items(int request, bool resolve_names)
 				AttrNumber	attnum = DatumGetInt16(elements[i]);
 
 				if (jit_column_name(item->address.objectId, attnum) == NULL)
+				{
+					if (missing_ok)
+						continue;
 					report_dropped(request, object_type, object,
 								   list_nth(columns, i));
+				}
 				item->attnums = lappend_int(item->attnums, attnum);
 			}
+			/* none left: it isn't the whole table's item now */
+			if (item->attnums == NIL)
+				continue;
 		}
 		items = lappend(items, item);
 	}

@@ -182,7 +182,7 @@ flow_steps(const JitRequest *request)
 
 			if (strcmp(name, GRANTOR) == 0)
 				 /* no role */ ;
-			else if (request->here && oids != NULL && oids->type == jbvBinary)
+			else if (request->cluster && oids != NULL && oids->type == jbvBinary)
 			{
 				JsonbValue *v = getIthJsonbValueFromContainer(oids->val.binary.data, j);
 
@@ -238,7 +238,8 @@ step_admits(const JitRequest *request, const FlowStep *step, Oid role)
 		if (strcmp(lfirst(lc), GRANTOR) == 0)
 		{
 			ListCell   *item;
-			bool		all = true;
+			/* of a request whose objects are all gone, nobody is the grantor */
+			bool		all = request->items != NIL;
 
 			foreach(item, request->items)
 			{
@@ -308,6 +309,34 @@ jit_flow_progress(JitRequest *request, JitProgress *progress)
 	progress->complete = true;
 }
 
+/* SET ROLE reaches no authority that the session hasn't got for good. */
+static bool
+holds_role_for_good(const JitPerson *person)
+{
+	return person->role == person->session || superuser_arg(person->session) ||
+		list_member_oid(jit_role_closure(person->session, JIT_CLOSURE_SET,
+										 JIT_FILTER_STANDING, jit_now()),
+						person->role);
+}
+
+/*
+ * Is the person a JIT administrator, for good?  Neither temporary access nor
+ * SET ROLE through it makes one.
+ */
+bool
+jit_person_administers(const JitPerson *person)
+{
+	return jit_is_administrator(person->role) && holds_role_for_good(person);
+}
+
+/* May the person read everything: as an auditor or JIT administrator? */
+bool
+jit_person_audits(const JitPerson *person)
+{
+	return (jit_is_administrator(person->role) || jit_is_auditor(person->role)) &&
+		holds_role_for_good(person);
+}
+
 /*
  * Separation of duties: why the person, whatever their authority, has to
  * leave the decision to others, or NULL.
@@ -374,11 +403,7 @@ jit_why_not_approve(JitRequest *request, const JitPerson *person, bool ending)
 	if (!ending && (why = jit_why_not_impartial(request, person)) != NULL)
 		return why;
 
-	/* SET ROLE reaches no authority that the session hasn't got for good */
-	if (person->role != person->session && !superuser_arg(person->session) &&
-		!list_member_oid(jit_role_closure(person->session, JIT_CLOSURE_SET,
-										  JIT_FILTER_STANDING, jit_now()),
-						 person->role))
+	if (!holds_role_for_good(person))
 		return psprintf(_("Role %s is yours through temporary access only."),
 						quote_identifier(jit_role_name(person->role)));
 
@@ -409,7 +434,7 @@ jit_why_not_approve(JitRequest *request, const JitPerson *person, bool ending)
 		(ending || progress.step == list_length(steps) + 1) &&
 		superuser_arg(person->role))
 		return NULL;
-	if (ending && steps == NIL && jit_is_administrator(person->role))
+	if (ending && steps == NIL && jit_person_administers(person))
 		return NULL;
 
 	if (ending || progress.approvers == NULL)

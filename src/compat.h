@@ -84,22 +84,6 @@ typedef RangeTblEntry JitPermInfo;
 #endif
 
 /*
- * What LOCK TABLE needs any of, as in LockTableAclCheck(): from PostgreSQL 16
- * on, a mode does with what a stronger one needs.
- */
-#if PG_VERSION_NUM >= 160000
-#define JIT_LOCK_PRIVILEGES(mode) \
-	(JIT_ACL_MAINTAIN | ACL_UPDATE | ACL_DELETE | ACL_TRUNCATE | \
-	 ((mode) <= RowExclusiveLock ? ACL_INSERT : 0) | \
-	 ((mode) <= AccessShareLock ? ACL_SELECT : 0))
-#else
-#define JIT_LOCK_PRIVILEGES(mode) \
-	((mode) == AccessShareLock ? ACL_SELECT : \
-	 ACL_UPDATE | ACL_DELETE | ACL_TRUNCATE | \
-	 ((mode) == RowExclusiveLock ? ACL_INSERT : 0))
-#endif
-
-/*
  * Commits 089480c07 and c8ead2a39 (PostgreSQL 16) made PGDLLEXPORT mean
  * something outside Windows and put it in front of SQL-callable functions.
  * We build with -fvisibility=hidden everywhere.
@@ -154,9 +138,20 @@ extern int no_such_variable
 	} while (0)
 #endif
 
-/* pg_attribute_noreturn() is gone from PostgreSQL 18. */
-#if PG_VERSION_NUM < 180000
-#define pg_noreturn pg_attribute_noreturn()
+/* PostgreSQL 18 has pg_noreturn instead, at the front of declarations. */
+#if PG_VERSION_NUM >= 180000
+#define pg_attribute_noreturn() __attribute__((noreturn))
+#endif
+
+/*
+ * From PostgreSQL 16 on, check_GUC_name_for_parameter_acl() raises the error
+ * itself instead of returning false.
+ */
+#if PG_VERSION_NUM >= 160000
+#define JIT_PARAMETER_NAME_IS_VALID(name) \
+	(check_GUC_name_for_parameter_acl(name), true)
+#else
+#define JIT_PARAMETER_NAME_IS_VALID(name) check_GUC_name_for_parameter_acl(name)
 #endif
 
 #endif							/* JIT_COMPAT_H */

@@ -36,16 +36,20 @@
 #include "jit_access.h"
 
 #include "access/htup_details.h"
+#include "access/genam.h"
 #include "access/relation.h"
 #include "access/table.h"
 #include "access/xact.h"
+#include "catalog/catalog.h"
 #include "catalog/namespace.h"
 #include "catalog/objectaccess.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_constraint.h"
 #include "catalog/pg_database.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_proc.h"
+#include "catalog/pg_type.h"
 #include "commands/dbcommands.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
@@ -54,10 +58,12 @@
 #include "rewrite/rowsecurity.h"
 #include "tcop/utility.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/plancache.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
@@ -86,6 +92,25 @@ static bool temporary_seen = false;
 static Oid	set_role_session = InvalidOid;
 static Oid	set_role_outer = InvalidOid;
 static bool set_role_standing;
+static uint64 set_role_generation;	/* last found live as of this */
+
+/* What a denial is about: one of a relation, an object and a role. */
+typedef struct Wanted
+{
+	const JitPermInfo *info;
+	Oid			classid;
+	Oid			objid;
+	AclMode		mode;			/* 0: owning it */
+	Oid			role;
+} Wanted;
+
+/*
+ * Our marks on a plan, among its invalItems.  The plan cache looks for system
+ * cache numbers there and so never at these.
+ */
+#define MARK_USER (-1)			/* the following roles are this user's */
+#define MARK_ROLE (-2)
+#define MARK_FUNCTION (-3)
 
 /* ----------------------------------------------------------------------
  * Who has what until when
@@ -142,21 +167,27 @@ jit_user_deadline(Oid userid)
 {
 	UserMemo   *memo = &memos[userid % N_MEMOS];
 	uint64		generation;
+	TimestampTz deadline;
+	int			tries = 0;
 
 	if (likely(memo->userid == userid &&
 			   memo->generation == jit_roles_generation))
 		return memo->deadline;
 
-	/* an invalidation may arrive while we look: then look again */
+	/*
+	 * An invalidation may arrive while we look: then look again.  Where every
+	 * look brings one (debug_discard_caches), don't remember the answer.
+	 */
+	memo->userid = InvalidOid;
 	do
 	{
 		generation = jit_roles_generation;
-		memo->userid = InvalidOid;
-		memo->deadline = compute_user_deadline(userid);
-	} while (generation != jit_roles_generation);
+		deadline = compute_user_deadline(userid);
+	} while (generation != jit_roles_generation && ++tries < 10);
 	memo->userid = userid;
 	memo->generation = generation;
-	return memo->deadline;
+	memo->deadline = deadline;
+	return deadline;
 }
 
 /*
@@ -192,12 +223,36 @@ live_closure(Oid userid)
 							jit_now());
 }
 
+/* Privilege closure as PostgreSQL sees it. */
+static List *
+whole_closure(Oid userid)
+{
+	return jit_role_closure(userid, JIT_CLOSURE_PRIVS, JIT_FILTER_NONE, 0);
+}
+
+/* Does a closure give what is wanted? */
+static bool
+gives(List *closure, const Wanted *wanted)
+{
+	if (closure == NIL)
+		return false;
+	if (wanted->info != NULL)
+		return jit_perminfo_permitted(wanted->info, closure);
+	if (OidIsValid(wanted->role))
+		return list_member_oid(closure, wanted->role);
+	if (wanted->mode == 0)
+		return list_member_oid(closure,
+							   jit_object_owner(wanted->classid, wanted->objid));
+	return jit_object_aclmask(wanted->classid, wanted->objid, 0, closure,
+							  wanted->mode) != 0;
+}
+
 /*
  * DETAIL of a denial: which request ended when.  Prefers one that would have
- * given what "info" asks for, if given, else takes the last that ended.
+ * given what is wanted, then the last that ended.
  */
 static char *
-what_ended(Oid userid, const JitPermInfo *info)
+what_ended(Oid userid, const Wanted *wanted)
 {
 	TimestampTz now = jit_now();
 	TimestampTz best = DT_NOBEGIN;
@@ -223,9 +278,7 @@ what_ended(Oid userid, const JitPermInfo *info)
 		deadline = jit_role_deadline(role);
 		if (deadline > now)
 			continue;
-		fits = info != NULL &&
-			jit_perminfo_permitted(info, jit_role_closure(role, JIT_CLOSURE_PRIVS,
-														  JIT_FILTER_NONE, now));
+		fits = wanted != NULL && gives(whole_closure(role), wanted);
 		if (!OidIsValid(best_role) || (fits && !best_fits) ||
 			(fits == best_fits && deadline > best))
 		{
@@ -235,7 +288,7 @@ what_ended(Oid userid, const JitPermInfo *info)
 		}
 	}
 	if (!OidIsValid(best_role))
-		return pstrdup(_("What gave this access is not a live grant of jit_access."));
+		return pstrdup(_("The temporary access that it relied on has ended."));
 	if (!jit_parse_grant_name(jit_role_name(best_role), &database, &request) ||
 		TIMESTAMP_NOT_FINITE(best))
 		return psprintf(_("Role %s is not a live grant of jit_access."),
@@ -246,17 +299,53 @@ what_ended(Oid userid, const JitPermInfo *info)
 					jit_timestamp_text(best));
 }
 
-pg_noreturn static void
-deny(const char *kind, const char *name, Oid userid, const JitPermInfo *info)
+static void pg_attribute_noreturn()
+deny(const char *kind, const char *name, Oid userid, const Wanted *wanted)
 {
-	char	   *detail = what_ended(userid, info);
+	char	   *detail = what_ended(userid, wanted);
 
 	/* the hint callback leaves this detail alone */
 	jit_denial_explained = true;
 	ereport(ERROR,
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-			 errmsg("permission denied for %s %s", kind, name),
+			 errmsg("permission denied for %s %s", kind, name ? name : "?"),
 			 errdetail_internal("%s", detail)));
+}
+
+/* The kind of a relation, in the words of aclcheck_error(). */
+static const char *
+relation_kind(Oid relid)
+{
+	switch (get_rel_relkind(relid))
+	{
+		case RELKIND_VIEW:
+			return "view";
+		case RELKIND_MATVIEW:
+			return "materialized view";
+		case RELKIND_SEQUENCE:
+			return "sequence";
+		case RELKIND_FOREIGN_TABLE:
+			return "foreign table";
+		case RELKIND_INDEX:
+		case RELKIND_PARTITIONED_INDEX:
+			return "index";
+		default:
+			return "table";
+	}
+}
+
+/*
+ * Take in what other sessions have committed.  Inside a running DO block
+ * nothing else does, as all locks are held already: it would go on with
+ * access that was revoked.  Only backends that have met temporary access
+ * need it, whoever is the user now: it may be a view's owner that had it, or
+ * the session user under SET ROLE.
+ */
+static inline void
+accept_invalidations(void)
+{
+	if (unlikely(temporary_seen) && IsTransactionState())
+		AcceptInvalidationMessages();
 }
 
 /* Deny something because access to it has ended. */
@@ -271,30 +360,38 @@ jit_deny_ended(Oid userid, const char *kind, const char *name)
  * ----------------------------------------------------------------------
  */
 
-/* Note a SET ROLE that wasn't in force when last looked at. */
+/*
+ * Note a SET ROLE that wasn't in force when last looked at, or that none is:
+ * the same one again, after a RESET ROLE, is another.
+ */
 static void
 note_set_role(void)
 {
 	Oid			outer = GetOuterUserId();
 	Oid			session = GetSessionUserId();
+	List	   *closure;
 
 	if (likely(outer == session))
 	{
 		set_role_outer = InvalidOid;
 		return;
 	}
-	if (outer == set_role_outer && session == set_role_session)
+	if ((outer == set_role_outer && session == set_role_session) ||
+		!IsTransactionState())
 		return;
-	set_role_standing =
-		list_member_oid(jit_role_closure(session, JIT_CLOSURE_SET,
-										 JIT_FILTER_STANDING, 0), outer);
+	closure = jit_role_closure(session, JIT_CLOSURE_SET, JIT_FILTER_STANDING, 0);
+	set_role_standing = list_member_oid(closure, outer);
+	list_free(closure);
+	set_role_generation = 0;
 	set_role_session = session;
 	set_role_outer = outer;
+	if (!set_role_standing)
+		temporary_seen = true;
 }
 
 /*
  * Is a SET ROLE in force that only temporary access allows?  As of the last
- * check_set_role().
+ * note_set_role().
  */
 bool
 jit_set_role_is_temporary(void)
@@ -303,37 +400,62 @@ jit_set_role_is_temporary(void)
 		!GetSessionUserIsSuperuser();
 }
 
-/* Raise if the SET ROLE in force has outlived the access behind it. */
-static void
-check_set_role(void)
+/* Is the SET ROLE in force, which is temporary, still backed? */
+static bool
+set_role_is_live(void)
 {
+	uint64		generation = jit_roles_generation;
+	List	   *closure;
+	bool		live;
+
+	/* nothing has changed, and no deadline of the session user's is past */
+	if (likely(set_role_generation == generation &&
+			   jit_user_deadline(set_role_session) > jit_now()))
+		return true;
+	closure = jit_role_closure(set_role_session, JIT_CLOSURE_SET,
+							   JIT_FILTER_LIVE, jit_now());
+	live = list_member_oid(closure, set_role_outer);
+	list_free(closure);
+	set_role_generation = live ? generation : 0;
+	return live;
+}
+
+/*
+ * Raise if the current role is one of ours, or the SET ROLE in force has
+ * outlived the access behind it.
+ */
+static void
+check_roles(void)
+{
+	Oid			userid = GetUserId();
+	Oid			outer = GetOuterUserId();
+	Wanted		wanted = {.role = outer};
 	char	   *detail;
 
-	if (likely(GetOuterUserId() == GetSessionUserId()))
+	if (unlikely(!IsTransactionState()))
+		return;
+	if (unlikely(jit_user_deadline(userid) == DT_NOBEGIN) &&
+		jit_role_kind_by_oid(userid) != JIT_ROLE_ORDINARY)
+		deny("role", quote_identifier(jit_role_name(userid)), userid, &wanted);
+	if (likely(outer == GetSessionUserId()))
 	{
 		set_role_outer = InvalidOid;
 		return;
 	}
-	if (!IsTransactionState())
-		return;
-	if (jit_role_kind_by_oid(GetOuterUserId()) != JIT_ROLE_ORDINARY)
-		deny("role", quote_identifier(jit_role_name(GetOuterUserId())),
-			 GetOuterUserId(), NULL);
+	if (jit_role_kind_by_oid(outer) != JIT_ROLE_ORDINARY)
+		deny("role", quote_identifier(jit_role_name(outer)), outer, &wanted);
 	if (GetSessionUserIsSuperuser())
 		return;
 	note_set_role();
-	if (set_role_standing ||
-		list_member_oid(jit_role_closure(set_role_session, JIT_CLOSURE_SET,
-										 JIT_FILTER_LIVE, jit_now()),
-						set_role_outer))
+	if (set_role_standing || set_role_is_live())
 		return;
 
-	detail = what_ended(set_role_session, NULL);
+	detail = what_ended(set_role_session, &wanted);
 	jit_denial_explained = true;
 	ereport(ERROR,
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 			 errmsg("permission denied for role %s",
-					quote_identifier(jit_role_name(set_role_outer))),
+					quote_identifier(jit_role_name(outer))),
 			 errdetail("The membership that allowed SET ROLE has ended. %s",
 					   detail),
 			 errhint("Use RESET ROLE to go on as %s.",
@@ -345,26 +467,20 @@ check_set_role(void)
  * ----------------------------------------------------------------------
  */
 
-static bool
-permitted_to_live(Oid userid, const JitPermInfo *info)
-{
-	List	   *closure = live_closure(userid);
-
-	return closure != NIL && jit_perminfo_permitted(info, closure);
-}
-
 /*
  * Judge what a list of permission entries asks for.  Returns false, or
- * raises, at the first that relies on what has ended.
+ * raises, at the first that relies on what has ended.  "running": note what
+ * relies on what hasn't.
  */
 static bool
-check_perminfos(List *perminfos, bool ereport_on_violation)
+check_perminfos(List *perminfos, bool ereport_on_violation, bool running)
 {
 	ListCell   *lc;
 
 	foreach(lc, perminfos)
 	{
 		JitPermInfo *info = lfirst(lc);
+		Wanted		wanted = {.info = info};
 		Oid			userid;
 
 		if (!JIT_PERMINFO_IS_RELATION(info) || info->requiredPerms == 0)
@@ -372,19 +488,16 @@ check_perminfos(List *perminfos, bool ereport_on_violation)
 		userid = OidIsValid(info->checkAsUser) ? info->checkAsUser : GetUserId();
 		if (likely(jit_user_deadline(userid) == DT_NOEND))
 			continue;
-		if (!needs_judging(userid) ||
-			permitted_to_live(userid, info))
+		if (!needs_judging(userid) || gives(live_closure(userid), &wanted))
 		{
-			if (!superuser_arg(userid))
+			if (running && !superuser_arg(userid))
 				jit_note_reliance(userid, info, InvalidOid, InvalidOid, 0);
 			continue;
 		}
 		if (!ereport_on_violation)
 			return false;
-		/* words as in aclcheck_error() */
-		deny(get_rel_relkind(info->relid) == RELKIND_VIEW ? "view" :
-			 get_rel_relkind(info->relid) == RELKIND_SEQUENCE ? "sequence" : "table",
-			 get_rel_name(info->relid), userid, info);
+		deny(relation_kind(info->relid), get_rel_name(info->relid), userid,
+			 &wanted);
 	}
 	return true;
 }
@@ -395,77 +508,198 @@ jit_check_perms(JIT_CHECK_PERMS_ARGS)
 	if (next_check_perms_hook &&
 		!next_check_perms_hook(JIT_CHECK_PERMS_PASS))
 		return false;
-	return check_perminfos(JIT_CHECK_PERMS_INFOS, ereport_on_violation);
+	return check_perminfos(JIT_CHECK_PERMS_INFOS, ereport_on_violation, true);
 }
 
 /*
- * Raise if a row-level security policy applies to the plan only through a
- * role that has ended.  PostgreSQL chose the policies by the whole closure.
+ * Is a row-level security policy of the relation, or its owner's passing all
+ * of them, the role's?
  */
-static void
-check_policies(PlannedStmt *plan)
+static bool
+policies_name(Relation rel, Oid role)
 {
-	Oid			userid = GetUserId();
-	List	   *live;
-	List	   *all;
 	ListCell   *lc;
 
-	if (!needs_judging(userid))
-		return;
-	live = live_closure(userid);
-	all = jit_role_closure(userid, JIT_CLOSURE_PRIVS, JIT_FILTER_NONE, 0);
-	foreach(lc, plan->rtable)
+	if (!rel->rd_rel->relrowsecurity)
+		return false;
+	if (rel->rd_rel->relowner == role)
+		return true;
+	if (rel->rd_rsdesc == NULL)
+		return false;
+	foreach(lc, rel->rd_rsdesc->policies)
 	{
-		RangeTblEntry *rte = lfirst(lc);
-		Relation	rel;
-		bool		affected = false;
-		ListCell   *lp;
+		RowSecurityPolicy *policy = lfirst(lc);
+		Oid		   *roles = (Oid *) ARR_DATA_PTR(policy->roles);
 
-		if (rte->rtekind != RTE_RELATION)
-			continue;
-		rel = relation_open(rte->relid, AccessShareLock);
-		if (rel->rd_rsdesc != NULL)
+		for (int i = 0; i < ARR_DIMS(policy->roles)[0]; i++)
 		{
-			foreach(lp, rel->rd_rsdesc->policies)
-			{
-				RowSecurityPolicy *policy = lfirst(lp);
-				Oid		   *roles = (Oid *) ARR_DATA_PTR(policy->roles);
+			if (roles[i] == role)
+				return true;
+		}
+	}
+	return false;
+}
 
-				for (int i = 0; i < ARR_DIMS(policy->roles)[0]; i++)
-					affected |= list_member_oid(all, roles[i]) &&
-						!list_member_oid(live, roles[i]);
+/*
+ * Note in a plan which roles that its users have for a time only decided
+ * which row-level security policies are in it.  PostgreSQL chooses them when
+ * it rewrites the query, by the whole closure, and neither looks again when
+ * a cached plan is run nor while a plan is in use.
+ */
+static void
+mark_policies(PlannedStmt *plan)
+{
+	ListCell   *lc;
+
+	foreach(lc, JIT_PLAN_PERMINFOS(plan))
+	{
+		JitPermInfo *info = lfirst(lc);
+		Oid			userid;
+		Relation	rel;
+		List	   *standing;
+		PlanInvalItem *item;
+		bool		named = false;
+		ListCell   *lr;
+
+		if (!JIT_PERMINFO_IS_RELATION(info) || info->requiredPerms == 0)
+			continue;
+		userid = OidIsValid(info->checkAsUser) ? info->checkAsUser : GetUserId();
+		if (jit_user_deadline(userid) == DT_NOEND)
+			continue;
+		standing = jit_role_closure(userid, JIT_CLOSURE_PRIVS,
+									JIT_FILTER_STANDING, 0);
+		rel = relation_open(info->relid, AccessShareLock);
+		foreach(lr, whole_closure(userid))
+		{
+			if (list_member_oid(standing, lfirst_oid(lr)) ||
+				!policies_name(rel, lfirst_oid(lr)))
+				continue;
+			if (!named)
+			{
+				item = makeNode(PlanInvalItem);
+				item->cacheId = MARK_USER;
+				item->hashValue = userid;
+				plan->invalItems = lappend(plan->invalItems, item);
+				named = true;
 			}
+			item = makeNode(PlanInvalItem);
+			item->cacheId = MARK_ROLE;
+			item->hashValue = lfirst_oid(lr);
+			plan->invalItems = lappend(plan->invalItems, item);
 		}
 		relation_close(rel, AccessShareLock);
-		if (affected)
-			deny("table", get_rel_name(rte->relid), userid, NULL);
 	}
 }
 
-static bool lost_privilege(Oid classid, Oid objid, AclMode mode);
+/* Collect the functions that a query calls. */
+static bool
+collect_functions(Node *node, List **functions)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Query))
+		return query_tree_walker((Query *) node, collect_functions, functions, 0);
+	if (IsA(node, FuncExpr))
+		*functions = list_append_unique_oid(*functions,
+											((FuncExpr *) node)->funcid);
+	return expression_tree_walker(node, collect_functions, functions);
+}
+
+/*
+ * Which of these functions the user may execute for a time only.  The
+ * executor doesn't ask for those that the planner inlines.
+ */
+static List *
+temporary_functions(List *functions, Oid userid)
+{
+	List	   *standing = jit_role_closure(userid, JIT_CLOSURE_PRIVS,
+											JIT_FILTER_STANDING, 0);
+	List	   *result = NIL;
+	ListCell   *lc;
+
+	foreach(lc, functions)
+	{
+		if (jit_object_aclmask(ProcedureRelationId, lfirst_oid(lc), 0, standing,
+							   ACL_EXECUTE) == 0)
+			result = lappend_oid(result, lfirst_oid(lc));
+	}
+	return result;
+}
+
+static void
+mark_functions(PlannedStmt *plan, List *functions, Oid userid)
+{
+	PlanInvalItem *item = makeNode(PlanInvalItem);
+	ListCell   *lc;
+
+	if (functions == NIL)
+		return;
+	item->cacheId = MARK_USER;
+	item->hashValue = userid;
+	plan->invalItems = lappend(plan->invalItems, item);
+	foreach(lc, functions)
+	{
+		item = makeNode(PlanInvalItem);
+		item->cacheId = MARK_FUNCTION;
+		item->hashValue = lfirst_oid(lc);
+		plan->invalItems = lappend(plan->invalItems, item);
+	}
+}
+
+/* Raise if what a plan has been marked with isn't live any more. */
+static void
+check_marks(PlannedStmt *plan)
+{
+	Oid			userid = InvalidOid;
+	List	   *live = NIL;
+	ListCell   *lc;
+
+	foreach(lc, plan->invalItems)
+	{
+		PlanInvalItem *item = lfirst_node(PlanInvalItem, lc);
+
+		if (item->cacheId == MARK_USER)
+		{
+			userid = item->hashValue;
+			live = live_closure(userid);
+		}
+		else if (item->cacheId == MARK_ROLE &&
+				 !list_member_oid(live, item->hashValue))
+		{
+			Wanted		wanted = {.role = item->hashValue};
+
+			deny("row-level security policies of role",
+				 quote_identifier(jit_role_name(wanted.role)), userid, &wanted);
+		}
+		else if (item->cacheId == MARK_FUNCTION)
+		{
+			Wanted		wanted = {.classid = ProcedureRelationId,
+			.objid = item->hashValue,.mode = ACL_EXECUTE};
+
+			if (!gives(live, &wanted))
+				deny("function", get_func_name(wanted.objid), userid, &wanted);
+			jit_note_reliance(userid, NULL, wanted.classid, wanted.objid,
+							  wanted.mode);
+		}
+	}
+}
 
 static void
 jit_executor_start(QueryDesc *query, int eflags)
 {
 	JitHintFrame frame;
-	bool		temporary;
 
-	check_set_role();
-	temporary = jit_user_deadline(GetUserId()) != DT_NOEND ||
-		jit_set_role_is_temporary();
-
-	/* takes in a REVOKE: inside a running DO block nothing else does */
-	jit_begin_reliance(query, temporary);
-	if (unlikely(temporary))
+	accept_invalidations();
+	note_set_role();
+	jit_begin_reliance(query, jit_set_role_is_temporary() ||
+					   jit_user_deadline(GetUserId()) != DT_NOEND);
+	check_roles();
+	if (unlikely(temporary_seen))
 	{
-		if (query->plannedstmt->dependsOnRole)
-			check_policies(query->plannedstmt);
+		check_marks(query->plannedstmt);
 		if (jit_set_role_is_temporary())
-		{
-			check_set_role();
 			jit_note_reliance(set_role_session, NULL, AuthIdRelationId,
 							  set_role_outer, 0);
-		}
 	}
 
 	jit_push_hint(&frame, JIT_PLAN_PERMINFOS(query->plannedstmt), NULL);
@@ -485,8 +719,7 @@ jit_executor_end(QueryDesc *query)
 	else
 		standard_ExecutorEnd(query);
 	/* set_config('role', ...) */
-	if (unlikely(GetOuterUserId() != GetSessionUserId()))
-		note_set_role();
+	note_set_role();
 }
 
 /* Collect the permission entries of a query and of all queries in it. */
@@ -499,70 +732,203 @@ collect_perminfos(Node *node, List **perminfos)
 	{
 		Query	   *query = (Query *) node;
 
-		*perminfos = list_concat(*perminfos, JIT_QUERY_PERMINFOS(query));
+		*perminfos = list_concat_copy(*perminfos, JIT_QUERY_PERMINFOS(query));
 		return query_tree_walker(query, collect_perminfos, perminfos, 0);
 	}
 	return expression_tree_walker(node, collect_perminfos, perminfos);
 }
 
-/*
- * The planner hands column statistics to operators before the executor has
- * checked anything: so whatever the executor would deny isn't planned.
- */
-static void
-check_query(Query *parse)
-{
-	List	   *perminfos = NIL;
-	JitHintFrame frame;
-
-	(void) collect_perminfos((Node *) parse, &perminfos);
-	jit_push_hint(&frame, perminfos, NULL);
-	(void) check_perminfos(perminfos, true);
-	jit_pop_hint(&frame);
-}
-
+/* Can a view, whose owner's rights count, be in the query? */
 static bool
-is_lost_function(Oid funcid, void *context)
+may_read_for_others(Query *query)
 {
-	*(Oid *) context = funcid;
-	return lost_privilege(ProcedureRelationId, funcid, ACL_EXECUTE);
+	ListCell   *lc;
+
+	if (query->hasSubLinks || query->cteList != NIL)
+		return true;
+	foreach(lc, query->rtable)
+	{
+		if (((RangeTblEntry *) lfirst(lc))->rtekind == RTE_SUBQUERY)
+			return true;
+	}
+	return false;
 }
 
 /*
- * Does a query call a function through EXECUTE that has ended?  The planner
- * puts the body of a simple SQL function in place of the call, and then
- * nobody asks the hook for functions.
+ * The planner hands column statistics to operators before the executor has
+ * checked anything: so whatever the executor would deny isn't planned.  It
+ * also checks privileges on views itself, which deserves a hint like others.
  */
-static bool
-calls_lost_function(Node *node, void *context)
-{
-	if (node == NULL)
-		return false;
-	if (IsA(node, Query))
-		return query_tree_walker((Query *) node, calls_lost_function, context, 0);
-	if (check_functions_in_node(node, is_lost_function, context))
-		deny("function", get_func_name(*(Oid *) context), GetUserId(), NULL);
-	return expression_tree_walker(node, calls_lost_function, context);
-}
-
 static PlannedStmt *
 jit_planner(Query *parse, const char *query_string, int cursor_options,
 			ParamListInfo params)
 {
-	check_set_role();
-	if (unlikely(jit_user_deadline(GetUserId()) != DT_NOEND))
-	{
-		check_query(parse);
-		if (needs_judging(GetUserId()))
-		{
-			Oid			funcid;
+	PlannedStmt *plan;
+	List	   *perminfos = NIL;
+	List	   *functions = NIL;
+	bool		row_security = parse->hasRowSecurity;
+	bool		look;
+	JitHintFrame frame;
 
-			(void) calls_lost_function((Node *) parse, &funcid);
-		}
+	/*
+	 * Row-level security policies have been chosen already: what chose them
+	 * mustn't vanish before mark_policies() has seen it.
+	 */
+	if (!row_security)
+		accept_invalidations();
+	check_roles();
+	look = unlikely(jit_user_deadline(GetUserId()) != DT_NOEND);
+	if (unlikely(look))
+	{
+		(void) collect_functions((Node *) parse, &functions);
+		functions = temporary_functions(functions, GetUserId());
+	}
+	look = look || may_read_for_others(parse);
+	if (look)
+	{
+		(void) collect_perminfos((Node *) parse, &perminfos);
+		jit_push_hint(&frame, perminfos, NULL);
+		(void) check_perminfos(perminfos, true, false);
 	}
 	if (next_planner_hook)
-		return next_planner_hook(parse, query_string, cursor_options, params);
-	return standard_planner(parse, query_string, cursor_options, params);
+		plan = next_planner_hook(parse, query_string, cursor_options, params);
+	else
+		plan = standard_planner(parse, query_string, cursor_options, params);
+	if (look)
+		jit_pop_hint(&frame);
+
+	/* the planner sets dependsOnRole for policies in functions it inlined */
+	if (unlikely(temporary_seen) && (row_security || plan->dependsOnRole))
+		mark_policies(plan);
+	mark_functions(plan, functions, GetUserId());
+	return plan;
+}
+
+/* ----------------------------------------------------------------------
+ * What the executor hook doesn't see
+ * ----------------------------------------------------------------------
+ */
+
+/*
+ * Has PostgreSQL found the privilege (0: ownership) of the current user only
+ * because of access that has ended?  It checks some objects for other users,
+ * which aren't judged here: an aggregate's functions for its owner.
+ */
+static bool
+lost_privilege(Oid classid, Oid objid, AclMode mode)
+{
+	Oid			userid = GetUserId();
+	Wanted		wanted = {.classid = classid, .objid = objid, .mode = mode};
+
+	if (likely(!needs_judging(userid)))
+		return false;
+	return !gives(live_closure(userid), &wanted) &&
+		gives(whole_closure(userid), &wanted);
+}
+
+/* Raise if it has. */
+static void
+check_object(const char *kind, const char *name, Oid classid, Oid objid,
+			 AclMode mode)
+{
+	Wanted		wanted = {.classid = classid, .objid = objid, .mode = mode};
+
+	if (unlikely(lost_privilege(classid, objid, mode)))
+		deny(kind, name, GetUserId(), &wanted);
+}
+
+/* Raise if the object is the user's only by an owner role that has ended. */
+static void
+check_ownership(Oid classid, Oid objid)
+{
+	ObjectAddress address;
+
+	if (classid == RelationRelationId)
+	{
+		/* the table itself makes the better message */
+		if (!IsToastNamespace(get_rel_namespace(objid)))
+			check_object(relation_kind(objid), get_rel_name(objid), classid,
+						 objid, 0);
+	}
+	else if (classid != TypeRelationId &&
+			 is_objectclass_supported(classid) &&
+			 get_object_attnum_owner(classid) != InvalidAttrNumber)
+	{
+		ObjectAddressSet(address, classid, objid);
+		check_object(get_object_class_descr(classid),
+					 getObjectIdentity(&address, true), classid, objid, 0);
+	}
+}
+
+/*
+ * Raise if what was just created is in a schema where the user has CREATE
+ * only by access that has ended, or is a schema in such a database.  No
+ * snapshot but SnapshotSelf sees the new row.
+ */
+static void
+check_creation(Oid classid, Oid objid)
+{
+	Relation	catalog;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	Oid			nspid = InvalidOid;
+
+	if (classid == NamespaceRelationId)
+	{
+		check_object("database", get_database_name(MyDatabaseId),
+					 DatabaseRelationId, MyDatabaseId, ACL_CREATE);
+		return;
+	}
+	/* constraints have a schema, but need no privilege there */
+	if (classid == ConstraintRelationId || !is_objectclass_supported(classid) ||
+		get_object_attnum_namespace(classid) == InvalidAttrNumber)
+		return;
+
+	catalog = table_open(classid, AccessShareLock);
+	ScanKeyInit(&key, get_object_attnum_oid(classid), BTEqualStrategyNumber,
+				F_OIDEQ, ObjectIdGetDatum(objid));
+	scan = systable_beginscan(catalog, get_object_oid_index(classid), true,
+							  SnapshotSelf, 1, &key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+	{
+		bool		isnull;
+
+		nspid = DatumGetObjectId(heap_getattr(tuple,
+											  get_object_attnum_namespace(classid),
+											  RelationGetDescr(catalog),
+											  &isnull));
+	}
+	systable_endscan(scan);
+	table_close(catalog, AccessShareLock);
+
+	if (OidIsValid(nspid))
+		check_object("schema", get_namespace_name(nspid), NamespaceRelationId,
+					 nspid, ACL_CREATE);
+}
+
+/* LOCK TABLE; mirrors LockTableAclCheck(). */
+static void
+check_lock(LockStmt *lock)
+{
+	AclMode		mode = lock->mode == AccessShareLock ? ACL_SELECT :
+		lock->mode == RowExclusiveLock ?
+		ACL_INSERT | ACL_UPDATE | ACL_DELETE | ACL_TRUNCATE :
+		ACL_UPDATE | ACL_DELETE | ACL_TRUNCATE;
+	ListCell   *lc;
+
+	if (!needs_judging(GetUserId()))
+		return;
+	foreach(lc, lock->relations)
+	{
+		Oid			relid = RangeVarGetRelid(lfirst_node(RangeVar, lc), NoLock,
+											 true);
+
+		if (OidIsValid(relid))
+			check_object(relation_kind(relid), get_rel_name(relid),
+						 RelationRelationId, relid, mode);
+	}
 }
 
 /* ----------------------------------------------------------------------
@@ -588,49 +954,87 @@ leads_out(Node *stmt)
 	}
 }
 
+/* Is it SET ROLE or SET SESSION AUTHORIZATION, other than to the default? */
+static bool
+sets_role(Node *stmt)
+{
+	VariableSetStmt *set = (VariableSetStmt *) stmt;
+
+	return IsA(stmt, VariableSetStmt) && set->kind == VAR_SET_VALUE &&
+		(pg_strcasecmp(set->name, "role") == 0 ||
+		 pg_strcasecmp(set->name, "session_authorization") == 0);
+}
+
+/* Raise if the user has a predefined role through ended access alone. */
+static void
+check_predefined_role(Oid role)
+{
+	Oid			userid = GetUserId();
+	Wanted		wanted = {.role = role};
+
+	if (needs_judging(userid) && !gives(live_closure(userid), &wanted) &&
+		gives(whole_closure(userid), &wanted))
+		deny("role", jit_role_name(role), userid, &wanted);
+}
+
 /* COPY to or from a file or program never asks the executor about its role. */
 static void
 check_copy(CopyStmt *copy)
 {
-	Oid			role;
-
-	if (copy->filename == NULL)
-		return;
-	role = copy->is_program ? ROLE_PG_EXECUTE_SERVER_PROGRAM :
-		copy->is_from ? ROLE_PG_READ_SERVER_FILES : ROLE_PG_WRITE_SERVER_FILES;
-	if (!list_member_oid(live_closure(GetUserId()), role))
-		deny("role", jit_role_name(role), GetUserId(), NULL);
+	if (copy->filename != NULL)
+		check_predefined_role(copy->is_program ? ROLE_PG_EXECUTE_SERVER_PROGRAM :
+							  copy->is_from ? ROLE_PG_READ_SERVER_FILES :
+							  ROLE_PG_WRITE_SERVER_FILES);
 }
 
-/* Raise unless the relation's owner, or one of the privileges, is live. */
+static bool
+may_maintain(List *closure, Oid relid, bool by_database_owner)
+{
+	return closure != NIL &&
+		(list_member_oid(closure, jit_object_owner(RelationRelationId, relid)) ||
+		 jit_object_aclmask(RelationRelationId, relid, 0, closure,
+							JIT_ACL_MAINTAIN) != 0 ||
+		 (by_database_owner &&
+		  list_member_oid(closure, jit_object_owner(DatabaseRelationId, MyDatabaseId))));
+}
+
+/* Raise if the relation is to be maintained by authority that has ended. */
 static void
-check_maintained(const RangeVar *name, AclMode any, bool by_database_owner)
+check_maintained(const RangeVar *name, bool by_database_owner)
 {
 	Oid			userid = GetUserId();
-	List	   *live;
 	Oid			relid;
 
 	if (name == NULL)
 		return;
 	/* no lock: the command takes its own, and a stronger one */
 	relid = RangeVarGetRelid(name, NoLock, true);
-	if (!OidIsValid(relid))
+	if (OidIsValid(relid) &&
+		!may_maintain(live_closure(userid), relid, by_database_owner) &&
+		may_maintain(whole_closure(userid), relid, by_database_owner))
+		deny(relation_kind(relid), get_rel_name(relid), userid, NULL);
+}
+
+/* Raise if either of two owners would do, and both only as what has ended. */
+static void
+check_owners(Oid owner, Oid other)
+{
+	Oid			userid = GetUserId();
+	List	   *live = live_closure(userid);
+	List	   *whole = whole_closure(userid);
+
+	if (list_member_oid(live, owner) || list_member_oid(live, other))
 		return;
-	live = live_closure(userid);
-	if (live != NIL &&
-		(list_member_oid(live, jit_object_owner(RelationRelationId, relid)) ||
-		 jit_object_aclmask(RelationRelationId, relid, 0, live, any) != 0 ||
-		 (by_database_owner &&
-		  list_member_oid(live, jit_object_owner(DatabaseRelationId, MyDatabaseId)))))
-		return;
-	deny("table", get_rel_name(relid), userid, NULL);
+	if (list_member_oid(whole, owner) || list_member_oid(whole, other))
+		deny("role", quote_identifier(jit_role_name(list_member_oid(whole, owner) ?
+													owner : other)),
+			 userid, NULL);
 }
 
 /* DROP is for owners, of the object or of its schema. */
 static void
 check_drop(const DropStmt *drop)
 {
-	List	   *live = live_closure(GetUserId());
 	ListCell   *lc;
 
 	foreach(lc, drop->objects)
@@ -638,7 +1042,6 @@ check_drop(const DropStmt *drop)
 		Relation	rel = NULL;
 		ObjectAddress address = get_object_address(drop->removeType, lfirst(lc),
 												   &rel, AccessShareLock, true);
-		Oid			owner;
 		Oid			schema;
 
 		if (!OidIsValid(address.objectId))
@@ -653,12 +1056,9 @@ check_drop(const DropStmt *drop)
 		}
 		else if (get_object_attnum_owner(address.classId) == InvalidAttrNumber)
 			continue;			/* casts and the like */
-		owner = jit_object_owner(address.classId, address.objectId);
-		if (list_member_oid(live, owner) ||
-			(OidIsValid(schema) &&
-			 list_member_oid(live, jit_object_owner(NamespaceRelationId, schema))))
-			continue;
-		deny("role", quote_identifier(jit_role_name(owner)), GetUserId(), NULL);
+		check_owners(jit_object_owner(address.classId, address.objectId),
+					 OidIsValid(schema) ?
+					 jit_object_owner(NamespaceRelationId, schema) : InvalidOid);
 	}
 }
 
@@ -673,41 +1073,25 @@ check_utility(Node *stmt)
 
 	switch (nodeTag(stmt))
 	{
-		case T_CopyStmt:
-			check_copy((CopyStmt *) stmt);
-			break;
-		case T_LockStmt:
-			foreach(lc, ((LockStmt *) stmt)->relations)
-				check_maintained(lfirst(lc),
-								 JIT_LOCK_PRIVILEGES(((LockStmt *) stmt)->mode), false);
-			break;
 		case T_VacuumStmt:
 			foreach(lc, ((VacuumStmt *) stmt)->rels)
-				check_maintained(lfirst_node(VacuumRelation, lc)->relation,
-								 JIT_ACL_MAINTAIN, true);
+				check_maintained(lfirst_node(VacuumRelation, lc)->relation, true);
 			break;
 		case T_ClusterStmt:
-			check_maintained(((ClusterStmt *) stmt)->relation, JIT_ACL_MAINTAIN, false);
+			check_maintained(((ClusterStmt *) stmt)->relation, false);
 			break;
 		case T_ReindexStmt:
-			check_maintained(((ReindexStmt *) stmt)->relation, JIT_ACL_MAINTAIN, false);
+			check_maintained(((ReindexStmt *) stmt)->relation, false);
 			if (((ReindexStmt *) stmt)->kind == REINDEX_OBJECT_SCHEMA)
 			{
 				Oid			schema = get_namespace_oid(((ReindexStmt *) stmt)->name, true);
-				Oid			owner = OidIsValid(schema) ?
-					jit_object_owner(NamespaceRelationId, schema) : InvalidOid;
 
-				if (OidIsValid(owner) &&
-					!list_member_oid(live_closure(GetUserId()), owner))
-					deny("schema", ((ReindexStmt *) stmt)->name, GetUserId(), NULL);
+				if (OidIsValid(schema))
+					check_owners(jit_object_owner(NamespaceRelationId, schema), InvalidOid);
 			}
 			break;
 		case T_RefreshMatViewStmt:
-			check_maintained(((RefreshMatViewStmt *) stmt)->relation, JIT_ACL_MAINTAIN, false);
-			break;
-		case T_CheckPointStmt:
-			if (!list_member_oid(live_closure(GetUserId()), ROLE_PG_CHECKPOINT))
-				deny("role", "pg_checkpoint", GetUserId(), NULL);
+			check_maintained(((RefreshMatViewStmt *) stmt)->relation, false);
 			break;
 		case T_DropStmt:
 			check_drop((DropStmt *) stmt);
@@ -801,11 +1185,22 @@ jit_process_utility(PlannedStmt *pstmt, const char *query_string,
 	JitHintFrame frame;
 
 	if (!leads_out(stmt))
-		check_set_role();
+	{
+		accept_invalidations();
+		check_roles();
+	}
 	if (IsA(stmt, RenameStmt))
 		check_rename((RenameStmt *) stmt);
+	else if (IsA(stmt, CopyStmt))
+		check_copy((CopyStmt *) stmt);
+	else if (IsA(stmt, LockStmt))
+		check_lock((LockStmt *) stmt);
+	else if (IsA(stmt, CheckPointStmt))
+		check_predefined_role(ROLE_PG_CHECKPOINT);
 	else if (IsA(stmt, DropStmt))
 		jit_before_drop((DropStmt *) stmt);
+	else if (IsA(stmt, SecLabelStmt))
+		jit_offer_labels((SecLabelStmt *) stmt);
 	if (!leads_out(stmt) && unlikely(needs_judging(GetUserId())))
 		check_utility(stmt);
 
@@ -829,28 +1224,10 @@ jit_process_utility(PlannedStmt *pstmt, const char *query_string,
 
 	if (IsA(stmt, GrantRoleStmt))
 		note_role_grant((GrantRoleStmt *) stmt);
-	/* SET ROLE, while the membership is there; COMMIT leaves no transaction */
-	if (GetOuterUserId() != GetSessionUserId() && IsTransactionState())
-		note_set_role();
-}
-
-/* ----------------------------------------------------------------------
- * What the executor hook doesn't see
- * ----------------------------------------------------------------------
- */
-
-static bool
-lost_privilege(Oid classid, Oid objid, AclMode mode)
-{
-	Oid			userid = GetUserId();
-	List	   *closure;
-
-	if (likely(!needs_judging(userid)))
-		return false;
-	closure = live_closure(userid);
-	return closure == NIL ||
-		!(jit_object_aclmask(classid, objid, 0, closure, mode) ||
-		  list_member_oid(closure, jit_object_owner(classid, objid)));
+	/* SET ROLE, while the membership is there, and RESET ROLE */
+	note_set_role();
+	if (sets_role(stmt))
+		check_roles();
 }
 
 /* Has the function the default privileges, so that anybody may run it? */
@@ -885,35 +1262,47 @@ jit_object_access(ObjectAccessType access, Oid classid, Oid objid, int subid,
 	switch (access)
 	{
 		case OAT_FUNCTION_EXECUTE:
-			if (likely(jit_user_deadline(GetUserId()) == DT_NOEND))
+			if (likely(jit_user_deadline(GetUserId()) == DT_NOEND) ||
+				is_public_function(objid))
 				break;
-			if (lost_privilege(ProcedureRelationId, objid, ACL_EXECUTE))
-				deny("function", get_func_name(objid), GetUserId(), NULL);
-			if (!is_public_function(objid) && !superuser())
-				jit_note_reliance(GetUserId(), NULL, ProcedureRelationId,
-								  objid, ACL_EXECUTE);
+			check_object("function", get_func_name(objid), classid, objid,
+						 ACL_EXECUTE);
+			if (!superuser())
+				jit_note_reliance(GetUserId(), NULL, classid, objid,
+								  ACL_EXECUTE);
 			break;
 		case OAT_NAMESPACE_SEARCH:
 			{
 				ObjectAccessNamespaceSearch *search = arg;
 
-				if (!lost_privilege(NamespaceRelationId, objid, ACL_USAGE))
+				if (likely(!lost_privilege(classid, objid, ACL_USAGE)))
 					break;
 				if (search->ereport_on_violation)
-					deny("schema", get_namespace_name(objid), GetUserId(), NULL);
+					check_object("schema", get_namespace_name(objid), classid,
+								 objid, ACL_USAGE);
 				search->result = false;
 				break;
 			}
 		case OAT_TRUNCATE:
-			if (lost_privilege(RelationRelationId, objid, ACL_TRUNCATE))
-				deny("table", get_rel_name(objid), GetUserId(), NULL);
+			check_object(relation_kind(objid), get_rel_name(objid), classid,
+						 objid, ACL_TRUNCATE);
 			break;
 		case OAT_POST_CREATE:
+			if (unlikely(needs_judging(GetUserId())))
+			{
+				/* a new column, default or the like belongs to something */
+				if (subid != 0)
+					check_ownership(classid, objid);
+				else
+					check_creation(classid, objid);
+			}
 			jit_check_lasting_object(access, classid, objid, subid, arg);
 			if (classid == DatabaseRelationId)
 				jit_wake_launcher_at_commit();
 			break;
 		case OAT_POST_ALTER:
+			if (unlikely(needs_judging(GetUserId())))
+				check_ownership(classid, objid);
 			jit_check_lasting_object(access, classid, objid, subid, arg);
 			/* a deadline may have been changed natively */
 			if (classid == AuthIdRelationId)
@@ -922,6 +1311,8 @@ jit_object_access(ObjectAccessType access, Oid classid, Oid objid, int subid,
 				jit_wake_launcher_at_commit();
 			break;
 		case OAT_DROP:
+			if (unlikely(needs_judging(GetUserId())))
+				check_ownership(classid, objid);
 			if (classid == AuthIdRelationId)
 				note_role(objid);
 			jit_object_dropped(classid, objid);

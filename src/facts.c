@@ -276,12 +276,12 @@ item_columns(const JitItem *item)
 	List	   *names = NIL;
 	ListCell   *lc;
 	HeapTuple	tuple;
-	int			natts;
+	AttrNumber	natts;
 
 	if (item->objtype != OBJECT_TABLE)
 		return NIL;
 	foreach(lc, item->attnums)
-		names = lappend(names, get_attname(relid, lfirst_int(lc), false));
+		names = lappend(names, jit_column_name(relid, lfirst_int(lc)));
 	if (names != NIL)
 		return names;
 
@@ -292,7 +292,7 @@ item_columns(const JitItem *item)
 	ReleaseSysCache(tuple);
 	for (AttrNumber i = 1; i <= natts; i++)
 	{
-		char	   *name = get_attname(relid, i, true);
+		char	   *name = jit_column_name(relid, i);
 
 		if (name != NULL)
 			names = lappend(names, name);
@@ -300,55 +300,35 @@ item_columns(const JitItem *item)
 	return names;
 }
 
-/* Name of an item, not quoted. */
-static char *
-item_name(const JitItem *item)
-{
-	int			cache;
-	HeapTuple	tuple;
-	char	   *name;
-	bool		isnull;
-
-	if (item->objtype == OBJECT_PARAMETER_ACL)
-		return item->parameter;
-	if (item->objtype == OBJECT_LARGEOBJECT)
-		return jit_item_object(item);	/* its number */
-	cache = get_object_catcache_oid(item->address.classId);
-	tuple = SearchSysCache1(cache, ObjectIdGetDatum(item->address.objectId));
-	if (!HeapTupleIsValid(tuple))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("an object was dropped by another transaction")));
-	name = pstrdup(NameStr(*DatumGetName(SysCacheGetAttr(cache, tuple,
-														 get_object_attnum_name(item->address.classId),
-														 &isnull))));
-	ReleaseSysCache(tuple);
-	return name;
-}
-
 static void
 append_item(StringInfo buf, const JitItem *item)
 {
 	const ObjectAddress *address = &item->address;
-	Oid			nspid = InvalidOid;
+	Oid			nspid;
 	Oid			owner = InvalidOid;
+	char	   *name;
 	int64		rows = -1;
 	int64		size = -1;
 
-	/* a parameter may have no OID yet, large objects are in no schema */
-	if (item->objtype != OBJECT_PARAMETER_ACL &&
-		item->objtype != OBJECT_LARGEOBJECT)
-		nspid = get_object_namespace(address);
-	if (item->objtype != OBJECT_PARAMETER_ACL && item->objtype != OBJECT_ROLE)
-		owner = jit_object_owner(address->classId, address->objectId);
+	/* first: the object may be dropped while this waits for its lock */
 	if (item->objtype == OBJECT_TABLE)
 		measure_relation(address->objectId, &rows, &size);
+
+	nspid = jit_item_namespace(item);
+	name = jit_item_name(item);
+	if (name == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("an object was dropped by another transaction")));
+	/* a parameter may have no OID yet */
+	if (item->objtype != OBJECT_PARAMETER_ACL && item->objtype != OBJECT_ROLE)
+		owner = jit_object_owner(address->classId, address->objectId);
 
 	appendStringInfoChar(buf, '{');
 	append_string(buf, "type", item->objtype == OBJECT_PARAMETER_ACL ? "parameter" :
 				  getObjectTypeDescription(address, false));
 	append_string(buf, "schema", OidIsValid(nspid) ? get_namespace_name(nspid) : NULL);
-	append_string(buf, "name", item_name(item));
+	append_string(buf, "name", name);
 	append_strings(buf, "columns", item_columns(item));
 	append_strings(buf, "privileges", add_privileges(NIL, item->privs));
 	append_string(buf, "owner", OidIsValid(owner) ? jit_role_name(owner) : NULL);

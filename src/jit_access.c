@@ -64,7 +64,6 @@ _PG_init(void)
 
 	jit_init_roles();
 	jit_init_events();
-	jit_init_labels();
 	jit_install_enforcement();
 	jit_install_cutoff();
 

@@ -155,7 +155,8 @@ extern void jit_lock_items(List *items);
 extern GrantStmt *jit_item_grant_stmt(const JitItem *item,
 									  const char *rolename);
 extern void jit_store_items(int request, List *items);
-extern List *jit_load_items(int request, bool resolve_names);
+extern List *jit_load_items(int request, bool resolve_names,
+							bool missing_ok);
 
 /* ---- grant.c: the only place that makes or drops roles, privileges --- */
 
@@ -178,6 +179,7 @@ extern bool jit_end_grant(const JitGrant *grant);
 extern int	jit_end_foreign_grants(Oid grantee);
 extern void jit_clear_past_roles(bool others, bool ledger,
 								 TimestampTz logged);
+extern void jit_sync_auditor(void);
 extern void jit_before_drop(const DropStmt *stmt);
 extern void jit_object_dropped(Oid classid, Oid objid);
 
@@ -204,6 +206,7 @@ extern int	jit_query(const char *sql, int nargs,...);
 extern Datum jit_result(int row, int column, bool *isnull);
 extern char *jit_result_text(int row, int column);
 extern bool jit_extension_installed(void);
+extern void jit_check_version(void);
 extern const char *jit_origin(void);
 extern char *jit_timestamp_text(TimestampTz at);
 extern char *jit_database_name(void);
@@ -241,6 +244,7 @@ typedef struct JitRequest
 	bool		needs_superuser;
 	char	   *origin;			/* where it was filed, as jit_origin() */
 	bool		here;			/* filed in this database of this cluster */
+	bool		cluster;		/* filed in this cluster: OIDs of roles count */
 	bool		direct;			/* being filed by jit_grant(): the requester
 								 * may give the first approval */
 	List	   *items;			/* of JitItem */
@@ -272,6 +276,8 @@ typedef struct JitProgress
 
 extern void jit_current_person(JitPerson *person);
 extern bool jit_is_proxy_login(Oid login);
+extern bool jit_person_administers(const JitPerson *person);
+extern bool jit_person_audits(const JitPerson *person);
 extern bool jit_is_party(const JitPerson *person, Oid role, const char *name,
 						 bool members);
 extern char *jit_why_not_impartial(const JitRequest *request,
@@ -359,7 +365,7 @@ extern JitDecision *jit_decide(const JitRequest *request,
 extern JitDecision *jit_decide_by_facts(Jsonb *facts);
 extern char *jit_stricter_now(const JitRequest *request);
 extern void jit_require_administrator(const char *action);
-pg_noreturn extern void jit_refuse_null(const char *name);
+extern void jit_refuse_null(const char *name) pg_attribute_noreturn();
 extern void jit_record_change(const char *event, const char *key,
 							  const char *name, Jsonb *before, Jsonb *after,
 							  const char *logline);
@@ -375,7 +381,7 @@ extern char *jit_usecs_text(int64 usecs);
 /* ---- label.c: labels of objects, for risk policies ------------------- */
 
 extern List *jit_item_labels(const JitItem *item);
-extern void jit_init_labels(void);
+extern void jit_offer_labels(const SecLabelStmt *stmt);
 
 /* ---- enforce.c, hint.c: what a statement may do ---------------------- */
 
@@ -383,8 +389,8 @@ extern void jit_install_enforcement(void);
 extern TimestampTz jit_user_deadline(Oid userid);
 extern bool jit_access_ended(Oid userid);
 extern bool jit_set_role_is_temporary(void);
-pg_noreturn extern void jit_deny_ended(Oid userid, const char *kind,
-									   const char *name);
+extern void jit_deny_ended(Oid userid, const char *kind,
+						   const char *name) pg_attribute_noreturn();
 
 typedef struct JitHintFrame
 {

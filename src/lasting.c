@@ -257,7 +257,7 @@ grant_behind(const Authority *authority)
 	return found;
 }
 
-pg_noreturn static void
+static void pg_attribute_noreturn()
 refuse(const Authority *authority)
 {
 	Oid			grant = grant_behind(authority);

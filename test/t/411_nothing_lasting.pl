@@ -8,7 +8,7 @@
 #
 # Fails without the mechanism, which was taken out one part at a time: with
 # jit_check_lasting_object() returning at once, 153 tests failed; with the
-# answer of may_run() ignored, ; without jit_check_lasting(), 262.  (What
+# answer of may_run() ignored, NORUN; without jit_check_lasting(), 262.  (What
 # gets through is committed, so it takes later tests with it.)
 use strict;
 use warnings;
