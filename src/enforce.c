@@ -1015,53 +1015,6 @@ check_maintained(const RangeVar *name, bool by_database_owner)
 		deny(relation_kind(relid), get_rel_name(relid), userid, NULL);
 }
 
-/* Raise if either of two owners would do, and both only as what has ended. */
-static void
-check_owners(Oid owner, Oid other)
-{
-	Oid			userid = GetUserId();
-	List	   *live = live_closure(userid);
-	List	   *whole = whole_closure(userid);
-
-	if (list_member_oid(live, owner) || list_member_oid(live, other))
-		return;
-	if (list_member_oid(whole, owner) || list_member_oid(whole, other))
-		deny("role", quote_identifier(jit_role_name(list_member_oid(whole, owner) ?
-													owner : other)),
-			 userid, NULL);
-}
-
-/* DROP is for owners, of the object or of its schema. */
-static void
-check_drop(const DropStmt *drop)
-{
-	ListCell   *lc;
-
-	foreach(lc, drop->objects)
-	{
-		Relation	rel = NULL;
-		ObjectAddress address = get_object_address(drop->removeType, lfirst(lc),
-												   &rel, AccessShareLock, true);
-		Oid			schema;
-
-		if (!OidIsValid(address.objectId))
-			continue;
-		schema = get_object_namespace(&address);
-		if (rel != NULL)
-		{
-			/* part of a relation is the relation's owner's */
-			address.classId = RelationRelationId;
-			address.objectId = RelationGetRelid(rel);
-			table_close(rel, NoLock);
-		}
-		else if (get_object_attnum_owner(address.classId) == InvalidAttrNumber)
-			continue;			/* casts and the like */
-		check_owners(jit_object_owner(address.classId, address.objectId),
-					 OidIsValid(schema) ?
-					 jit_object_owner(NamespaceRelationId, schema) : InvalidOid);
-	}
-}
-
 /*
  * Commands that PostgreSQL checks by itself, without a hook: judged by name,
  * before they run.
@@ -1087,14 +1040,12 @@ check_utility(Node *stmt)
 				Oid			schema = get_namespace_oid(((ReindexStmt *) stmt)->name, true);
 
 				if (OidIsValid(schema))
-					check_owners(jit_object_owner(NamespaceRelationId, schema), InvalidOid);
+					check_object("schema", ((ReindexStmt *) stmt)->name,
+								 NamespaceRelationId, schema, 0);
 			}
 			break;
 		case T_RefreshMatViewStmt:
 			check_maintained(((RefreshMatViewStmt *) stmt)->relation, false);
-			break;
-		case T_DropStmt:
-			check_drop((DropStmt *) stmt);
 			break;
 		default:
 			break;

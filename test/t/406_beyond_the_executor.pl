@@ -6,8 +6,8 @@
 # when the roles are gone.
 #
 # Fails without the mechanism, which was taken out one part at a time: with
-# check_utility(), jit_check_lasting_object(), lost_privilege() or
-# calls_lost_function() made to do nothing, 13, 12, 6 and 1 tests failed.
+# check_utility(), lost_privilege() or jit_check_lasting_object() made to do
+# nothing, 5, 6 and 2 tests failed.
 use strict;
 use warnings;
 use PostgreSQL::Test::Cluster;

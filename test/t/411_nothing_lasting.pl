@@ -7,8 +7,8 @@
 # ordinary work must not be.
 #
 # Fails without the mechanism, which was taken out one part at a time: with
-# jit_check_lasting_object() returning at once, 153 tests failed; with the
-# answer of may_run() ignored, NORUN; without jit_check_lasting(), 262.  (What
+# jit_check_lasting_object() returning at once, 152 tests failed; with the
+# answer of may_run() ignored, 236; without jit_check_lasting(), 262.  (What
 # gets through is committed, so it takes later tests with it.)
 use strict;
 use warnings;
