@@ -1064,6 +1064,71 @@ check_copy(CopyStmt *copy)
 							  ROLE_PG_WRITE_SERVER_FILES);
 }
 
+static bool
+may_maintain(List *closure, Oid relid, bool by_database_owner)
+{
+	return closure != NIL &&
+		(list_member_oid(closure, jit_object_owner(RelationRelationId, relid)) ||
+		 jit_object_aclmask(RelationRelationId, relid, 0, closure,
+							JIT_ACL_MAINTAIN) != 0 ||
+		 (by_database_owner &&
+		  list_member_oid(closure, jit_object_owner(DatabaseRelationId, MyDatabaseId))));
+}
+
+/* Raise if the relation is to be maintained by authority that has ended. */
+static void
+check_maintained(const RangeVar *name, bool by_database_owner)
+{
+	Oid			userid = GetUserId();
+	Oid			relid;
+
+	if (name == NULL)
+		return;
+	/* no lock: the command takes its own, and a stronger one */
+	relid = RangeVarGetRelid(name, NoLock, true);
+	if (OidIsValid(relid) &&
+		!may_maintain(live_closure(userid), relid, by_database_owner) &&
+		may_maintain(whole_closure(userid), relid, by_database_owner))
+		deny(relation_kind(relid), get_rel_name(relid), userid, NULL);
+}
+
+/*
+ * Commands that PostgreSQL checks by itself, without a hook: judged by name,
+ * before they run.
+ */
+static void
+check_utility(Node *stmt)
+{
+	ListCell   *lc;
+
+	switch (nodeTag(stmt))
+	{
+		case T_VacuumStmt:
+			foreach(lc, ((VacuumStmt *) stmt)->rels)
+				check_maintained(lfirst_node(VacuumRelation, lc)->relation, true);
+			break;
+		case T_ClusterStmt:
+			check_maintained(((ClusterStmt *) stmt)->relation, false);
+			break;
+		case T_ReindexStmt:
+			check_maintained(((ReindexStmt *) stmt)->relation, false);
+			if (((ReindexStmt *) stmt)->kind == REINDEX_OBJECT_SCHEMA)
+			{
+				Oid			schema = get_namespace_oid(((ReindexStmt *) stmt)->name, true);
+
+				if (OidIsValid(schema))
+					check_object("schema", ((ReindexStmt *) stmt)->name,
+								 NamespaceRelationId, schema, 0);
+			}
+			break;
+		case T_RefreshMatViewStmt:
+			check_maintained(((RefreshMatViewStmt *) stmt)->relation, false);
+			break;
+		default:
+			break;
+	}
+}
+
 /*
  * A role of ours is recognised by its name in every database, so the name
  * must stay.  Dropping it, and changing its VALID UNTIL, are the ways to end
@@ -1202,6 +1267,8 @@ jit_process_utility(PlannedStmt *pstmt, const char *query_string,
 		jit_before_drop((DropStmt *) stmt);
 	else if (IsA(stmt, SecLabelStmt))
 		jit_offer_labels((SecLabelStmt *) stmt);
+	if (!leads_out(stmt) && unlikely(needs_judging(GetUserId())))
+		check_utility(stmt);
 
 	if (IsA(stmt, CopyStmt))
 		jit_push_hint(&frame, NIL, (CopyStmt *) stmt, NULL);

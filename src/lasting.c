@@ -975,6 +975,7 @@ alters_plainly(const AlterTableCmd *cmd)
 	{
 		case AT_AddColumn:
 		case AT_ColumnDefault:
+		case AT_CookedColumnDefault:
 		case AT_DropNotNull:
 		case AT_SetNotNull:
 		case AT_DropExpression:
