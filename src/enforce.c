@@ -207,6 +207,12 @@ needs_judging(Oid userid)
 		!superuser_arg(userid);
 }
 
+bool
+jit_access_ended(Oid userid)
+{
+	return needs_judging(userid);
+}
+
 /* Privilege closure without what has ended; NIL for a role of ours. */
 static List *
 live_closure(Oid userid)
@@ -342,6 +348,13 @@ accept_invalidations(void)
 		AcceptInvalidationMessages();
 }
 
+/* Deny something because access to it has ended. */
+void
+jit_deny_ended(Oid userid, const char *kind, const char *name)
+{
+	deny(kind, name, userid, NULL);
+}
+
 /* ----------------------------------------------------------------------
  * SET ROLE
  * ----------------------------------------------------------------------
@@ -380,8 +393,8 @@ note_set_role(void)
  * Is a SET ROLE in force that only temporary access allows?  As of the last
  * note_set_role().
  */
-static bool
-set_role_is_temporary(void)
+bool
+jit_set_role_is_temporary(void)
 {
 	return unlikely(OidIsValid(set_role_outer)) && !set_role_standing &&
 		!GetSessionUserIsSuperuser();
@@ -678,13 +691,13 @@ jit_executor_start(QueryDesc *query, int eflags)
 
 	accept_invalidations();
 	note_set_role();
-	jit_begin_reliance(query, set_role_is_temporary() ||
+	jit_begin_reliance(query, jit_set_role_is_temporary() ||
 					   jit_user_deadline(GetUserId()) != DT_NOEND);
 	check_roles();
 	if (unlikely(temporary_seen))
 	{
 		check_marks(query->plannedstmt);
-		if (set_role_is_temporary())
+		if (jit_set_role_is_temporary())
 			jit_note_reliance(set_role_session, NULL, AuthIdRelationId,
 							  set_role_outer, 0);
 	}
@@ -1026,7 +1039,7 @@ static bool
 may_rely(Node *stmt)
 {
 	return (IsA(stmt, CopyStmt) || IsA(stmt, CallStmt)) &&
-		(jit_user_deadline(GetUserId()) != DT_NOEND || set_role_is_temporary());
+		(jit_user_deadline(GetUserId()) != DT_NOEND || jit_set_role_is_temporary());
 }
 
 /* GRANT or REVOKE of a grant role, natively. */
@@ -1054,6 +1067,7 @@ jit_process_utility(PlannedStmt *pstmt, const char *query_string,
 	Node	   *stmt = pstmt->utilityStmt;
 	UtilityCall call = {pstmt, query_string, read_only_tree, context, params,
 	query_env, dest, qc};
+	JitLastingState state = jit_lasting_state();
 	JitHintFrame frame;
 
 	if (!leads_out(stmt))
@@ -1076,10 +1090,19 @@ jit_process_utility(PlannedStmt *pstmt, const char *query_string,
 
 	if (IsA(stmt, CopyStmt))
 		jit_push_hint(&frame, NIL, (CopyStmt *) stmt);
-	if (may_rely(stmt))
-		jit_run_relying_utility(run_utility, &call);
-	else
-		run_utility(&call);
+	PG_TRY();
+	{
+		jit_check_lasting(stmt);
+		if (may_rely(stmt))
+			jit_run_relying_utility(run_utility, &call);
+		else
+			run_utility(&call);
+	}
+	PG_FINALLY();
+	{
+		jit_restore_lasting_state(state);
+	}
+	PG_END_TRY();
 	if (IsA(stmt, CopyStmt))
 		jit_pop_hint(&frame);
 
@@ -1157,12 +1180,14 @@ jit_object_access(ObjectAccessType access, Oid classid, Oid objid, int subid,
 				else
 					check_creation(classid, objid);
 			}
+			jit_check_lasting_object(access, classid, objid, subid, arg);
 			if (classid == DatabaseRelationId)
 				jit_wake_launcher_at_commit();
 			break;
 		case OAT_POST_ALTER:
 			if (unlikely(needs_judging(GetUserId())))
 				check_ownership(classid, objid);
+			jit_check_lasting_object(access, classid, objid, subid, arg);
 			/* a deadline may have been changed natively */
 			if (classid == AuthIdRelationId)
 				note_role(objid);

@@ -78,6 +78,7 @@ prevent_on_standby(const char *what)
 				 errmsg("access cannot be %s on a standby server", what),
 				 errhint("Run it on the primary server; what it does reaches this server when it is replayed.")));
 	PreventCommandIfReadOnly("jit_access");
+	jit_check_version();
 }
 
 /*
@@ -339,9 +340,12 @@ jit_load_request(int id, bool lock)
 	return request;
 }
 
-/* Load the items: by OID here, by name after a restore. */
+/*
+ * Load the items: by OID here, by name after a restore.  What is dropped is
+ * an error, or, to end a request that was for it, too, left out.
+ */
 static void
-load_items(JitRequest *request)
+load_items(JitRequest *request, bool missing_ok)
 {
 	MemoryContext context = CurrentMemoryContext;
 	MemoryContext spi_context;
@@ -352,7 +356,7 @@ load_items(JitRequest *request)
 		return;
 	jit_enter_owner_section(&section);
 	spi_context = MemoryContextSwitchTo(context);
-	request->items = jit_load_items(request->id, !request->here);
+	request->items = jit_load_items(request->id, !request->here, missing_ok);
 	MemoryContextSwitchTo(spi_context);
 	jit_leave_owner_section(&section);
 
@@ -437,6 +441,7 @@ jit_prepare_request(const char *access, Interval *duration,
 	ListCell   *lc;
 	bool		held = true;
 
+	jit_check_version();
 	jit_current_person(&person);
 	request->requester = person.role;
 	request->login = person.login;
@@ -1212,7 +1217,7 @@ jit_approve(PG_FUNCTION_ARGS)
 	{
 		request = jit_load_request(id, locked);
 		require_status(request, "pending");
-		load_items(request);
+		load_items(request, false);
 		check_approver(request, &person, false, "approve");
 	}
 
@@ -1235,9 +1240,12 @@ jit_reject(PG_FUNCTION_ARGS)
 	for (int locked = 0; locked <= 1; locked++)
 	{
 		request = jit_load_request(id, locked);
+		if (!jit_person_administers(&person))
+		{
+			load_items(request, true);
+			check_approver(request, &person, true, "reject");
+		}
 		require_status(request, "pending");
-		load_items(request);
-		check_approver(request, &person, true, "reject");
 	}
 
 	jit_flow_progress(request, &progress);
@@ -1360,7 +1368,7 @@ jit_revoke(PG_FUNCTION_ARGS)
 		if (!jit_is_party(&person, request->grantee, request->grantee_name, false) &&
 			!jit_person_administers(&person))
 		{
-			load_items(request);
+			load_items(request, true);
 			check_approver(request, &person, true, "revoke");
 		}
 		require_status(request, "active");
@@ -1539,7 +1547,7 @@ jit_can_approve(PG_FUNCTION_ARGS)
 		if (strcmp(request->status, "pending") == 0 &&
 			request->lapses_at > jit_now())
 		{
-			load_items(request);
+			load_items(request, false);
 			result = jit_why_not_approve(request, &person, false) == NULL;
 		}
 		ReleaseCurrentSubTransaction();
@@ -1584,7 +1592,7 @@ jit_progress(PG_FUNCTION_ARGS)
 		!jit_is_party(&person, request->requester, request->requester_name, true) &&
 		!jit_is_party(&person, request->grantee, request->grantee_name, true))
 	{
-		load_items(request);
+		load_items(request, true);
 		if (jit_why_not_approve(request, &person, true) != NULL)
 			PG_RETURN_NULL();
 	}
@@ -1614,10 +1622,13 @@ jit_watch_request(PG_FUNCTION_ARGS)
 	if (!CALLED_AS_TRIGGER(fcinfo))
 		elog(ERROR, "jit.watch_request() was not called by the trigger manager");
 
+	/* one that comes active is restored, perhaps without its role */
 	tupdesc = RelationGetDescr(trigger->tg_relation);
 	value = heap_getattr(trigger->tg_trigtuple,
 						 SPI_fnumber(tupdesc, "expires_at"), tupdesc, &isnull);
-	if (isnull)
+	if (!isnull)
+		value = TimestampTzGetDatum(jit_now());
+	else
 		value = heap_getattr(trigger->tg_trigtuple,
 							 SPI_fnumber(tupdesc, "lapses_at"), tupdesc, &isnull);
 	jit_note_due(DatumGetTimestampTz(value));

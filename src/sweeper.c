@@ -249,8 +249,6 @@ due_rows(List *failed)
 				  " LEFT JOIN pg_authid h ON h.oid = g.role_oid AND r.origin = $2"
 				  " LEFT JOIN pg_authid n ON n.rolname = g.role AND r.origin <> $2"
 				  " WHERE r.id <> ALL ($4)"
-				  /* never while a restore hasn't come to the sequences */
-				  " AND (SELECT is_called FROM jit.event_number)"
 				  " AND (r.status = 'pending' AND r.lapses_at <= $1"
 				  "  OR r.status = 'active' AND (coalesce(g.expires_at, r.expires_at) <= $1"
 				  "   OR r.origin = $2 AND (h.oid IS NULL OR h.rolvaliduntil <= $1"
@@ -382,6 +380,24 @@ typedef struct LedgerState
 	TimestampTz due;
 } LedgerState;
 
+/*
+ * Are there requests, but no event was ever numbered?  Then a restore hasn't
+ * come to the sequences, and may not have come to jit.grants.
+ */
+static bool
+restore_under_way(void)
+{
+	JitOwnerSection section;
+	bool		result;
+	bool		isnull;
+
+	jit_enter_owner_section(&section);
+	jit_query("SELECT NOT is_called AND EXISTS (SELECT FROM jit.requests) FROM jit.event_number", 0);
+	result = DatumGetBool(jit_result(1, 1, &isnull));
+	jit_leave_owner_section(&section);
+	return result;
+}
+
 static void
 sweep_ledger(void *arg)
 {
@@ -389,6 +405,10 @@ sweep_ledger(void *arg)
 
 	state->more = false;
 	if (!jit_extension_installed())
+		return;
+	jit_check_version();
+	state->left = restore_under_way();
+	if (state->left)
 		return;
 	state->more = settle_batch(&state->failed);
 	if (!state->more)

@@ -107,13 +107,14 @@ poll("SELECT count(*) = 0 FROM pg_roles WHERE rolname LIKE 'jit_grant_%'", 'noth
 $node->safe_psql('postgres', qq{
 	CREATE ROLE jit_grant_${database}_99999 ROLE dev; GRANT held TO jit_grant_${database}_99999;
 	CREATE ROLE jit_grant_mine ROLE dev; GRANT held TO jit_grant_mine;
+	CREATE ROLE jit_grant_4294967295_1 LOGIN ROLE dev VALID UNTIL '2020-01-01';
 	ALTER ROLE jit_grant_mine VALID UNTIL '2020-01-01';
 	ALTER ROLE jit_grant_${database}_99999 VALID UNTIL '2020-01-01'});
-poll("SELECT count(*) = 0 FROM pg_auth_members WHERE roleid IN ('jit_grant_${database}_99999'::regrole, 'jit_grant_mine'::regrole)",
+poll("SELECT count(*) = 0 FROM pg_auth_members WHERE roleid IN ('jit_grant_${database}_99999'::regrole, 'jit_grant_mine'::regrole, 'jit_grant_4294967295_1'::regrole)",
 	'past roles with the prefix lose their members');
-is(value("SELECT count(*) FROM pg_roles WHERE rolname IN ('jit_grant_${database}_99999', 'jit_grant_mine')"), '2', '... but are not dropped');
+is(value("SELECT count(*) FROM pg_roles WHERE rolname IN ('jit_grant_${database}_99999', 'jit_grant_mine', 'jit_grant_4294967295_1')"), '3', '... but are not dropped');
 is(scalar(() = slurp_file($node->logfile) =~ /membership in role jit_grant_${database}_99999/g), 1, '... and the log says so once');
-$node->safe_psql('postgres', "DROP ROLE jit_grant_${database}_99999, jit_grant_mine");
+$node->safe_psql('postgres', "DROP ROLE jit_grant_${database}_99999, jit_grant_mine, jit_grant_4294967295_1");
 
 # nor is a role with a name that a grant would need adopted
 my $next = value("SELECT last_value + 1 FROM jit.request_number");
