@@ -113,7 +113,6 @@ static CutoffShared *shared = NULL;
 
 static List *reliances = NIL;	/* all, of open cursors too */
 static Reliance *collecting = NULL; /* the one being collected */
-static QueryDesc *starting = NULL;	/* the query in ExecutorStart */
 static Reliance *volatile running[MAX_RUNNING];
 static volatile int nrunning = 0;
 static volatile bool busy = false;	/* needs are being changed */
@@ -159,12 +158,15 @@ jit_cutoff_shmem_startup(void)
 	LWLockRelease(AddinShmemInitLock);
 }
 
+static void install(void);
+
 static void
 remember_change(Oid role, Oid other)
 {
 	MemoryContext context = MemoryContextSwitchTo(TopTransactionContext);
 	Change	   *change = palloc(sizeof(Change));
 
+	install();
 	change->role = role;
 	change->other = other;
 	change->database = InvalidOid;
@@ -509,10 +511,10 @@ jit_note_reliance(Oid userid, const JitPermInfo *info, Oid classid, Oid objid,
 	bool		writes;
 	bool		all;
 
-	if (reliance == NULL && starting != NULL)
+	if (reliance == NULL && jit_query_starting() != NULL)
 	{
 		/* the user has none, but the owner of a view that is read */
-		begin_reliance(starting);
+		begin_reliance(jit_query_starting());
 		reliance = collecting;
 	}
 	if (reliance == NULL && nrunning > 0)
@@ -781,6 +783,7 @@ begin_reliance(QueryDesc *query)
 {
 	Reliance   *reliance = palloc0(sizeof(Reliance));
 
+	install();
 	reliance->query = query;
 	reliance->context = CurrentMemoryContext;
 	if (query != NULL)
@@ -798,7 +801,6 @@ begin_reliance(QueryDesc *query)
 void
 jit_begin_reliance(QueryDesc *query, bool temporary)
 {
-	starting = query;
 	collecting = NULL;
 	if (unlikely(temporary))
 		begin_reliance(query);
@@ -811,7 +813,6 @@ jit_keep_reliance(QueryDesc *query)
 	Reliance   *reliance = collecting;
 	MemoryContext context;
 
-	starting = NULL;
 	collecting = NULL;
 	if (reliance == NULL || reliance->query != query || reliance->nneeds == 0)
 		return;
@@ -896,7 +897,6 @@ cutoff_xact_callback(XactEvent event, void *arg)
 		case XACT_EVENT_ABORT:
 			written_needs = NIL;
 			collecting = NULL;
-			starting = NULL;
 			if (event == XACT_EVENT_ABORT)
 				changes = NIL;
 			break;
@@ -912,7 +912,6 @@ cutoff_subxact_callback(SubXactEvent event, SubTransactionId mySubid,
 	if (event != SUBXACT_EVENT_ABORT_SUB)
 		return;
 	collecting = NULL;
-	starting = NULL;
 	/* whoever has caught the cancellation gets it again */
 	if (fired && nrunning > 0)
 		(void) cut_off();
@@ -930,10 +929,19 @@ cutoff_release_callback(ResourceReleasePhase phase, bool is_commit,
 	changes = NIL;
 }
 
-/* Called from _PG_init() only. */
-void
-jit_install_cutoff(void)
+/*
+ * Most backends never meet temporary access, and none of this costs them
+ * anything: it is installed when the first statement relies on some or the
+ * first grant changes.  Hooks installed by others in between come after ours.
+ */
+static void
+install(void)
 {
+	static bool installed = false;
+
+	if (installed)
+		return;
+	installed = true;
 	next_executor_run_hook = ExecutorRun_hook;
 	ExecutorRun_hook = jit_executor_run;
 	next_executor_finish_hook = ExecutorFinish_hook;

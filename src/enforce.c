@@ -8,16 +8,16 @@
  * possible.
  *
  * A user whose membership closure has no grant or scope role in it, which is
- * nearly everybody nearly always, costs a few instructions: the closure's
- * earliest deadline is remembered per user until a role or membership
- * changes.  While that deadline is ahead, PostgreSQL's answer stands.  Once
- * it is past, every permission is judged again with the closure as it would
- * be without what has ended, so standing privileges go on working until the
- * sweeper has removed the roles and nothing is left to judge.
+ * nearly everybody nearly always, costs a few instructions (see quiet_user);
+ * for the others the closure's earliest deadline is remembered until a role
+ * or membership changes.  While that deadline is ahead, PostgreSQL's answer
+ * stands.  Once it is past, every permission is judged again with the closure
+ * as it would be without what has ended, so standing privileges go on working
+ * until the sweeper has removed the roles and nothing is left to judge.
  *
  * SET ROLE is a state, not a command: set_config('role') and SET clauses of
- * functions pass no hook.  The state is looked at when a statement starts
- * and after it has run, so that it is seen while the membership is there:
+ * functions pass no hook.  The state is looked at when a statement starts,
+ * and after a utility statement has run:
  *
  *	not active			the effective role is the session user's
  *	standing			reachable without grant roles when first seen; left
@@ -69,7 +69,6 @@
 
 static ExecutorCheckPerms_hook_type next_check_perms_hook = NULL;
 static ExecutorStart_hook_type next_executor_start_hook = NULL;
-static ExecutorEnd_hook_type next_executor_end_hook = NULL;
 static ProcessUtility_hook_type next_process_utility_hook = NULL;
 static planner_hook_type next_planner_hook = NULL;
 static object_access_hook_type next_object_access_hook = NULL;
@@ -87,6 +86,16 @@ static UserMemo memos[N_MEMOS];
 
 /* Has any user of this backend been found to have temporary access? */
 static bool temporary_seen = false;
+
+/*
+ * The session user, if it has no temporary access as of this generation and
+ * no SET ROLE is in force.  While it is the current user too, there is
+ * nothing for us to do, and to find that out is all that most statements
+ * cost.  (Were a SET ROLE in force and the current user still this one, as a
+ * function's owner, it would have its own rights.)
+ */
+static Oid	quiet_user = InvalidOid;
+static uint64 quiet_generation;
 
 /* What is known of the SET ROLE in force. */
 static Oid	set_role_session = InvalidOid;
@@ -154,7 +163,10 @@ compute_user_deadline(Oid userid)
 	list_free(all);
 	list_free(live);
 	if (deadline != DT_NOEND)
+	{
 		temporary_seen = true;
+		quiet_user = InvalidOid;
+	}
 	return deadline;
 }
 
@@ -205,6 +217,14 @@ needs_judging(Oid userid)
 		return false;
 	return jit_role_kind_by_oid(userid) != JIT_ROLE_ORDINARY ||
 		!superuser_arg(userid);
+}
+
+/* Nothing to do?  See quiet_user. */
+static inline bool
+quiet(void)
+{
+	return likely(GetUserId() == quiet_user &&
+				  jit_roles_generation == quiet_generation);
 }
 
 bool
@@ -387,6 +407,7 @@ note_set_role(void)
 	set_role_outer = outer;
 	if (!set_role_standing)
 		temporary_seen = true;
+	quiet_user = InvalidOid;
 }
 
 /*
@@ -440,6 +461,12 @@ check_roles(void)
 	if (likely(outer == GetSessionUserId()))
 	{
 		set_role_outer = InvalidOid;
+		if (userid == outer && !temporary_seen)
+		{
+			quiet_generation = jit_roles_generation;
+			quiet_user = jit_user_deadline(userid) == DT_NOEND ?
+				userid : InvalidOid;
+		}
 		return;
 	}
 	if (jit_role_kind_by_oid(outer) != JIT_ROLE_ORDINARY)
@@ -502,13 +529,35 @@ check_perminfos(List *perminfos, bool ereport_on_violation, bool running)
 	return true;
 }
 
+static pg_noinline bool
+check_relations(List *perminfos, bool ereport_on_violation)
+{
+	bool		seen = temporary_seen;
+
+	check_roles();
+	/* check_start() has done it if it had been seen */
+	if (!seen && jit_set_role_is_temporary())
+		jit_note_reliance(set_role_session, NULL, AuthIdRelationId,
+						  set_role_outer, 0);
+	return check_perminfos(perminfos, ereport_on_violation, true);
+}
+
 static bool
 jit_check_perms(JIT_CHECK_PERMS_ARGS)
 {
-	if (next_check_perms_hook &&
+	ListCell   *lc;
+
+	if (unlikely(next_check_perms_hook != NULL) &&
 		!next_check_perms_hook(JIT_CHECK_PERMS_PASS))
 		return false;
-	return check_perminfos(JIT_CHECK_PERMS_INFOS, ereport_on_violation, true);
+	if (!quiet())
+		return check_relations(JIT_CHECK_PERMS_INFOS, ereport_on_violation);
+	foreach(lc, JIT_CHECK_PERMS_INFOS)
+	{
+		if (unlikely(OidIsValid(((JitPermInfo *) lfirst(lc))->checkAsUser)))
+			return check_relations(JIT_CHECK_PERMS_INFOS, ereport_on_violation);
+	}
+	return true;
 }
 
 /*
@@ -684,42 +733,39 @@ check_marks(PlannedStmt *plan)
 	}
 }
 
-static void
-jit_executor_start(QueryDesc *query, int eflags)
+/*
+ * Look at what a statement to be started depends on, where this backend has
+ * met temporary access.  What it is yet to meet, check_relations() does.
+ */
+static pg_noinline void
+check_start(QueryDesc *query)
 {
-	JitHintFrame frame;
-
 	accept_invalidations();
 	note_set_role();
 	jit_begin_reliance(query, jit_set_role_is_temporary() ||
 					   jit_user_deadline(GetUserId()) != DT_NOEND);
 	check_roles();
-	if (unlikely(temporary_seen))
-	{
-		check_marks(query->plannedstmt);
-		if (jit_set_role_is_temporary())
-			jit_note_reliance(set_role_session, NULL, AuthIdRelationId,
-							  set_role_outer, 0);
-	}
+	check_marks(query->plannedstmt);
+	if (jit_set_role_is_temporary())
+		jit_note_reliance(set_role_session, NULL, AuthIdRelationId,
+						  set_role_outer, 0);
+}
 
-	jit_push_hint(&frame, JIT_PLAN_PERMINFOS(query->plannedstmt), NULL);
+static void
+jit_executor_start(QueryDesc *query, int eflags)
+{
+	JitHintFrame frame;
+
+	if (unlikely(temporary_seen))
+		check_start(query);
+	jit_push_hint(&frame, JIT_PLAN_PERMINFOS(query->plannedstmt), NULL, query);
 	if (next_executor_start_hook)
 		next_executor_start_hook(query, eflags);
 	else
 		standard_ExecutorStart(query, eflags);
 	jit_pop_hint(&frame);
-	jit_keep_reliance(query);
-}
-
-static void
-jit_executor_end(QueryDesc *query)
-{
-	if (next_executor_end_hook)
-		next_executor_end_hook(query);
-	else
-		standard_ExecutorEnd(query);
-	/* set_config('role', ...) */
-	note_set_role();
+	if (unlikely(temporary_seen))
+		jit_keep_reliance(query);
 }
 
 /* Collect the permission entries of a query and of all queries in it. */
@@ -739,7 +785,7 @@ collect_perminfos(Node *node, List **perminfos)
 }
 
 /* Can a view, whose owner's rights count, be in the query? */
-static bool
+static inline bool
 may_read_for_others(Query *query)
 {
 	ListCell   *lc;
@@ -759,9 +805,9 @@ may_read_for_others(Query *query)
  * checked anything: so whatever the executor would deny isn't planned.  It
  * also checks privileges on views itself, which deserves a hint like others.
  */
-static PlannedStmt *
-jit_planner(Query *parse, const char *query_string, int cursor_options,
-			ParamListInfo params)
+static pg_noinline PlannedStmt *
+plan_checked(Query *parse, const char *query_string, int cursor_options,
+			 ParamListInfo params)
 {
 	PlannedStmt *plan;
 	List	   *perminfos = NIL;
@@ -787,7 +833,7 @@ jit_planner(Query *parse, const char *query_string, int cursor_options,
 	if (look)
 	{
 		(void) collect_perminfos((Node *) parse, &perminfos);
-		jit_push_hint(&frame, perminfos, NULL);
+		jit_push_hint(&frame, perminfos, NULL, NULL);
 		(void) check_perminfos(perminfos, true, false);
 	}
 	if (next_planner_hook)
@@ -802,6 +848,17 @@ jit_planner(Query *parse, const char *query_string, int cursor_options,
 		mark_policies(plan);
 	mark_functions(plan, functions, GetUserId());
 	return plan;
+}
+
+static PlannedStmt *
+jit_planner(Query *parse, const char *query_string, int cursor_options,
+			ParamListInfo params)
+{
+	if (!quiet() || may_read_for_others(parse))
+		return plan_checked(parse, query_string, cursor_options, params);
+	if (next_planner_hook)
+		return next_planner_hook(parse, query_string, cursor_options, params);
+	return standard_planner(parse, query_string, cursor_options, params);
 }
 
 /* ----------------------------------------------------------------------
@@ -1089,7 +1146,7 @@ jit_process_utility(PlannedStmt *pstmt, const char *query_string,
 		jit_offer_labels((SecLabelStmt *) stmt);
 
 	if (IsA(stmt, CopyStmt))
-		jit_push_hint(&frame, NIL, (CopyStmt *) stmt);
+		jit_push_hint(&frame, NIL, (CopyStmt *) stmt, NULL);
 	PG_TRY();
 	{
 		jit_check_lasting(stmt);
@@ -1109,6 +1166,8 @@ jit_process_utility(PlannedStmt *pstmt, const char *query_string,
 	if (IsA(stmt, GrantRoleStmt))
 		note_role_grant((GrantRoleStmt *) stmt);
 	/* SET ROLE, while the membership is there, and RESET ROLE */
+	if (IsA(stmt, VariableSetStmt))
+		quiet_user = InvalidOid;
 	note_set_role();
 	if (sets_role(stmt))
 		check_roles();
@@ -1136,8 +1195,8 @@ note_role(Oid role)
 		jit_note_grant_changed(role);
 }
 
-static void
-jit_object_access(ObjectAccessType access, Oid classid, Oid objid, int subid,
+static pg_noinline void
+check_object_access(ObjectAccessType access, Oid classid, Oid objid, int subid,
 				  void *arg)
 {
 	if (next_object_access_hook)
@@ -1146,7 +1205,7 @@ jit_object_access(ObjectAccessType access, Oid classid, Oid objid, int subid,
 	switch (access)
 	{
 		case OAT_FUNCTION_EXECUTE:
-			if (likely(jit_user_deadline(GetUserId()) == DT_NOEND) ||
+			if (jit_user_deadline(GetUserId()) == DT_NOEND ||
 				is_public_function(objid))
 				break;
 			check_object("function", get_func_name(objid), classid, objid,
@@ -1206,6 +1265,21 @@ jit_object_access(ObjectAccessType access, Oid classid, Oid objid, int subid,
 	}
 }
 
+static void
+jit_object_access(ObjectAccessType access, Oid classid, Oid objid, int subid,
+				  void *arg)
+{
+	/*
+	 * Called for each function in each statement.  As long as there is a
+	 * quiet user, no user of this backend has been found to have temporary
+	 * access, and each was looked at when its statement was planned or
+	 * started: before this.
+	 */
+	if (access != OAT_FUNCTION_EXECUTE || unlikely(!OidIsValid(quiet_user)) ||
+		unlikely(next_object_access_hook != NULL))
+		check_object_access(access, classid, objid, subid, arg);
+}
+
 /*
  * Plans that depend on who has which role aren't invalidated when a
  * membership goes; those made while there was temporary access must be.
@@ -1225,8 +1299,6 @@ jit_install_enforcement(void)
 	ExecutorCheckPerms_hook = jit_check_perms;
 	next_executor_start_hook = ExecutorStart_hook;
 	ExecutorStart_hook = jit_executor_start;
-	next_executor_end_hook = ExecutorEnd_hook;
-	ExecutorEnd_hook = jit_executor_end;
 	next_process_utility_hook = ProcessUtility_hook;
 	ProcessUtility_hook = jit_process_utility;
 	next_planner_hook = planner_hook;

@@ -179,6 +179,7 @@ extern bool jit_end_grant(const JitGrant *grant);
 extern int	jit_end_foreign_grants(Oid grantee);
 extern void jit_clear_past_roles(bool others, bool ledger,
 								 TimestampTz logged);
+extern void jit_sync_auditor(void);
 extern void jit_before_drop(const DropStmt *stmt);
 extern void jit_object_dropped(Oid classid, Oid objid);
 
@@ -188,7 +189,6 @@ extern void jit_event(const char *event, int request, Jsonb *detail,
 					  const char *logline);
 extern Jsonb *jit_detail(const char *key,...);
 extern char *jit_client_addr(void);
-extern void jit_init_events(void);
 
 /* ---- query.c: SQL on our own tables, as their owner ------------------ */
 
@@ -396,12 +396,36 @@ typedef struct JitHintFrame
 	ErrorContextCallback callback;
 	List	   *perminfos;		/* of JitPermInfo; NIL for a COPY */
 	CopyStmt   *copy;
+	QueryDesc  *starting;		/* NULL unless in its ExecutorStart */
 } JitHintFrame;
 
 extern bool jit_denial_explained;
-extern void jit_push_hint(JitHintFrame *frame, List *perminfos,
-						  CopyStmt *copy);
-extern void jit_pop_hint(JitHintFrame *frame);
+extern void jit_hint_callback(void *arg);
+extern QueryDesc *jit_query_starting(void);
+
+/*
+ * Watch for denials until jit_pop_hint().  An error leaves the frame by
+ * longjmp, which restores error_context_stack.
+ */
+static inline void
+jit_push_hint(JitHintFrame *frame, List *perminfos, CopyStmt *copy,
+			  QueryDesc *starting)
+{
+	jit_denial_explained = false;
+	frame->perminfos = perminfos;
+	frame->copy = copy;
+	frame->starting = starting;
+	frame->callback.callback = jit_hint_callback;
+	frame->callback.arg = frame;
+	frame->callback.previous = error_context_stack;
+	error_context_stack = &frame->callback;
+}
+
+static inline void
+jit_pop_hint(JitHintFrame *frame)
+{
+	error_context_stack = frame->callback.previous;
+}
 extern char *jit_hint_text(List *perminfos);
 
 /* ---- lasting.c: what must not come from temporary access -------------- */
@@ -423,7 +447,6 @@ extern void jit_check_lasting_object(ObjectAccessType access, Oid classid,
 
 extern void jit_cutoff_shmem_request(void);
 extern void jit_cutoff_shmem_startup(void);
-extern void jit_install_cutoff(void);
 extern void jit_begin_reliance(QueryDesc *query, bool temporary);
 extern void jit_keep_reliance(QueryDesc *query);
 extern void jit_note_reliance(Oid userid, const JitPermInfo *info, Oid classid,

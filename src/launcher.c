@@ -234,10 +234,24 @@ on_commit(XactEvent event, void *arg)
 	changed_at_commit = NIL;
 }
 
+/*
+ * Most backends never need it, and it would cost each of their transactions.
+ */
+static void
+register_on_commit(void)
+{
+	static bool registered = false;
+
+	if (!registered)
+		RegisterXactCallback(on_commit, NULL);
+	registered = true;
+}
+
 /* Have the launcher look again once this transaction has committed. */
 void
 jit_wake_launcher_at_commit(void)
 {
+	register_on_commit();
 	wake_at_commit = true;
 }
 
@@ -249,6 +263,7 @@ jit_wake_launcher_at_commit(void)
 void
 jit_note_due(TimestampTz due)
 {
+	register_on_commit();
 	due_at_commit = Min(due_at_commit, due);
 }
 
@@ -265,6 +280,7 @@ jit_note_role_changed(Oid roleid)
 
 	if (jit_role_kind_by_oid(roleid) != JIT_ROLE_GRANT)
 		return;
+	register_on_commit();
 	wake_at_commit = true;
 
 	/* our own changes are in the ledger already */
@@ -313,8 +329,6 @@ jit_register_launcher(void)
 	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
 	worker.bgw_restart_time = 1;
 	RegisterBackgroundWorker(&worker);
-
-	RegisterXactCallback(on_commit, NULL);
 }
 
 /* ----------------------------------------------------------------------
