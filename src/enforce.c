@@ -1360,7 +1360,9 @@ check_object_access(ObjectAccessType access, Oid classid, Oid objid, int subid,
 			note_set_role_reliance(true);
 			break;
 		case OAT_POST_CREATE:
-			if (unlikely(needs_judging(GetUserId())))
+			/* what a command makes for itself (a new heap) is not asked for */
+			if (unlikely(needs_judging(GetUserId())) &&
+				!(arg && ((ObjectAccessPostCreate *) arg)->is_internal))
 			{
 				/* a new column, default or the like belongs to something */
 				if (subid != 0)
