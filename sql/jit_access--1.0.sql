@@ -95,6 +95,8 @@ COMMENT ON FUNCTION jit.watch_request() IS 'trigger that has restored requests s
 
 CREATE TRIGGER watch AFTER INSERT ON jit.requests FOR EACH ROW
 	WHEN (new.status IN ('pending', 'active')) EXECUTE FUNCTION jit.watch_request();
+-- session_replication_role = replica passes triggers that aren't ALWAYS
+ALTER TABLE jit.requests ENABLE ALWAYS TRIGGER watch;
 
 CREATE TABLE jit.request_items (
 	request_id integer NOT NULL REFERENCES jit.requests,

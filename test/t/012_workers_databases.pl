@@ -128,7 +128,7 @@ $role = $node->safe_psql('postgres', q{SELECT rolname FROM pg_roles WHERE rolnam
 gone($role, 'hostile settings do not hinder the sweeper');
 $node->safe_psql('postgres', 'ALTER DATABASE d4 RESET ALL');
 settled('d4', $id, '... nor the ledger');
-is($node->safe_psql('d4', "SELECT status FROM jit.requests WHERE id = $lapsing"), 'lapsed', '... nor lapsing');
+ok($node->poll_query_until('d4', "SELECT status = 'lapsed' FROM jit.requests WHERE id = $lapsing"), '... nor lapsing');
 
 # a role of ours as the current role would be denied everything
 $id = grant('d4', '2 s');
