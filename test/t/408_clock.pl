@@ -4,7 +4,8 @@
 #
 # Guards jit_now() in clock.c and the floor at start.  The server's time of
 # day is libfaketime's (Debian: libfaketime), which leaves CLOCK_BOOTTIME
-# alone; without it the test is skipped.
+# alone; without it the test is skipped.  Seen to fail with jit_now() returning
+# the time of day.
 use strict;
 use warnings;
 use PostgreSQL::Test::Cluster;
