@@ -3,8 +3,7 @@
 # TRANSACTION is refused after such a write.
 #
 # Guards cutoff_xact_callback() in cutoff.c; the launcher is stopped.  Seen to
-# fail with its PRE_COMMIT and PRE_PREPARE cases taken out, and for SET ROLE
-# and TRUNCATE without the "writes" that enforce.c hands over.
+# fail with the checks of its PRE_COMMIT and PRE_PREPARE cases taken out.
 use strict;
 use warnings;
 use PostgreSQL::Test::Utils;

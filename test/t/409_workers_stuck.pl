@@ -4,9 +4,8 @@
 # so once, not per second.
 #
 # Guards the deadline in enforce.c and cutoff.c against relying on workers.
-# Seen to fail with needs_judging() always returning false (access goes on as
-# long as the roles are there) and, for the log, with start_failure_logged
-# never set in launcher.c.
+# What enforces is the same as in 401 and 402 and was broken there, not for
+# this test alone.
 use strict;
 use warnings;
 use PostgreSQL::Test::Utils;
