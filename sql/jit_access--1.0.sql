@@ -89,6 +89,13 @@ COMMENT ON COLUMN jit.requests.login_oid IS 'OID of login, valid where origin sa
 COMMENT ON COLUMN jit.requests.grantee_oid IS 'OID of grantee, valid where origin says';
 COMMENT ON COLUMN jit.requests.origin IS 'system identifier and OID of the database where it was filed';
 
+CREATE FUNCTION jit.watch_request() RETURNS trigger
+	AS 'MODULE_PATHNAME', 'jit_watch_request' LANGUAGE C;
+COMMENT ON FUNCTION jit.watch_request() IS 'trigger that has restored requests settled in time';
+
+CREATE TRIGGER watch AFTER INSERT ON jit.requests FOR EACH ROW
+	WHEN (new.status IN ('pending', 'active')) EXECUTE FUNCTION jit.watch_request();
+
 CREATE TABLE jit.request_items (
 	request_id integer NOT NULL REFERENCES jit.requests,
 	item integer NOT NULL,
@@ -369,6 +376,8 @@ COMMENT ON FUNCTION jit_reset_clock() IS
 
 -- ----------------------------------------------------------------------
 -- Views for people
+--
+-- security_barrier: a caller's function in WHERE sees the caller's rows only.
 -- ----------------------------------------------------------------------
 
 CREATE FUNCTION jit.concerns_me(role oid, name name, origin text) RETURNS boolean
@@ -401,7 +410,7 @@ COMMENT ON COLUMN jit.request_access.request_id IS 'number of the request';
 COMMENT ON COLUMN jit.request_access.access IS 'what was asked for';
 COMMENT ON COLUMN jit.request_access.with_added IS 'what an approver agrees to: USAGE on schemas that was added as well';
 
-CREATE VIEW jit.my_requests AS
+CREATE VIEW jit.my_requests WITH (security_barrier) AS
 SELECT r.id AS request,
 	CASE WHEN r.status = 'pending' AND r.lapses_at <= clock_timestamp() THEN 'lapsed'
 		WHEN r.status = 'active' AND g.deadline <= clock_timestamp() THEN 'expired'
@@ -432,7 +441,7 @@ COMMENT ON COLUMN jit.my_requests.reason IS 'reason, and ticket on a line of its
 COMMENT ON COLUMN jit.my_requests.asked IS 'when it was filed';
 COMMENT ON COLUMN jit.my_requests.ends IS 'when it lapses, when the access expires, or when it ended';
 
-CREATE VIEW jit.inbox AS
+CREATE VIEW jit.inbox WITH (security_barrier) AS
 SELECT r.id AS request,
 	r.grantee AS "for",
 	t.with_added AS access,
@@ -456,7 +465,7 @@ COMMENT ON COLUMN jit.inbox.risk IS 'risk by the policies when it was filed';
 COMMENT ON COLUMN jit.inbox.approvals IS 'approvals of the current step: how many are there, how many it takes, and by whom';
 COMMENT ON COLUMN jit.inbox.asked IS 'when it was filed: the time if today, else the date';
 
-CREATE VIEW jit.active_grants AS
+CREATE VIEW jit.active_grants WITH (security_barrier) AS
 SELECT r.id AS request,
 	r.grantee,
 	t.access,
@@ -478,7 +487,7 @@ COMMENT ON COLUMN jit.active_grants.access IS 'what';
 COMMENT ON COLUMN jit.active_grants.expires_at IS 'deadline';
 COMMENT ON COLUMN jit.active_grants.time_left IS 'time until the deadline';
 
-CREATE VIEW jit.history AS
+CREATE VIEW jit.history WITH (security_barrier) AS
 SELECT r.id AS request,
 	r.status,
 	r.grantee,
@@ -507,7 +516,7 @@ COMMENT ON COLUMN jit.history.ended_at IS 'when the access or the request ended'
 
 GRANT USAGE ON SCHEMA jit TO PUBLIC;
 GRANT SELECT ON jit.my_requests, jit.inbox, jit.active_grants, jit.history TO PUBLIC;
-REVOKE EXECUTE ON FUNCTION jit.refuse_change() FROM PUBLIC;
+REVOKE EXECUTE ON FUNCTION jit.refuse_change(), jit.watch_request() FROM PUBLIC;
 
 -- ----------------------------------------------------------------------
 -- What pg_dump takes along

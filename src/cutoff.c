@@ -157,12 +157,15 @@ jit_cutoff_shmem_startup(void)
 	LWLockRelease(AddinShmemInitLock);
 }
 
+static void install(void);
+
 static void
 remember_change(Oid role, Oid other)
 {
 	MemoryContext context = MemoryContextSwitchTo(TopTransactionContext);
 	Change	   *change = palloc(sizeof(Change));
 
+	install();
 	change->role = role;
 	change->other = other;
 	change->database = InvalidOid;
@@ -813,6 +816,7 @@ begin_reliance(QueryDesc *query)
 	Reliance   *reliance = palloc0(sizeof(Reliance));
 	bool		place_taken = reliances != NIL || nrunning > 0;
 
+	install();
 	reliance->query = query;
 	reliance->context = CurrentMemoryContext;
 	if (query != NULL)
@@ -968,10 +972,19 @@ cutoff_release_callback(ResourceReleasePhase phase, bool is_commit,
 	changes = NIL;
 }
 
-/* Called from _PG_init() only. */
-void
-jit_install_cutoff(void)
+/*
+ * Most backends never meet temporary access, and none of this costs them
+ * anything: it is installed when the first statement relies on some or the
+ * first grant changes.  Hooks installed by others in between come after ours.
+ */
+static void
+install(void)
 {
+	static bool installed = false;
+
+	if (installed)
+		return;
+	installed = true;
 	next_executor_run_hook = ExecutorRun_hook;
 	ExecutorRun_hook = jit_executor_run;
 	next_executor_finish_hook = ExecutorFinish_hook;

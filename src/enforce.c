@@ -8,16 +8,16 @@
  * possible.
  *
  * A user whose membership closure has no grant or scope role in it, which is
- * nearly everybody nearly always, costs a few instructions: the closure's
- * earliest deadline is remembered per user until a role or membership
- * changes.  While that deadline is ahead, PostgreSQL's answer stands.  Once
- * it is past, every permission is judged again with the closure as it would
- * be without what has ended, so standing privileges go on working until the
- * sweeper has removed the roles and nothing is left to judge.
+ * nearly everybody nearly always, costs a few instructions (see quiet_user);
+ * for the others the closure's earliest deadline is remembered until a role
+ * or membership changes.  While that deadline is ahead, PostgreSQL's answer
+ * stands.  Once it is past, every permission is judged again with the closure
+ * as it would be without what has ended, so standing privileges go on working
+ * until the sweeper has removed the roles and nothing is left to judge.
  *
  * SET ROLE is a state, not a command: set_config('role') and SET clauses of
- * functions pass no hook.  The state is looked at when a statement starts
- * and after it has run, so that it is seen while the membership is there:
+ * functions pass no hook.  The state is looked at when a statement starts,
+ * and after a utility statement has run:
  *
  *	not active			the effective role is the session user's
  *	standing			reachable without grant roles when first seen; left
@@ -69,7 +69,6 @@
 
 static ExecutorCheckPerms_hook_type next_check_perms_hook = NULL;
 static ExecutorStart_hook_type next_executor_start_hook = NULL;
-static ExecutorEnd_hook_type next_executor_end_hook = NULL;
 static ProcessUtility_hook_type next_process_utility_hook = NULL;
 static planner_hook_type next_planner_hook = NULL;
 static object_access_hook_type next_object_access_hook = NULL;
@@ -87,6 +86,16 @@ static UserMemo memos[N_MEMOS];
 
 /* Has any user of this backend been found to have temporary access? */
 static bool temporary_seen = false;
+
+/*
+ * The session user, if it has no temporary access as of this generation and
+ * no SET ROLE is in force.  While it is the current user too, there is
+ * nothing for us to do, and to find that out is all that most statements
+ * cost.  (Were a SET ROLE in force and the current user still this one, as a
+ * function's owner, it would have its own rights.)
+ */
+static Oid	quiet_user = InvalidOid;
+static uint64 quiet_generation;
 
 /* What is known of the SET ROLE in force. */
 static Oid	set_role_session = InvalidOid;
@@ -154,7 +163,10 @@ compute_user_deadline(Oid userid)
 	list_free(all);
 	list_free(live);
 	if (deadline != DT_NOEND)
+	{
 		temporary_seen = true;
+		quiet_user = InvalidOid;
+	}
 	return deadline;
 }
 
@@ -207,6 +219,20 @@ needs_judging(Oid userid)
 		!superuser_arg(userid);
 }
 
+/* Nothing to do?  See quiet_user. */
+static inline bool
+quiet(void)
+{
+	return likely(GetUserId() == quiet_user &&
+				  jit_roles_generation == quiet_generation);
+}
+
+bool
+jit_access_ended(Oid userid)
+{
+	return needs_judging(userid);
+}
+
 /* Privilege closure without what has ended; NIL for a role of ours. */
 static List *
 live_closure(Oid userid)
@@ -224,11 +250,11 @@ whole_closure(Oid userid)
 	return jit_role_closure(userid, JIT_CLOSURE_PRIVS, JIT_FILTER_NONE, 0);
 }
 
-/* Does a closure give what is wanted? */
+/* Does a closure give what is wanted?  NULL: nobody knows what it was. */
 static bool
 gives(List *closure, const Wanted *wanted)
 {
-	if (closure == NIL)
+	if (closure == NIL || wanted == NULL)
 		return false;
 	if (wanted->info != NULL)
 		return jit_perminfo_permitted(wanted->info, closure);
@@ -272,7 +298,7 @@ what_ended(Oid userid, const Wanted *wanted)
 		deadline = jit_role_deadline(role);
 		if (deadline > now)
 			continue;
-		fits = gives(whole_closure(role), wanted);
+		fits = wanted != NULL && gives(whole_closure(role), wanted);
 		if (!OidIsValid(best_role) || (fits && !best_fits) ||
 			(fits == best_fits && deadline > best))
 		{
@@ -293,7 +319,7 @@ what_ended(Oid userid, const Wanted *wanted)
 					jit_timestamp_text(best));
 }
 
-pg_noreturn static void
+static void pg_attribute_noreturn()
 deny(const char *kind, const char *name, Oid userid, const Wanted *wanted)
 {
 	char	   *detail = what_ended(userid, wanted);
@@ -342,6 +368,13 @@ accept_invalidations(void)
 		AcceptInvalidationMessages();
 }
 
+/* Deny something because access to it has ended. */
+void
+jit_deny_ended(Oid userid, const char *kind, const char *name)
+{
+	deny(kind, name, userid, NULL);
+}
+
 /* ----------------------------------------------------------------------
  * SET ROLE
  * ----------------------------------------------------------------------
@@ -374,14 +407,15 @@ note_set_role(void)
 	set_role_outer = outer;
 	if (!set_role_standing)
 		temporary_seen = true;
+	quiet_user = InvalidOid;
 }
 
 /*
  * Is a SET ROLE in force that only temporary access allows?  As of the last
  * note_set_role().
  */
-static bool
-set_role_is_temporary(void)
+bool
+jit_set_role_is_temporary(void)
 {
 	return unlikely(OidIsValid(set_role_outer)) && !set_role_standing &&
 		!GetSessionUserIsSuperuser();
@@ -427,6 +461,12 @@ check_roles(void)
 	if (likely(outer == GetSessionUserId()))
 	{
 		set_role_outer = InvalidOid;
+		if (userid == outer && !temporary_seen)
+		{
+			quiet_generation = jit_roles_generation;
+			quiet_user = jit_user_deadline(userid) == DT_NOEND ?
+				userid : InvalidOid;
+		}
 		return;
 	}
 	if (jit_role_kind_by_oid(outer) != JIT_ROLE_ORDINARY)
@@ -490,13 +530,41 @@ check_perminfos(List *perminfos, bool ereport_on_violation, bool running)
 	return true;
 }
 
+static pg_noinline bool
+check_relations(List *perminfos, bool ereport_on_violation)
+{
+	bool		seen = temporary_seen;
+	bool		writes = false;
+	ListCell   *lc;
+
+	check_roles();
+	/* jit_executor_start() has done it if it had been seen */
+	if (!seen && jit_set_role_is_temporary())
+	{
+		foreach(lc, perminfos)
+			writes |= (((JitPermInfo *) lfirst(lc))->requiredPerms & ~ACL_SELECT) != 0;
+		jit_note_reliance(set_role_session, NULL, AuthIdRelationId,
+						  set_role_outer, JIT_SET_ROLE, writes);
+	}
+	return check_perminfos(perminfos, ereport_on_violation, true);
+}
+
 static bool
 jit_check_perms(JIT_CHECK_PERMS_ARGS)
 {
-	if (next_check_perms_hook &&
+	ListCell   *lc;
+
+	if (unlikely(next_check_perms_hook != NULL) &&
 		!next_check_perms_hook(JIT_CHECK_PERMS_PASS))
 		return false;
-	return check_perminfos(JIT_CHECK_PERMS_INFOS, ereport_on_violation, true);
+	if (!quiet())
+		return check_relations(JIT_CHECK_PERMS_INFOS, ereport_on_violation);
+	foreach(lc, JIT_CHECK_PERMS_INFOS)
+	{
+		if (unlikely(OidIsValid(((JitPermInfo *) lfirst(lc))->checkAsUser)))
+			return check_relations(JIT_CHECK_PERMS_INFOS, ereport_on_violation);
+	}
+	return true;
 }
 
 /*
@@ -685,7 +753,7 @@ check_marks(PlannedStmt *plan)
 static void
 note_set_role_reliance(bool writes)
 {
-	if (unlikely(set_role_is_temporary()))
+	if (unlikely(jit_set_role_is_temporary()))
 		jit_note_reliance(set_role_session, NULL, AuthIdRelationId,
 						  set_role_outer, JIT_SET_ROLE, writes);
 }
@@ -696,35 +764,28 @@ jit_executor_start(QueryDesc *query, int eflags)
 	JitHintFrame frame;
 	JitStart	start;
 
-	accept_invalidations();
-	note_set_role();
-	jit_begin_reliance(&start, query, set_role_is_temporary() ||
-					   jit_user_deadline(GetUserId()) != DT_NOEND);
-	check_roles();
+	/* takes in a REVOKE: inside a running DO block nothing else does */
 	if (unlikely(temporary_seen))
 	{
+		accept_invalidations();
+		note_set_role();
+	}
+	jit_begin_reliance(&start, query, unlikely(temporary_seen) &&
+					   (jit_set_role_is_temporary() ||
+						jit_user_deadline(GetUserId()) != DT_NOEND));
+	if (unlikely(temporary_seen))
+	{
+		check_roles();
 		check_marks(query->plannedstmt);
 		note_set_role_reliance(writes_data(query->plannedstmt));
 	}
-
-	jit_push_hint(&frame, JIT_PLAN_PERMINFOS(query->plannedstmt), NULL);
+	jit_push_hint(&frame, JIT_PLAN_PERMINFOS(query->plannedstmt), NULL, query);
 	if (next_executor_start_hook)
 		next_executor_start_hook(query, eflags);
 	else
 		standard_ExecutorStart(query, eflags);
 	jit_pop_hint(&frame);
 	jit_keep_reliance(&start);
-}
-
-static void
-jit_executor_end(QueryDesc *query)
-{
-	if (next_executor_end_hook)
-		next_executor_end_hook(query);
-	else
-		standard_ExecutorEnd(query);
-	/* set_config('role', ...) */
-	note_set_role();
 }
 
 /* Collect the permission entries of a query and of all queries in it. */
@@ -743,24 +804,8 @@ collect_perminfos(Node *node, List **perminfos)
 	return expression_tree_walker(node, collect_perminfos, perminfos);
 }
 
-/*
- * The planner hands column statistics to operators before the executor has
- * checked anything: so whatever the executor would deny isn't planned.
- */
-static void
-check_query(Query *parse)
-{
-	List	   *perminfos = NIL;
-	JitHintFrame frame;
-
-	(void) collect_perminfos((Node *) parse, &perminfos);
-	jit_push_hint(&frame, perminfos, NULL);
-	(void) check_perminfos(perminfos, true, false);
-	jit_pop_hint(&frame);
-}
-
 /* Can a view, whose owner's rights count, be in the query? */
-static bool
+static inline bool
 may_read_for_others(Query *query)
 {
 	ListCell   *lc;
@@ -775,13 +820,21 @@ may_read_for_others(Query *query)
 	return false;
 }
 
-static PlannedStmt *
-jit_planner(Query *parse, const char *query_string, int cursor_options,
-			ParamListInfo params)
+/*
+ * The planner hands column statistics to operators before the executor has
+ * checked anything: so whatever the executor would deny isn't planned.  It
+ * also checks privileges on views itself, which deserves a hint like others.
+ */
+static pg_noinline PlannedStmt *
+plan_checked(Query *parse, const char *query_string, int cursor_options,
+			 ParamListInfo params)
 {
 	PlannedStmt *plan;
+	List	   *perminfos = NIL;
 	List	   *functions = NIL;
 	bool		row_security = parse->hasRowSecurity;
+	bool		look;
+	JitHintFrame frame;
 
 	/*
 	 * Row-level security policies have been chosen already: what chose them
@@ -790,23 +843,42 @@ jit_planner(Query *parse, const char *query_string, int cursor_options,
 	if (!row_security)
 		accept_invalidations();
 	check_roles();
-	if (unlikely(jit_user_deadline(GetUserId()) != DT_NOEND) ||
-		may_read_for_others(parse))
-		check_query(parse);
-	if (unlikely(jit_user_deadline(GetUserId()) != DT_NOEND))
+	look = unlikely(jit_user_deadline(GetUserId()) != DT_NOEND);
+	if (unlikely(look))
 	{
 		(void) collect_functions((Node *) parse, &functions);
 		functions = temporary_functions(functions, GetUserId());
+	}
+	look = look || may_read_for_others(parse);
+	if (look)
+	{
+		(void) collect_perminfos((Node *) parse, &perminfos);
+		jit_push_hint(&frame, perminfos, NULL, NULL);
+		(void) check_perminfos(perminfos, true, false);
 	}
 	if (next_planner_hook)
 		plan = next_planner_hook(parse, query_string, cursor_options, params);
 	else
 		plan = standard_planner(parse, query_string, cursor_options, params);
+	if (look)
+		jit_pop_hint(&frame);
+
 	/* the planner sets dependsOnRole for policies in functions it inlined */
 	if (unlikely(temporary_seen) && (row_security || plan->dependsOnRole))
 		mark_policies(plan);
 	mark_functions(plan, functions, GetUserId());
 	return plan;
+}
+
+static PlannedStmt *
+jit_planner(Query *parse, const char *query_string, int cursor_options,
+			ParamListInfo params)
+{
+	if (!quiet() || may_read_for_others(parse))
+		return plan_checked(parse, query_string, cursor_options, params);
+	if (next_planner_hook)
+		return next_planner_hook(parse, query_string, cursor_options, params);
+	return standard_planner(parse, query_string, cursor_options, params);
 }
 
 /* ----------------------------------------------------------------------
@@ -992,6 +1064,71 @@ check_copy(CopyStmt *copy)
 							  ROLE_PG_WRITE_SERVER_FILES);
 }
 
+static bool
+may_maintain(List *closure, Oid relid, bool by_database_owner)
+{
+	return closure != NIL &&
+		(list_member_oid(closure, jit_object_owner(RelationRelationId, relid)) ||
+		 jit_object_aclmask(RelationRelationId, relid, 0, closure,
+							JIT_ACL_MAINTAIN) != 0 ||
+		 (by_database_owner &&
+		  list_member_oid(closure, jit_object_owner(DatabaseRelationId, MyDatabaseId))));
+}
+
+/* Raise if the relation is to be maintained by authority that has ended. */
+static void
+check_maintained(const RangeVar *name, bool by_database_owner)
+{
+	Oid			userid = GetUserId();
+	Oid			relid;
+
+	if (name == NULL)
+		return;
+	/* no lock: the command takes its own, and a stronger one */
+	relid = RangeVarGetRelid(name, NoLock, true);
+	if (OidIsValid(relid) &&
+		!may_maintain(live_closure(userid), relid, by_database_owner) &&
+		may_maintain(whole_closure(userid), relid, by_database_owner))
+		deny(relation_kind(relid), get_rel_name(relid), userid, NULL);
+}
+
+/*
+ * Commands that PostgreSQL checks by itself, without a hook: judged by name,
+ * before they run.
+ */
+static void
+check_utility(Node *stmt)
+{
+	ListCell   *lc;
+
+	switch (nodeTag(stmt))
+	{
+		case T_VacuumStmt:
+			foreach(lc, ((VacuumStmt *) stmt)->rels)
+				check_maintained(lfirst_node(VacuumRelation, lc)->relation, true);
+			break;
+		case T_ClusterStmt:
+			check_maintained(((ClusterStmt *) stmt)->relation, false);
+			break;
+		case T_ReindexStmt:
+			check_maintained(((ReindexStmt *) stmt)->relation, false);
+			if (((ReindexStmt *) stmt)->kind == REINDEX_OBJECT_SCHEMA)
+			{
+				Oid			schema = get_namespace_oid(((ReindexStmt *) stmt)->name, true);
+
+				if (OidIsValid(schema))
+					check_object("schema", ((ReindexStmt *) stmt)->name,
+								 NamespaceRelationId, schema, 0);
+			}
+			break;
+		case T_RefreshMatViewStmt:
+			check_maintained(((RefreshMatViewStmt *) stmt)->relation, false);
+			break;
+		default:
+			break;
+	}
+}
+
 /*
  * A role of ours is recognised by its name in every database, so the name
  * must stay.  Dropping it, and changing its VALID UNTIL, are the ways to end
@@ -1053,7 +1190,7 @@ may_rely(Node *stmt)
 		case T_ReindexStmt:
 		case T_ClusterStmt:
 		case T_VacuumStmt:
-			return set_role_is_temporary() ||
+			return jit_set_role_is_temporary() ||
 				jit_user_deadline(GetUserId()) != DT_NOEND;
 		default:
 			return false;
@@ -1110,6 +1247,7 @@ jit_process_utility(PlannedStmt *pstmt, const char *query_string,
 	Node	   *stmt = pstmt->utilityStmt;
 	UtilityCall call = {pstmt, query_string, read_only_tree, context, params,
 	query_env, dest, qc};
+	JitLastingState state = jit_lasting_state();
 	JitHintFrame frame;
 
 	if (!leads_out(stmt))
@@ -1127,19 +1265,34 @@ jit_process_utility(PlannedStmt *pstmt, const char *query_string,
 		check_predefined_role(ROLE_PG_CHECKPOINT);
 	else if (IsA(stmt, DropStmt))
 		jit_before_drop((DropStmt *) stmt);
+	else if (IsA(stmt, SecLabelStmt))
+		jit_offer_labels((SecLabelStmt *) stmt);
+	if (!leads_out(stmt) && unlikely(needs_judging(GetUserId())))
+		check_utility(stmt);
 
 	if (IsA(stmt, CopyStmt))
-		jit_push_hint(&frame, NIL, (CopyStmt *) stmt);
-	if (may_rely(stmt))
-		jit_run_relying_utility(run_relying_utility, &call);
-	else
-		run_utility(&call);
+		jit_push_hint(&frame, NIL, (CopyStmt *) stmt, NULL);
+	PG_TRY();
+	{
+		jit_check_lasting(stmt);
+		if (may_rely(stmt))
+			jit_run_relying_utility(run_relying_utility, &call);
+		else
+			run_utility(&call);
+	}
+	PG_FINALLY();
+	{
+		jit_restore_lasting_state(state);
+	}
+	PG_END_TRY();
 	if (IsA(stmt, CopyStmt))
 		jit_pop_hint(&frame);
 
 	if (IsA(stmt, GrantRoleStmt))
 		note_role_grant((GrantRoleStmt *) stmt);
 	/* SET ROLE, while the membership is there, and RESET ROLE */
+	if (IsA(stmt, VariableSetStmt))
+		quiet_user = InvalidOid;
 	note_set_role();
 	if (sets_role(stmt))
 		check_roles();
@@ -1167,8 +1320,8 @@ note_role(Oid role)
 		jit_note_grant_changed(role);
 }
 
-static void
-jit_object_access(ObjectAccessType access, Oid classid, Oid objid, int subid,
+static pg_noinline void
+check_object_access(ObjectAccessType access, Oid classid, Oid objid, int subid,
 				  void *arg)
 {
 	if (next_object_access_hook)
@@ -1177,7 +1330,7 @@ jit_object_access(ObjectAccessType access, Oid classid, Oid objid, int subid,
 	switch (access)
 	{
 		case OAT_FUNCTION_EXECUTE:
-			if (likely(jit_user_deadline(GetUserId()) == DT_NOEND) ||
+			if (jit_user_deadline(GetUserId()) == DT_NOEND ||
 				is_public_function(objid))
 				break;
 			check_object("function", get_func_name(objid), classid, objid,
@@ -1215,12 +1368,14 @@ jit_object_access(ObjectAccessType access, Oid classid, Oid objid, int subid,
 				else
 					check_creation(classid, objid);
 			}
+			jit_check_lasting_object(access, classid, objid, subid, arg);
 			if (classid == DatabaseRelationId)
 				jit_wake_launcher_at_commit();
 			break;
 		case OAT_POST_ALTER:
 			if (unlikely(needs_judging(GetUserId())))
 				check_ownership(classid, objid);
+			jit_check_lasting_object(access, classid, objid, subid, arg);
 			/* a deadline may have been changed natively */
 			if (classid == AuthIdRelationId)
 				note_role(objid);
@@ -1237,6 +1392,21 @@ jit_object_access(ObjectAccessType access, Oid classid, Oid objid, int subid,
 		default:
 			break;
 	}
+}
+
+static void
+jit_object_access(ObjectAccessType access, Oid classid, Oid objid, int subid,
+				  void *arg)
+{
+	/*
+	 * Called for each function in each statement.  As long as there is a
+	 * quiet user, no user of this backend has been found to have temporary
+	 * access, and each was looked at when its statement was planned or
+	 * started: before this.
+	 */
+	if (access != OAT_FUNCTION_EXECUTE || unlikely(!OidIsValid(quiet_user)) ||
+		unlikely(next_object_access_hook != NULL))
+		check_object_access(access, classid, objid, subid, arg);
 }
 
 /*
@@ -1258,8 +1428,6 @@ jit_install_enforcement(void)
 	ExecutorCheckPerms_hook = jit_check_perms;
 	next_executor_start_hook = ExecutorStart_hook;
 	ExecutorStart_hook = jit_executor_start;
-	next_executor_end_hook = ExecutorEnd_hook;
-	ExecutorEnd_hook = jit_executor_end;
 	next_process_utility_hook = ProcessUtility_hook;
 	ProcessUtility_hook = jit_process_utility;
 	next_planner_hook = planner_hook;

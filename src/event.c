@@ -41,6 +41,12 @@ typedef struct PendingLine
 } PendingLine;
 
 static List *pending_lines = NIL;	/* of PendingLine, in TopTransactionContext */
+static bool callbacks_registered = false;	/* not before the first event */
+
+static void event_xact_callback(XactEvent event, void *arg);
+static void event_subxact_callback(SubXactEvent event,
+								   SubTransactionId mySubid,
+								   SubTransactionId parentSubid, void *arg);
 
 PG_FUNCTION_INFO_V1(jit_refuse_change);
 
@@ -121,6 +127,7 @@ jit_event(const char *event, int request, Jsonb *detail, const char *logline)
 		person.role = person.login = InvalidOid;
 
 	jit_enter_owner_section(&section);
+	jit_sync_auditor();
 	jit_query("INSERT INTO jit.events (request_id, event, login, role, client_addr, detail)"
 			  " VALUES (nullif($1, 0), $2, $3, $4, $5::inet, coalesce($6, '{}'))",
 			  6,
@@ -147,6 +154,12 @@ jit_event(const char *event, int request, Jsonb *detail, const char *logline)
 	oldcontext = MemoryContextSwitchTo(TopTransactionContext);
 	pending = palloc(sizeof(PendingLine));
 	pending->subid = GetCurrentSubTransactionId();
+	if (!callbacks_registered)
+	{
+		RegisterXactCallback(event_xact_callback, NULL);
+		RegisterSubXactCallback(event_subxact_callback, NULL);
+		callbacks_registered = true;
+	}
 	pending->line = pstrdup(logline);
 	pending_lines = lappend(pending_lines, pending);
 	MemoryContextSwitchTo(oldcontext);
@@ -187,14 +200,6 @@ event_subxact_callback(SubXactEvent event, SubTransactionId mySubid,
 		else if (event == SUBXACT_EVENT_ABORT_SUB)
 			pending_lines = foreach_delete_current(pending_lines, lc);
 	}
-}
-
-/* Called from _PG_init() only. */
-void
-jit_init_events(void)
-{
-	RegisterXactCallback(event_xact_callback, NULL);
-	RegisterSubXactCallback(event_subxact_callback, NULL);
 }
 
 /* Trigger on jit.events: an audit trail is only written to. */

@@ -21,6 +21,7 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/parallel.h"
+#include "access/sysattr.h"
 #include "access/table.h"
 #include "access/xact.h"
 #include "access/xlog.h"
@@ -35,6 +36,7 @@
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 /* One relation, and which privileges on it are missing. */
@@ -52,7 +54,7 @@ static bool
 add_missing(List **missing, const JitPermInfo *info, List *closure)
 {
 	ListCell   *lc;
-	AclMode		privs;
+	AclMode		privs = 0;
 	Missing    *m;
 
 	if (!JIT_PERMINFO_IS_RELATION(info) || info->requiredPerms == 0)
@@ -65,12 +67,18 @@ add_missing(List **missing, const JitPermInfo *info, List *closure)
 
 		return jit_perminfo_permitted(info, owner);
 	}
-	if (jit_perminfo_permitted(info, closure))
-		return true;
 
-	privs = info->requiredPerms &
-		~jit_object_aclmask(RelationRelationId, info->relid, 0, closure,
-							info->requiredPerms);
+	/* one by one: what some columns suffice for isn't missing */
+	for (AclMode bit = 1; bit != 0 && bit <= info->requiredPerms; bit <<= 1)
+	{
+		JitPermInfo one = *info;
+
+		one.requiredPerms &= bit;
+		if (!jit_perminfo_permitted(&one, closure))
+			privs |= bit;
+	}
+	if (privs == 0)
+		return true;
 	foreach(lc, *missing)
 	{
 		m = lfirst(lc);
@@ -107,6 +115,10 @@ add_missing_of_copy(List **missing, const CopyStmt *copy, List *closure)
 	if (!OidIsValid(info->relid))
 		return false;
 	info->requiredPerms = copy->is_from ? ACL_INSERT : ACL_SELECT;
+	/* all columns; with a list of them, any will do */
+	if (!copy->is_from && copy->attlist == NIL)
+		info->selectedCols =
+			bms_make_singleton(InvalidAttrNumber - FirstLowInvalidHeapAttributeNumber);
 	return add_missing(missing, info, closure);
 }
 
@@ -186,6 +198,30 @@ array_holds(ArrayType *array, Oid relid, const char *name, AclMode privs)
 	return false;
 }
 
+/* Was the request filed here, so that its OIDs mean what they say? */
+static bool
+filed_here(int request, Relation requests, Oid indexid)
+{
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	bool		result = false;
+
+	ScanKeyInit(&key, get_attnum(RelationGetRelid(requests), "id"),
+				BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(request));
+	scan = systable_beginscan(requests, indexid, true, NULL, 1, &key);
+	if (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		bool		isnull;
+		Datum		origin = heap_getattr(tuple, get_attnum(RelationGetRelid(requests), "origin"),
+										  RelationGetDescr(requests), &isnull);
+
+		result = !isnull && strcmp(TextDatumGetCString(origin), jit_origin()) == 0;
+	}
+	systable_endscan(scan);
+	return result;
+}
+
 /*
  * What the ledger knows of access of these roles to the relation: that it
  * has ended, or is for another object of that name.  NULL if nothing, or if
@@ -205,17 +241,26 @@ ledger_detail(const Missing *missing, List *roles)
 	AttrNumber	objids_att = get_attnum(relid, "objids");
 	char	   *name = quote_qualified_identifier(get_namespace_name(get_rel_namespace(missing->relid)),
 												  get_rel_name(missing->relid));
+	Oid			requests_relid = get_relname_relid("requests", jit);
+	Oid			requests_indexid = get_relname_relid("requests_pkey", jit);
 	TimestampTz now = jit_now();
 	TimestampTz last = DT_NOBEGIN;
 	char	   *detail = NULL;
 	Relation	rel;
+	Relation	requests;
 	ListCell   *lc;
 
 	if (!OidIsValid(relid) || !OidIsValid(indexid) ||
 		!request_att || !expires_att || !ended_att || !objects_att || !objids_att ||
-		!ConditionalLockRelationOid(relid, AccessShareLock))
+		!get_attnum(relid, "grantee_oid") ||
+		!OidIsValid(requests_relid) || !OidIsValid(requests_indexid) ||
+		!get_attnum(requests_relid, "id") ||
+		!get_attnum(requests_relid, "origin") || !ActiveSnapshotSet() ||
+		!ConditionalLockRelationOid(relid, AccessShareLock) ||
+		!ConditionalLockRelationOid(requests_relid, AccessShareLock))
 		return NULL;
 	rel = table_open(relid, NoLock);
+	requests = table_open(requests_relid, NoLock);
 	foreach(lc, roles)
 	{
 		ScanKeyData key;
@@ -237,6 +282,8 @@ ledger_detail(const Missing *missing, List *roles)
 			TimestampTz ended = DatumGetTimestampTz(heap_getattr(tuple, ended_att, desc, &not_ended));
 			TimestampTz end = not_ended ? expires : Min(expires, ended);
 
+			if (!filed_here(request, requests, requests_indexid))
+				continue;
 			if (end > now)
 			{
 				/* live: it must be for something else of that name */
@@ -261,12 +308,13 @@ ledger_detail(const Missing *missing, List *roles)
 		}
 		systable_endscan(scan);
 	}
+	table_close(requests, NoLock);
 	table_close(rel, NoLock);
 	return detail;
 }
 
-static void
-hint_callback(void *arg)
+void
+jit_hint_callback(void *arg)
 {
 	JitHintFrame *frame = arg;
 	List	   *missing = NIL;
@@ -346,26 +394,4 @@ jit_hint_text(List *perminfos)
 			return NULL;
 	}
 	return missing == NIL ? NULL : quote_literal_cstr(access_text(missing));
-}
-
-/*
- * Watch for denials until jit_pop_hint().  An error leaves the frame by
- * longjmp, which restores error_context_stack.
- */
-void
-jit_push_hint(JitHintFrame *frame, List *perminfos, CopyStmt *copy)
-{
-	jit_denial_explained = false;
-	frame->perminfos = perminfos;
-	frame->copy = copy;
-	frame->callback.callback = hint_callback;
-	frame->callback.arg = frame;
-	frame->callback.previous = error_context_stack;
-	error_context_stack = &frame->callback;
-}
-
-void
-jit_pop_hint(JitHintFrame *frame)
-{
-	error_context_stack = frame->callback.previous;
 }

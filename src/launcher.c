@@ -37,6 +37,9 @@
  *	commit of a grant or request	on_commit(): the due time is noted, the
  *									launcher is woken
  *	abort							nothing is noted
+ *	PREPARE TRANSACTION				nothing is noted, PostgreSQL having no hook
+ *									for its commit: a role altered in it is
+ *									found within MAX_BACKOFF
  *	launcher dies					it is started again after 1 s, and visits
  *									every database that takes connections
  *	sweeper dies, or can't start	as if it had failed
@@ -215,7 +218,8 @@ on_commit(XactEvent event, void *arg)
 {
 	ListCell   *lc;
 
-	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT)
+	if (event == XACT_EVENT_PRE_COMMIT || event == XACT_EVENT_PRE_PREPARE ||
+		event == XACT_EVENT_PARALLEL_PRE_COMMIT)
 		return;
 	if (event == XACT_EVENT_COMMIT)
 	{
@@ -230,10 +234,24 @@ on_commit(XactEvent event, void *arg)
 	changed_at_commit = NIL;
 }
 
+/*
+ * Most backends never need it, and it would cost each of their transactions.
+ */
+static void
+register_on_commit(void)
+{
+	static bool registered = false;
+
+	if (!registered)
+		RegisterXactCallback(on_commit, NULL);
+	registered = true;
+}
+
 /* Have the launcher look again once this transaction has committed. */
 void
 jit_wake_launcher_at_commit(void)
 {
+	register_on_commit();
 	wake_at_commit = true;
 }
 
@@ -245,6 +263,7 @@ jit_wake_launcher_at_commit(void)
 void
 jit_note_due(TimestampTz due)
 {
+	register_on_commit();
 	due_at_commit = Min(due_at_commit, due);
 }
 
@@ -261,6 +280,7 @@ jit_note_role_changed(Oid roleid)
 
 	if (jit_role_kind_by_oid(roleid) != JIT_ROLE_GRANT)
 		return;
+	register_on_commit();
 	wake_at_commit = true;
 
 	/* our own changes are in the ledger already */
@@ -277,7 +297,7 @@ void
 jit_report_progress(int slot)
 {
 	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	shared->reports[slot].progress = GetCurrentTimestamp();
+	shared->reports[slot].progress = jit_now();
 	LWLockRelease(shared->lock);
 }
 
@@ -294,12 +314,17 @@ jit_report_swept(int slot, TimestampTz due, bool complete)
 	LWLockRelease(shared->lock);
 }
 
-/* Called from _PG_init() only, not under IsBinaryUpgrade. */
+/* Called from _PG_init() only. */
 void
 jit_register_launcher(void)
 {
 	BackgroundWorker worker;
 
+	/* what a transaction has noted must go with it in any server */
+	RegisterXactCallback(on_commit, NULL);
+
+	if (IsBinaryUpgrade)
+		return;
 	memset(&worker, 0, sizeof(worker));
 	snprintf(worker.bgw_name, BGW_MAXLEN, "jit_access launcher");
 	snprintf(worker.bgw_type, BGW_MAXLEN, "jit_access launcher");
@@ -309,8 +334,6 @@ jit_register_launcher(void)
 	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
 	worker.bgw_restart_time = 1;
 	RegisterBackgroundWorker(&worker);
-
-	RegisterXactCallback(on_commit, NULL);
 }
 
 /* ----------------------------------------------------------------------
@@ -554,9 +577,8 @@ note_past(Oid oid, TimestampTz deadline, TimestampTz now, TimestampTz *next)
 	Database   *database = get_database(oid);
 
 	/* also after the clock was set back */
-	if (deadline > database->tried || database->tried > now)
-		database->wanted = true;
-	else if (now >= database->tried + MAX_BACKOFF)
+	if (deadline > database->tried || database->tried > now ||
+		now >= database->tried + MAX_BACKOFF)
 		database->wanted = true;
 	else
 		*next = Min(*next, database->tried + MAX_BACKOFF);
