@@ -178,6 +178,7 @@ for my $duration (6, 20, 60)
 	last;
 }
 
+sweep($node);
 my ($in_time, @ids) = start_all('1 hour');
 ok($in_time, 'all run again');
 revoke_access($node, $_) for @ids;
