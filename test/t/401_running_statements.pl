@@ -7,11 +7,10 @@
 # sessions that go through both ends.  The launcher is stopped, so nothing
 # but the backend's own timers can be at work.
 #
-# Seen to fail: with cut_off() in timer_handler() taken out nothing ends; with
-# publish_changes() taken out revocations go unnoticed, all but those by
-# statements in loops; without cutoff_subxact_callback() the stubborn ones go
-# on; without note_set_role_reliance() COPY goes on under SET ROLE; without
-# DoStmt, RefreshMatViewStmt in may_rely() those do.
+# Seen to fail: with cut_off() in timer_handler() taken out nothing ends at
+# the deadline; without that in cutoff_subxact_callback() the stubborn function
+# goes on; without note_set_role_reliance() what runs under SET ROLE does;
+# without DoStmt and RefreshMatViewStmt in may_rely() those two do.
 use strict;
 use warnings;
 use PostgreSQL::Test::Utils;
@@ -179,6 +178,7 @@ for my $duration (6, 20, 60)
 	last;
 }
 
+sweep($node);
 my ($in_time, @ids) = start_all('1 hour');
 ok($in_time, 'all run again');
 revoke_access($node, $_) for @ids;

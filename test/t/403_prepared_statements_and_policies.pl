@@ -4,8 +4,7 @@
 #
 # Guards the check of permissions at each ExecutorStart and check_marks() in
 # enforce.c; the launcher is stopped, so that all roles are still there.  Seen
-# to fail with check_perminfos() always returning true (statements), and with
-# the call of check_marks() taken out (policies).
+# to fail, for policies, with the call of check_marks() taken out.
 use strict;
 use warnings;
 use PostgreSQL::Test::Utils;

@@ -3,8 +3,7 @@
 # TRANSACTION is refused after such a write.
 #
 # Guards cutoff_xact_callback() in cutoff.c; the launcher is stopped.  Seen to
-# fail with its PRE_COMMIT and PRE_PREPARE cases taken out, and for SET ROLE
-# and TRUNCATE without the "writes" that enforce.c hands over.
+# fail with the checks of its PRE_COMMIT and PRE_PREPARE cases taken out.
 use strict;
 use warnings;
 use PostgreSQL::Test::Utils;
@@ -33,10 +32,10 @@ my @writes = (
 	[ 'DELETE', 'DELETE FROM secret' ],
 	[ 'modifying CTE', 'WITH w AS (INSERT INTO secret VALUES (3) RETURNING x) SELECT x FROM w' ],
 	[ 'DO', 'DO $$ BEGIN INSERT INTO secret VALUES (4); END $$' ],
-	[ 'COPY', "COPY copied FROM STDIN;\n5\n\\.\n" ],
+	[ 'COPY', "\\copy copied FROM PROGRAM 'echo 5'\n" ],
 	[ 'TRUNCATE', 'TRUNCATE cut' ],
 	[ 'SET ROLE', 'SET LOCAL ROLE writer; INSERT INTO of_writer VALUES (6); RESET ROLE' ],
-	[ 'COPY under SET ROLE', "SET LOCAL ROLE writer; COPY of_writer FROM STDIN;\n7\n\\.\nRESET ROLE" ],
+	[ 'COPY under SET ROLE', "SET LOCAL ROLE writer;\n\\copy of_writer FROM PROGRAM 'echo 7'\nRESET ROLE" ],
 );
 $node->safe_psql('postgres', 'INSERT INTO secret VALUES (0)');
 my $state = q{SELECT (SELECT array_agg(x) FROM secret), (SELECT array_agg(x) FROM cut), (SELECT array_agg(x) FROM of_writer), (SELECT array_agg(x) FROM copied)};

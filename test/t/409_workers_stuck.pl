@@ -1,0 +1,110 @@
+# Workers that are killed, stopped, can't be started or can't reach a
+# database have no part in the end of access: the next statement is denied
+# and a running one cut off; when they can again they catch up.  The log says
+# so once, not per second.
+#
+# Guards the deadline in enforce.c and cutoff.c against relying on workers.
+# What enforces is the same as in 401 and 402 and was broken there, not for
+# this test alone.
+use strict;
+use warnings;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use JitAccess;
+
+my $node = new_server('stuck', "max_worker_processes = 4\nmax_parallel_workers = 4\nrestart_after_crash = on");
+$node->safe_psql('postgres', q{
+	CREATE ROLE dev LOGIN;
+	CREATE TABLE secret AS SELECT i AS x FROM generate_series(1, 10) i;
+	CREATE DATABASE away;
+});
+$node->safe_psql('away', 'CREATE EXTENSION jit_access; CREATE TABLE secret AS SELECT 1 AS x');
+my $denied = qr/ERROR:  42501: permission denied for table secret\n/;
+my $settled = q{SELECT count(*) = 0 FROM jit.requests WHERE status = 'active' AND expires_at < clock_timestamp()};
+
+# Access under a new grant, and its end while the workers can't.
+sub ends_without_workers
+{
+	my ($how) = @_;
+	my $s = session($node, 'dev');
+	my $id = grant_access($node, 'SELECT ON secret', 'dev', '3 s');
+	is($s->do('SELECT count(*) FROM secret'), '10', "$how: access");
+	$s->begin('SELECT pg_sleep(600) FROM secret');
+	like(($s->end)[1], qr/${CUT_OFF}DETAIL:  Request $id in postgres expired/, "$how: a running statement is cut off");
+	like(($s->do('SELECT count(*) FROM secret'))[1], $denied, "$how: the next is denied");
+	is($node->safe_psql('postgres', qq{SELECT status FROM jit.requests WHERE id = $id}), 'active', "$how: the workers had no part in it");
+	$s->quit;
+	return $id;
+}
+
+sub catches_up
+{
+	my ($how) = @_;
+	ok($node->poll_query_until('postgres', $settled), "$how: the workers catch up");
+	ok($node->poll_query_until('postgres', q{SELECT count(*) = 0 FROM pg_roles WHERE rolname LIKE 'jit_grant_%'}), "$how: the roles are gone");
+	return;
+}
+
+# the launcher is stopped
+stop_launcher($node);
+ends_without_workers('SIGSTOP');
+continue_launcher();
+catches_up('SIGSTOP');
+
+# the launcher is killed, and the server resets
+my $offset = -s $node->logfile;
+my $id = grant_access($node, 'SELECT ON secret', 'dev', '3 s');
+kill 'KILL', launcher_pid($node);
+$node->wait_for_log(qr/all server processes terminated; reinitializing/, $offset);
+$node->poll_query_until('postgres', 'SELECT true');
+wait_for_deadline($node, $id);
+like((sql($node, 'dev', 'SELECT count(*) FROM secret'))[1], $denied, 'SIGKILL: denied');
+catches_up('SIGKILL');
+
+# all worker processes are in use: by parallel queries
+my $hog = session($node, 'postgres');
+$hog->do(q{CREATE TABLE big AS SELECT i AS x FROM generate_series(1, 10000) i; ALTER TABLE big SET (parallel_workers = 4);
+	SET max_parallel_workers_per_gather = 4; SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; SET jit = off});
+$node->poll_query_until('postgres', q{SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'jit_access sweeper'});
+$offset = -s $node->logfile;
+$hog->begin('SELECT count(pg_sleep(0.5)) FROM big');
+# the launcher and the logical replication launcher have a place each
+ok($node->poll_query_until('postgres', q{SELECT count(*) >= 2 FROM pg_stat_activity WHERE backend_type = 'parallel worker'}), 'no worker process is left');
+ends_without_workers('max_worker_processes');
+$node->wait_for_log(qr/no sweeper could be started/, $offset);
+# some seconds of retries
+my $until = $node->safe_psql('postgres', q{SELECT clock_timestamp() + interval '4 s'});
+$node->poll_query_until('postgres', "SELECT clock_timestamp() > '$until'");
+my $log = substr(slurp_file($node->logfile), $offset);
+is(scalar(() = $log =~ /no sweeper could be started/g), 1, 'max_worker_processes: the log says so once');
+$node->safe_psql('postgres', "SELECT pg_terminate_backend($hog->{pid})");
+catches_up('max_worker_processes');
+
+# a database that can't be reached: its files are elsewhere
+$node->poll_query_until('postgres', q{SELECT count(*) = 0 FROM pg_stat_activity WHERE datname = 'away'});
+$id = $node->safe_psql('away', q{SELECT jit_grant('SELECT ON secret', 'dev', '3 s', 'x')});
+my $oid = $node->safe_psql('postgres', q{SELECT oid FROM pg_database WHERE datname = 'away'});
+$node->poll_query_until('postgres', q{SELECT count(*) = 0 FROM pg_stat_activity WHERE datname = 'away'});
+my $dir = $node->data_dir . "/base/$oid";
+rename $dir, "$dir.away" or die "cannot rename: $!";
+$offset = -s $node->logfile;
+my $there = ends_without_workers_in_another();
+$log = substr(slurp_file($node->logfile), $offset);
+cmp_ok(scalar(() = $log =~ /jit_access: sweeper failed/g), '<=', 1, 'unreachable: the log says so once at most');
+cmp_ok(scalar(() = $log =~ /does not exist|not a valid data directory/g), '<', 5, 'unreachable: nor is there a message per second');
+rename "$dir.away", $dir or die "cannot rename back: $!";
+ok($node->poll_query_until('away', $settled), 'reachable again: the workers catch up');
+ok($node->poll_query_until('away', q{SELECT count(*) = 0 FROM pg_roles WHERE rolname LIKE 'jit_grant_%'}), 'the roles are gone');
+
+# Its grants lose their members through another database, whose own are
+# settled as ever.
+sub ends_without_workers_in_another
+{
+	ok($node->poll_query_until('postgres', q{SELECT count(*) = 0 FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.roleid WHERE r.rolname LIKE 'jit_grant_%'}), 'unreachable: its grants lose their members');
+	my $own = grant_access($node, 'SELECT ON secret', 'dev', '1 s');
+	ok($node->poll_query_until('postgres', "SELECT status = 'expired' FROM jit.requests WHERE id = $own"), 'unreachable: others are settled');
+	return $own;
+}
+
+$node->stop;
+done_testing();
