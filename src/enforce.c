@@ -1247,7 +1247,7 @@ jit_process_utility(PlannedStmt *pstmt, const char *query_string,
 	Node	   *stmt = pstmt->utilityStmt;
 	UtilityCall call = {pstmt, query_string, read_only_tree, context, params,
 	query_env, dest, qc};
-	JitLastingState state = jit_lasting_state();
+	volatile JitLastingState state = jit_lasting_state();
 	JitHintFrame frame;
 
 	if (!leads_out(stmt))

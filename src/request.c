@@ -1627,8 +1627,8 @@ jit_watch_request(PG_FUNCTION_ARGS)
 
 	/* one that comes active is restored, perhaps without its role */
 	tupdesc = RelationGetDescr(trigger->tg_relation);
-	value = heap_getattr(trigger->tg_trigtuple,
-						 SPI_fnumber(tupdesc, "expires_at"), tupdesc, &isnull);
+	(void) heap_getattr(trigger->tg_trigtuple,
+						SPI_fnumber(tupdesc, "expires_at"), tupdesc, &isnull);
 	if (!isnull)
 		value = TimestampTzGetDatum(jit_now());
 	else
