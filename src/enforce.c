@@ -16,8 +16,8 @@
  * sweeper has removed the roles and nothing is left to judge.
  *
  * SET ROLE is a state, not a command: set_config('role') and SET clauses of
- * functions pass no hook.  The state is looked at when a statement starts
- * and after it has run, so that it is seen while the membership is there:
+ * functions pass no hook.  The state is looked at when a statement starts,
+ * and after SET:
  *
  *	not active			the effective role is the session user's
  *	standing			reachable without grant roles when first seen; left
@@ -69,7 +69,6 @@
 
 static ExecutorCheckPerms_hook_type next_check_perms_hook = NULL;
 static ExecutorStart_hook_type next_executor_start_hook = NULL;
-static ExecutorEnd_hook_type next_executor_end_hook = NULL;
 static ProcessUtility_hook_type next_process_utility_hook = NULL;
 static planner_hook_type next_planner_hook = NULL;
 static object_access_hook_type next_object_access_hook = NULL;
@@ -87,6 +86,9 @@ static UserMemo memos[N_MEMOS];
 
 /* Has any user of this backend been found to have temporary access? */
 static bool temporary_seen = false;
+
+/* The one that was asked for last. */
+static UserMemo last = {InvalidOid, 0, DT_NOBEGIN};
 
 /* What is known of the SET ROLE in force. */
 static Oid	set_role_session = InvalidOid;
@@ -172,7 +174,10 @@ jit_user_deadline(Oid userid)
 
 	if (likely(memo->userid == userid &&
 			   memo->generation == jit_roles_generation))
+	{
+		last = *memo;
 		return memo->deadline;
+	}
 
 	/*
 	 * An invalidation may arrive while we look: then look again.  Where every
@@ -187,7 +192,20 @@ jit_user_deadline(Oid userid)
 	memo->userid = userid;
 	memo->generation = generation;
 	memo->deadline = deadline;
+	last = *memo;
 	return deadline;
+}
+
+/*
+ * jit_user_deadline(), which every statement asks for several times, so that
+ * it must cost next to nothing.
+ */
+static inline TimestampTz
+user_deadline(Oid userid)
+{
+	if (likely(last.userid == userid && last.generation == jit_roles_generation))
+		return last.deadline;
+	return jit_user_deadline(userid);
 }
 
 /*
@@ -197,7 +215,7 @@ jit_user_deadline(Oid userid)
 static inline bool
 needs_judging(Oid userid)
 {
-	TimestampTz deadline = jit_user_deadline(userid);
+	TimestampTz deadline = user_deadline(userid);
 
 	if (likely(deadline == DT_NOEND))
 		return false;
@@ -397,7 +415,7 @@ set_role_is_live(void)
 
 	/* nothing has changed, and no deadline of the session user's is past */
 	if (likely(set_role_generation == generation &&
-			   jit_user_deadline(set_role_session) > jit_now()))
+			   user_deadline(set_role_session) > jit_now()))
 		return true;
 	closure = jit_role_closure(set_role_session, JIT_CLOSURE_SET,
 							   JIT_FILTER_LIVE, jit_now());
@@ -421,7 +439,7 @@ check_roles(void)
 
 	if (unlikely(!IsTransactionState()))
 		return;
-	if (unlikely(jit_user_deadline(userid) == DT_NOBEGIN) &&
+	if (unlikely(user_deadline(userid) == DT_NOBEGIN) &&
 		jit_role_kind_by_oid(userid) != JIT_ROLE_ORDINARY)
 		deny("role", quote_identifier(jit_role_name(userid)), userid, &wanted);
 	if (likely(outer == GetSessionUserId()))
@@ -459,7 +477,7 @@ check_roles(void)
  * raises, at the first that relies on what has ended.  "running": note what
  * relies on what hasn't.
  */
-static bool
+static pg_noinline bool
 check_perminfos(List *perminfos, bool ereport_on_violation, bool running)
 {
 	ListCell   *lc;
@@ -467,14 +485,16 @@ check_perminfos(List *perminfos, bool ereport_on_violation, bool running)
 	foreach(lc, perminfos)
 	{
 		JitPermInfo *info = lfirst(lc);
-		Wanted		wanted = {.info = info};
+		Wanted		wanted;
 		Oid			userid;
 
 		if (!JIT_PERMINFO_IS_RELATION(info) || info->requiredPerms == 0)
 			continue;
 		userid = OidIsValid(info->checkAsUser) ? info->checkAsUser : GetUserId();
-		if (likely(jit_user_deadline(userid) == DT_NOEND))
+		if (user_deadline(userid) == DT_NOEND)
 			continue;
+		memset(&wanted, 0, sizeof(wanted));
+		wanted.info = info;
 		if (!needs_judging(userid) || gives(live_closure(userid), &wanted))
 		{
 			if (running && !superuser_arg(userid))
@@ -492,10 +512,20 @@ check_perminfos(List *perminfos, bool ereport_on_violation, bool running)
 static bool
 jit_check_perms(JIT_CHECK_PERMS_ARGS)
 {
+	ListCell   *lc;
+
 	if (next_check_perms_hook &&
 		!next_check_perms_hook(JIT_CHECK_PERMS_PASS))
 		return false;
-	return check_perminfos(JIT_CHECK_PERMS_INFOS, ereport_on_violation, true);
+	foreach(lc, JIT_CHECK_PERMS_INFOS)
+	{
+		JitPermInfo *info = lfirst(lc);
+
+		if (unlikely(user_deadline(OidIsValid(info->checkAsUser) ?
+								   info->checkAsUser : GetUserId()) != DT_NOEND))
+			return check_perminfos(JIT_CHECK_PERMS_INFOS, ereport_on_violation, true);
+	}
+	return true;
 }
 
 /*
@@ -551,7 +581,7 @@ mark_policies(PlannedStmt *plan)
 		if (!JIT_PERMINFO_IS_RELATION(info) || info->requiredPerms == 0)
 			continue;
 		userid = OidIsValid(info->checkAsUser) ? info->checkAsUser : GetUserId();
-		if (jit_user_deadline(userid) == DT_NOEND)
+		if (user_deadline(userid) == DT_NOEND)
 			continue;
 		standing = jit_role_closure(userid, JIT_CLOSURE_PRIVS,
 									JIT_FILTER_STANDING, 0);
@@ -578,14 +608,27 @@ mark_policies(PlannedStmt *plan)
 	}
 }
 
-/* Collect the functions that a query calls. */
+static bool collect_deeper(Node *node, List **functions);
+
+/*
+ * Collect the functions that a query calls.  Leaves of a tree are many, and
+ * dealt with at once.
+ */
 static bool
 collect_functions(Node *node, List **functions)
 {
-	if (node == NULL)
+	if (node == NULL || IsA(node, Var) || IsA(node, Const) || IsA(node, Param))
 		return false;
+	return collect_deeper(node, functions);
+}
+
+static pg_noinline bool
+collect_deeper(Node *node, List **functions)
+{
 	if (IsA(node, Query))
 		return query_tree_walker((Query *) node, collect_functions, functions, 0);
+	if (IsA(node, TargetEntry))
+		return collect_functions((Node *) ((TargetEntry *) node)->expr, functions);
 	if (IsA(node, FuncExpr))
 		*functions = list_append_unique_oid(*functions,
 											((FuncExpr *) node)->funcid);
@@ -599,11 +642,14 @@ collect_functions(Node *node, List **functions)
 static List *
 temporary_functions(List *functions, Oid userid)
 {
-	List	   *standing = jit_role_closure(userid, JIT_CLOSURE_PRIVS,
-											JIT_FILTER_STANDING, 0);
+	List	   *standing;
 	List	   *result = NIL;
 	ListCell   *lc;
 
+	if (functions == NIL)
+		return NIL;
+	standing = jit_role_closure(userid, JIT_CLOSURE_PRIVS,
+								JIT_FILTER_STANDING, 0);
 	foreach(lc, functions)
 	{
 		if (jit_object_aclmask(ProcedureRelationId, lfirst_oid(lc), 0, standing,
@@ -616,11 +662,12 @@ temporary_functions(List *functions, Oid userid)
 static void
 mark_functions(PlannedStmt *plan, List *functions, Oid userid)
 {
-	PlanInvalItem *item = makeNode(PlanInvalItem);
+	PlanInvalItem *item;
 	ListCell   *lc;
 
 	if (functions == NIL)
 		return;
+	item = makeNode(PlanInvalItem);
 	item->cacheId = MARK_USER;
 	item->hashValue = userid;
 	plan->invalItems = lappend(plan->invalItems, item);
@@ -671,15 +718,35 @@ check_marks(PlannedStmt *plan)
 	}
 }
 
-static void
-jit_executor_start(QueryDesc *query, int eflags)
+/*
+ * The same for nearly every statement: is there nothing to look at, because
+ * neither the user nor anybody else in this backend has temporary access,
+ * and no SET ROLE is in force?
+ */
+static inline bool
+nothing_temporary(void)
 {
-	JitHintFrame frame;
+	if (unlikely(temporary_seen || user_deadline(GetUserId()) != DT_NOEND ||
+				 GetOuterUserId() != GetSessionUserId()))
+		return false;
+	set_role_outer = InvalidOid;
+	return true;
+}
 
-	accept_invalidations();
+/* Before ExecutorStart, unless nothing_temporary(); frame is pushed. */
+static pg_noinline void
+look_at_start(QueryDesc *query)
+{
+	/* both ways, invalidations are taken in */
 	note_set_role();
-	jit_begin_reliance(query, set_role_is_temporary() ||
-					   jit_user_deadline(GetUserId()) != DT_NOEND);
+	if (set_role_is_temporary() || user_deadline(GetUserId()) != DT_NOEND)
+		jit_begin_reliance();
+	else
+	{
+		accept_invalidations();
+		if (user_deadline(GetUserId()) != DT_NOEND)
+			jit_begin_reliance();
+	}
 	check_roles();
 	if (unlikely(temporary_seen))
 	{
@@ -688,25 +755,25 @@ jit_executor_start(QueryDesc *query, int eflags)
 			jit_note_reliance(set_role_session, NULL, AuthIdRelationId,
 							  set_role_outer, 0);
 	}
+}
 
-	jit_push_hint(&frame, JIT_PLAN_PERMINFOS(query->plannedstmt), NULL);
+static void
+jit_executor_start(QueryDesc *query, int eflags)
+{
+	JitHintFrame frame;
+
+	jit_push_hint(&frame, NIL, NULL);
+	frame.query = query;
+	if (unlikely(!nothing_temporary()))
+		look_at_start(query);
+	frame.perminfos = JIT_PLAN_PERMINFOS(query->plannedstmt);
 	if (next_executor_start_hook)
 		next_executor_start_hook(query, eflags);
 	else
 		standard_ExecutorStart(query, eflags);
 	jit_pop_hint(&frame);
-	jit_keep_reliance(query);
-}
-
-static void
-jit_executor_end(QueryDesc *query)
-{
-	if (next_executor_end_hook)
-		next_executor_end_hook(query);
-	else
-		standard_ExecutorEnd(query);
-	/* set_config('role', ...) */
-	note_set_role();
+	if (unlikely(frame.reliance != NULL))
+		jit_keep_reliance(query, frame.reliance);
 }
 
 /* Collect the permission entries of a query and of all queries in it. */
@@ -726,7 +793,7 @@ collect_perminfos(Node *node, List **perminfos)
 }
 
 /* Can a view, whose owner's rights count, be in the query? */
-static bool
+static inline bool
 may_read_for_others(Query *query)
 {
 	ListCell   *lc;
@@ -746,9 +813,9 @@ may_read_for_others(Query *query)
  * checked anything: so whatever the executor would deny isn't planned.  It
  * also checks privileges on views itself, which deserves a hint like others.
  */
-static PlannedStmt *
-jit_planner(Query *parse, const char *query_string, int cursor_options,
-			ParamListInfo params)
+static pg_noinline PlannedStmt *
+plan_looking(Query *parse, const char *query_string, int cursor_options,
+			 ParamListInfo params)
 {
 	PlannedStmt *plan;
 	List	   *perminfos = NIL;
@@ -764,7 +831,7 @@ jit_planner(Query *parse, const char *query_string, int cursor_options,
 	if (!row_security)
 		accept_invalidations();
 	check_roles();
-	look = unlikely(jit_user_deadline(GetUserId()) != DT_NOEND);
+	look = unlikely(user_deadline(GetUserId()) != DT_NOEND);
 	if (unlikely(look))
 	{
 		(void) collect_functions((Node *) parse, &functions);
@@ -773,7 +840,10 @@ jit_planner(Query *parse, const char *query_string, int cursor_options,
 	look = look || may_read_for_others(parse);
 	if (look)
 	{
-		(void) collect_perminfos((Node *) parse, &perminfos);
+		if (may_read_for_others(parse))
+			(void) collect_perminfos((Node *) parse, &perminfos);
+		else
+			perminfos = JIT_QUERY_PERMINFOS(parse);
 		jit_push_hint(&frame, perminfos, NULL);
 		(void) check_perminfos(perminfos, true, false);
 	}
@@ -789,6 +859,17 @@ jit_planner(Query *parse, const char *query_string, int cursor_options,
 		mark_policies(plan);
 	mark_functions(plan, functions, GetUserId());
 	return plan;
+}
+
+static PlannedStmt *
+jit_planner(Query *parse, const char *query_string, int cursor_options,
+			ParamListInfo params)
+{
+	if (unlikely(!nothing_temporary() || may_read_for_others(parse)))
+		return plan_looking(parse, query_string, cursor_options, params);
+	if (next_planner_hook)
+		return next_planner_hook(parse, query_string, cursor_options, params);
+	return standard_planner(parse, query_string, cursor_options, params);
 }
 
 /* ----------------------------------------------------------------------
@@ -1026,7 +1107,7 @@ static bool
 may_rely(Node *stmt)
 {
 	return (IsA(stmt, CopyStmt) || IsA(stmt, CallStmt)) &&
-		(jit_user_deadline(GetUserId()) != DT_NOEND || set_role_is_temporary());
+		(user_deadline(GetUserId()) != DT_NOEND || set_role_is_temporary());
 }
 
 /* GRANT or REVOKE of a grant role, natively. */
@@ -1089,17 +1170,32 @@ jit_process_utility(PlannedStmt *pstmt, const char *query_string,
 		check_roles();
 }
 
+/* Functions that anybody may run, as far as looked at and still so. */
+static Oid	public_functions[16];
+
+static void
+forget_functions(Datum arg, int cacheid, uint32 hashvalue)
+{
+	memset(public_functions, 0, sizeof(public_functions));
+}
+
 /* Has the function the default privileges, so that anybody may run it? */
 static bool
 is_public_function(Oid objid)
 {
-	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(objid));
+	Oid		   *known = &public_functions[objid % lengthof(public_functions)];
+	HeapTuple	tuple;
 	bool		result;
 
+	if (*known == objid)
+		return true;
+	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(objid));
 	if (!HeapTupleIsValid(tuple))
 		return false;
 	result = heap_attisnull(tuple, Anum_pg_proc_proacl, NULL);
 	ReleaseSysCache(tuple);
+	if (result)
+		*known = objid;
 	return result;
 }
 
@@ -1111,17 +1207,14 @@ note_role(Oid role)
 		jit_note_grant_changed(role);
 }
 
-static void
-jit_object_access(ObjectAccessType access, Oid classid, Oid objid, int subid,
-				  void *arg)
+static pg_noinline void
+look_at_object(ObjectAccessType access, Oid classid, Oid objid, int subid,
+			   void *arg)
 {
-	if (next_object_access_hook)
-		next_object_access_hook(access, classid, objid, subid, arg);
-
 	switch (access)
 	{
 		case OAT_FUNCTION_EXECUTE:
-			if (likely(jit_user_deadline(GetUserId()) == DT_NOEND) ||
+			if (likely(user_deadline(GetUserId()) == DT_NOEND) ||
 				is_public_function(objid))
 				break;
 			check_object("function", get_func_name(objid), classid, objid,
@@ -1179,6 +1272,16 @@ jit_object_access(ObjectAccessType access, Oid classid, Oid objid, int subid,
 	}
 }
 
+static void
+jit_object_access(ObjectAccessType access, Oid classid, Oid objid, int subid,
+				  void *arg)
+{
+	if (next_object_access_hook)
+		next_object_access_hook(access, classid, objid, subid, arg);
+	if (unlikely(access != OAT_FUNCTION_EXECUTE || user_deadline(GetUserId()) != DT_NOEND))
+		look_at_object(access, classid, objid, subid, arg);
+}
+
 /*
  * Plans that depend on who has which role aren't invalidated when a
  * membership goes; those made while there was temporary access must be.
@@ -1198,8 +1301,6 @@ jit_install_enforcement(void)
 	ExecutorCheckPerms_hook = jit_check_perms;
 	next_executor_start_hook = ExecutorStart_hook;
 	ExecutorStart_hook = jit_executor_start;
-	next_executor_end_hook = ExecutorEnd_hook;
-	ExecutorEnd_hook = jit_executor_end;
 	next_process_utility_hook = ProcessUtility_hook;
 	ProcessUtility_hook = jit_process_utility;
 	next_planner_hook = planner_hook;
@@ -1207,4 +1308,5 @@ jit_install_enforcement(void)
 	next_object_access_hook = object_access_hook;
 	object_access_hook = jit_object_access;
 	CacheRegisterSyscacheCallback(AUTHMEMMEMROLE, forget_plans, (Datum) 0);
+	CacheRegisterSyscacheCallback(PROCOID, forget_functions, (Datum) 0);
 }

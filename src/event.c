@@ -97,6 +97,56 @@ jit_client_addr(void)
 	return TextDatumGetCString(DirectFunctionCall1(network_host, addr));
 }
 
+static void
+event_xact_callback(XactEvent event, void *arg)
+{
+	ListCell   *lc;
+
+	if (event == XACT_EVENT_COMMIT)
+	{
+		foreach(lc, pending_lines)
+			ereport(LOG_SERVER_ONLY,
+					(errmsg("jit_access: %s",
+							((PendingLine *) lfirst(lc))->line),
+					 errhidestmt(true),
+					 errhidecontext(true)));
+	}
+	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT)
+		pending_lines = NIL;
+}
+
+static void
+event_subxact_callback(SubXactEvent event, SubTransactionId mySubid,
+					   SubTransactionId parentSubid, void *arg)
+{
+	ListCell   *lc;
+
+	foreach(lc, pending_lines)
+	{
+		PendingLine *pending = lfirst(lc);
+
+		if (pending->subid != mySubid)
+			continue;
+		if (event == SUBXACT_EVENT_COMMIT_SUB)
+			pending->subid = parentSubid;
+		else if (event == SUBXACT_EVENT_ABORT_SUB)
+			pending_lines = foreach_delete_current(pending_lines, lc);
+	}
+}
+
+/* Not before there is a first event: every transaction pays for callbacks. */
+static void
+watch_transactions(void)
+{
+	static bool registered = false;
+
+	if (registered)
+		return;
+	RegisterXactCallback(event_xact_callback, NULL);
+	RegisterSubXactCallback(event_subxact_callback, NULL);
+	registered = true;
+}
+
 /*
  * Record an event in this transaction.  request is 0 for an event that isn't
  * about one; detail may be NULL; logline is what follows "jit_access: " in
@@ -144,57 +194,13 @@ jit_event(const char *event, int request, Jsonb *detail, const char *logline)
 	appendStringInfoChar(&payload, '}');
 	Async_Notify(JIT_CHANNEL, payload.data);
 
+	watch_transactions();
 	oldcontext = MemoryContextSwitchTo(TopTransactionContext);
 	pending = palloc(sizeof(PendingLine));
 	pending->subid = GetCurrentSubTransactionId();
 	pending->line = pstrdup(logline);
 	pending_lines = lappend(pending_lines, pending);
 	MemoryContextSwitchTo(oldcontext);
-}
-
-static void
-event_xact_callback(XactEvent event, void *arg)
-{
-	ListCell   *lc;
-
-	if (event == XACT_EVENT_COMMIT)
-	{
-		foreach(lc, pending_lines)
-			ereport(LOG_SERVER_ONLY,
-					(errmsg("jit_access: %s",
-							((PendingLine *) lfirst(lc))->line),
-					 errhidestmt(true),
-					 errhidecontext(true)));
-	}
-	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT)
-		pending_lines = NIL;
-}
-
-static void
-event_subxact_callback(SubXactEvent event, SubTransactionId mySubid,
-					   SubTransactionId parentSubid, void *arg)
-{
-	ListCell   *lc;
-
-	foreach(lc, pending_lines)
-	{
-		PendingLine *pending = lfirst(lc);
-
-		if (pending->subid != mySubid)
-			continue;
-		if (event == SUBXACT_EVENT_COMMIT_SUB)
-			pending->subid = parentSubid;
-		else if (event == SUBXACT_EVENT_ABORT_SUB)
-			pending_lines = foreach_delete_current(pending_lines, lc);
-	}
-}
-
-/* Called from _PG_init() only. */
-void
-jit_init_events(void)
-{
-	RegisterXactCallback(event_xact_callback, NULL);
-	RegisterSubXactCallback(event_subxact_callback, NULL);
 }
 
 /* Trigger on jit.events: an audit trail is only written to. */

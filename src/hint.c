@@ -406,6 +406,8 @@ jit_push_hint(JitHintFrame *frame, List *perminfos, CopyStmt *copy)
 	jit_denial_explained = false;
 	frame->perminfos = perminfos;
 	frame->copy = copy;
+	frame->query = NULL;
+	frame->reliance = NULL;
 	frame->callback.callback = hint_callback;
 	frame->callback.arg = frame;
 	frame->callback.previous = error_context_stack;
@@ -416,4 +418,11 @@ void
 jit_pop_hint(JitHintFrame *frame)
 {
 	error_context_stack = frame->callback.previous;
+}
+
+/* The frame that a link of error_context_stack belongs to, if any. */
+JitHintFrame *
+jit_hint_frame(ErrorContextCallback *callback)
+{
+	return callback->callback == hint_callback ? callback->arg : NULL;
 }

@@ -63,10 +63,8 @@ _PG_init(void)
 	shmem_startup_hook = startup_shmem;
 
 	jit_init_roles();
-	jit_init_events();
 	jit_init_labels();
 	jit_install_enforcement();
-	jit_install_cutoff();
 
 	if (!IsBinaryUpgrade)
 		jit_register_launcher();

@@ -185,7 +185,6 @@ extern void jit_event(const char *event, int request, Jsonb *detail,
 					  const char *logline);
 extern Jsonb *jit_detail(const char *key,...);
 extern char *jit_client_addr(void);
-extern void jit_init_events(void);
 
 /* ---- query.c: SQL on our own tables, as their owner ------------------ */
 
@@ -387,21 +386,23 @@ typedef struct JitHintFrame
 	ErrorContextCallback callback;
 	List	   *perminfos;		/* of JitPermInfo; NIL for a COPY */
 	CopyStmt   *copy;
+	QueryDesc  *query;			/* in ExecutorStart; NULL anywhere else */
+	struct Reliance *reliance;	/* of that query, collected so far */
 } JitHintFrame;
 
 extern bool jit_denial_explained;
 extern void jit_push_hint(JitHintFrame *frame, List *perminfos,
 						  CopyStmt *copy);
 extern void jit_pop_hint(JitHintFrame *frame);
+extern JitHintFrame *jit_hint_frame(ErrorContextCallback *callback);
 extern char *jit_hint_text(List *perminfos);
 
 /* ---- cutoff.c: the end for what is running --------------------------- */
 
 extern void jit_cutoff_shmem_request(void);
 extern void jit_cutoff_shmem_startup(void);
-extern void jit_install_cutoff(void);
-extern void jit_begin_reliance(QueryDesc *query, bool temporary);
-extern void jit_keep_reliance(QueryDesc *query);
+extern void jit_begin_reliance(void);
+extern void jit_keep_reliance(QueryDesc *query, struct Reliance *reliance);
 extern void jit_note_reliance(Oid userid, const JitPermInfo *info, Oid classid,
 							  Oid objid, AclMode mode);
 extern void jit_run_relying_utility(void (*run) (void *arg), void *arg);

@@ -230,10 +230,23 @@ on_commit(XactEvent event, void *arg)
 	changed_at_commit = NIL;
 }
 
+/* Not before there is something to tell: every transaction pays for it. */
+static void
+watch_commit(void)
+{
+	static bool registered = false;
+
+	if (registered || IsBinaryUpgrade)
+		return;
+	RegisterXactCallback(on_commit, NULL);
+	registered = true;
+}
+
 /* Have the launcher look again once this transaction has committed. */
 void
 jit_wake_launcher_at_commit(void)
 {
+	watch_commit();
 	wake_at_commit = true;
 }
 
@@ -245,6 +258,7 @@ jit_wake_launcher_at_commit(void)
 void
 jit_note_due(TimestampTz due)
 {
+	watch_commit();
 	due_at_commit = Min(due_at_commit, due);
 }
 
@@ -261,7 +275,7 @@ jit_note_role_changed(Oid roleid)
 
 	if (jit_role_kind_by_oid(roleid) != JIT_ROLE_GRANT)
 		return;
-	wake_at_commit = true;
+	jit_wake_launcher_at_commit();
 
 	/* our own changes are in the ledger already */
 	if (InSecurityRestrictedOperation())
@@ -309,8 +323,6 @@ jit_register_launcher(void)
 	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
 	worker.bgw_restart_time = 1;
 	RegisterBackgroundWorker(&worker);
-
-	RegisterXactCallback(on_commit, NULL);
 }
 
 /* ----------------------------------------------------------------------
