@@ -71,6 +71,9 @@ bench:
 lint:
 	@$(SCRIPT_ENV) test/lint
 
+indent:
+	@$(SCRIPT_ENV) test/lint indent
+
 valgrind:
 	@$(SCRIPT_ENV) test/valgrind
 
@@ -78,4 +81,4 @@ deb:
 	@test/deb
 
 .PHONY: all install uninstall installcheck installdirs clean distclean \
-	demo test test-matrix bench lint valgrind deb
+	demo test test-matrix bench lint indent valgrind deb

@@ -89,6 +89,13 @@ COMMENT ON COLUMN jit.requests.login_oid IS 'OID of login, valid where origin sa
 COMMENT ON COLUMN jit.requests.grantee_oid IS 'OID of grantee, valid where origin says';
 COMMENT ON COLUMN jit.requests.origin IS 'system identifier and OID of the database where it was filed';
 
+CREATE FUNCTION jit.watch_request() RETURNS trigger
+	AS 'MODULE_PATHNAME', 'jit_watch_request' LANGUAGE C;
+COMMENT ON FUNCTION jit.watch_request() IS 'trigger that has restored requests settled in time';
+
+CREATE TRIGGER watch AFTER INSERT ON jit.requests FOR EACH ROW
+	WHEN (new.status IN ('pending', 'active')) EXECUTE FUNCTION jit.watch_request();
+
 CREATE TABLE jit.request_items (
 	request_id integer NOT NULL REFERENCES jit.requests,
 	item integer NOT NULL,
@@ -507,7 +514,7 @@ COMMENT ON COLUMN jit.history.ended_at IS 'when the access or the request ended'
 
 GRANT USAGE ON SCHEMA jit TO PUBLIC;
 GRANT SELECT ON jit.my_requests, jit.inbox, jit.active_grants, jit.history TO PUBLIC;
-REVOKE EXECUTE ON FUNCTION jit.refuse_change() FROM PUBLIC;
+REVOKE EXECUTE ON FUNCTION jit.refuse_change(), jit.watch_request() FROM PUBLIC;
 
 -- ----------------------------------------------------------------------
 -- What pg_dump takes along

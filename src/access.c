@@ -762,8 +762,8 @@ resolve_object(ObjectType objtype, Node *object)
  * objectsInSchemaToOids(), but needs no USAGE.  An index brings them in the
  * order of names, so what is shown doesn't depend on the heap.
  */
-static List *
-objects_in_schema(ObjectType objtype, Oid namespace)
+List *
+jit_objects_in_schema(ObjectType objtype, Oid namespace)
 {
 	bool		relations = objtype == OBJECT_TABLE || objtype == OBJECT_SEQUENCE;
 	Relation	catalog = table_open(relations ? RelationRelationId :
@@ -986,7 +986,7 @@ want_objects(List **wanted, const GrantStmt *stmt)
 		{
 			Oid			namespace = get_namespace_oid(strVal(object), false);
 
-			foreach(lc2, objects_in_schema(stmt->objtype, namespace))
+			foreach(lc2, jit_objects_in_schema(stmt->objtype, namespace))
 				want_privileges(wanted, stmt, lfirst_oid(lc2), NULL);
 		}
 		else
@@ -2145,7 +2145,7 @@ report_dropped(int request, const char *object_type, const char *object,
  * something is gone.
  */
 List *
-jit_load_items(int request, bool resolve_names)
+jit_load_items(int request, bool resolve_names, bool missing_ok)
 {
 	MemoryContext context = CurrentMemoryContext;
 	List	   *items = NIL;
@@ -2209,7 +2209,11 @@ jit_load_items(int request, bool resolve_names)
 			(item->attnums == NIL && columns == NIL &&
 			 objtype_of(kind->classid, item->address.objectId,
 						item->objtype) != item->objtype))
+		{
+			if (missing_ok)
+				continue;
 			report_dropped(request, object_type, object, NULL);
+		}
 
 		if (columns != NIL && resolve_names)
 		{
@@ -2238,10 +2242,17 @@ jit_load_items(int request, bool resolve_names)
 				AttrNumber	attnum = DatumGetInt16(elements[i]);
 
 				if (jit_column_name(item->address.objectId, attnum) == NULL)
+				{
+					if (missing_ok)
+						continue;
 					report_dropped(request, object_type, object,
 								   list_nth(columns, i));
+				}
 				item->attnums = lappend_int(item->attnums, attnum);
 			}
+			/* none left: it isn't the whole table's item now */
+			if (item->attnums == NIL)
+				continue;
 		}
 		items = lappend(items, item);
 	}

@@ -182,7 +182,7 @@ flow_steps(const JitRequest *request)
 
 			if (strcmp(name, GRANTOR) == 0)
 				 /* no role */ ;
-			else if (request->here && oids != NULL && oids->type == jbvBinary)
+			else if (request->cluster && oids != NULL && oids->type == jbvBinary)
 			{
 				JsonbValue *v = getIthJsonbValueFromContainer(oids->val.binary.data, j);
 
@@ -238,7 +238,8 @@ step_admits(const JitRequest *request, const FlowStep *step, Oid role)
 		if (strcmp(lfirst(lc), GRANTOR) == 0)
 		{
 			ListCell   *item;
-			bool		all = true;
+			/* of a request whose objects are all gone, nobody is the grantor */
+			bool		all = request->items != NIL;
 
 			foreach(item, request->items)
 			{

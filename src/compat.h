@@ -55,6 +55,7 @@ typedef RangeTblEntry JitPermInfo;
 #define JIT_FORGET_MEMBERSHIP(tuple) \
 	deleteSharedDependencyRecordsFor(AuthMemRelationId, \
 									 ((Form_pg_auth_members) GETSTRUCT(tuple))->oid, 0)
+#define JIT_CREATEROLE_IS_ADMIN false	/* commit cf5eb37c5 */
 #define JIT_ROLE_CAN_INHERIT(form) (true)
 #define JIT_MEMBERSHIP_INHERITS(form) ((form)->inherit_option)
 #define JIT_MEMBERSHIP_SETS(form) ((form)->set_option)
@@ -63,6 +64,7 @@ typedef RangeTblEntry JitPermInfo;
 #define JIT_SET_MEMBERSHIP_OPTIONS(stmt, allow_set) ((void) (allow_set))
 #define JIT_GRANT_ROLE(stmt) GrantRole(stmt)
 #define JIT_FORGET_MEMBERSHIP(tuple) ((void) 0)
+#define JIT_CREATEROLE_IS_ADMIN true
 #define JIT_ROLE_CAN_INHERIT(form) ((form)->rolinherit)
 #define JIT_MEMBERSHIP_INHERITS(form) (true)
 #define JIT_MEMBERSHIP_SETS(form) (true)
@@ -136,9 +138,9 @@ extern int no_such_variable
 	} while (0)
 #endif
 
-/* pg_attribute_noreturn() is gone from PostgreSQL 18. */
-#if PG_VERSION_NUM < 180000
-#define pg_noreturn pg_attribute_noreturn()
+/* PostgreSQL 18 has pg_noreturn instead, at the front of declarations. */
+#if PG_VERSION_NUM >= 180000
+#define pg_attribute_noreturn() __attribute__((noreturn))
 #endif
 
 /*

@@ -108,6 +108,7 @@ typedef struct Reliance
 	Need	   *needs;			/* array, grown while collecting */
 	MemoryContext context;
 	MemoryContextCallback callback;
+	struct Reliance *volatile next;	/* in reliances */
 } Reliance;
 
 static void cancel_callback(void *arg);
@@ -116,7 +117,7 @@ static void watch_transactions(void);
 
 static CutoffShared *shared = NULL;
 
-static List *reliances = NIL;	/* all, of open cursors too */
+static Reliance *volatile reliances = NULL;	/* all, of open cursors too */
 static Reliance *volatile running[MAX_RUNNING];
 static volatile int nrunning = 0;
 static volatile bool busy = false;	/* needs are being changed */
@@ -269,7 +270,7 @@ read_ring(void)
 {
 	uint64		head = pg_atomic_read_u64(&shared->head);
 	bool		overrun = false;
-	ListCell   *lc;
+	Reliance   *reliance;
 
 	pg_read_barrier();
 	while (seen < head)
@@ -284,8 +285,8 @@ read_ring(void)
 			seen = pg_atomic_read_u64(&shared->head);
 			break;
 		}
-		foreach(lc, reliances)
-			apply_change(lfirst(lc), &change);
+		for (reliance = reliances; reliance != NULL; reliance = reliance->next)
+			apply_change(reliance, &change);
 		for (int i = 0; i < nrunning; i++)
 		{
 			if (running[i]->query == NULL)
@@ -295,10 +296,8 @@ read_ring(void)
 	}
 	if (overrun)
 	{
-		foreach(lc, reliances)
+		for (reliance = reliances; reliance != NULL; reliance = reliance->next)
 		{
-			Reliance   *reliance = lfirst(lc);
-
 			for (int i = 0; i < reliance->nneeds; i++)
 				reliance->needs[i].ncovers = 0;
 		}
@@ -409,8 +408,17 @@ timer_handler(void)
 static void
 forget_reliance(void *arg)
 {
+	Reliance  *volatile *link;
+
 	busy = true;
-	reliances = list_delete_ptr(reliances, arg);
+	for (link = &reliances; *link != NULL; link = &(*link)->next)
+	{
+		if (*link == arg)
+		{
+			*link = (*link)->next;
+			break;
+		}
+	}
 	busy = false;
 }
 
@@ -550,7 +558,10 @@ relation_changed(Datum arg, Oid relid)
 	relations_generation++;
 }
 
-/* find_covers() for a permission entry; the result isn't to be changed. */
+/*
+ * find_covers() for a permission entry of a user of whose access nothing has
+ * ended; the result isn't to be changed.
+ */
 static const Cover *
 find_entry_covers(Oid userid, const JitPermInfo *info, int *ncovers, bool *all)
 {
@@ -560,8 +571,6 @@ find_entry_covers(Oid userid, const JitPermInfo *info, int *ncovers, bool *all)
 	uint64		relations = relations_generation;
 	Cover	   *covers;
 
-	if (jit_user_deadline(userid) <= jit_now())
-		return find_covers(userid, info, InvalidOid, InvalidOid, 0, ncovers, all);
 	if (cache_roles == roles && cache_relations == relations &&
 		entry->userid == userid && entry->relid == info->relid &&
 		entry->privs == info->requiredPerms &&
@@ -651,7 +660,8 @@ current_reliance(void)
 /*
  * Note what the statement at hand relies on: called by the permission hooks
  * for a user with temporary access, after PostgreSQL and enforce.c have said
- * yes.  Either a permission entry or an object and privilege.
+ * yes.  Either a permission entry or an object and privilege; with an entry,
+ * mode isn't 0 if nothing that the user has has ended.
  */
 void
 jit_note_reliance(Oid userid, const JitPermInfo *info, Oid classid, Oid objid,
@@ -665,7 +675,7 @@ jit_note_reliance(Oid userid, const JitPermInfo *info, Oid classid, Oid objid,
 
 	if (reliance == NULL)
 		return;
-	if (info != NULL)
+	if (info != NULL && mode != 0)
 		covers = find_entry_covers(userid, info, &ncovers, &all);
 	else
 		covers = find_covers(userid, info, classid, objid, mode, &ncovers, &all);
@@ -771,16 +781,11 @@ pop_running(int depth)
 static Reliance *
 find_reliance(QueryDesc *query)
 {
-	ListCell   *lc;
+	Reliance   *reliance = reliances;
 
-	foreach(lc, reliances)
-	{
-		Reliance   *reliance = lfirst(lc);
-
-		if (reliance->query == query)
-			return reliance;
-	}
-	return NULL;
+	while (reliance != NULL && reliance->query != query)
+		reliance = reliance->next;
+	return reliance;
 }
 
 /* A statement that ran before goes on: deny it by what the catalogs say. */
@@ -855,7 +860,7 @@ static void
 jit_executor_run(JIT_EXECUTOR_RUN_ARGS)
 {
 	RunCall		call = {JIT_EXECUTOR_RUN_PASS};
-	Reliance   *reliance = likely(reliances == NIL) ? NULL : find_reliance(query);
+	Reliance   *reliance = likely(reliances == NULL) ? NULL : find_reliance(query);
 
 	if (likely(reliance == NULL))
 	{
@@ -881,7 +886,7 @@ run_finish(void *arg)
 static void
 jit_executor_finish(QueryDesc *query)
 {
-	Reliance   *reliance = likely(reliances == NIL) ? NULL : find_reliance(query);
+	Reliance   *reliance = likely(reliances == NULL) ? NULL : find_reliance(query);
 
 	/* what only reads has no triggers, and nothing left to run */
 	if (likely(reliance == NULL) ||
@@ -907,7 +912,7 @@ begin_reliance(QueryDesc *query)
 	reliance->context = CurrentMemoryContext;
 	if (query != NULL)
 		reliance->perminfos = JIT_PLAN_PERMINFOS(query->plannedstmt);
-	if (reliances == NIL && nrunning == 0)
+	if (reliances == NULL && nrunning == 0)
 		seen = pg_atomic_read_u64(&shared->head);
 	AcceptInvalidationMessages();
 	return reliance;
@@ -924,15 +929,12 @@ jit_begin_reliance(void)
 void
 jit_keep_reliance(QueryDesc *query, Reliance *reliance)
 {
-	MemoryContext context;
-
 	if (reliance->nneeds == 0)
 		return;
-	context = MemoryContextSwitchTo(TopMemoryContext);
 	busy = true;
-	reliances = lappend(reliances, reliance);
+	reliance->next = reliances;
+	reliances = reliance;
 	busy = false;
-	MemoryContextSwitchTo(context);
 	reliance->callback.func = forget_reliance;
 	reliance->callback.arg = reliance;
 	MemoryContextRegisterResetCallback(query->estate->es_query_cxt,

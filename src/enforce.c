@@ -225,6 +225,12 @@ needs_judging(Oid userid)
 		!superuser_arg(userid);
 }
 
+bool
+jit_access_ended(Oid userid)
+{
+	return needs_judging(userid);
+}
+
 /* Privilege closure without what has ended; NIL for a role of ours. */
 static List *
 live_closure(Oid userid)
@@ -311,7 +317,7 @@ what_ended(Oid userid, const Wanted *wanted)
 					jit_timestamp_text(best));
 }
 
-pg_noreturn static void
+static void pg_attribute_noreturn()
 deny(const char *kind, const char *name, Oid userid, const Wanted *wanted)
 {
 	char	   *detail = what_ended(userid, wanted);
@@ -360,6 +366,13 @@ accept_invalidations(void)
 		AcceptInvalidationMessages();
 }
 
+/* Deny something because access to it has ended. */
+void
+jit_deny_ended(Oid userid, const char *kind, const char *name)
+{
+	deny(kind, name, userid, NULL);
+}
+
 /* ----------------------------------------------------------------------
  * SET ROLE
  * ----------------------------------------------------------------------
@@ -398,8 +411,8 @@ note_set_role(void)
  * Is a SET ROLE in force that only temporary access allows?  As of the last
  * note_set_role().
  */
-static bool
-set_role_is_temporary(void)
+bool
+jit_set_role_is_temporary(void)
 {
 	return unlikely(OidIsValid(set_role_outer)) && !set_role_standing &&
 		!GetSessionUserIsSuperuser();
@@ -487,6 +500,7 @@ check_perminfos(List *perminfos, bool ereport_on_violation, bool running)
 		JitPermInfo *info = lfirst(lc);
 		Wanted		wanted;
 		Oid			userid;
+		bool		whole;
 
 		if (!JIT_PERMINFO_IS_RELATION(info) || info->requiredPerms == 0)
 			continue;
@@ -495,10 +509,12 @@ check_perminfos(List *perminfos, bool ereport_on_violation, bool running)
 			continue;
 		memset(&wanted, 0, sizeof(wanted));
 		wanted.info = info;
-		if (!needs_judging(userid) || gives(live_closure(userid), &wanted))
+		whole = !needs_judging(userid);
+		if (whole || gives(live_closure(userid), &wanted))
 		{
 			if (running && !superuser_arg(userid))
-				jit_note_reliance(userid, info, InvalidOid, InvalidOid, 0);
+				jit_note_reliance(userid, info, InvalidOid, InvalidOid,
+								  whole ? info->requiredPerms : 0);
 			continue;
 		}
 		if (!ereport_on_violation)
@@ -739,7 +755,7 @@ look_at_start(QueryDesc *query)
 {
 	/* both ways, invalidations are taken in */
 	note_set_role();
-	if (set_role_is_temporary() || user_deadline(GetUserId()) != DT_NOEND)
+	if (jit_set_role_is_temporary() || user_deadline(GetUserId()) != DT_NOEND)
 		jit_begin_reliance();
 	else
 	{
@@ -751,7 +767,7 @@ look_at_start(QueryDesc *query)
 	if (unlikely(temporary_seen))
 	{
 		check_marks(query->plannedstmt);
-		if (set_role_is_temporary())
+		if (jit_set_role_is_temporary())
 			jit_note_reliance(set_role_session, NULL, AuthIdRelationId,
 							  set_role_outer, 0);
 	}
@@ -1107,7 +1123,7 @@ static bool
 may_rely(Node *stmt)
 {
 	return (IsA(stmt, CopyStmt) || IsA(stmt, CallStmt)) &&
-		(user_deadline(GetUserId()) != DT_NOEND || set_role_is_temporary());
+		(user_deadline(GetUserId()) != DT_NOEND || jit_set_role_is_temporary());
 }
 
 /* GRANT or REVOKE of a grant role, natively. */
@@ -1135,6 +1151,7 @@ jit_process_utility(PlannedStmt *pstmt, const char *query_string,
 	Node	   *stmt = pstmt->utilityStmt;
 	UtilityCall call = {pstmt, query_string, read_only_tree, context, params,
 	query_env, dest, qc};
+	JitLastingState state = jit_lasting_state();
 	JitHintFrame frame;
 
 	if (!leads_out(stmt))
@@ -1152,13 +1169,24 @@ jit_process_utility(PlannedStmt *pstmt, const char *query_string,
 		check_predefined_role(ROLE_PG_CHECKPOINT);
 	else if (IsA(stmt, DropStmt))
 		jit_before_drop((DropStmt *) stmt);
+	else if (IsA(stmt, SecLabelStmt))
+		jit_offer_labels((SecLabelStmt *) stmt);
 
 	if (IsA(stmt, CopyStmt))
 		jit_push_hint(&frame, NIL, (CopyStmt *) stmt);
-	if (may_rely(stmt))
-		jit_run_relying_utility(run_utility, &call);
-	else
-		run_utility(&call);
+	PG_TRY();
+	{
+		jit_check_lasting(stmt);
+		if (may_rely(stmt))
+			jit_run_relying_utility(run_utility, &call);
+		else
+			run_utility(&call);
+	}
+	PG_FINALLY();
+	{
+		jit_restore_lasting_state(state);
+	}
+	PG_END_TRY();
 	if (IsA(stmt, CopyStmt))
 		jit_pop_hint(&frame);
 
@@ -1248,12 +1276,14 @@ look_at_object(ObjectAccessType access, Oid classid, Oid objid, int subid,
 				else
 					check_creation(classid, objid);
 			}
+			jit_check_lasting_object(access, classid, objid, subid, arg);
 			if (classid == DatabaseRelationId)
 				jit_wake_launcher_at_commit();
 			break;
 		case OAT_POST_ALTER:
 			if (unlikely(needs_judging(GetUserId())))
 				check_ownership(classid, objid);
+			jit_check_lasting_object(access, classid, objid, subid, arg);
 			/* a deadline may have been changed natively */
 			if (classid == AuthIdRelationId)
 				note_role(objid);

@@ -276,7 +276,7 @@ item_columns(const JitItem *item)
 	List	   *names = NIL;
 	ListCell   *lc;
 	HeapTuple	tuple;
-	int			natts;
+	AttrNumber	natts;
 
 	if (item->objtype != OBJECT_TABLE)
 		return NIL;
@@ -304,12 +304,18 @@ static void
 append_item(StringInfo buf, const JitItem *item)
 {
 	const ObjectAddress *address = &item->address;
-	Oid			nspid = jit_item_namespace(item);
+	Oid			nspid;
 	Oid			owner = InvalidOid;
-	char	   *name = jit_item_name(item);
+	char	   *name;
 	int64		rows = -1;
 	int64		size = -1;
 
+	/* first: the object may be dropped while this waits for its lock */
+	if (item->objtype == OBJECT_TABLE)
+		measure_relation(address->objectId, &rows, &size);
+
+	nspid = jit_item_namespace(item);
+	name = jit_item_name(item);
 	if (name == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
@@ -317,8 +323,6 @@ append_item(StringInfo buf, const JitItem *item)
 	/* a parameter may have no OID yet */
 	if (item->objtype != OBJECT_PARAMETER_ACL && item->objtype != OBJECT_ROLE)
 		owner = jit_object_owner(address->classId, address->objectId);
-	if (item->objtype == OBJECT_TABLE)
-		measure_relation(address->objectId, &rows, &size);
 
 	appendStringInfoChar(buf, '{');
 	append_string(buf, "type", item->objtype == OBJECT_PARAMETER_ACL ? "parameter" :

@@ -234,7 +234,7 @@ jit_load_flow(JitDecision *decision, JitRisk risk)
  * ----------------------------------------------------------------------
  */
 
-pg_noreturn static void
+static void pg_attribute_noreturn()
 invalid_step(int number, const char *detail)
 {
 	ereport(ERROR,
@@ -282,7 +282,6 @@ parse_step(const JsonbValue *value, int number)
 {
 	JitStep	   *step = palloc0(sizeof(JitStep));
 	JsonbIterator *it;
-	JsonbIteratorToken token;
 	JsonbValue	v;
 
 	step->approvals = 1;
@@ -291,7 +290,7 @@ parse_step(const JsonbValue *value, int number)
 
 	it = JsonbIteratorInit(value->val.binary.data);
 	(void) JsonbIteratorNext(&it, &v, true);
-	while ((token = JsonbIteratorNext(&it, &v, true)) == WJB_KEY)
+	while (JsonbIteratorNext(&it, &v, true) == WJB_KEY)
 	{
 		char	   *key = pnstrdup(v.val.string.val, v.val.string.len);
 

@@ -812,6 +812,23 @@ clear_past_role(Oid roleid, bool drop, bool unknown, int elevel)
 	CurrentResourceOwner = owner;
 }
 
+/* Could the role be one that we made, as far as its attributes go? */
+static bool
+has_no_attributes(Oid roleid)
+{
+	HeapTuple	tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(roleid));
+	Form_pg_authid form;
+	bool		result;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	form = (Form_pg_authid) GETSTRUCT(tuple);
+	result = !form->rolcanlogin && !form->rolsuper && !form->rolcreaterole &&
+		!form->rolcreatedb && !form->rolreplication && !form->rolbypassrls;
+	ReleaseSysCache(tuple);
+	return result;
+}
+
 /*
  * Past grant roles that no ledger is going to settle.  For the sweeper,
  * inside an owner section, after this database's ledger.
@@ -863,7 +880,8 @@ jit_clear_past_roles(bool others, bool ledger, TimestampTz logged)
 		else if (!others)
 			continue;
 		else if (OidIsValid(database))
-			drop = !SearchSysCacheExists1(DATABASEOID, ObjectIdGetDatum(database));
+			drop = !SearchSysCacheExists1(DATABASEOID, ObjectIdGetDatum(database)) &&
+				has_no_attributes(roleid);
 		clear_past_role(roleid, drop, unknown, elevel);
 	}
 }

@@ -63,7 +63,6 @@ _PG_init(void)
 	shmem_startup_hook = startup_shmem;
 
 	jit_init_roles();
-	jit_init_labels();
 	jit_install_enforcement();
 
 	if (!IsBinaryUpgrade)

@@ -18,6 +18,7 @@
 
 #include "postgres.h"
 
+#include "catalog/objectaccess.h"
 #include "catalog/objectaddress.h"
 #include "datatype/timestamp.h"
 #include "executor/execdesc.h"
@@ -135,6 +136,7 @@ typedef struct JitItem
 } JitItem;
 
 extern List *jit_parse_access(const char *access);
+extern List *jit_objects_in_schema(ObjectType objtype, Oid namespace);
 extern List *jit_add_schema_usage(List *items, Oid grantee);
 extern char *jit_item_text(const JitItem *item);
 extern char *jit_item_object(const JitItem *item);
@@ -153,7 +155,8 @@ extern void jit_lock_items(List *items);
 extern GrantStmt *jit_item_grant_stmt(const JitItem *item,
 									  const char *rolename);
 extern void jit_store_items(int request, List *items);
-extern List *jit_load_items(int request, bool resolve_names);
+extern List *jit_load_items(int request, bool resolve_names,
+							bool missing_ok);
 
 /* ---- grant.c: the only place that makes or drops roles, privileges --- */
 
@@ -201,6 +204,7 @@ extern int	jit_query(const char *sql, int nargs,...);
 extern Datum jit_result(int row, int column, bool *isnull);
 extern char *jit_result_text(int row, int column);
 extern bool jit_extension_installed(void);
+extern void jit_check_version(void);
 extern const char *jit_origin(void);
 extern char *jit_timestamp_text(TimestampTz at);
 extern char *jit_database_name(void);
@@ -238,6 +242,7 @@ typedef struct JitRequest
 	bool		needs_superuser;
 	char	   *origin;			/* where it was filed, as jit_origin() */
 	bool		here;			/* filed in this database of this cluster */
+	bool		cluster;		/* filed in this cluster: OIDs of roles count */
 	bool		direct;			/* being filed by jit_grant(): the requester
 								 * may give the first approval */
 	List	   *items;			/* of JitItem */
@@ -358,7 +363,7 @@ extern JitDecision *jit_decide(const JitRequest *request,
 extern JitDecision *jit_decide_by_facts(Jsonb *facts);
 extern char *jit_stricter_now(const JitRequest *request);
 extern void jit_require_administrator(const char *action);
-pg_noreturn extern void jit_refuse_null(const char *name);
+extern void jit_refuse_null(const char *name) pg_attribute_noreturn();
 extern void jit_record_change(const char *event, const char *key,
 							  const char *name, Jsonb *before, Jsonb *after,
 							  const char *logline);
@@ -374,12 +379,16 @@ extern char *jit_usecs_text(int64 usecs);
 /* ---- label.c: labels of objects, for risk policies ------------------- */
 
 extern List *jit_item_labels(const JitItem *item);
-extern void jit_init_labels(void);
+extern void jit_offer_labels(const SecLabelStmt *stmt);
 
 /* ---- enforce.c, hint.c: what a statement may do ---------------------- */
 
 extern void jit_install_enforcement(void);
 extern TimestampTz jit_user_deadline(Oid userid);
+extern bool jit_access_ended(Oid userid);
+extern bool jit_set_role_is_temporary(void);
+extern void jit_deny_ended(Oid userid, const char *kind,
+						   const char *name) pg_attribute_noreturn();
 
 typedef struct JitHintFrame
 {
@@ -396,6 +405,21 @@ extern void jit_push_hint(JitHintFrame *frame, List *perminfos,
 extern void jit_pop_hint(JitHintFrame *frame);
 extern JitHintFrame *jit_hint_frame(ErrorContextCallback *callback);
 extern char *jit_hint_text(List *perminfos);
+
+/* ---- lasting.c: what must not come from temporary access -------------- */
+
+/* The command being run, saved around commands that are run within it. */
+typedef struct JitLastingState
+{
+	Oid			actor;
+	const char *command;
+} JitLastingState;
+
+extern JitLastingState jit_lasting_state(void);
+extern void jit_restore_lasting_state(JitLastingState state);
+extern void jit_check_lasting(Node *stmt);
+extern void jit_check_lasting_object(ObjectAccessType access, Oid classid,
+									 Oid objid, int subid, void *arg);
 
 /* ---- cutoff.c: the end for what is running --------------------------- */
 

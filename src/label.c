@@ -273,11 +273,24 @@ relabel_object(const ObjectAddress *object, const char *label)
 					   words_text(before), words_text(after)));
 }
 
-/* Called from _PG_init() only. */
+/*
+ * Before SECURITY LABEL: be a provider where somebody means us.  Not
+ * otherwise, because without FOR the only provider there is would be taken:
+ * a server that has our library loaded behaves like one that hasn't.
+ */
 void
-jit_init_labels(void)
+jit_offer_labels(const SecLabelStmt *stmt)
 {
-	register_label_provider(PROVIDER, relabel_object);
+	static bool registered = false;
+
+	if (registered)
+		return;
+	if (stmt->provider == NULL ? jit_extension_installed() :
+		strcmp(stmt->provider, PROVIDER) == 0)
+	{
+		register_label_provider(PROVIDER, relabel_object);
+		registered = true;
+	}
 }
 
 /* ----------------------------------------------------------------------

@@ -37,6 +37,9 @@
  *	commit of a grant or request	on_commit(): the due time is noted, the
  *									launcher is woken
  *	abort							nothing is noted
+ *	PREPARE TRANSACTION				nothing is noted, PostgreSQL having no hook
+ *									for its commit: a role altered in it is
+ *									found within MAX_BACKOFF
  *	launcher dies					it is started again after 1 s, and visits
  *									every database that takes connections
  *	sweeper dies, or can't start	as if it had failed
@@ -215,7 +218,8 @@ on_commit(XactEvent event, void *arg)
 {
 	ListCell   *lc;
 
-	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT)
+	if (event == XACT_EVENT_PRE_COMMIT || event == XACT_EVENT_PRE_PREPARE ||
+		event == XACT_EVENT_PARALLEL_PRE_COMMIT)
 		return;
 	if (event == XACT_EVENT_COMMIT)
 	{
@@ -291,7 +295,7 @@ void
 jit_report_progress(int slot)
 {
 	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	shared->reports[slot].progress = GetCurrentTimestamp();
+	shared->reports[slot].progress = jit_now();
 	LWLockRelease(shared->lock);
 }
 
@@ -566,9 +570,8 @@ note_past(Oid oid, TimestampTz deadline, TimestampTz now, TimestampTz *next)
 	Database   *database = get_database(oid);
 
 	/* also after the clock was set back */
-	if (deadline > database->tried || database->tried > now)
-		database->wanted = true;
-	else if (now >= database->tried + MAX_BACKOFF)
+	if (deadline > database->tried || database->tried > now ||
+		now >= database->tried + MAX_BACKOFF)
 		database->wanted = true;
 	else
 		*next = Min(*next, database->tried + MAX_BACKOFF);

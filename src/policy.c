@@ -138,7 +138,9 @@ judge_facts(JitDecision *decision, Jsonb *facts)
 	JitOwnerSection section;
 	List	   *conditions = NIL;
 	List	   *descriptions = NIL;
-	ListCell   *lc;
+	ListCell   *policy_cell;
+	ListCell   *condition_cell;
+	ListCell   *description_cell;
 	bool		any = false;
 	bool		isnull;
 	int			nestlevel;
@@ -166,13 +168,14 @@ judge_facts(JitDecision *decision, Jsonb *facts)
 	(void) set_config_option("TimeZone", pg_get_timezone_name(log_timezone),
 							 PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_SAVE, true, 0, false);
-	foreach(lc, decision->policies)
+	forthree(policy_cell, decision->policies,
+			 condition_cell, conditions,
+			 description_cell, descriptions)
 	{
-		JitPolicyResult *policy = lfirst(lc);
-		int			i = foreach_current_index(lc);
+		JitPolicyResult *policy = lfirst(policy_cell);
 
 		CHECK_FOR_INTERRUPTS();
-		policy->failure = evaluate_condition(facts, list_nth(conditions, i),
+		policy->failure = evaluate_condition(facts, lfirst(condition_cell),
 											 &policy->matched);
 		if (policy->failure != NULL)
 		{
@@ -187,7 +190,7 @@ judge_facts(JitDecision *decision, Jsonb *facts)
 		if (policy->risk == JIT_RISK_FORBIDDEN && decision->forbidden_by == NULL)
 		{
 			decision->forbidden_by = policy->name;
-			decision->forbidden_why = list_nth(descriptions, i);
+			decision->forbidden_why = lfirst(description_cell);
 			if (policy->failure != NULL)
 				decision->forbidden_why =
 					psprintf(_("Its condition cannot be evaluated: %s."),
@@ -336,6 +339,7 @@ jit_require_administrator(const char *action)
 {
 	JitPerson	person;
 
+	jit_check_version();
 	jit_current_person(&person);
 	if (GetUserId() == person.role && jit_person_administers(&person))
 		return;

@@ -14,15 +14,22 @@
  */
 #include "jit_access.h"
 
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
 #include "access/xlog.h"
+#include "catalog/indexing.h"
 #include "catalog/pg_authid.h"
+#include "catalog/pg_extension.h"
 #include "commands/dbcommands.h"
 #include "commands/extension.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/guc.h"
+#include "utils/rel.h"
 #include "utils/timestamp.h"
 
 /*
@@ -122,6 +129,44 @@ bool
 jit_extension_installed(void)
 {
 	return OidIsValid(get_extension_oid(JIT_EXTENSION, true));
+}
+
+/*
+ * Raise if the extension in this database isn't of the library's version:
+ * tables may not be what we take them for.  Ending access at its deadline,
+ * and DROP EXTENSION, don't depend on it.
+ */
+void
+jit_check_version(void)
+{
+	Relation	rel = table_open(ExtensionRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	char	   *version = NULL;
+
+	ScanKeyInit(&key, Anum_pg_extension_extname, BTEqualStrategyNumber,
+				F_NAMEEQ, CStringGetDatum(JIT_EXTENSION));
+	scan = systable_beginscan(rel, ExtensionNameIndexId, true, NULL, 1, &key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+	{
+		bool		isnull;
+		Datum		value = heap_getattr(tuple, Anum_pg_extension_extversion,
+										 RelationGetDescr(rel), &isnull);
+
+		if (!isnull)
+			version = TextDatumGetCString(value);
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+
+	if (version != NULL && strcmp(version, JIT_VERSION) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("extension jit_access in %s is of version %s, but its library is of version %s",
+						quote_identifier(jit_database_name()), version, JIT_VERSION),
+				 errhint("Run ALTER EXTENSION jit_access UPDATE; if the library is the older of the two, install its new version and restart the server first.")));
 }
 
 /*

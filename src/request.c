@@ -32,6 +32,7 @@
 #include "catalog/pg_auth_members.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_collation.h"
+#include "commands/trigger.h"
 #include "common/int.h"
 #include "executor/spi.h"
 #include "fmgr.h"
@@ -39,6 +40,7 @@
 #include "utils/builtins.h"
 #include "utils/catcache.h"
 #include "utils/fmgrprotos.h"
+#include "utils/rel.h"
 #include "utils/resowner.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
@@ -54,6 +56,7 @@ PG_FUNCTION_INFO_V1(jit_grant);
 PG_FUNCTION_INFO_V1(jit_concerns_me);
 PG_FUNCTION_INFO_V1(jit_can_approve);
 PG_FUNCTION_INFO_V1(jit_progress);
+PG_FUNCTION_INFO_V1(jit_watch_request);
 
 /* What jit_load_request() and load_reviews() read, in this order. */
 #define REQUEST_COLUMNS \
@@ -75,6 +78,7 @@ prevent_on_standby(const char *what)
 				 errmsg("access cannot be %s on a standby server", what),
 				 errhint("Run it on the primary server; what it does reaches this server when it is replayed.")));
 	PreventCommandIfReadOnly("jit_access");
+	jit_check_version();
 }
 
 /*
@@ -211,14 +215,23 @@ check_grantee(const char *grantee)
  * ----------------------------------------------------------------------
  */
 
+/* Was a row filed in this cluster, be it in another database? */
+static bool
+is_of_cluster(const char *origin)
+{
+	const char *slash = strchr(jit_origin(), '/');
+
+	return strncmp(origin, jit_origin(), slash - jit_origin() + 1) == 0;
+}
+
 /*
- * OID of a role of a row: as stored if the row is from here and the role is
- * still there, else by name for a row from elsewhere.
+ * OID of a role of a row: as stored if the row is of this cluster and the
+ * role is still there, else by name for a row from elsewhere.
  */
 static Oid
-row_role(bool here, Oid oid, const char *name)
+row_role(bool cluster, Oid oid, const char *name)
 {
-	if (!here)
+	if (!cluster)
 		return get_role_oid(name, true);
 	return SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(oid)) ? oid : InvalidOid;
 }
@@ -299,9 +312,10 @@ jit_load_request(int id, bool lock)
 	request->needs_superuser = DatumGetBool(jit_result(1, 18, &isnull));
 	request->origin = jit_result_text(1, 19);
 	request->here = strcmp(request->origin, jit_origin()) == 0;
-	request->requester = row_role(request->here, result_oid(1, 4), request->requester_name);
-	request->login = row_role(request->here, result_oid(1, 6), request->login_name);
-	request->grantee = row_role(request->here, result_oid(1, 8), request->grantee_name);
+	request->cluster = is_of_cluster(request->origin);
+	request->requester = row_role(request->cluster, result_oid(1, 4), request->requester_name);
+	request->login = row_role(request->cluster, result_oid(1, 6), request->login_name);
+	request->grantee = row_role(request->cluster, result_oid(1, 8), request->grantee_name);
 	MemoryContextSwitchTo(spi_context);
 
 	n = jit_query("SELECT step, approver, approver_oid, login, login_oid, by_superuser, duration"
@@ -314,9 +328,9 @@ jit_load_request(int id, bool lock)
 
 		review->step = DatumGetInt32(jit_result(i, 1, &isnull));
 		review->approver_name = jit_result_text(i, 2);
-		review->approver = row_role(request->here, result_oid(i, 3), review->approver_name);
+		review->approver = row_role(request->cluster, result_oid(i, 3), review->approver_name);
 		review->login_name = jit_result_text(i, 4);
-		review->login = row_role(request->here, result_oid(i, 5), review->login_name);
+		review->login = row_role(request->cluster, result_oid(i, 5), review->login_name);
 		review->by_superuser = DatumGetBool(jit_result(i, 6, &isnull));
 		review->duration = result_interval(i, 7);
 		request->reviews = lappend(request->reviews, review);
@@ -326,9 +340,12 @@ jit_load_request(int id, bool lock)
 	return request;
 }
 
-/* Load the items: by OID here, by name after a restore. */
+/*
+ * Load the items: by OID here, by name after a restore.  What is dropped is
+ * an error, or, to end a request that was for it, too, left out.
+ */
 static void
-load_items(JitRequest *request)
+load_items(JitRequest *request, bool missing_ok)
 {
 	MemoryContext context = CurrentMemoryContext;
 	MemoryContext spi_context;
@@ -339,7 +356,7 @@ load_items(JitRequest *request)
 		return;
 	jit_enter_owner_section(&section);
 	spi_context = MemoryContextSwitchTo(context);
-	request->items = jit_load_items(request->id, !request->here);
+	request->items = jit_load_items(request->id, !request->here, missing_ok);
 	MemoryContextSwitchTo(spi_context);
 	jit_leave_owner_section(&section);
 
@@ -424,6 +441,7 @@ jit_prepare_request(const char *access, Interval *duration,
 	ListCell   *lc;
 	bool		held = true;
 
+	jit_check_version();
 	jit_current_person(&person);
 	request->requester = person.role;
 	request->login = person.login;
@@ -438,7 +456,7 @@ jit_prepare_request(const char *access, Interval *duration,
 	request->expires_at = DT_NOEND;
 	request->status = pstrdup("pending");
 	request->origin = pstrdup(jit_origin());
-	request->here = true;
+	request->here = request->cluster = true;
 	request->direct = direct;
 
 	if (!direct && request->grantee != person.role &&
@@ -770,7 +788,6 @@ file_request(JitRequest *request, int64 usecs)
 						 "risk", request->risk, NULL),
 			  logline);
 	jit_leave_owner_section(&section);
-	jit_note_due(request->lapses_at);
 }
 
 /* ----------------------------------------------------------------------
@@ -818,6 +835,61 @@ approved_by_text(const JitRequest *request)
 		appendStringInfo(&buf, "%s%s", buf.len > 0 ? ", " : "",
 						 quote_identifier(((JitReview *) lfirst(lc))->approver_name));
 	return buf.len > 0 ? buf.data : pstrdup(_("nobody (its flow needs no approval)"));
+}
+
+/*
+ * A request that came from elsewhere becomes one of this database: OIDs as
+ * resolved here replace those of its origin.  Inside an owner section.
+ */
+static void
+adopt_request(const JitRequest *request)
+{
+	ListCell   *lc;
+
+	foreach(lc, request->items)
+	{
+		JitItem    *item = lfirst(lc);
+		Datum	   *attnums = palloc(list_length(item->attnums) * sizeof(Datum));
+		ListCell   *la;
+
+		foreach(la, item->attnums)
+			attnums[foreach_current_index(la)] = Int16GetDatum(lfirst_int(la));
+		jit_query("UPDATE jit.request_items SET objid = $3,"
+				  " attnums = CASE WHEN columns IS NOT NULL THEN $4 END"
+				  " WHERE request_id = $1 AND item = $2",
+				  4,
+				  INT4OID, Int32GetDatum(request->id), false,
+				  INT4OID, Int32GetDatum(foreach_current_index(lc) + 1), false,
+				  OIDOID, ObjectIdGetDatum(item->address.objectId), false,
+				  INT2ARRAYOID, PointerGetDatum(construct_array(attnums, list_length(item->attnums), INT2OID, sizeof(int16), true, TYPALIGN_SHORT)), false);
+	}
+	/* roles of another database of this cluster are the same ones here */
+	if (request->cluster)
+	{
+		jit_query("UPDATE jit.requests SET origin = $2 WHERE id = $1", 2,
+				  INT4OID, Int32GetDatum(request->id), false,
+				  TEXTOID, CStringGetTextDatum(jit_origin()), false);
+		return;
+	}
+	jit_query("UPDATE jit.reviews SET"
+			  " approver_oid = coalesce((SELECT oid FROM pg_authid WHERE rolname = approver), 0),"
+			  " login_oid = coalesce((SELECT oid FROM pg_authid WHERE rolname = login), 0)"
+			  " WHERE request_id = $1",
+			  1, INT4OID, Int32GetDatum(request->id), false);
+	jit_query("UPDATE jit.requests SET requester_oid = $2, login_oid = $3, grantee_oid = $4, origin = $5,"
+			  " flow = (SELECT coalesce(jsonb_agg(CASE WHEN s ? 'oids' THEN s || jsonb_build_object('oids',"
+			  "    (SELECT jsonb_agg(coalesce(a.oid::bigint, 0) ORDER BY n.position)"
+			  "     FROM jsonb_array_elements_text(coalesce(s -> 'any_of', jsonb_build_array(s -> 'approver')))"
+			  "      WITH ORDINALITY n (name, position) LEFT JOIN pg_authid a ON a.rolname = n.name))"
+			  "   ELSE s END ORDER BY e.position), '[]')"
+			  "  FROM jsonb_array_elements(flow) WITH ORDINALITY e (s, position))"
+			  " WHERE id = $1",
+			  5,
+			  INT4OID, Int32GetDatum(request->id), false,
+			  OIDOID, ObjectIdGetDatum(request->requester), false,
+			  OIDOID, ObjectIdGetDatum(request->login), false,
+			  OIDOID, ObjectIdGetDatum(request->grantee), false,
+			  TEXTOID, CStringGetTextDatum(jit_origin()), false);
 }
 
 /*
@@ -875,16 +947,16 @@ activate_request(JitRequest *request)
 					   jit_items_text(request->items, true), approved_by);
 
 	jit_enter_owner_section(&section);
+	if (!request->here)
+		adopt_request(request);
 	jit_make_grant(request->id, request->grantee, request->items, deadline,
 				   comment);
 	jit_query("UPDATE jit.requests SET status = 'active', decided_at = $2, activated_at = $2,"
-			  " expires_at = $3, grantee_oid = $4, origin = $5 WHERE id = $1",
-			  5,
+			  " expires_at = $3 WHERE id = $1",
+			  3,
 			  INT4OID, Int32GetDatum(request->id), false,
 			  TIMESTAMPTZOID, TimestampTzGetDatum(now), false,
-			  TIMESTAMPTZOID, TimestampTzGetDatum(deadline), false,
-			  OIDOID, ObjectIdGetDatum(request->grantee), false,
-			  TEXTOID, CStringGetTextDatum(jit_origin()), false);
+			  TIMESTAMPTZOID, TimestampTzGetDatum(deadline), false);
 	jit_event("activated", request->id,
 			  jit_detail("grantee", request->grantee_name,
 						 "access", access,
@@ -1145,7 +1217,7 @@ jit_approve(PG_FUNCTION_ARGS)
 	{
 		request = jit_load_request(id, locked);
 		require_status(request, "pending");
-		load_items(request);
+		load_items(request, false);
 		check_approver(request, &person, false, "approve");
 	}
 
@@ -1168,9 +1240,12 @@ jit_reject(PG_FUNCTION_ARGS)
 	for (int locked = 0; locked <= 1; locked++)
 	{
 		request = jit_load_request(id, locked);
+		if (!jit_person_administers(&person))
+		{
+			load_items(request, true);
+			check_approver(request, &person, true, "reject");
+		}
 		require_status(request, "pending");
-		load_items(request);
-		check_approver(request, &person, true, "reject");
 	}
 
 	jit_flow_progress(request, &progress);
@@ -1218,26 +1293,27 @@ jit_cancel(PG_FUNCTION_ARGS)
 
 /*
  * End the active access of a request.  Under the row lock.  Raises where the
- * grant is another database's.
+ * grant is another database's; with "certain", also if a role that may be
+ * the grant's is there but was altered so that it isn't known to be.
  */
 static void
-end_access(const JitRequest *request, const char *reason)
+end_access(const JitRequest *request, const char *reason, bool certain)
 {
 	MemoryContext context = CurrentMemoryContext;
 	MemoryContext spi_context;
 	JitOwnerSection section;
 	JitGrant	grant;
 	JitPerson	person;
-	const char *slash = strchr(request->origin, '/');
+	Oid			role;
 
 	/* a copy by CREATE DATABASE ... TEMPLATE has the original's ledger */
-	if (!request->here && slash != NULL &&
-		strncmp(request->origin, jit_origin(), slash - request->origin + 1) == 0)
+	if (!request->here && request->cluster)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("%s is a copy of a request of another database",
 						request_text(request->id)),
-				 errhint("Revoke it in the database with OID %s.", slash + 1)));
+				 errhint("Revoke it in the database with OID %s.",
+						 strchr(request->origin, '/') + 1)));
 
 	jit_current_person(&person);
 	jit_enter_owner_section(&section);
@@ -1254,7 +1330,16 @@ end_access(const JitRequest *request, const char *reason)
 		grant.role_oid = result_oid(1, 2);
 		grant.expires_at = result_time(1, 3);
 		MemoryContextSwitchTo(spi_context);
-		(void) jit_end_grant(&grant);
+		role = request->here ? grant.role_oid : get_role_oid(grant.role, true);
+		if (!jit_end_grant(&grant) && certain &&
+			SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(role)))
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("%s cannot be revoked here", request_text(request->id)),
+					 errdetail("Role %s has been altered natively.",
+							   quote_identifier(jit_role_name(role))),
+					 errhint("A superuser can end it with DROP ROLE %s.",
+							 quote_identifier(jit_role_name(role)))));
 	}
 	jit_finish_request(request->id, "revoked", jit_now(),
 					   psprintf("%s revoked by %s: %s no longer has %s",
@@ -1283,13 +1368,13 @@ jit_revoke(PG_FUNCTION_ARGS)
 		if (!jit_is_party(&person, request->grantee, request->grantee_name, false) &&
 			!jit_person_administers(&person))
 		{
-			load_items(request);
+			load_items(request, true);
 			check_approver(request, &person, true, "revoke");
 		}
 		require_status(request, "active");
 	}
 
-	end_access(request, reason);
+	end_access(request, reason, true);
 	ereport(NOTICE,
 			(errmsg("%s is revoked: %s no longer has %s through it",
 					request_text(id), quote_identifier(request->grantee_name),
@@ -1358,13 +1443,10 @@ revoke_many(Oid grantee, const char *reason)
 		CHECK_FOR_INTERRUPTS();
 		if (strcmp(request->status, "active") == 0)
 		{
-			const char *slash = strchr(request->origin, '/');
-
 			/* the original of a copied row is ended through its roles below */
-			if (!request->here && slash != NULL &&
-				strncmp(request->origin, jit_origin(), slash - request->origin + 1) == 0)
+			if (!request->here && request->cluster)
 				continue;
-			end_access(request, reason);
+			end_access(request, reason, false);
 		}
 		else
 			jit_finish_request(request->id, "canceled", jit_now(),
@@ -1465,7 +1547,7 @@ jit_can_approve(PG_FUNCTION_ARGS)
 		if (strcmp(request->status, "pending") == 0 &&
 			request->lapses_at > jit_now())
 		{
-			load_items(request);
+			load_items(request, false);
 			result = jit_why_not_approve(request, &person, false) == NULL;
 		}
 		ReleaseCurrentSubTransaction();
@@ -1510,7 +1592,7 @@ jit_progress(PG_FUNCTION_ARGS)
 		!jit_is_party(&person, request->requester, request->requester_name, true) &&
 		!jit_is_party(&person, request->grantee, request->grantee_name, true))
 	{
-		load_items(request);
+		load_items(request, true);
 		if (jit_why_not_approve(request, &person, true) != NULL)
 			PG_RETURN_NULL();
 	}
@@ -1523,4 +1605,32 @@ jit_progress(PG_FUNCTION_ARGS)
 		appendStringInfo(&buf, _("\n(step %d of %d)"), progress.step,
 						 progress.steps);
 	PG_RETURN_TEXT_P(cstring_to_text(buf.data));
+}
+
+/*
+ * Trigger on jit.requests: the launcher learns of a row when it is due,
+ * however it came here.  A restore calls none of our functions.
+ */
+Datum
+jit_watch_request(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	TupleDesc	tupdesc;
+	Datum		value;
+	bool		isnull;
+
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		elog(ERROR, "jit.watch_request() was not called by the trigger manager");
+
+	/* one that comes active is restored, perhaps without its role */
+	tupdesc = RelationGetDescr(trigger->tg_relation);
+	value = heap_getattr(trigger->tg_trigtuple,
+						 SPI_fnumber(tupdesc, "expires_at"), tupdesc, &isnull);
+	if (!isnull)
+		value = TimestampTzGetDatum(jit_now());
+	else
+		value = heap_getattr(trigger->tg_trigtuple,
+							 SPI_fnumber(tupdesc, "lapses_at"), tupdesc, &isnull);
+	jit_note_due(DatumGetTimestampTz(value));
+	return PointerGetDatum(NULL);
 }

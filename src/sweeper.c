@@ -121,7 +121,9 @@ settle(DueRow *row)
 		return;
 	}
 
-	role = row->copied ? InvalidOid : jit_find_grant_role(grant);
+	/* without a row of jit.grants, that wasn't restored, there is no role */
+	role = row->copied || grant->role == NULL ? InvalidOid :
+		jit_find_grant_role(grant);
 	if (!OidIsValid(role))
 	{
 		bool		expired = row->copied || grant->expires_at <= now;
@@ -135,7 +137,7 @@ settle(DueRow *row)
 		else
 			jit_finish_request(grant->request, "revoked", now,
 							   psprintf("%s revoked: its role %s is gone", text,
-										quote_identifier(grant->role)),
+										grant->role ? quote_identifier(grant->role) : "?"),
 							   jit_detail("drift", "its role is gone", NULL));
 		return;
 	}
@@ -240,17 +242,18 @@ due_rows(List *failed)
 
 	jit_enter_owner_section(&section);
 	n = jit_query("SELECT r.id, r.status = 'pending', r.lapses_at, r.access, r.origin = $2,"
-				  " r.origin <> $2 AND starts_with(r.origin, $3), g.role, g.role_oid, r.grantee, r.grantee_oid, g.expires_at"
+				  " r.origin <> $2 AND starts_with(r.origin, $3), g.role, g.role_oid, r.grantee, r.grantee_oid,"
+				  " coalesce(g.expires_at, r.expires_at, r.lapses_at)"
 				  " FROM jit.requests r LEFT JOIN jit.grants g ON g.request_id = r.id"
 				  /* two joins that can be hashed, rather than one that can't */
 				  " LEFT JOIN pg_authid h ON h.oid = g.role_oid AND r.origin = $2"
 				  " LEFT JOIN pg_authid n ON n.rolname = g.role AND r.origin <> $2"
 				  " WHERE r.id <> ALL ($4)"
 				  " AND (r.status = 'pending' AND r.lapses_at <= $1"
-				  "  OR r.status = 'active' AND (g.expires_at <= $1"
+				  "  OR r.status = 'active' AND (coalesce(g.expires_at, r.expires_at) <= $1"
 				  "   OR r.origin = $2 AND (h.oid IS NULL OR h.rolvaliduntil <= $1"
 				  "    OR h.rolvaliduntil <> g.expires_at AND isfinite(h.rolvaliduntil))"
-				  "   OR NOT starts_with(r.origin, $3) AND (n.oid IS NULL OR n.rolvaliduntil <= $1)))"
+				  "   OR NOT starts_with(r.origin, $3) AND g.role IS NOT NULL AND (n.oid IS NULL OR n.rolvaliduntil <= $1)))"
 				  " ORDER BY coalesce(r.expires_at, r.lapses_at)"
 				  " LIMIT " CppAsString2(BATCH_SIZE) " FOR UPDATE OF r SKIP LOCKED",
 				  4,
@@ -377,6 +380,24 @@ typedef struct LedgerState
 	TimestampTz due;
 } LedgerState;
 
+/*
+ * Are there requests, but no event was ever numbered?  Then a restore hasn't
+ * come to the sequences, and may not have come to jit.grants.
+ */
+static bool
+restore_under_way(void)
+{
+	JitOwnerSection section;
+	bool		result;
+	bool		isnull;
+
+	jit_enter_owner_section(&section);
+	jit_query("SELECT NOT is_called AND EXISTS (SELECT FROM jit.requests) FROM jit.event_number", 0);
+	result = DatumGetBool(jit_result(1, 1, &isnull));
+	jit_leave_owner_section(&section);
+	return result;
+}
+
 static void
 sweep_ledger(void *arg)
 {
@@ -384,6 +405,10 @@ sweep_ledger(void *arg)
 
 	state->more = false;
 	if (!jit_extension_installed())
+		return;
+	jit_check_version();
+	state->left = restore_under_way();
+	if (state->left)
 		return;
 	state->more = settle_batch(&state->failed);
 	if (!state->more)

@@ -10,7 +10,7 @@
 #				servers in it are gone when the script ends, also by ^C
 #
 # Clusters that are there are never touched: servers here live in $tmp, listen
-# on a socket in $tmp only, and are stopped by their data directory.
+# on sockets in $tmp only, and are stopped by their data directory.
 
 set -u
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -146,6 +146,34 @@ install_extension() {
 	fi
 }
 
+# Prints the top of PostgreSQL's source tree of this version, getting it if
+# need be.  Nothing of the system's apt configuration is changed: source
+# lists of our own, made from the binary ones, and state of our own.
+postgres_source() {
+	local build=$top/build/postgresql-$version state=$tmp/apt v apt
+	if [ -n "${PG_SOURCE:-}" ]; then say "$PG_SOURCE"; return; fi
+	if [ ! -e "$build/configure" ] && command -v apt-get >/dev/null; then
+		mkdir -p "$state/lists/partial" "$state/get" "$build"
+		apt-get indextargets --format 'deb-src [signed-by=$(SIGNED_BY)] $(REPO_URI) $(RELEASE) $(COMPONENT)' \
+			'Created-By: Packages' 'Origin: Debian' | sed 's,\[signed-by=\$(SIGNED_BY)\] ,,' | sort -u >"$state/sources.list"
+		apt="apt-get -qq -o Dir::Etc::sourcelist=$state/sources.list -o Dir::Etc::sourceparts=-
+			-o Dir::State::lists=$state/lists -o APT::Get::List-Cleanup=0 -o APT::Sandbox::User=root"
+		$apt update >&2
+		# newest first; a mirror may list one that it no longer has
+		for v in $(apt-cache -o Dir::Etc::sourcelist="$state/sources.list" -o Dir::Etc::sourceparts=- \
+			-o Dir::State::lists="$state/lists" showsrc "postgresql-$version" 2>/dev/null |
+			sed -n 's/^Version: //p' | sort -urV); do
+			(cd "$state/get" && rm -f ./* && $apt --download-only --tar-only source "postgresql-$version=$v") >"$state/log" 2>&1 || continue
+			tar -C "$build" --strip-components=1 -xf "$state"/get/*.orig.tar.* && break
+		done
+	fi
+	if [ ! -e "$build/configure" ]; then
+		[ ! -e "$state/log" ] || cat "$state/log" >&2
+		return 1
+	fi
+	say "$build"
+}
+
 # ---- Servers ----------------------------------------------------------
 
 make_tmp() {
@@ -156,7 +184,6 @@ make_tmp() {
 		user=$(id -un)
 	fi
 	tmp=$(mktemp -d "${TMPDIR:-/tmp}/jit_access.XXXXXX")
-	mkdir "$tmp/socket"
 	own "$tmp"
 	cd "$tmp" || exit	# $user may not be let into the tree
 	trap clean_up EXIT
@@ -200,8 +227,8 @@ clean_up() {
 	fi
 }
 
-# start_server NAME [SETTING...]: a new cluster; socket in $tmp/socket, port
-# 5432 of that directory.  Its log is $tmp/NAME/log.
+# start_server NAME [SETTING...]: a new cluster, socket and all in $tmp/NAME.
+# PGHOST and so on lead to it.
 start_server() {
 	local dir=$tmp/$1
 	shift
@@ -211,13 +238,13 @@ start_server() {
 		{ cat "$dir/initdb.log" >&2; die "initdb failed"; }
 	{
 		say "listen_addresses = ''"
-		say "unix_socket_directories = '$tmp/socket'"
+		say "unix_socket_directories = '$dir'"
 		say "fsync = off"
 		say "timezone = 'UTC'"
 		say "log_timezone = 'UTC'"
 		printf '%s\n' "$@"
 	} >>"$dir/data/postgresql.conf"
-	export PGHOST=$tmp/socket PGPORT=5432 PGUSER=postgres
+	export PGHOST=$dir PGPORT=5432 PGUSER=postgres
 	as_user "$bindir/pg_ctl" -D "$dir/data" -l "$dir/log" -w -s start ||
 		{ cat "$dir/log" >&2; die "the server did not start"; }
 }

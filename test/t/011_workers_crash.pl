@@ -121,6 +121,22 @@ $node->stop('immediate');
 $node->start;
 settled($id, 'after a crash of the server');
 ok($node->poll_query_until('postgres', q{SELECT status = 'lapsed' FROM jit.requests WHERE reason = 'lapses'}), 'a request that lapsed meanwhile is settled');
+
+# no room for sweepers: the launcher and logical replication's have it all
+$node->append_conf('postgresql.conf', 'max_worker_processes = 2');
+$node->restart;
+$launcher = pid_of('jit_access launcher');
+my $offset = -s $node->logfile;
+$id = grant('1 s');
+$node->wait_for_log(qr/no sweeper could be started/);
+ok($node->poll_query_until('postgres', "SELECT clock_timestamp() > expires_at + interval '2.5 s' FROM jit.requests WHERE id = $id"), 'the deadline passes');
+is(scalar(() = substr(slurp_file($node->logfile), $offset) =~ /no sweeper could be started/g) <= 1, 1, 'that there is no room is logged once');
+my ($rc, $out, $err) = $node->psql('postgres', 'SET ROLE dev; SELECT * FROM t');
+like($err, qr/permission denied for table t/, 'access has ended all the same');
+$node->append_conf('postgresql.conf', 'max_worker_processes = 8');
+$node->restart;
+settled($id, 'and with room again');
+
 is($node->safe_psql('postgres', q{SELECT count(*) FROM jit.requests WHERE status IN ('active', 'pending')}), '0', 'nothing is left');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM jit.requests r WHERE status = 'expired' AND (SELECT count(*) FROM jit.events e WHERE e.request_id = r.id AND event = 'expired') <> 1}),
 	'0', 'every end was recorded once');

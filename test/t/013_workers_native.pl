@@ -10,6 +10,7 @@ my $node = PostgreSQL::Test::Cluster->new('main');
 $node->init;
 $node->append_conf('postgresql.conf', q{
 shared_preload_libraries = 'jit_access'
+max_prepared_transactions = 2
 log_statement = none
 });
 $node->start;
@@ -59,6 +60,16 @@ $node->safe_psql('postgres', "ALTER ROLE $role VALID UNTIL '2020-01-01 00:00+00'
 poll("SELECT status = 'expired' AND ended_at = '2020-01-01 00:00+00' FROM jit.requests WHERE id = $id", 'a past one ends it');
 is(value("SELECT count(*) FROM pg_roles WHERE rolname = '$role'"), '0', '... and the role');
 
+# in a prepared transaction, and by a session that goes on
+($id, $role) = grant('1 hour');
+$node->safe_psql('postgres', qq{
+	BEGIN; ALTER ROLE $role VALID UNTIL '2099-01-01 00:00+00'; PREPARE TRANSACTION 'prolong';
+	CREATE TABLE unconcerned ();
+	COMMIT PREPARED 'prolong';
+	ALTER ROLE $role CONNECTION LIMIT 1});
+poll("SELECT expires_at = '2099-01-01 00:00+00' FROM jit.requests WHERE id = $id", 'the ledger follows a prepared transaction');
+$node->safe_psql('postgres', "SELECT jit_revoke($id)");
+
 # prolonged while the old deadline passes: no gap
 ($id, $role) = grant('2 s');
 $node->safe_psql('postgres', "ALTER ROLE $role VALID UNTIL '2099-01-01 00:00+00'");
@@ -96,13 +107,14 @@ poll("SELECT count(*) = 0 FROM pg_roles WHERE rolname LIKE 'jit_grant_%'", 'noth
 $node->safe_psql('postgres', qq{
 	CREATE ROLE jit_grant_${database}_99999 ROLE dev; GRANT held TO jit_grant_${database}_99999;
 	CREATE ROLE jit_grant_mine ROLE dev; GRANT held TO jit_grant_mine;
+	CREATE ROLE jit_grant_4294967295_1 LOGIN ROLE dev VALID UNTIL '2020-01-01';
 	ALTER ROLE jit_grant_mine VALID UNTIL '2020-01-01';
 	ALTER ROLE jit_grant_${database}_99999 VALID UNTIL '2020-01-01'});
-poll("SELECT count(*) = 0 FROM pg_auth_members WHERE roleid IN ('jit_grant_${database}_99999'::regrole, 'jit_grant_mine'::regrole)",
+poll("SELECT count(*) = 0 FROM pg_auth_members WHERE roleid IN ('jit_grant_${database}_99999'::regrole, 'jit_grant_mine'::regrole, 'jit_grant_4294967295_1'::regrole)",
 	'past roles with the prefix lose their members');
-is(value("SELECT count(*) FROM pg_roles WHERE rolname IN ('jit_grant_${database}_99999', 'jit_grant_mine')"), '2', '... but are not dropped');
+is(value("SELECT count(*) FROM pg_roles WHERE rolname IN ('jit_grant_${database}_99999', 'jit_grant_mine', 'jit_grant_4294967295_1')"), '3', '... but are not dropped');
 is(scalar(() = slurp_file($node->logfile) =~ /membership in role jit_grant_${database}_99999/g), 1, '... and the log says so once');
-$node->safe_psql('postgres', "DROP ROLE jit_grant_${database}_99999, jit_grant_mine");
+$node->safe_psql('postgres', "DROP ROLE jit_grant_${database}_99999, jit_grant_mine, jit_grant_4294967295_1");
 
 # nor is a role with a name that a grant would need adopted
 my $next = value("SELECT last_value + 1 FROM jit.request_number");

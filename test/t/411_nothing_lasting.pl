@@ -1,0 +1,295 @@
+# Issue 4, item 11: nothing made through temporary access outlives it.
+#
+# dev has the owner role temporarily, and tries every way that we know of to
+# keep something of it: as a member who inherits from it, under SET ROLE, and
+# through temporary CREATE and TRIGGER privileges.  Each must be refused by us
+# (PostgreSQL would let it, and does once the membership is permanent), and
+# ordinary work must not be.
+#
+# Fails without the mechanism: with the calls of jit_check_lasting() and
+# jit_check_lasting_object() taken out of enforce.c one at a time, 54 and 60
+# of the tests failed.
+use strict;
+use warnings;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = PostgreSQL::Test::Cluster->new('main');
+$node->init;
+$node->append_conf('postgresql.conf', "shared_preload_libraries = 'jit_access'");
+$node->start;
+
+$node->safe_psql('postgres', q{
+	CREATE ROLE hr_owner; CREATE ROLE hr_group; CREATE ROLE dev LOGIN; CREATE ROLE eve LOGIN;
+	CREATE ROLE manager CREATEROLE;
+	CREATE ROLE trigger_only LOGIN;
+	GRANT hr_group TO hr_owner WITH ADMIN OPTION;
+	CREATE DATABASE hr_prod;
+});
+$node->safe_psql('hr_prod', q{
+	CREATE EXTENSION jit_access;
+	GRANT CREATE ON DATABASE hr_prod TO hr_owner;
+	CREATE SCHEMA hr AUTHORIZATION hr_owner;
+	CREATE SCHEMA dev AUTHORIZATION dev;
+	CREATE SCHEMA drop_box;
+	GRANT ALL ON SCHEMA dev TO hr_owner;
+	GRANT USAGE ON SCHEMA drop_box, hr TO dev, trigger_only;
+	SET ROLE hr_owner;
+	CREATE TABLE hr.salary (emp_no int PRIMARY KEY, amount int);
+	INSERT INTO hr.salary VALUES (1, 10), (2, 20);
+	ALTER TABLE hr.salary ENABLE ROW LEVEL SECURITY;
+	CREATE POLICY own ON hr.salary USING (emp_no = 1);
+	CREATE TABLE hr.parts (x int) PARTITION BY LIST (x);
+	CREATE VIEW hr.old_view AS SELECT 1 AS x;
+	CREATE FUNCTION hr.old_function() RETURNS int LANGUAGE sql AS 'SELECT 1';
+	CREATE FUNCTION hr.log() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+	CREATE TRIGGER log AFTER INSERT ON hr.salary FOR EACH ROW EXECUTE FUNCTION hr.log();
+	CREATE RULE old_rule AS ON DELETE TO hr.parts DO INSTEAD NOTHING;
+	CREATE DOMAIN hr.dom AS int;
+	CREATE SEQUENCE hr.seq;
+	RESET ROLE;
+	SET ROLE dev;
+	CREATE TABLE dev.mine (x int, y int);
+	CREATE FUNCTION dev.evil(int) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT $1';
+	CREATE FUNCTION dev.evil_trigger() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+	CREATE FUNCTION dev.give_me() RETURNS int SECURITY DEFINER LANGUAGE sql AS 'SELECT 1';
+	CREATE DOMAIN dev.dom AS int;
+	CREATE TYPE dev.composite AS (x int);
+});
+my $launcher = $node->safe_psql('postgres', q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'jit_access launcher'});
+kill 'STOP', $launcher;
+
+sub sql
+{
+	my ($user, $sql) = @_;
+	return $node->psql('hr_prod', $sql, extra_params => [ '-U', $user ]);
+}
+
+my $before = "SET client_min_messages = error;";
+
+# refused, and by us: 42501, with what would end, and who could do it
+sub refused
+{
+	my ($user, $prelude, $sql, $what) = @_;
+	my ($rc, $out, $err) = sql($user, "\\set VERBOSITY verbose\nBEGIN; $before $prelude; $sql; COMMIT;");
+	like($err, qr/ERROR:  42501: temporary access is not enough for [A-Z ]+\nDETAIL:  Its effect would outlast the access that would allow it: request \d+ in hr_prod, until .*\nHINT:  Have it done by somebody who /,
+		"$what: refused" . ($prelude ? " ($prelude)" : ''));
+}
+
+sub allowed
+{
+	my ($user, $prelude, $sql, $what) = @_;
+	my ($rc, $out, $err) = sql($user, "BEGIN; $before $prelude; $sql; ROLLBACK;");
+	is($err, '', "$what: allowed" . ($prelude ? " ($prelude)" : ''));
+}
+
+# each must work once there is nothing temporary about it; else the test
+# would prove nothing
+sub refused_everywhere
+{
+	my ($sql, $what, $first) = @_;
+	my $both = !$first || $first eq 'both';
+	refused('dev', '', $sql, $what) if $both || $first eq 'inherited';
+	refused('dev', 'SET ROLE hr_owner', $sql, $what) if $both || $first eq 'set';
+	refused('dev', q{SELECT set_config('role', 'hr_owner', true)}, $sql, $what) if $both;
+	my ($rc, $out, $err) = sql('postgres', "BEGIN; $before GRANT hr_owner TO dev; SET SESSION AUTHORIZATION dev;"
+		. ($first && $first eq 'set' ? 'SET ROLE hr_owner;' : '') . "$sql; ROLLBACK;");
+	is($err, '', "... PostgreSQL would let a permanent member do it");
+}
+
+is((sql('postgres', q{SELECT jit_grant('hr_owner', 'dev', '1 hour', 'test')}))[1], '1', 'dev is owner for an hour');
+
+# ---- onward
+refused_everywhere('GRANT SELECT ON hr.salary TO eve', 'GRANT');
+refused_everywhere('GRANT SELECT (amount) ON hr.salary TO eve', 'GRANT of a column');
+refused_everywhere('GRANT SELECT ON ALL TABLES IN SCHEMA hr TO dev', 'GRANT on all tables');
+refused_everywhere('GRANT EXECUTE ON ALL ROUTINES IN SCHEMA hr TO dev', 'GRANT on all routines');
+refused_everywhere('GRANT USAGE ON SEQUENCE hr.seq TO dev', 'GRANT on a sequence');
+refused_everywhere('GRANT USAGE ON TYPE hr.dom TO dev', 'GRANT on a type');
+refused_everywhere('GRANT EXECUTE ON FUNCTION hr.old_function() TO dev WITH GRANT OPTION', 'GRANT on a function');
+refused_everywhere('GRANT CREATE ON SCHEMA hr TO dev', 'GRANT on a schema');
+refused_everywhere('GRANT SELECT ON dev.mine, hr.salary TO eve', 'GRANT on both');
+refused_everywhere('REVOKE ALL ON hr.salary FROM PUBLIC', 'REVOKE');
+refused_everywhere('GRANT hr_group TO eve', 'GRANT of a role by ADMIN OPTION');
+refused_everywhere('GRANT hr_group TO eve WITH ADMIN OPTION', 'ADMIN OPTION onward');
+refused_everywhere('REVOKE hr_group FROM eve', 'REVOKE of a role');
+refused_everywhere('ALTER DEFAULT PRIVILEGES FOR ROLE hr_owner GRANT SELECT ON TABLES TO dev', 'ALTER DEFAULT PRIVILEGES');
+refused_everywhere('ALTER DEFAULT PRIVILEGES FOR ROLE hr_owner IN SCHEMA hr GRANT SELECT ON TABLES TO dev', '... in a schema');
+refused_everywhere('ALTER DEFAULT PRIVILEGES FOR ROLE hr_owner REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC', '... revoked');
+refused('dev', 'SET ROLE hr_owner', 'ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO dev', 'ALTER DEFAULT PRIVILEGES of the current role');
+refused_everywhere(q{DO $$BEGIN EXECUTE 'GRANT SELECT ON hr.salary TO eve'; END$$}, 'GRANT in a DO block');
+refused_everywhere(q{CREATE SCHEMA AUTHORIZATION hr_owner GRANT SELECT ON hr.salary TO dev}, 'GRANT in CREATE SCHEMA', 'set');
+
+# ---- ownership
+refused_everywhere('ALTER TABLE hr.salary OWNER TO dev', 'ALTER TABLE OWNER', 'inherited');
+refused_everywhere('ALTER VIEW hr.old_view OWNER TO dev', 'ALTER VIEW OWNER', 'inherited');
+refused_everywhere('ALTER FUNCTION dev.give_me() OWNER TO hr_owner', 'a SECURITY DEFINER function given to the owner', 'inherited');
+refused_everywhere('ALTER TABLE dev.mine OWNER TO hr_owner', 'a table given to the owner', 'inherited');
+refused_everywhere('ALTER SCHEMA dev OWNER TO hr_owner', 'a schema given to the owner', 'inherited');
+refused_everywhere('ALTER DOMAIN dev.dom OWNER TO hr_owner', 'a domain given to the owner', 'inherited');
+refused_everywhere('REASSIGN OWNED BY dev TO hr_owner', 'REASSIGN OWNED', 'inherited');
+refused_everywhere('REASSIGN OWNED BY hr_owner TO dev', 'REASSIGN OWNED to oneself', 'inherited');
+refused_everywhere('DROP OWNED BY hr_owner', 'DROP OWNED');
+refused_everywhere('CREATE SCHEMA s AUTHORIZATION hr_owner', 'CREATE SCHEMA for the owner', 'inherited');
+refused_everywhere('ALTER DOMAIN hr.dom OWNER TO dev', 'ALTER DOMAIN OWNER', 'inherited');
+refused_everywhere('ALTER SCHEMA hr OWNER TO dev', 'ALTER SCHEMA OWNER', 'inherited');
+refused_everywhere('ALTER FUNCTION hr.old_function() OWNER TO dev', 'ALTER FUNCTION OWNER', 'inherited');
+refused_everywhere('ALTER SEQUENCE hr.seq OWNER TO dev', 'ALTER SEQUENCE OWNER', 'inherited');
+refused_everywhere('ALTER TABLE hr.salary SET SCHEMA dev', 'SET SCHEMA', 'inherited');
+
+# ---- what runs with somebody's authority
+for my $kind ('', 'set')
+{
+	my $both = $kind || 'inherited';
+	refused_everywhere('CREATE OR REPLACE VIEW hr.old_view AS SELECT emp_no AS x FROM hr.salary', 'CREATE OR REPLACE VIEW', $both);
+	refused_everywhere('CREATE VIEW hr.v AS SELECT * FROM hr.salary', 'CREATE VIEW', $both);
+	refused_everywhere('CREATE MATERIALIZED VIEW hr.v AS SELECT * FROM hr.salary', 'CREATE MATERIALIZED VIEW', $both);
+	refused_everywhere(q{CREATE OR REPLACE FUNCTION hr.old_function() RETURNS int SECURITY DEFINER LANGUAGE sql AS 'SELECT 2'}, 'CREATE OR REPLACE FUNCTION', $both);
+	refused_everywhere(q{CREATE FUNCTION hr.f() RETURNS int SECURITY DEFINER LANGUAGE sql AS 'SELECT 2'}, 'CREATE FUNCTION', $both);
+	refused_everywhere(q{CREATE PROCEDURE hr.p() SECURITY DEFINER LANGUAGE sql AS 'SELECT 2'}, 'CREATE PROCEDURE', $both);
+	refused_everywhere('ALTER FUNCTION hr.old_function() SECURITY DEFINER', 'ALTER FUNCTION', $both);
+	refused_everywhere('ALTER FUNCTION hr.old_function() RENAME TO other', 'renaming a function', $both);
+	refused_everywhere('ALTER DOMAIN hr.dom ADD CHECK (dev.evil(VALUE) > 0)', 'ALTER DOMAIN', $both) unless $kind;
+	refused_everywhere('ALTER DOMAIN hr.dom ADD CHECK (VALUE > 0)', 'ALTER DOMAIN', $both);
+	refused_everywhere('CREATE TRIGGER t BEFORE INSERT ON hr.salary FOR EACH ROW EXECUTE FUNCTION hr.log()', 'CREATE TRIGGER', $both);
+	refused_everywhere('DROP TRIGGER log ON hr.salary', 'DROP TRIGGER', $both);
+	refused_everywhere('ALTER TABLE hr.salary DISABLE TRIGGER log', 'DISABLE TRIGGER', $both);
+	refused_everywhere('ALTER TRIGGER log ON hr.salary RENAME TO x', 'ALTER TRIGGER', $both);
+	refused_everywhere('CREATE RULE r AS ON INSERT TO hr.salary DO ALSO NOTIFY x', 'CREATE RULE', $both);
+	refused_everywhere('DROP RULE old_rule ON hr.parts', 'DROP RULE', $both);
+	refused_everywhere('ALTER TABLE hr.parts DISABLE RULE old_rule', 'DISABLE RULE', $both);
+	refused_everywhere('CREATE POLICY p ON hr.salary TO PUBLIC USING (true)', 'CREATE POLICY', $both);
+	refused_everywhere('ALTER POLICY own ON hr.salary USING (true)', 'ALTER POLICY', $both);
+	refused_everywhere('DROP POLICY own ON hr.salary', 'DROP POLICY', $both);
+	refused_everywhere('ALTER TABLE hr.salary DISABLE ROW LEVEL SECURITY', 'row-level security', $both);
+	refused_everywhere('ALTER TABLE hr.salary FORCE ROW LEVEL SECURITY', 'row-level security, forced', $both);
+	refused_everywhere('ALTER VIEW hr.old_view SET (security_barrier = false)', 'ALTER VIEW SET', $both);
+	refused_everywhere('CREATE PUBLICATION p', 'CREATE PUBLICATION', $both);
+	refused_everywhere('CREATE PUBLICATION p FOR TABLE hr.salary', 'CREATE PUBLICATION FOR TABLE', $both);
+	refused_everywhere('CREATE DOMAIN hr.d AS int', 'CREATE DOMAIN', $both);
+	refused_everywhere('CREATE EXTENSION hstore', 'CREATE EXTENSION', $both)
+		if -e $node->config_data('--sharedir') . '/extension/hstore.control';
+}
+refused_everywhere('ALTER ROLE hr_owner SET search_path = dev', 'ALTER ROLE SET of oneself', 'set');
+refused_everywhere(q{ALTER ROLE hr_owner PASSWORD 'known'}, 'ALTER ROLE PASSWORD of oneself', 'set');
+
+# ---- code of one's own in somebody else's table
+refused('dev', '', 'ALTER TABLE hr.salary ALTER amount SET DEFAULT dev.evil(1)', 'a DEFAULT');
+refused('dev', '', 'ALTER TABLE hr.salary ADD z int DEFAULT dev.evil(1)', 'a column with a DEFAULT');
+refused('dev', '', 'ALTER TABLE hr.salary ADD z int GENERATED ALWAYS AS (dev.evil(amount)) STORED', 'a generated column');
+refused('dev', '', 'ALTER TABLE hr.salary ADD CHECK (dev.evil(amount) > 0)', 'a CHECK');
+refused('dev', '', 'CREATE INDEX ON hr.salary (dev.evil(amount))', 'an index expression');
+refused('dev', '', 'CREATE INDEX ON hr.salary (amount) WHERE dev.evil(amount) > 0', 'an index predicate');
+refused('dev', '', 'ALTER TABLE hr.salary ADD z dev.dom', 'a domain');
+refused('dev', '', 'ALTER TABLE hr.salary ADD z dev.dom[]', 'an array of a domain');
+refused('dev', '', 'ALTER TABLE hr.salary ALTER amount TYPE dev.dom', 'a column made a domain');
+refused('dev', '', 'ALTER TABLE hr.salary ADD z dev.composite', 'a composite type');
+# under SET ROLE as well, since the owner may use dev's schema
+refused_everywhere('ALTER TABLE hr.salary ALTER amount SET DEFAULT dev.evil(1)', 'a DEFAULT', 'set');
+refused_everywhere('ALTER TABLE hr.salary ADD z dev.dom', 'a domain', 'set');
+refused_everywhere('CREATE TABLE hr.t (x int CHECK (dev.evil(x) > 0))', 'a CHECK in a new table', 'set');
+refused_everywhere('CREATE TABLE hr.t (x int DEFAULT dev.evil(1))', 'a DEFAULT in a new table', 'set');
+refused_everywhere('CREATE TABLE hr.t (x dev.dom)', 'a domain in a new table', 'set');
+refused_everywhere('CREATE TABLE hr.t OF dev.composite', 'a table OF a type', 'set');
+refused_everywhere('CREATE INDEX ON hr.salary (dev.evil(amount))', 'an index expression', 'set');
+
+# ---- a table of one's own that takes in somebody else's rows
+refused_everywhere('CREATE TABLE dev.p PARTITION OF hr.parts DEFAULT', 'a partition of one\'s own', 'inherited');
+refused('dev', '', 'CREATE TABLE dev.q (x int); ALTER TABLE hr.parts ATTACH PARTITION dev.q DEFAULT', 'ATTACH PARTITION');
+refused('dev', '', 'CREATE TABLE dev.q (emp_no int NOT NULL, amount int); ALTER TABLE dev.q INHERIT hr.salary', 'INHERIT');
+refused('dev', '', 'CREATE TABLE dev.q (y int) INHERITS (hr.salary)', 'INHERITS');
+refused('dev', '', 'CREATE TABLE dev.q (emp_no int REFERENCES hr.salary)', 'a foreign key');
+
+# ---- roles, through SET ROLE to one with CREATEROLE
+is((sql('postgres', q{SELECT jit_grant('manager', 'dev', '1 hour', 'test')}))[1], '2', 'dev may manage roles for an hour');
+for my $sql ('CREATE ROLE mole LOGIN SUPERUSER', 'CREATE ROLE mole LOGIN', 'ALTER ROLE eve CREATEROLE', q{ALTER ROLE dev PASSWORD 'x'},
+	'DROP ROLE eve', 'GRANT hr_group TO dev', 'ALTER ROLE eve RENAME TO adam', 'ALTER ROLE dev SET work_mem = 64',
+	'GRANT manager TO dev', 'ALTER GROUP hr_group ADD USER dev', 'CREATE ROLE mole LOGIN ROLE dev IN ROLE hr_owner')
+{
+	refused('dev', 'SET ROLE manager', $sql, $sql);
+}
+
+# ---- privileges to make things, without ownership
+is((sql('postgres', q{SELECT jit_grant('CREATE ON SCHEMA drop_box; TRIGGER, SELECT, REFERENCES ON hr.salary', 'trigger_only', '1 hour', 'test')}))[1], '3',
+	'temporary CREATE, TRIGGER and REFERENCES');
+$node->safe_psql('hr_prod', q{
+	CREATE SCHEMA AUTHORIZATION trigger_only;
+	SET ROLE trigger_only;
+	CREATE FUNCTION trigger_only.f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+});
+refused('trigger_only', '', 'CREATE TRIGGER t BEFORE INSERT ON hr.salary FOR EACH ROW EXECUTE FUNCTION trigger_only.f()', 'CREATE TRIGGER by temporary TRIGGER');
+refused('trigger_only', '', 'CREATE TABLE trigger_only.t (x int REFERENCES hr.salary)', 'a foreign key by temporary REFERENCES');
+refused('trigger_only', '', 'CREATE VIEW drop_box.v AS SELECT 1', 'CREATE VIEW by temporary CREATE');
+refused('trigger_only', '', q{CREATE FUNCTION drop_box.f() RETURNS int LANGUAGE sql AS 'SELECT 1'}, 'CREATE FUNCTION by temporary CREATE');
+refused('trigger_only', '', q{CREATE FUNCTION trigger_only.g() RETURNS int LANGUAGE sql AS 'SELECT 1'; ALTER FUNCTION trigger_only.g() SET SCHEMA drop_box}, 'SET SCHEMA by temporary CREATE');
+allowed('trigger_only', '', 'CREATE TABLE drop_box.t (x serial PRIMARY KEY)', 'CREATE TABLE by temporary CREATE');
+
+# ---- a function or view in the temporary schema lives as long as the session
+refused('dev', 'SET ROLE hr_owner', q{CREATE FUNCTION pg_temp.f() RETURNS bigint SECURITY DEFINER LANGUAGE sql AS 'SELECT count(*) FROM hr.salary'}, 'a temporary function');
+refused('dev', 'SET ROLE hr_owner', q{CREATE TEMP VIEW f AS SELECT count(*) FROM hr.salary}, 'a temporary view');
+
+# ---- a role of ours owns nothing, not even by a superuser's hand
+my $grant_role = $node->safe_psql('hr_prod', q{SELECT rolname FROM pg_roles WHERE rolname LIKE 'jit\_grant\_%\_1'});
+my $scope_role = $node->safe_psql('hr_prod', q{SELECT rolname FROM pg_roles WHERE rolname LIKE 'jit\_scope\_%' LIMIT 1});
+for my $role ($grant_role, $scope_role)
+{
+	for my $sql ("ALTER TABLE hr.salary OWNER TO $role", "ALTER VIEW hr.old_view OWNER TO $role", "ALTER FUNCTION hr.old_function() OWNER TO $role",
+		"ALTER SCHEMA hr OWNER TO $role", "ALTER DATABASE hr_prod OWNER TO $role", "REASSIGN OWNED BY hr_owner TO $role",
+		"CREATE SCHEMA AUTHORIZATION $role", "ALTER TYPE hr.dom OWNER TO $role", "ALTER SEQUENCE hr.seq OWNER TO $role")
+	{
+		my ($rc, $out, $err) = sql('postgres', "BEGIN; $sql; ROLLBACK");
+		like($err, qr/ERROR:  role $role cannot own anything\nDETAIL:  It belongs to jit_access/, "superuser: $sql");
+	}
+	my ($rc, $out, $err) = sql('postgres', "CREATE DATABASE x OWNER $role");
+	like($err, qr/ERROR:  role $role cannot own anything/, 'superuser: CREATE DATABASE');
+	($rc, $out, $err) = sql('postgres', "SET ROLE $role; CREATE TEMP TABLE x ()");
+	like($err, qr/ERROR:  permission denied for role $role/, 'superuser: SET ROLE');
+	($rc, $out, $err) = sql('postgres', "SET SESSION AUTHORIZATION $role; CREATE TEMP TABLE x ()");
+	like($err, qr/ERROR:  .*$role/, 'superuser: SET SESSION AUTHORIZATION');
+}
+
+# ---- ordinary work isn't refused
+for my $prelude ('', 'SET ROLE hr_owner')
+{
+	allowed('dev', $prelude, 'INSERT INTO hr.salary VALUES (3, 3); UPDATE hr.salary SET amount = 1; DELETE FROM hr.salary; TRUNCATE hr.salary', 'data');
+	allowed('dev', $prelude, 'CREATE TEMP TABLE t (x serial PRIMARY KEY, y int DEFAULT 1 CHECK (y > 0)); CREATE INDEX ON t (y)', 'a temporary table');
+	allowed('dev', $prelude, q{ALTER TABLE hr.salary ADD z int NOT NULL DEFAULT 1 CHECK (z > 0), ALTER amount TYPE bigint, DROP CONSTRAINT salary_pkey;
+		CREATE INDEX ON hr.salary (abs(amount)); ALTER TABLE hr.salary RENAME amount TO a; ALTER TABLE hr.salary RENAME TO wages;
+		ANALYZE hr.wages; DROP TABLE hr.wages}, 'the shape of a table');
+	allowed('dev', $prelude, 'DROP VIEW hr.old_view; DROP FUNCTION hr.old_function(); COMMENT ON TABLE hr.salary IS $$x$$', 'dropping');
+}
+allowed('dev', 'SET ROLE hr_owner', q{CREATE TABLE hr.t0 (id int PRIMARY KEY, emp_no int REFERENCES hr.salary)}, 'a foreign key of the owner');
+allowed('dev', 'SET ROLE hr_owner', q{CREATE TYPE hr.mood AS ENUM ('ok'); CREATE TABLE hr.t0 (id int); ALTER TABLE hr.t0 ADD mood hr.mood}, 'an enum of the owner');
+allowed('dev', 'SET ROLE hr_owner', q{CREATE TABLE hr.t (id serial PRIMARY KEY, emp_no int REFERENCES hr.salary, name text, t timestamptz DEFAULT now());
+	CREATE TYPE hr.mood AS ENUM ('ok'); ALTER TABLE hr.t ADD mood hr.mood; CREATE SCHEMA hr2; CREATE TABLE hr2.t (LIKE hr.t INCLUDING ALL);
+	CREATE TABLE hr.p1 PARTITION OF hr.parts FOR VALUES IN (1)}, 'new tables of the owner');
+allowed('dev', '', q{CREATE VIEW dev.v AS SELECT * FROM hr.salary; GRANT SELECT ON dev.v TO eve; CREATE MATERIALIZED VIEW dev.m AS SELECT * FROM hr.salary;
+	REFRESH MATERIALIZED VIEW dev.m; CREATE TABLE dev.copy AS SELECT * FROM hr.salary; CREATE TABLE dev.fk (x int PRIMARY KEY, y int REFERENCES dev.fk);
+	CREATE FUNCTION dev.f() RETURNS bigint SECURITY DEFINER LANGUAGE sql AS 'SELECT count(*) FROM hr.salary'; SELECT dev.f();
+	CREATE OR REPLACE VIEW dev.v AS SELECT * FROM hr.salary WHERE emp_no > 0; ALTER TABLE dev.v RENAME TO w;
+	CREATE TRIGGER t BEFORE INSERT ON dev.mine FOR EACH ROW EXECUTE FUNCTION dev.evil_trigger(); DROP TRIGGER t ON dev.mine;
+	ALTER TABLE dev.mine ENABLE ROW LEVEL SECURITY; CREATE POLICY p ON dev.mine USING (dev.evil(x) > 0); ALTER TABLE dev.mine ADD z dev.dom;
+	CREATE INDEX ON dev.mine (dev.evil(x)); ALTER DEFAULT PRIVILEGES IN SCHEMA dev GRANT SELECT ON TABLES TO eve;
+	GRANT ALL ON dev.mine TO eve; GRANT SELECT (x) ON dev.mine TO eve; GRANT USAGE ON SCHEMA dev TO eve; REVOKE ALL ON ALL TABLES IN SCHEMA dev FROM eve;
+	ALTER ROLE dev SET work_mem = '8MB'}, 'what is dev\'s own');
+is((sql('dev', 'CREATE VIEW dev.v AS SELECT * FROM hr.salary WHERE emp_no = 1; SELECT count(*) FROM dev.v'))[1], '1', 'a view of one\'s own');
+is($node->safe_psql('hr_prod', q{SET client_min_messages = error; SET ROLE hr_owner; CREATE VIEW hr.v AS SELECT 1; GRANT SELECT ON hr.v TO eve; DROP VIEW hr.v; SELECT 1}), '1',
+	'a superuser as the owner');
+is((sql('eve', 'CREATE TEMP TABLE t (x int); GRANT SELECT ON t TO dev; SELECT 1'))[1], '1', 'others are left alone');
+
+# ---- and when it has ended, nothing is left of it
+$node->safe_psql('postgres', "ALTER ROLE $grant_role VALID UNTIL '2020-01-01'");
+my ($rc, $out, $err) = sql('dev', 'SELECT * FROM dev.v');
+like($err, qr/ERROR:  permission denied for table salary/, 'the view of one\'s own conveys nothing any more');
+($rc, $out, $err) = sql('dev', 'ALTER TABLE hr.salary OWNER TO dev');
+like($err, qr/ERROR:  temporary access is not enough for ALTER TABLE/, 'nor does what has ended give ownership');
+is($node->safe_psql('hr_prod', q{
+	SELECT (SELECT count(*) FROM pg_class WHERE relnamespace = 'hr'::regnamespace AND relowner <> 'hr_owner'::regrole)
+		+ (SELECT count(*) FROM pg_class, aclexplode(relacl) a WHERE relnamespace = 'hr'::regnamespace AND a.grantee IN ('dev'::regrole, 'eve'::regrole))
+		+ (SELECT count(*) FROM pg_default_acl) + (SELECT count(*) FROM pg_auth_members WHERE roleid = 'hr_group'::regrole AND member <> 'hr_owner'::regrole)}),
+	'0', 'nothing has got away');
+
+kill 'CONT', $launcher;
+$node->stop;
+done_testing();

@@ -1,0 +1,169 @@
+# A dump keeps everything, and brings nobody's access back: pg_dumpall into a
+# new cluster, pg_dump into a cluster without the roles, and without a table.
+use strict;
+use warnings;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+sub new_node
+{
+	my ($name) = @_;
+	my $node = PostgreSQL::Test::Cluster->new($name);
+	$node->init;
+	$node->append_conf('postgresql.conf', "shared_preload_libraries = 'jit_access'");
+	$node->start;
+	return $node;
+}
+
+sub sql
+{
+	my ($node, $user, $sql) = @_;
+	my ($rc, $out, $err) = $node->psql('hr_prod', $sql, extra_params => [ '-U', $user ]);
+	return ($rc, $out, $err);
+}
+
+# pg_dump or pg_dumpall of one node into another
+sub restore
+{
+	my ($from, $to, $db, $test, @dump) = @_;
+	my $file = PostgreSQL::Test::Utils::tempdir() . '/dump.sql';
+	$from->command_ok([ @dump, '-f', $file ], "$test: dumped");
+	my ($rc, $out, $err) = $to->psql($db, undef, on_error_stop => 0, extra_params => [ '-f', $file ]);
+	return $err;
+}
+
+my @tables = qw(requests request_items reviews grants events risk_policies approval_flows approval_steps);
+my $contents = join(' UNION ALL ', map {
+	"SELECT '$_' AS t, count(*) AS n, md5(string_agg(x::text, '|' ORDER BY x::text)) FROM jit.$_ x" } @tables)
+	. q{ UNION ALL SELECT 'request_number', last_value, is_called::text FROM jit.request_number}
+	. q{ UNION ALL SELECT 'event_number', last_value, is_called::text FROM jit.event_number ORDER BY 1};
+
+my $old = new_node('old');
+$old->safe_psql('postgres', q{
+	CREATE ROLE hr_owner; CREATE ROLE anna LOGIN; CREATE ROLE dev LOGIN; CREATE ROLE eve LOGIN;
+	GRANT hr_owner TO anna;
+	CREATE ROLE reader;
+	GRANT reader TO anna WITH ADMIN OPTION;
+	CREATE DATABASE hr_prod OWNER hr_owner;
+});
+$old->safe_psql('hr_prod', q{
+	CREATE EXTENSION jit_access;
+	CREATE SCHEMA hr AUTHORIZATION hr_owner;
+	GRANT USAGE ON SCHEMA hr TO dev;
+	SET ROLE hr_owner;
+	CREATE TABLE hr.salary AS SELECT i AS emp_no, i * 10 AS amount FROM generate_series(1, 100) i;
+	CREATE TABLE hr.title AS SELECT i AS emp_no FROM generate_series(1, 7) i;
+	GRANT SELECT ON hr.title TO reader;
+});
+$old->safe_psql('hr_prod', q{
+	SELECT jit_set_policy('pay', 'high', 'exists ($.items[*] ? (@.labels[*] == "pii"))', 'salaries');
+	SELECT jit_set_flow('high', '[{"approver": "hr_owner"}]', '1 day', '2 days');
+	SELECT jit_set_label('TABLE hr.salary', 'pii');
+});
+sub ask { return (sql($old, 'dev', "SELECT jit_request($_[0])"))[1]; }
+is(ask(q{'SELECT ON hr.salary; reader', '1 h', 'live'}), 1, 'request 1');
+is(ask(q{'SELECT (emp_no) ON hr.salary', '25 s', 'short'}), 2, 'request 2');
+is(ask(q{'SELECT (amount), UPDATE (emp_no) ON hr.salary', '1 h', 'pending'}), 3, 'request 3');
+is(ask(q{'SELECT ON hr.title', '1 h', 'rejected'}), 4, 'request 4');
+is(ask(q{'DELETE ON hr.title', '1 h', 'revoked'}), 5, 'request 5');
+is(ask(q{'INSERT ON hr.salary', until => now() + interval '26 s'}), 6, 'request 6');
+is(ask(q{'DELETE ON hr.salary', '1 h', 'to be ended by the panic button'}), 7, 'request 7');
+for my $id (1, 2, 5, 7)
+{
+	is((sql($old, 'anna', "SELECT jit_approve($id, 'fine')"))[1], 'active', "request $id is active");
+}
+sql($old, 'anna', q{SELECT jit_reject(4, 'no')});
+sql($old, 'anna', q{SELECT jit_revoke(5, 'enough')});
+is((sql($old, 'dev', 'SELECT count(*) FROM hr.salary'))[1], 100, 'it works in the old cluster');
+my $before = $old->safe_psql('hr_prod', $contents);
+my $deadline = $old->safe_psql('hr_prod', 'SELECT expires_at FROM jit.requests WHERE id = 1');
+my $history = $old->safe_psql('hr_prod', 'SELECT request, grantee, access, objects, approved_by FROM jit.history');
+
+# ---- pg_dumpall into a new cluster
+
+my $new = new_node('new');
+# OIDs must not be the same by chance
+$new->safe_psql('postgres', 'CREATE ROLE other; CREATE TABLE a (); CREATE TABLE b (); CREATE TABLE c (); DROP TABLE a, b, c');
+my $err = restore($old, $new, 'postgres', 'pg_dumpall', 'pg_dumpall');
+$err =~ s/^.*role "postgres" already exists$//m;
+unlike($err, qr/ERROR/, 'pg_dumpall: restored without errors');
+is($new->safe_psql('hr_prod', $contents), $before, '... all rows and sequences are there');
+is($new->safe_psql('hr_prod', 'SELECT request, grantee, access, objects, approved_by FROM jit.history'), $history,
+	'... history reads the same');
+is($new->safe_psql('hr_prod', q{SELECT label FROM pg_seclabels WHERE objname = 'hr.salary'}), 'pii', '... labels are there');
+is($new->safe_psql('postgres', q{SELECT rolvaliduntil FROM pg_authid WHERE rolname ~ '^jit_grant_.*_1$'}), $deadline,
+	'... the deadline is the old one');
+is((sql($new, 'dev', 'SELECT count(*) FROM hr.salary'))[1], 100, '... access lives on');
+is((sql($new, 'dev', 'SELECT request FROM jit.active_grants ORDER BY 1'))[1], "1\n2\n7", '... and is listed');
+
+my ($rc, $out);
+($rc, $out, $err) = sql($new, 'dev', q{SELECT jit_approve(3)});
+like($err, qr/you cannot approve request 3/, 'a restored request is not approved by its requester');
+is((sql($new, 'anna', 'SELECT request FROM jit.inbox'))[1], "3\n6", 'restored requests are in the inbox');
+($rc, $out, $err) = sql($new, 'anna', q{SELECT jit_approve(3)});
+is($out, 'active', 'a restored request is approved');
+is($new->safe_psql('hr_prod', q{
+	SELECT r.origin = (SELECT origin FROM jit.scopes LIMIT 1), r.requester_oid::regrole, r.login_oid::regrole, r.grantee_oid::regrole,
+		(SELECT array_agg(DISTINCT objid::regclass) FROM jit.request_items i WHERE i.request_id = r.id),
+		(SELECT array_agg(approver_oid::regrole) FROM jit.reviews v WHERE v.request_id = r.id)
+	FROM jit.requests r WHERE id = 3}), 't|dev|dev|dev|{hr.salary}|{anna}', '... resolved anew by name');
+is($new->safe_psql('hr_prod', q{SELECT has_column_privilege('dev', 'hr.salary', 'emp_no', 'UPDATE')}), 't', '... and works');
+is((sql($new, 'anna', 'SELECT jit_revoke(3)'))[1], 'revoked', '... and is revoked');
+is($new->safe_psql('hr_prod', q{SELECT has_column_privilege('dev', 'hr.salary', 'emp_no', 'UPDATE')}), 'f', '... and has ended');
+is((sql($new, 'dev', q{SELECT jit_request('INSERT ON hr.title', '1 h', 'new')}))[1], 8, 'numbers go on where they were');
+
+# natively altered, it isn't known as the grant's any more: no false report
+my $role = $new->safe_psql('postgres', q{SELECT rolname FROM pg_roles WHERE rolname ~ '^jit_grant_.*_7$'});
+$new->safe_psql('postgres', "ALTER ROLE $role VALID UNTIL '2100-01-01'");
+($rc, $out, $err) = sql($new, 'anna', 'SELECT jit_revoke(7)');
+like($err, qr/request 7 in hr_prod cannot be revoked here.*Role $role has been altered/s, 'what was altered natively is not said to have ended');
+is($new->safe_psql('hr_prod', q{SELECT status FROM jit.requests WHERE id = 7}), 'active', '... and has not');
+($rc, $out, $err) = sql($new, 'postgres', q{SELECT jit_revoke_from('dev', 'panic')});
+is($new->safe_psql('hr_prod', q{SELECT has_table_privilege('dev', 'hr.salary', 'DELETE'), has_table_privilege('dev', 'hr.salary', 'SELECT')}),
+	'f|f', 'the panic button ends restored access, altered or not');
+
+# ---- the same once more, and now wait
+
+my $third = new_node('third');
+$err = restore($old, $third, 'postgres', 'pg_dumpall', 'pg_dumpall');
+is((sql($third, 'anna', 'SELECT jit_revoke(1)'))[1], 'revoked', 'restored live access is revoked');
+is($third->safe_psql('hr_prod', q{SELECT has_table_privilege('dev', 'hr.salary', 'SELECT')}), 'f', '... and has ended');
+is($third->safe_psql('postgres', q{SELECT count(*) FROM pg_roles WHERE rolname ~ '^jit_grant_.*_1$'}), '0', '... its role is gone');
+is($third->safe_psql('hr_prod', q{SELECT has_column_privilege('dev', 'hr.salary', 'emp_no', 'SELECT')}), 't', 'request 2 is live until its time');
+ok($third->poll_query_until('hr_prod', q{SELECT clock_timestamp() > (SELECT expires_at FROM jit.requests WHERE id = 2)}), 'its time comes');
+($rc, $out, $err) = sql($third, 'dev', 'SELECT count(emp_no) FROM hr.salary');
+like($err, qr/permission denied for table salary/, '... and it ends at its old deadline');
+ok($third->poll_query_until('hr_prod', q{SELECT status = 'expired' FROM jit.requests WHERE id = 2}), '... and is settled without a restart');
+ok($third->poll_query_until('hr_prod', q{SELECT status = 'lapsed' FROM jit.requests WHERE id = 6}), 'a restored pending request lapses');
+is($third->safe_psql('hr_prod', q{SELECT ended_at = expires_at FROM jit.requests WHERE id = 2}), 't', 'history says when');
+
+# a dump made while access was live, restored after its end
+my $file = PostgreSQL::Test::Utils::tempdir() . '/all.sql';
+my $late = new_node('late');
+sql($old, 'postgres', q{SELECT jit_grant('SELECT ON hr.title', 'eve', '3 s', 'x')});
+$old->command_ok([ 'pg_dumpall', '-f', $file ], 'dumped with live access');
+$old->poll_query_until('hr_prod', q{SELECT clock_timestamp() > (SELECT max(expires_at) FROM jit.requests WHERE grantee = 'eve')});
+$late->psql('postgres', undef, on_error_stop => 0, extra_params => [ '-f', $file ]);
+($rc, $out, $err) = sql($late, 'eve', 'SELECT count(*) FROM hr.title');
+like($err, qr/permission denied/, 'access that has ended since is not revived');
+ok($late->poll_query_until('hr_prod', q{SELECT status = 'expired' FROM jit.requests WHERE grantee = 'eve'}), '... it is settled');
+ok($late->poll_query_until('postgres', q{SELECT NOT EXISTS (SELECT FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.roleid WHERE m.member = 'eve'::regrole)}), '... its membership is gone');
+
+# ---- one database, into a cluster without the roles, and without a table
+
+my $bare = new_node('bare');
+$bare->safe_psql('postgres', 'CREATE DATABASE hr_prod');
+$before = $old->safe_psql('hr_prod', $contents);
+$err = restore($old, $bare, 'hr_prod', 'pg_dump -T', 'pg_dump', '-T', 'hr.salary', 'hr_prod');
+is($bare->safe_psql('hr_prod', 'SELECT count(*) FROM jit.history'),
+	$old->safe_psql('hr_prod', 'SELECT count(*) FROM jit.history'), 'every row of history is there without roles and table');
+is($bare->safe_psql('hr_prod', q{SELECT array_to_string(objects, ',') || ' ' || array_to_string(approved_by, ',') FROM jit.history WHERE request = 1}),
+	'hr.salary,reader anna', '... and reads on');
+ok($bare->poll_query_until('hr_prod', q{SELECT NOT EXISTS (SELECT FROM jit.requests WHERE status = 'active')}), 'nothing is active there');
+($rc, $out, $err) = sql($bare, 'postgres', 'SELECT jit_approve(3)');
+like($err, qr/ERROR:.*hr\.salary/s, 'a pending request for what is not there is refused');
+is((sql($bare, 'postgres', q{SELECT jit_reject(3, 'gone')}))[1], 'rejected', '... and can be rejected');
+
+$_->stop for ($old, $new, $third, $late, $bare);
+done_testing();

@@ -1,0 +1,133 @@
+# The extension goes, or can't come: access never outlives it.
+use strict;
+use warnings;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = PostgreSQL::Test::Cluster->new('main');
+$node->init;
+$node->start;
+
+sub sql
+{
+	my ($user, $sql, $db) = @_;
+	my ($rc, $out, $err) = $node->psql($db // 'hr_prod', $sql, extra_params => [ '-U', $user ]);
+	return ($rc, $out, $err);
+}
+
+sub jit_roles
+{
+	return $node->safe_psql('postgres', q{SELECT count(*) FROM pg_roles WHERE rolname ~ '^jit_'});
+}
+
+# ---- CREATE EXTENSION
+
+$node->safe_psql('postgres', 'CREATE DATABASE hr_prod');
+my ($rc, $out, $err) = sql(getpwuid($<) . '', 'CREATE EXTENSION jit_access');
+like($err, qr/ERROR:  jit_access must be loaded via shared_preload_libraries.*HINT:  Add jit_access to shared_preload_libraries in postgresql\.conf and restart the server/s,
+	'without shared_preload_libraries the error says what to set');
+is($node->safe_psql('hr_prod', q{SELECT count(*) FROM pg_namespace WHERE nspname = 'jit'}), 0, '... and nothing is left');
+
+$node->append_conf('postgresql.conf', "shared_preload_libraries = 'jit_access'");
+$node->restart;
+$node->safe_psql('postgres', q{
+	CREATE ROLE hr_owner; CREATE ROLE anna LOGIN; CREATE ROLE dev LOGIN;
+	CREATE ROLE chief SUPERUSER LOGIN; CREATE ROLE root2 SUPERUSER LOGIN;
+	GRANT hr_owner TO anna;
+	ALTER DATABASE hr_prod OWNER TO hr_owner;
+	CREATE DATABASE other OWNER hr_owner;
+});
+($rc, $out, $err) = sql('anna', 'SET ROLE hr_owner; CREATE EXTENSION jit_access');
+like($err, qr/permission denied to create extension "jit_access".*HINT:  Must be superuser/s, 'not by the owner of the database');
+
+$node->safe_psql($_, q{
+	SET ROLE chief;
+	CREATE EXTENSION jit_access;
+	CREATE SCHEMA hr AUTHORIZATION hr_owner;
+	GRANT USAGE ON SCHEMA hr TO dev;
+	SET ROLE hr_owner;
+	CREATE TABLE hr.salary AS SELECT i AS emp_no, i * 10 AS amount FROM generate_series(1, 100) i;
+}) for ('hr_prod', 'other');
+
+sub give
+{
+	my ($access, $db) = @_;
+	my $id = (sql('dev', "SELECT jit_request('$access', '1 h', 'x')", $db))[1];
+	return (sql('anna', "SELECT jit_approve($id)", $db))[1];
+}
+
+sub held
+{
+	my ($db) = @_;
+	return (sql('dev', q{SELECT has_table_privilege('hr.salary', 'SELECT')}, $db))[1];
+}
+
+is(give('SELECT ON hr.salary'), 'active', 'access');
+is(give('SELECT ON hr.salary', 'other'), 'active', 'access in another database');
+
+# ---- who may drop it, and how
+
+($rc, $out, $err) = sql('anna', 'SET ROLE hr_owner; DROP EXTENSION jit_access');
+like($err, qr/must be owner of extension jit_access/, 'not by the owner of the database');
+is(held(), 't', '... and access lives on');
+
+($rc, $out, $err) = sql('root2', 'DROP OWNED BY chief CASCADE');
+like($err, qr/ERROR:  extension jit_access cannot be dropped like this while access that it granted is active.*HINT:  Use DROP EXTENSION/s,
+	'DROP OWNED is refused while there is live access');
+is(held(), 't', '... and changes nothing');
+($rc, $out, $err) = sql('root2', 'DROP SCHEMA jit CASCADE');
+like($err, qr/because extension jit_access requires it/, 'its schema cannot be dropped alone');
+
+$node->safe_psql('hr_prod', 'BEGIN; DROP EXTENSION jit_access; ROLLBACK');
+is(held(), 't', 'a rolled back DROP EXTENSION ends nothing');
+is($node->safe_psql('hr_prod', 'SELECT status FROM jit.requests'), 'active', '... and changes nothing');
+$node->psql('hr_prod', 'BEGIN; SAVEPOINT a; DROP EXTENSION jit_access; ROLLBACK TO a; COMMIT');
+is(held(), 't', '... nor in a subtransaction');
+$node->safe_psql('hr_prod', 'CREATE VIEW v AS SELECT * FROM jit.my_requests');
+($rc, $out, $err) = sql('root2', 'DROP EXTENSION jit_access');
+like($err, qr/other objects depend on it/, 'something depends on it');
+is(held(), 't', '... and nothing happened');
+
+# an open cursor's snapshot has no part in it
+($rc, $out, $err) = sql('root2', 'DROP EXTENSION jit_access CASCADE');
+is($rc, 0, 'DROP EXTENSION');
+is(held(), 'f', '... ends all access');
+is(held('other'), 't', '... granted from this database, not from another');
+is(jit_roles(), 2, '... and takes its roles along');
+($rc, $out, $err) = sql('dev', 'SELECT count(*) FROM hr.salary');
+like($err, qr/permission denied for table salary/, 'denied');
+unlike($err, qr/HINT/, '... without a hint that could not be followed');
+
+# ---- it can come back
+
+$node->safe_psql('hr_prod', 'CREATE EXTENSION jit_access');
+is(give('SELECT ON hr.salary'), 'active', 'it can be created again, and works');
+is(held(), 't', '... and gives access');
+
+# ---- DROP DATABASE with live access
+
+$node->safe_psql('postgres', 'DROP DATABASE hr_prod');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_roles WHERE rolname ~ '^jit_grant_' AND rolvaliduntil > now()}),
+	2, 'DROP DATABASE goes through; the grant role stays until its time');
+is($node->safe_psql('other', q{SELECT jit_revoke_from('dev', 'gone')}), 2, '... and can be ended from another database');
+is(held('other'), 'f', '... as can what that one has granted');
+
+# ---- a catalog of another version than the library's
+
+$node->safe_psql('other', q{UPDATE pg_extension SET extversion = '0.9' WHERE extname = 'jit_access'});
+for my $call (q{jit_request('SELECT ON hr.salary', '1 h')}, 'jit_approve(1)', q{jit_reject(1, 'x')}, 'jit_cancel(1)',
+	'jit_revoke(1)', q{jit_revoke_all('x')}, q{jit_explain('SELECT ON hr.salary', '1 h')}, q{jit_set_flow('low', '[]')})
+{
+	($rc, $out, $err) = sql('root2', "SELECT $call", 'other');
+	like($err, qr/ERROR:  extension jit_access in other is of version 0\.9, but its library is of version [0-9.]+.*HINT:  .*ALTER EXTENSION jit_access UPDATE/s,
+		"$call says that the catalog has to be updated");
+}
+$node->safe_psql('other', q{UPDATE pg_extension SET extversion = (SELECT default_version FROM pg_available_extensions WHERE name = 'jit_access') WHERE extname = 'jit_access'});
+is(give('SELECT ON hr.salary', 'other'), 'active', '... and all is well once it is');
+$node->safe_psql('other', q{UPDATE pg_extension SET extversion = '0.9' WHERE extname = 'jit_access'});
+$node->safe_psql('other', q{DROP EXTENSION jit_access});
+is(held('other'), 'f', 'DROP EXTENSION of an old version ends all access');
+
+$node->stop;
+done_testing();
