@@ -171,6 +171,7 @@ jit_event(const char *event, int request, Jsonb *detail, const char *logline)
 		person.role = person.login = InvalidOid;
 
 	jit_enter_owner_section(&section);
+	jit_sync_auditor();
 	jit_query("INSERT INTO jit.events (request_id, event, login, role, client_addr, detail)"
 			  " VALUES (nullif($1, 0), $2, $3, $4, $5::inet, coalesce($6, '{}'))",
 			  6,

@@ -45,6 +45,9 @@
 #include "commands/extension.h"
 #include "commands/user.h"
 #include "executor/spi.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_namespace.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "parser/parse_node.h"
@@ -54,6 +57,7 @@
 #include "utils/fmgroids.h"
 #include "utils/inval.h"
 #include "utils/resowner.h"
+#include "utils/lsyscache.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
@@ -884,6 +888,79 @@ jit_clear_past_roles(bool others, bool ledger, TimestampTz logged)
 				has_no_attributes(roleid);
 		clear_past_role(roleid, drop, unknown, elevel);
 	}
+}
+
+/* ----------------------------------------------------------------------
+ * Auditors
+ * ----------------------------------------------------------------------
+ */
+
+/* Is the ACL of jit.events what jit_access.auditor_role asks for? */
+static bool
+auditor_privileges_right(Oid auditor)
+{
+	Oid			relid = get_relname_relid("events", get_namespace_oid(JIT_SCHEMA, true));
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	Oid			owner;
+	Datum		value;
+	bool		isnull;
+	bool		granted = false;
+	bool		others = false;
+
+	if (!HeapTupleIsValid(tuple))
+		return true;
+	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+	value = SysCacheGetAttr(RELOID, tuple, Anum_pg_class_relacl, &isnull);
+	if (!isnull)
+	{
+		Acl		   *acl = DatumGetAclP(value);
+
+		for (int i = 0; i < ACL_NUM(acl); i++)
+		{
+			Oid			grantee = ACL_DAT(acl)[i].ai_grantee;
+
+			if (grantee == auditor && OidIsValid(auditor))
+				granted = true;
+			else if (grantee != owner)
+				others = true;
+		}
+	}
+	ReleaseSysCache(tuple);
+	return granted == OidIsValid(auditor) && !others;
+}
+
+/*
+ * Let the members of jit_access.auditor_role read the tables of schema jit,
+ * and nobody else: the setting decides, whenever something is recorded.
+ * Inside an owner section.
+ */
+void
+jit_sync_auditor(void)
+{
+	Oid			auditor = InvalidOid;
+	char	   *stale;
+
+	if (jit_auditor_role != NULL && jit_auditor_role[0] != '\0')
+		auditor = get_role_oid(jit_auditor_role, true);
+	if (auditor_privileges_right(auditor))
+		return;
+
+	/* one at a time, or they would meet in the catalog */
+	LockDatabaseObject(NamespaceRelationId, get_namespace_oid(JIT_SCHEMA, false), 0,
+					   ShareUpdateExclusiveLock);
+	if (auditor_privileges_right(auditor))
+		return;
+	jit_query("SELECT string_agg(DISTINCT quote_ident(r.rolname), ', ')"
+			  " FROM pg_class c, aclexplode(c.relacl) a JOIN pg_authid r ON r.oid = a.grantee"
+			  " WHERE c.relnamespace = 'jit'::regnamespace AND c.relkind IN ('r', 'S')"
+			  " AND a.grantee <> c.relowner AND a.grantee <> $1",
+			  1, OIDOID, ObjectIdGetDatum(auditor), false);
+	stale = jit_result_text(1, 1);
+	if (stale != NULL)
+		jit_query(psprintf("REVOKE ALL ON ALL TABLES IN SCHEMA jit FROM %s", stale), 0);
+	if (OidIsValid(auditor))
+		jit_query(psprintf("GRANT SELECT ON ALL TABLES IN SCHEMA jit TO %s",
+						   quote_identifier(jit_role_name(auditor))), 0);
 }
 
 /* ----------------------------------------------------------------------

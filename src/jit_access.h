@@ -179,6 +179,7 @@ extern bool jit_end_grant(const JitGrant *grant);
 extern int	jit_end_foreign_grants(Oid grantee);
 extern void jit_clear_past_roles(bool others, bool ledger,
 								 TimestampTz logged);
+extern void jit_sync_auditor(void);
 extern void jit_before_drop(const DropStmt *stmt);
 extern void jit_object_dropped(Oid classid, Oid objid);
 

@@ -130,7 +130,7 @@ GRANT tap_owner TO tap_admins;
 SELECT alike(pg_temp.by('tap_anna', $$SECURITY LABEL FOR jit_access ON TABLE tap_hr.plain IS NULL$$),
 	'ERROR: permission denied to take%', 'a temporary member of jit_access.admin_role cannot');
 SELECT alike(pg_temp.by('tap_anna', $$SET LOCAL ROLE tap_admins; SECURITY LABEL FOR jit_access ON TABLE tap_hr.plain IS NULL$$),
-	'ERROR: permission denied to take%', '... not after SET ROLE either');
+	'ERROR: temporary access is not enough for SECURITY LABEL%', '... not after SET ROLE either');
 REVOKE tap_owner FROM tap_admins;
 DROP ROLE jit_grant_0_1;
 

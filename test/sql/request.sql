@@ -155,6 +155,34 @@ TABLE jit.events;
 SELECT count(*) FROM jit.history;
 RESET ROLE;
 
+-- auditors read everything, and can do nothing else
+CREATE ROLE regress_jit_auditor;
+SET jit_access.auditor_role = regress_jit_auditor;
+SET ROLE regress_jit_dev;
+SELECT jit_request('SELECT ON regress_hr.salary', '1 hour') AS id \gset
+SET ROLE regress_jit_auditor;
+SELECT count(*) > 0 AS requests FROM jit.requests;
+SELECT count(*) > 0 AS items FROM jit.request_items;
+SELECT count(*) > 0 AS reviews FROM jit.reviews;
+SELECT count(*) > 0 AS grants FROM jit.grants;
+SELECT count(*) > 0 AS events FROM jit.events;
+SELECT count(*) > 0 AS history FROM jit.history;
+SELECT count(*) > 0 AS my_requests FROM jit.my_requests;
+SELECT count(*) FROM jit.inbox;
+SELECT jit_approve(:id);
+SELECT jit_cancel(:id);
+SELECT jit_revoke_all('x');
+UPDATE jit.requests SET status = 'active';
+RESET ROLE;
+RESET jit_access.auditor_role;
+SET ROLE regress_jit_dev;
+SELECT jit_cancel(:id);
+SET ROLE regress_jit_auditor; -- no auditor any more
+TABLE jit.requests;
+SELECT count(*) FROM jit.history;
+RESET ROLE;
+DROP ROLE regress_jit_auditor;
+
 -- the audit trail
 SELECT event, role, detail - 'expires_at' AS detail FROM jit.events
 	WHERE request_id = (SELECT min(id) FROM jit.requests WHERE grantee = 'regress_jit_dev') ORDER BY id;
