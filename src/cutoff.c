@@ -11,10 +11,9 @@
  *	ExecutorStart		needs are collected by the permission hooks
  *	ExecutorRun			they are looked at first (a FETCH of an open cursor
  *						is denied), then the statement is on the stack of
- *						what is running, with a timer of this backend that
- *						ticks, and fires at the moment the first need ends
- *	ExecutorRun ends	off the stack; when that is empty, the timer is not
- *						armed again, and does nothing if it fires
+ *						what is running, with two timers of this backend: one
+ *						at the moment the first need ends, and one that ticks
+ *	ExecutorRun ends	off the stack; when that is empty, no timer is armed
  *	error				the same, through PG_FINALLY
  *	query context reset	the needs are forgotten with it (end, abort)
  *
@@ -108,16 +107,12 @@ typedef struct Reliance
 	Need	   *needs;			/* array, grown while collecting */
 	MemoryContext context;
 	MemoryContextCallback callback;
-	struct Reliance *volatile next;	/* in reliances */
 } Reliance;
-
-static void cancel_callback(void *arg);
-static void watch(void);
-static void watch_transactions(void);
 
 static CutoffShared *shared = NULL;
 
-static Reliance *volatile reliances = NULL;	/* all, of open cursors too */
+static List *reliances = NIL;	/* all, of open cursors too */
+static Reliance *collecting = NULL; /* the one being collected */
 static Reliance *volatile running[MAX_RUNNING];
 static volatile int nrunning = 0;
 static volatile bool busy = false;	/* needs are being changed */
@@ -125,7 +120,8 @@ static uint64 seen = 0;			/* place in the ring */
 static volatile sig_atomic_t fired = false;
 static Cover fired_cover;		/* what ended, for the message */
 
-static TimeoutId timer = MAX_TIMEOUTS;
+static TimeoutId deadline_timer = MAX_TIMEOUTS;
+static TimeoutId tick_timer = MAX_TIMEOUTS;
 
 /* For the end of the transaction, in TopTransactionContext. */
 static List *written_needs = NIL;
@@ -162,13 +158,15 @@ jit_cutoff_shmem_startup(void)
 	LWLockRelease(AddinShmemInitLock);
 }
 
+static void install(void);
+
 static void
 remember_change(Oid role, Oid other)
 {
 	MemoryContext context = MemoryContextSwitchTo(TopTransactionContext);
 	Change	   *change = palloc(sizeof(Change));
 
-	watch_transactions();
+	install();
 	change->role = role;
 	change->other = other;
 	change->database = InvalidOid;
@@ -270,7 +268,7 @@ read_ring(void)
 {
 	uint64		head = pg_atomic_read_u64(&shared->head);
 	bool		overrun = false;
-	Reliance   *reliance;
+	ListCell   *lc;
 
 	pg_read_barrier();
 	while (seen < head)
@@ -285,8 +283,8 @@ read_ring(void)
 			seen = pg_atomic_read_u64(&shared->head);
 			break;
 		}
-		for (reliance = reliances; reliance != NULL; reliance = reliance->next)
-			apply_change(reliance, &change);
+		foreach(lc, reliances)
+			apply_change(lfirst(lc), &change);
 		for (int i = 0; i < nrunning; i++)
 		{
 			if (running[i]->query == NULL)
@@ -296,8 +294,10 @@ read_ring(void)
 	}
 	if (overrun)
 	{
-		for (reliance = reliances; reliance != NULL; reliance = reliance->next)
+		foreach(lc, reliances)
 		{
+			Reliance   *reliance = lfirst(lc);
+
 			for (int i = 0; i < reliance->nneeds; i++)
 				reliance->needs[i].ncovers = 0;
 		}
@@ -309,28 +309,25 @@ read_ring(void)
 	}
 }
 
-/*
- * When the first need of a reliance ends, and what ends then: NULL if nothing
- * covers it.
- */
+/* When the first need of a reliance ends, and what ends then. */
 static TimestampTz
-reliance_end(const Reliance *reliance, const Cover **last)
+reliance_end(const Reliance *reliance, Cover *last)
 {
 	TimestampTz end = DT_NOEND;
 
 	for (int i = 0; i < reliance->nneeds; i++)
 	{
 		const Need *need = &reliance->needs[i];
-		const Cover *longest = NULL;
+		Cover		longest = {.deadline = DT_NOBEGIN};
 
 		for (int k = 0; k < need->ncovers; k++)
 		{
-			if (longest == NULL || need->covers[k].deadline > longest->deadline)
-				longest = &need->covers[k];
+			if (k == 0 || need->covers[k].deadline > longest.deadline)
+				longest = need->covers[k];
 		}
-		if (longest == NULL || longest->deadline < end)
+		if (longest.deadline < end)
 		{
-			end = longest ? longest->deadline : DT_NOBEGIN;
+			end = longest.deadline;
 			*last = longest;
 		}
 	}
@@ -345,12 +342,12 @@ static TimestampTz
 cut_off(void)
 {
 	TimestampTz first = DT_NOEND;
-	const Cover *cover = NULL;
+	Cover		cover = {.deadline = DT_NOBEGIN};
 
 	read_ring();
 	for (int i = 0; i < nrunning; i++)
 	{
-		const Cover *last = NULL;
+		Cover		last;
 		TimestampTz end = reliance_end(running[i], &last);
 
 		if (end < first)
@@ -361,9 +358,7 @@ cut_off(void)
 	}
 	if (first <= jit_now())
 	{
-		memset(&fired_cover, 0, sizeof(fired_cover));
-		if (cover != NULL)
-			fired_cover = *cover;
+		fired_cover = cover;
 		fired = true;
 		InterruptPending = true;
 		QueryCancelPending = true;
@@ -372,32 +367,11 @@ cut_off(void)
 	return first;
 }
 
-/*
- * Have the handler called at the end of what is running, which is "end", or
- * at the next tick.  Callable in the handler.
- */
-static void
-arm(TimestampTz end)
-{
-	TimestampTz now = GetCurrentTimestamp();
-	TimestampTz at = TimestampTzPlusMilliseconds(now, TICK);
-
-	if (end > now && end < at)
-		at = end;
-	if (!get_timeout_active(timer) || get_timeout_finish_time(timer) > at)
-		enable_timeout_at(timer, at);
-}
-
-/*
- * It isn't stopped when nothing runs any more, but not armed again: a
- * statement that comes soon finds it armed, which is cheaper.
- */
 static void
 timer_handler(void)
 {
-	if (nrunning == 0)
-		return;
-	arm(busy ? TimestampTzPlusMilliseconds(GetCurrentTimestamp(), 1) : cut_off());
+	if (!busy && nrunning > 0)
+		(void) cut_off();
 }
 
 /* ----------------------------------------------------------------------
@@ -408,17 +382,10 @@ timer_handler(void)
 static void
 forget_reliance(void *arg)
 {
-	Reliance  *volatile *link;
-
 	busy = true;
-	for (link = &reliances; *link != NULL; link = &(*link)->next)
-	{
-		if (*link == arg)
-		{
-			*link = (*link)->next;
-			break;
-		}
-	}
+	reliances = list_delete_ptr(reliances, arg);
+	if (collecting == arg)
+		collecting = NULL;
 	busy = false;
 }
 
@@ -516,7 +483,6 @@ add_need(Reliance *reliance, Oid userid, bool writes, const Cover *covers,
 	{
 		Need	   *written;
 
-		watch_transactions();
 		MemoryContextSwitchTo(TopTransactionContext);
 		written = palloc(sizeof(Need));
 		*written = *need;
@@ -527,158 +493,35 @@ add_need(Reliance *reliance, Oid userid, bool writes, const Cover *covers,
 	MemoryContextSwitchTo(context);
 }
 
-/*
- * What find_covers() has found for permission entries: as long as no role,
- * membership or relation has changed and nothing that the user has has
- * ended, it would find the same again.
- */
-typedef struct CachedCovers
-{
-	Oid			userid;			/* InvalidOid: not in use */
-	Oid			relid;
-	AclMode		privs;
-	Bitmapset  *columns[3];
-	Cover	   *covers;			/* as find_covers() returns it */
-	int			ncovers;
-	bool		all;
-} CachedCovers;
-
-#define N_CACHED 32
-static CachedCovers cached[N_CACHED];
-static MemoryContext cache_context = NULL;
-static uint64 cache_roles = 0;	/* generations that it holds for */
-static uint64 cache_relations = 0;
-static uint64 relations_generation = 1;
-static int	cache_replaced = 0;
-
-/* An owner, an ACL or a column's ACL may be another. */
-static void
-relation_changed(Datum arg, Oid relid)
-{
-	relations_generation++;
-}
-
-/*
- * find_covers() for a permission entry of a user of whose access nothing has
- * ended; the result isn't to be changed.
- */
-static const Cover *
-find_entry_covers(Oid userid, const JitPermInfo *info, int *ncovers, bool *all)
-{
-	CachedCovers *entry = &cached[(userid ^ info->relid) % N_CACHED];
-	MemoryContext context;
-	uint64		roles = jit_roles_generation;
-	uint64		relations = relations_generation;
-	Cover	   *covers;
-
-	if (cache_roles == roles && cache_relations == relations &&
-		entry->userid == userid && entry->relid == info->relid &&
-		entry->privs == info->requiredPerms &&
-		bms_equal(entry->columns[0], info->selectedCols) &&
-		bms_equal(entry->columns[1], info->insertedCols) &&
-		bms_equal(entry->columns[2], info->updatedCols))
-	{
-		*ncovers = entry->ncovers;
-		*all = entry->all;
-		return entry->covers;
-	}
-
-	covers = find_covers(userid, info, InvalidOid, InvalidOid, 0, ncovers, all);
-
-	/* an invalidation may have arrived meanwhile */
-	if (roles != jit_roles_generation || relations != relations_generation)
-		return covers;
-	if (cache_context == NULL)
-	{
-		cache_context = AllocSetContextCreate(TopMemoryContext,
-											  "jit_access reliance cache",
-											  ALLOCSET_SMALL_SIZES);
-		CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
-		/* from now on changes are seen */
-		return covers;
-	}
-	if (cache_roles != roles || cache_relations != relations ||
-		cache_replaced > 10 * N_CACHED)
-	{
-		memset(cached, 0, sizeof(cached));
-		MemoryContextReset(cache_context);
-		cache_roles = roles;
-		cache_relations = relations;
-		cache_replaced = 0;
-	}
-	entry->userid = InvalidOid;
-	context = MemoryContextSwitchTo(cache_context);
-	entry->relid = info->relid;
-	entry->privs = info->requiredPerms;
-	entry->columns[0] = bms_copy(info->selectedCols);
-	entry->columns[1] = bms_copy(info->insertedCols);
-	entry->columns[2] = bms_copy(info->updatedCols);
-	entry->covers = NULL;
-	entry->ncovers = 0;
-	entry->all = false;
-	if (covers != NULL)
-	{
-		entry->ncovers = *ncovers;
-		entry->all = *all;
-		entry->covers = palloc((*ncovers + 1) * sizeof(Cover));
-		memcpy(entry->covers, covers, *ncovers * sizeof(Cover));
-	}
-	MemoryContextSwitchTo(context);
-	entry->userid = userid;
-	cache_replaced++;
-	return covers;
-}
-
-static Reliance *begin_reliance(QueryDesc *query);
-
-/*
- * Where to note what the statement at hand relies on: it is starting, or
- * running, whichever is innermost.  Errors restore error_context_stack, so
- * what is found there is there.
- */
-static Reliance *
-current_reliance(void)
-{
-	ErrorContextCallback *callback;
-
-	for (callback = error_context_stack; callback; callback = callback->previous)
-	{
-		JitHintFrame *frame = jit_hint_frame(callback);
-
-		if (callback->callback == cancel_callback)
-			return callback->arg;
-		if (frame == NULL || frame->query == NULL)
-			continue;
-		/* none yet: the user has none, but the owner of a view that is read */
-		if (frame->reliance == NULL)
-			frame->reliance = begin_reliance(frame->query);
-		return frame->reliance;
-	}
-	return NULL;
-}
+static void arm(void);
+static void begin_reliance(QueryDesc *query);
 
 /*
  * Note what the statement at hand relies on: called by the permission hooks
  * for a user with temporary access, after PostgreSQL and enforce.c have said
- * yes.  Either a permission entry or an object and privilege; with an entry,
- * mode isn't 0 if nothing that the user has has ended.
+ * yes.  Either a permission entry or an object and privilege.
  */
 void
 jit_note_reliance(Oid userid, const JitPermInfo *info, Oid classid, Oid objid,
 				  AclMode mode)
 {
-	Reliance   *reliance = current_reliance();
-	const Cover *covers;
+	Reliance   *reliance = collecting;
+	Cover	   *covers;
 	int			ncovers;
 	bool		writes;
 	bool		all;
 
+	if (reliance == NULL && jit_query_starting() != NULL)
+	{
+		/* the user has none, but the owner of a view that is read */
+		begin_reliance(jit_query_starting());
+		reliance = collecting;
+	}
+	if (reliance == NULL && nrunning > 0)
+		reliance = running[nrunning - 1];
 	if (reliance == NULL)
 		return;
-	if (info != NULL && mode != 0)
-		covers = find_entry_covers(userid, info, &ncovers, &all);
-	else
-		covers = find_covers(userid, info, classid, objid, mode, &ncovers, &all);
+	covers = find_covers(userid, info, classid, objid, mode, &ncovers, &all);
 	if (covers == NULL)
 		return;
 	writes = info != NULL &&
@@ -690,8 +533,9 @@ jit_note_reliance(Oid userid, const JitPermInfo *info, Oid classid, Oid objid,
 		for (int i = 0; i < ncovers; i++)
 			add_need(reliance, userid, writes, &covers[i], 1);
 	}
+	pfree(covers);
 	if (nrunning > 0 && reliance == running[nrunning - 1])
-		arm(cut_off());
+		arm();
 }
 
 /* Does some cover of every need still stand, by the catalogs? */
@@ -734,6 +578,33 @@ cover_text(const Cover *cover)
  * ----------------------------------------------------------------------
  */
 
+static void
+arm(void)
+{
+	TimestampTz end;
+
+	if (deadline_timer == MAX_TIMEOUTS)
+	{
+		deadline_timer = RegisterTimeout(USER_TIMEOUT, timer_handler);
+		tick_timer = RegisterTimeout(USER_TIMEOUT, timer_handler);
+	}
+	end = cut_off();
+	if (end != DT_NOEND)
+	{
+		enable_timeout_at(deadline_timer, end);
+		enable_timeout_every(tick_timer,
+							 TimestampTzPlusMilliseconds(GetCurrentTimestamp(), TICK),
+							 TICK);
+	}
+}
+
+static void
+disarm(void)
+{
+	disable_timeout(deadline_timer, false);
+	disable_timeout(tick_timer, false);
+}
+
 /* The words of a cancellation that we have caused. */
 static void
 cancel_callback(void *arg)
@@ -765,7 +636,7 @@ push_running(Reliance *reliance)
 	nrunning++;
 	busy = false;
 	if (reliance->nneeds > 0)
-		arm(cut_off());
+		arm();
 }
 
 static void
@@ -774,18 +645,26 @@ pop_running(int depth)
 	busy = true;
 	nrunning = depth;
 	busy = false;
-	if (nrunning == 0)
+	if (nrunning == 0 && deadline_timer != MAX_TIMEOUTS)
+	{
+		disarm();
 		fired = false;
+	}
 }
 
 static Reliance *
 find_reliance(QueryDesc *query)
 {
-	Reliance   *reliance = reliances;
+	ListCell   *lc;
 
-	while (reliance != NULL && reliance->query != query)
-		reliance = reliance->next;
-	return reliance;
+	foreach(lc, reliances)
+	{
+		Reliance   *reliance = lfirst(lc);
+
+		if (reliance->query == query)
+			return reliance;
+	}
+	return NULL;
 }
 
 /* A statement that ran before goes on: deny it by what the catalogs say. */
@@ -860,7 +739,7 @@ static void
 jit_executor_run(JIT_EXECUTOR_RUN_ARGS)
 {
 	RunCall		call = {JIT_EXECUTOR_RUN_PASS};
-	Reliance   *reliance = likely(reliances == NULL) ? NULL : find_reliance(query);
+	Reliance   *reliance = likely(reliances == NIL) ? NULL : find_reliance(query);
 
 	if (likely(reliance == NULL))
 	{
@@ -886,55 +765,62 @@ run_finish(void *arg)
 static void
 jit_executor_finish(QueryDesc *query)
 {
-	Reliance   *reliance = likely(reliances == NULL) ? NULL : find_reliance(query);
+	Reliance   *reliance = likely(reliances == NIL) ? NULL : find_reliance(query);
 
-	/* what only reads has no triggers, and nothing left to run */
-	if (likely(reliance == NULL) ||
-		((query->estate->es_top_eflags & EXEC_FLAG_SKIP_TRIGGERS) &&
-		 query->estate->es_auxmodifytables == NIL))
+	if (likely(reliance == NULL))
 		run_finish(query);
 	else
 		run_relying(reliance, run_finish, query);
 }
 
 /*
- * Begin to collect what a query relies on: in ExecutorStart, for a user with
- * temporary access.  Takes the place in the ring and then takes in
+ * Begin to collect what a query relies on: before ExecutorStart, for a user
+ * with temporary access.  Takes the place in the ring and then takes in
  * invalidations, in this order.  NULL for a utility statement.
  */
-static Reliance *
+static void
 begin_reliance(QueryDesc *query)
 {
 	Reliance   *reliance = palloc0(sizeof(Reliance));
 
-	watch();
+	install();
 	reliance->query = query;
 	reliance->context = CurrentMemoryContext;
 	if (query != NULL)
 		reliance->perminfos = JIT_PLAN_PERMINFOS(query->plannedstmt);
-	if (reliances == NULL && nrunning == 0)
+	if (reliances == NIL && nrunning == 0)
 		seen = pg_atomic_read_u64(&shared->head);
 	AcceptInvalidationMessages();
-	return reliance;
+	collecting = reliance;
 }
 
-/* Before ExecutorStart of a query whose user has temporary access. */
+/*
+ * Before ExecutorStart of any query; "temporary" if its user has temporary
+ * access.
+ */
 void
-jit_begin_reliance(void)
+jit_begin_reliance(QueryDesc *query, bool temporary)
 {
-	(void) current_reliance();
+	collecting = NULL;
+	if (unlikely(temporary))
+		begin_reliance(query);
 }
 
 /* ExecutorStart has come through: keep what was collected with the query. */
 void
-jit_keep_reliance(QueryDesc *query, Reliance *reliance)
+jit_keep_reliance(QueryDesc *query)
 {
-	if (reliance->nneeds == 0)
+	Reliance   *reliance = collecting;
+	MemoryContext context;
+
+	collecting = NULL;
+	if (reliance == NULL || reliance->query != query || reliance->nneeds == 0)
 		return;
+	context = MemoryContextSwitchTo(TopMemoryContext);
 	busy = true;
-	reliance->next = reliances;
-	reliances = reliance;
+	reliances = lappend(reliances, reliance);
 	busy = false;
+	MemoryContextSwitchTo(context);
 	reliance->callback.func = forget_reliance;
 	reliance->callback.arg = reliance;
 	MemoryContextRegisterResetCallback(query->estate->es_query_cxt,
@@ -955,7 +841,9 @@ jit_run_relying_utility(void (*run) (void *arg), void *arg)
 	MemoryContext old = MemoryContextSwitchTo(context);
 	Reliance   *reliance;
 
-	reliance = begin_reliance(NULL);
+	begin_reliance(NULL);
+	reliance = collecting;
+	collecting = NULL;
 	MemoryContextSwitchTo(old);
 	PG_TRY();
 	{
@@ -1008,6 +896,7 @@ cutoff_xact_callback(XactEvent event, void *arg)
 		case XACT_EVENT_PREPARE:
 		case XACT_EVENT_ABORT:
 			written_needs = NIL;
+			collecting = NULL;
 			if (event == XACT_EVENT_ABORT)
 				changes = NIL;
 			break;
@@ -1022,6 +911,7 @@ cutoff_subxact_callback(SubXactEvent event, SubTransactionId mySubid,
 {
 	if (event != SUBXACT_EVENT_ABORT_SUB)
 		return;
+	collecting = NULL;
 	/* whoever has caught the cancellation gets it again */
 	if (fired && nrunning > 0)
 		(void) cut_off();
@@ -1040,34 +930,23 @@ cutoff_release_callback(ResourceReleasePhase phase, bool is_commit,
 }
 
 /*
- * What every statement and transaction would pay for is installed when this
- * backend first has something to watch; or something to tell others, or to
- * look at again at commit.
+ * Most backends never meet temporary access, and none of this costs them
+ * anything: it is installed when the first statement relies on some or the
+ * first grant changes.  Hooks installed by others in between come after ours.
  */
 static void
-watch(void)
+install(void)
 {
 	static bool installed = false;
 
 	if (installed)
 		return;
+	installed = true;
 	next_executor_run_hook = ExecutorRun_hook;
 	ExecutorRun_hook = jit_executor_run;
 	next_executor_finish_hook = ExecutorFinish_hook;
 	ExecutorFinish_hook = jit_executor_finish;
-	timer = RegisterTimeout(USER_TIMEOUT, timer_handler);
-	RegisterSubXactCallback(cutoff_subxact_callback, NULL);
-	installed = true;
-}
-
-static void
-watch_transactions(void)
-{
-	static bool installed = false;
-
-	if (installed)
-		return;
 	RegisterXactCallback(cutoff_xact_callback, NULL);
+	RegisterSubXactCallback(cutoff_subxact_callback, NULL);
 	RegisterResourceReleaseCallback(cutoff_release_callback, NULL);
-	installed = true;
 }

@@ -8,16 +8,16 @@
  * possible.
  *
  * A user whose membership closure has no grant or scope role in it, which is
- * nearly everybody nearly always, costs a few instructions: the closure's
- * earliest deadline is remembered per user until a role or membership
- * changes.  While that deadline is ahead, PostgreSQL's answer stands.  Once
- * it is past, every permission is judged again with the closure as it would
- * be without what has ended, so standing privileges go on working until the
- * sweeper has removed the roles and nothing is left to judge.
+ * nearly everybody nearly always, costs a few instructions (see quiet_user);
+ * for the others the closure's earliest deadline is remembered until a role
+ * or membership changes.  While that deadline is ahead, PostgreSQL's answer
+ * stands.  Once it is past, every permission is judged again with the closure
+ * as it would be without what has ended, so standing privileges go on working
+ * until the sweeper has removed the roles and nothing is left to judge.
  *
  * SET ROLE is a state, not a command: set_config('role') and SET clauses of
  * functions pass no hook.  The state is looked at when a statement starts,
- * and after SET:
+ * and after a utility statement has run:
  *
  *	not active			the effective role is the session user's
  *	standing			reachable without grant roles when first seen; left
@@ -87,8 +87,15 @@ static UserMemo memos[N_MEMOS];
 /* Has any user of this backend been found to have temporary access? */
 static bool temporary_seen = false;
 
-/* The one that was asked for last. */
-static UserMemo last = {InvalidOid, 0, DT_NOBEGIN};
+/*
+ * The session user, if it has no temporary access as of this generation and
+ * no SET ROLE is in force.  While it is the current user too, there is
+ * nothing for us to do, and to find that out is all that most statements
+ * cost.  (Were a SET ROLE in force and the current user still this one, as a
+ * function's owner, it would have its own rights.)
+ */
+static Oid	quiet_user = InvalidOid;
+static uint64 quiet_generation;
 
 /* What is known of the SET ROLE in force. */
 static Oid	set_role_session = InvalidOid;
@@ -156,7 +163,10 @@ compute_user_deadline(Oid userid)
 	list_free(all);
 	list_free(live);
 	if (deadline != DT_NOEND)
+	{
 		temporary_seen = true;
+		quiet_user = InvalidOid;
+	}
 	return deadline;
 }
 
@@ -174,10 +184,7 @@ jit_user_deadline(Oid userid)
 
 	if (likely(memo->userid == userid &&
 			   memo->generation == jit_roles_generation))
-	{
-		last = *memo;
 		return memo->deadline;
-	}
 
 	/*
 	 * An invalidation may arrive while we look: then look again.  Where every
@@ -192,20 +199,7 @@ jit_user_deadline(Oid userid)
 	memo->userid = userid;
 	memo->generation = generation;
 	memo->deadline = deadline;
-	last = *memo;
 	return deadline;
-}
-
-/*
- * jit_user_deadline(), which every statement asks for several times, so that
- * it must cost next to nothing.
- */
-static inline TimestampTz
-user_deadline(Oid userid)
-{
-	if (likely(last.userid == userid && last.generation == jit_roles_generation))
-		return last.deadline;
-	return jit_user_deadline(userid);
 }
 
 /*
@@ -215,7 +209,7 @@ user_deadline(Oid userid)
 static inline bool
 needs_judging(Oid userid)
 {
-	TimestampTz deadline = user_deadline(userid);
+	TimestampTz deadline = jit_user_deadline(userid);
 
 	if (likely(deadline == DT_NOEND))
 		return false;
@@ -223,6 +217,14 @@ needs_judging(Oid userid)
 		return false;
 	return jit_role_kind_by_oid(userid) != JIT_ROLE_ORDINARY ||
 		!superuser_arg(userid);
+}
+
+/* Nothing to do?  See quiet_user. */
+static inline bool
+quiet(void)
+{
+	return likely(GetUserId() == quiet_user &&
+				  jit_roles_generation == quiet_generation);
 }
 
 bool
@@ -405,6 +407,7 @@ note_set_role(void)
 	set_role_outer = outer;
 	if (!set_role_standing)
 		temporary_seen = true;
+	quiet_user = InvalidOid;
 }
 
 /*
@@ -428,7 +431,7 @@ set_role_is_live(void)
 
 	/* nothing has changed, and no deadline of the session user's is past */
 	if (likely(set_role_generation == generation &&
-			   user_deadline(set_role_session) > jit_now()))
+			   jit_user_deadline(set_role_session) > jit_now()))
 		return true;
 	closure = jit_role_closure(set_role_session, JIT_CLOSURE_SET,
 							   JIT_FILTER_LIVE, jit_now());
@@ -452,12 +455,18 @@ check_roles(void)
 
 	if (unlikely(!IsTransactionState()))
 		return;
-	if (unlikely(user_deadline(userid) == DT_NOBEGIN) &&
+	if (unlikely(jit_user_deadline(userid) == DT_NOBEGIN) &&
 		jit_role_kind_by_oid(userid) != JIT_ROLE_ORDINARY)
 		deny("role", quote_identifier(jit_role_name(userid)), userid, &wanted);
 	if (likely(outer == GetSessionUserId()))
 	{
 		set_role_outer = InvalidOid;
+		if (userid == outer && !temporary_seen)
+		{
+			quiet_generation = jit_roles_generation;
+			quiet_user = jit_user_deadline(userid) == DT_NOEND ?
+				userid : InvalidOid;
+		}
 		return;
 	}
 	if (jit_role_kind_by_oid(outer) != JIT_ROLE_ORDINARY)
@@ -490,7 +499,7 @@ check_roles(void)
  * raises, at the first that relies on what has ended.  "running": note what
  * relies on what hasn't.
  */
-static pg_noinline bool
+static bool
 check_perminfos(List *perminfos, bool ereport_on_violation, bool running)
 {
 	ListCell   *lc;
@@ -498,23 +507,18 @@ check_perminfos(List *perminfos, bool ereport_on_violation, bool running)
 	foreach(lc, perminfos)
 	{
 		JitPermInfo *info = lfirst(lc);
-		Wanted		wanted;
+		Wanted		wanted = {.info = info};
 		Oid			userid;
-		bool		whole;
 
 		if (!JIT_PERMINFO_IS_RELATION(info) || info->requiredPerms == 0)
 			continue;
 		userid = OidIsValid(info->checkAsUser) ? info->checkAsUser : GetUserId();
-		if (user_deadline(userid) == DT_NOEND)
+		if (likely(jit_user_deadline(userid) == DT_NOEND))
 			continue;
-		memset(&wanted, 0, sizeof(wanted));
-		wanted.info = info;
-		whole = !needs_judging(userid);
-		if (whole || gives(live_closure(userid), &wanted))
+		if (!needs_judging(userid) || gives(live_closure(userid), &wanted))
 		{
 			if (running && !superuser_arg(userid))
-				jit_note_reliance(userid, info, InvalidOid, InvalidOid,
-								  whole ? info->requiredPerms : 0);
+				jit_note_reliance(userid, info, InvalidOid, InvalidOid, 0);
 			continue;
 		}
 		if (!ereport_on_violation)
@@ -525,21 +529,33 @@ check_perminfos(List *perminfos, bool ereport_on_violation, bool running)
 	return true;
 }
 
+static pg_noinline bool
+check_relations(List *perminfos, bool ereport_on_violation)
+{
+	bool		seen = temporary_seen;
+
+	check_roles();
+	/* check_start() has done it if it had been seen */
+	if (!seen && jit_set_role_is_temporary())
+		jit_note_reliance(set_role_session, NULL, AuthIdRelationId,
+						  set_role_outer, 0);
+	return check_perminfos(perminfos, ereport_on_violation, true);
+}
+
 static bool
 jit_check_perms(JIT_CHECK_PERMS_ARGS)
 {
 	ListCell   *lc;
 
-	if (next_check_perms_hook &&
+	if (unlikely(next_check_perms_hook != NULL) &&
 		!next_check_perms_hook(JIT_CHECK_PERMS_PASS))
 		return false;
+	if (!quiet())
+		return check_relations(JIT_CHECK_PERMS_INFOS, ereport_on_violation);
 	foreach(lc, JIT_CHECK_PERMS_INFOS)
 	{
-		JitPermInfo *info = lfirst(lc);
-
-		if (unlikely(user_deadline(OidIsValid(info->checkAsUser) ?
-								   info->checkAsUser : GetUserId()) != DT_NOEND))
-			return check_perminfos(JIT_CHECK_PERMS_INFOS, ereport_on_violation, true);
+		if (unlikely(OidIsValid(((JitPermInfo *) lfirst(lc))->checkAsUser)))
+			return check_relations(JIT_CHECK_PERMS_INFOS, ereport_on_violation);
 	}
 	return true;
 }
@@ -597,7 +613,7 @@ mark_policies(PlannedStmt *plan)
 		if (!JIT_PERMINFO_IS_RELATION(info) || info->requiredPerms == 0)
 			continue;
 		userid = OidIsValid(info->checkAsUser) ? info->checkAsUser : GetUserId();
-		if (user_deadline(userid) == DT_NOEND)
+		if (jit_user_deadline(userid) == DT_NOEND)
 			continue;
 		standing = jit_role_closure(userid, JIT_CLOSURE_PRIVS,
 									JIT_FILTER_STANDING, 0);
@@ -624,27 +640,14 @@ mark_policies(PlannedStmt *plan)
 	}
 }
 
-static bool collect_deeper(Node *node, List **functions);
-
-/*
- * Collect the functions that a query calls.  Leaves of a tree are many, and
- * dealt with at once.
- */
+/* Collect the functions that a query calls. */
 static bool
 collect_functions(Node *node, List **functions)
 {
-	if (node == NULL || IsA(node, Var) || IsA(node, Const) || IsA(node, Param))
+	if (node == NULL)
 		return false;
-	return collect_deeper(node, functions);
-}
-
-static pg_noinline bool
-collect_deeper(Node *node, List **functions)
-{
 	if (IsA(node, Query))
 		return query_tree_walker((Query *) node, collect_functions, functions, 0);
-	if (IsA(node, TargetEntry))
-		return collect_functions((Node *) ((TargetEntry *) node)->expr, functions);
 	if (IsA(node, FuncExpr))
 		*functions = list_append_unique_oid(*functions,
 											((FuncExpr *) node)->funcid);
@@ -658,14 +661,11 @@ collect_deeper(Node *node, List **functions)
 static List *
 temporary_functions(List *functions, Oid userid)
 {
-	List	   *standing;
+	List	   *standing = jit_role_closure(userid, JIT_CLOSURE_PRIVS,
+											JIT_FILTER_STANDING, 0);
 	List	   *result = NIL;
 	ListCell   *lc;
 
-	if (functions == NIL)
-		return NIL;
-	standing = jit_role_closure(userid, JIT_CLOSURE_PRIVS,
-								JIT_FILTER_STANDING, 0);
 	foreach(lc, functions)
 	{
 		if (jit_object_aclmask(ProcedureRelationId, lfirst_oid(lc), 0, standing,
@@ -678,12 +678,11 @@ temporary_functions(List *functions, Oid userid)
 static void
 mark_functions(PlannedStmt *plan, List *functions, Oid userid)
 {
-	PlanInvalItem *item;
+	PlanInvalItem *item = makeNode(PlanInvalItem);
 	ListCell   *lc;
 
 	if (functions == NIL)
 		return;
-	item = makeNode(PlanInvalItem);
 	item->cacheId = MARK_USER;
 	item->hashValue = userid;
 	plan->invalItems = lappend(plan->invalItems, item);
@@ -735,42 +734,21 @@ check_marks(PlannedStmt *plan)
 }
 
 /*
- * The same for nearly every statement: is there nothing to look at, because
- * neither the user nor anybody else in this backend has temporary access,
- * and no SET ROLE is in force?
+ * Look at what a statement to be started depends on, where this backend has
+ * met temporary access.  What it is yet to meet, check_relations() does.
  */
-static inline bool
-nothing_temporary(void)
-{
-	if (unlikely(temporary_seen || user_deadline(GetUserId()) != DT_NOEND ||
-				 GetOuterUserId() != GetSessionUserId()))
-		return false;
-	set_role_outer = InvalidOid;
-	return true;
-}
-
-/* Before ExecutorStart, unless nothing_temporary(); frame is pushed. */
 static pg_noinline void
-look_at_start(QueryDesc *query)
+check_start(QueryDesc *query)
 {
-	/* both ways, invalidations are taken in */
+	accept_invalidations();
 	note_set_role();
-	if (jit_set_role_is_temporary() || user_deadline(GetUserId()) != DT_NOEND)
-		jit_begin_reliance();
-	else
-	{
-		accept_invalidations();
-		if (user_deadline(GetUserId()) != DT_NOEND)
-			jit_begin_reliance();
-	}
+	jit_begin_reliance(query, jit_set_role_is_temporary() ||
+					   jit_user_deadline(GetUserId()) != DT_NOEND);
 	check_roles();
-	if (unlikely(temporary_seen))
-	{
-		check_marks(query->plannedstmt);
-		if (jit_set_role_is_temporary())
-			jit_note_reliance(set_role_session, NULL, AuthIdRelationId,
-							  set_role_outer, 0);
-	}
+	check_marks(query->plannedstmt);
+	if (jit_set_role_is_temporary())
+		jit_note_reliance(set_role_session, NULL, AuthIdRelationId,
+						  set_role_outer, 0);
 }
 
 static void
@@ -778,18 +756,16 @@ jit_executor_start(QueryDesc *query, int eflags)
 {
 	JitHintFrame frame;
 
-	jit_push_hint(&frame, NIL, NULL);
-	frame.query = query;
-	if (unlikely(!nothing_temporary()))
-		look_at_start(query);
-	frame.perminfos = JIT_PLAN_PERMINFOS(query->plannedstmt);
+	if (unlikely(temporary_seen))
+		check_start(query);
+	jit_push_hint(&frame, JIT_PLAN_PERMINFOS(query->plannedstmt), NULL, query);
 	if (next_executor_start_hook)
 		next_executor_start_hook(query, eflags);
 	else
 		standard_ExecutorStart(query, eflags);
 	jit_pop_hint(&frame);
-	if (unlikely(frame.reliance != NULL))
-		jit_keep_reliance(query, frame.reliance);
+	if (unlikely(temporary_seen))
+		jit_keep_reliance(query);
 }
 
 /* Collect the permission entries of a query and of all queries in it. */
@@ -830,7 +806,7 @@ may_read_for_others(Query *query)
  * also checks privileges on views itself, which deserves a hint like others.
  */
 static pg_noinline PlannedStmt *
-plan_looking(Query *parse, const char *query_string, int cursor_options,
+plan_checked(Query *parse, const char *query_string, int cursor_options,
 			 ParamListInfo params)
 {
 	PlannedStmt *plan;
@@ -847,7 +823,7 @@ plan_looking(Query *parse, const char *query_string, int cursor_options,
 	if (!row_security)
 		accept_invalidations();
 	check_roles();
-	look = unlikely(user_deadline(GetUserId()) != DT_NOEND);
+	look = unlikely(jit_user_deadline(GetUserId()) != DT_NOEND);
 	if (unlikely(look))
 	{
 		(void) collect_functions((Node *) parse, &functions);
@@ -856,11 +832,8 @@ plan_looking(Query *parse, const char *query_string, int cursor_options,
 	look = look || may_read_for_others(parse);
 	if (look)
 	{
-		if (may_read_for_others(parse))
-			(void) collect_perminfos((Node *) parse, &perminfos);
-		else
-			perminfos = JIT_QUERY_PERMINFOS(parse);
-		jit_push_hint(&frame, perminfos, NULL);
+		(void) collect_perminfos((Node *) parse, &perminfos);
+		jit_push_hint(&frame, perminfos, NULL, NULL);
 		(void) check_perminfos(perminfos, true, false);
 	}
 	if (next_planner_hook)
@@ -881,8 +854,8 @@ static PlannedStmt *
 jit_planner(Query *parse, const char *query_string, int cursor_options,
 			ParamListInfo params)
 {
-	if (unlikely(!nothing_temporary() || may_read_for_others(parse)))
-		return plan_looking(parse, query_string, cursor_options, params);
+	if (!quiet() || may_read_for_others(parse))
+		return plan_checked(parse, query_string, cursor_options, params);
 	if (next_planner_hook)
 		return next_planner_hook(parse, query_string, cursor_options, params);
 	return standard_planner(parse, query_string, cursor_options, params);
@@ -1123,7 +1096,7 @@ static bool
 may_rely(Node *stmt)
 {
 	return (IsA(stmt, CopyStmt) || IsA(stmt, CallStmt)) &&
-		(user_deadline(GetUserId()) != DT_NOEND || jit_set_role_is_temporary());
+		(jit_user_deadline(GetUserId()) != DT_NOEND || jit_set_role_is_temporary());
 }
 
 /* GRANT or REVOKE of a grant role, natively. */
@@ -1173,7 +1146,7 @@ jit_process_utility(PlannedStmt *pstmt, const char *query_string,
 		jit_offer_labels((SecLabelStmt *) stmt);
 
 	if (IsA(stmt, CopyStmt))
-		jit_push_hint(&frame, NIL, (CopyStmt *) stmt);
+		jit_push_hint(&frame, NIL, (CopyStmt *) stmt, NULL);
 	PG_TRY();
 	{
 		jit_check_lasting(stmt);
@@ -1193,37 +1166,24 @@ jit_process_utility(PlannedStmt *pstmt, const char *query_string,
 	if (IsA(stmt, GrantRoleStmt))
 		note_role_grant((GrantRoleStmt *) stmt);
 	/* SET ROLE, while the membership is there, and RESET ROLE */
+	if (IsA(stmt, VariableSetStmt))
+		quiet_user = InvalidOid;
 	note_set_role();
 	if (sets_role(stmt))
 		check_roles();
-}
-
-/* Functions that anybody may run, as far as looked at and still so. */
-static Oid	public_functions[16];
-
-static void
-forget_functions(Datum arg, int cacheid, uint32 hashvalue)
-{
-	memset(public_functions, 0, sizeof(public_functions));
 }
 
 /* Has the function the default privileges, so that anybody may run it? */
 static bool
 is_public_function(Oid objid)
 {
-	Oid		   *known = &public_functions[objid % lengthof(public_functions)];
-	HeapTuple	tuple;
+	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(objid));
 	bool		result;
 
-	if (*known == objid)
-		return true;
-	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(objid));
 	if (!HeapTupleIsValid(tuple))
 		return false;
 	result = heap_attisnull(tuple, Anum_pg_proc_proacl, NULL);
 	ReleaseSysCache(tuple);
-	if (result)
-		*known = objid;
 	return result;
 }
 
@@ -1236,13 +1196,16 @@ note_role(Oid role)
 }
 
 static pg_noinline void
-look_at_object(ObjectAccessType access, Oid classid, Oid objid, int subid,
-			   void *arg)
+check_object_access(ObjectAccessType access, Oid classid, Oid objid, int subid,
+				  void *arg)
 {
+	if (next_object_access_hook)
+		next_object_access_hook(access, classid, objid, subid, arg);
+
 	switch (access)
 	{
 		case OAT_FUNCTION_EXECUTE:
-			if (likely(user_deadline(GetUserId()) == DT_NOEND) ||
+			if (jit_user_deadline(GetUserId()) == DT_NOEND ||
 				is_public_function(objid))
 				break;
 			check_object("function", get_func_name(objid), classid, objid,
@@ -1306,10 +1269,15 @@ static void
 jit_object_access(ObjectAccessType access, Oid classid, Oid objid, int subid,
 				  void *arg)
 {
-	if (next_object_access_hook)
-		next_object_access_hook(access, classid, objid, subid, arg);
-	if (unlikely(access != OAT_FUNCTION_EXECUTE || user_deadline(GetUserId()) != DT_NOEND))
-		look_at_object(access, classid, objid, subid, arg);
+	/*
+	 * Called for each function in each statement.  As long as there is a
+	 * quiet user, no user of this backend has been found to have temporary
+	 * access, and each was looked at when its statement was planned or
+	 * started: before this.
+	 */
+	if (access != OAT_FUNCTION_EXECUTE || unlikely(!OidIsValid(quiet_user)) ||
+		unlikely(next_object_access_hook != NULL))
+		check_object_access(access, classid, objid, subid, arg);
 }
 
 /*
@@ -1338,5 +1306,4 @@ jit_install_enforcement(void)
 	next_object_access_hook = object_access_hook;
 	object_access_hook = jit_object_access;
 	CacheRegisterSyscacheCallback(AUTHMEMMEMROLE, forget_plans, (Datum) 0);
-	CacheRegisterSyscacheCallback(PROCOID, forget_functions, (Datum) 0);
 }

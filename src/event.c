@@ -41,6 +41,12 @@ typedef struct PendingLine
 } PendingLine;
 
 static List *pending_lines = NIL;	/* of PendingLine, in TopTransactionContext */
+static bool callbacks_registered = false;	/* not before the first event */
+
+static void event_xact_callback(XactEvent event, void *arg);
+static void event_subxact_callback(SubXactEvent event,
+								   SubTransactionId mySubid,
+								   SubTransactionId parentSubid, void *arg);
 
 PG_FUNCTION_INFO_V1(jit_refuse_change);
 
@@ -97,56 +103,6 @@ jit_client_addr(void)
 	return TextDatumGetCString(DirectFunctionCall1(network_host, addr));
 }
 
-static void
-event_xact_callback(XactEvent event, void *arg)
-{
-	ListCell   *lc;
-
-	if (event == XACT_EVENT_COMMIT)
-	{
-		foreach(lc, pending_lines)
-			ereport(LOG_SERVER_ONLY,
-					(errmsg("jit_access: %s",
-							((PendingLine *) lfirst(lc))->line),
-					 errhidestmt(true),
-					 errhidecontext(true)));
-	}
-	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT)
-		pending_lines = NIL;
-}
-
-static void
-event_subxact_callback(SubXactEvent event, SubTransactionId mySubid,
-					   SubTransactionId parentSubid, void *arg)
-{
-	ListCell   *lc;
-
-	foreach(lc, pending_lines)
-	{
-		PendingLine *pending = lfirst(lc);
-
-		if (pending->subid != mySubid)
-			continue;
-		if (event == SUBXACT_EVENT_COMMIT_SUB)
-			pending->subid = parentSubid;
-		else if (event == SUBXACT_EVENT_ABORT_SUB)
-			pending_lines = foreach_delete_current(pending_lines, lc);
-	}
-}
-
-/* Not before there is a first event: every transaction pays for callbacks. */
-static void
-watch_transactions(void)
-{
-	static bool registered = false;
-
-	if (registered)
-		return;
-	RegisterXactCallback(event_xact_callback, NULL);
-	RegisterSubXactCallback(event_subxact_callback, NULL);
-	registered = true;
-}
-
 /*
  * Record an event in this transaction.  request is 0 for an event that isn't
  * about one; detail may be NULL; logline is what follows "jit_access: " in
@@ -195,13 +151,55 @@ jit_event(const char *event, int request, Jsonb *detail, const char *logline)
 	appendStringInfoChar(&payload, '}');
 	Async_Notify(JIT_CHANNEL, payload.data);
 
-	watch_transactions();
 	oldcontext = MemoryContextSwitchTo(TopTransactionContext);
 	pending = palloc(sizeof(PendingLine));
 	pending->subid = GetCurrentSubTransactionId();
+	if (!callbacks_registered)
+	{
+		RegisterXactCallback(event_xact_callback, NULL);
+		RegisterSubXactCallback(event_subxact_callback, NULL);
+		callbacks_registered = true;
+	}
 	pending->line = pstrdup(logline);
 	pending_lines = lappend(pending_lines, pending);
 	MemoryContextSwitchTo(oldcontext);
+}
+
+static void
+event_xact_callback(XactEvent event, void *arg)
+{
+	ListCell   *lc;
+
+	if (event == XACT_EVENT_COMMIT)
+	{
+		foreach(lc, pending_lines)
+			ereport(LOG_SERVER_ONLY,
+					(errmsg("jit_access: %s",
+							((PendingLine *) lfirst(lc))->line),
+					 errhidestmt(true),
+					 errhidecontext(true)));
+	}
+	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT)
+		pending_lines = NIL;
+}
+
+static void
+event_subxact_callback(SubXactEvent event, SubTransactionId mySubid,
+					   SubTransactionId parentSubid, void *arg)
+{
+	ListCell   *lc;
+
+	foreach(lc, pending_lines)
+	{
+		PendingLine *pending = lfirst(lc);
+
+		if (pending->subid != mySubid)
+			continue;
+		if (event == SUBXACT_EVENT_COMMIT_SUB)
+			pending->subid = parentSubid;
+		else if (event == SUBXACT_EVENT_ABORT_SUB)
+			pending_lines = foreach_delete_current(pending_lines, lc);
+	}
 }
 
 /* Trigger on jit.events: an audit trail is only written to. */

@@ -313,8 +313,8 @@ ledger_detail(const Missing *missing, List *roles)
 	return detail;
 }
 
-static void
-hint_callback(void *arg)
+void
+jit_hint_callback(void *arg)
 {
 	JitHintFrame *frame = arg;
 	List	   *missing = NIL;
@@ -396,33 +396,13 @@ jit_hint_text(List *perminfos)
 	return missing == NIL ? NULL : quote_literal_cstr(access_text(missing));
 }
 
-/*
- * Watch for denials until jit_pop_hint().  An error leaves the frame by
- * longjmp, which restores error_context_stack.
- */
-void
-jit_push_hint(JitHintFrame *frame, List *perminfos, CopyStmt *copy)
+/* The query whose ExecutorStart is running, if that is what is. */
+QueryDesc *
+jit_query_starting(void)
 {
-	jit_denial_explained = false;
-	frame->perminfos = perminfos;
-	frame->copy = copy;
-	frame->query = NULL;
-	frame->reliance = NULL;
-	frame->callback.callback = hint_callback;
-	frame->callback.arg = frame;
-	frame->callback.previous = error_context_stack;
-	error_context_stack = &frame->callback;
-}
+	ErrorContextCallback *context = error_context_stack;
 
-void
-jit_pop_hint(JitHintFrame *frame)
-{
-	error_context_stack = frame->callback.previous;
-}
-
-/* The frame that a link of error_context_stack belongs to, if any. */
-JitHintFrame *
-jit_hint_frame(ErrorContextCallback *callback)
-{
-	return callback->callback == hint_callback ? callback->arg : NULL;
+	while (context != NULL && context->callback != jit_hint_callback)
+		context = context->previous;
+	return context ? ((JitHintFrame *) context->arg)->starting : NULL;
 }

@@ -396,15 +396,36 @@ typedef struct JitHintFrame
 	ErrorContextCallback callback;
 	List	   *perminfos;		/* of JitPermInfo; NIL for a COPY */
 	CopyStmt   *copy;
-	QueryDesc  *query;			/* in ExecutorStart; NULL anywhere else */
-	struct Reliance *reliance;	/* of that query, collected so far */
+	QueryDesc  *starting;		/* NULL unless in its ExecutorStart */
 } JitHintFrame;
 
 extern bool jit_denial_explained;
-extern void jit_push_hint(JitHintFrame *frame, List *perminfos,
-						  CopyStmt *copy);
-extern void jit_pop_hint(JitHintFrame *frame);
-extern JitHintFrame *jit_hint_frame(ErrorContextCallback *callback);
+extern void jit_hint_callback(void *arg);
+extern QueryDesc *jit_query_starting(void);
+
+/*
+ * Watch for denials until jit_pop_hint().  An error leaves the frame by
+ * longjmp, which restores error_context_stack.
+ */
+static inline void
+jit_push_hint(JitHintFrame *frame, List *perminfos, CopyStmt *copy,
+			  QueryDesc *starting)
+{
+	jit_denial_explained = false;
+	frame->perminfos = perminfos;
+	frame->copy = copy;
+	frame->starting = starting;
+	frame->callback.callback = jit_hint_callback;
+	frame->callback.arg = frame;
+	frame->callback.previous = error_context_stack;
+	error_context_stack = &frame->callback;
+}
+
+static inline void
+jit_pop_hint(JitHintFrame *frame)
+{
+	error_context_stack = frame->callback.previous;
+}
 extern char *jit_hint_text(List *perminfos);
 
 /* ---- lasting.c: what must not come from temporary access -------------- */
@@ -426,8 +447,8 @@ extern void jit_check_lasting_object(ObjectAccessType access, Oid classid,
 
 extern void jit_cutoff_shmem_request(void);
 extern void jit_cutoff_shmem_startup(void);
-extern void jit_begin_reliance(void);
-extern void jit_keep_reliance(QueryDesc *query, struct Reliance *reliance);
+extern void jit_begin_reliance(QueryDesc *query, bool temporary);
+extern void jit_keep_reliance(QueryDesc *query);
 extern void jit_note_reliance(Oid userid, const JitPermInfo *info, Oid classid,
 							  Oid objid, AclMode mode);
 extern void jit_run_relying_utility(void (*run) (void *arg), void *arg);

@@ -234,15 +234,16 @@ on_commit(XactEvent event, void *arg)
 	changed_at_commit = NIL;
 }
 
-/* Not before there is something to tell: every transaction pays for it. */
+/*
+ * Most backends never need it, and it would cost each of their transactions.
+ */
 static void
-watch_commit(void)
+register_on_commit(void)
 {
 	static bool registered = false;
 
-	if (registered || IsBinaryUpgrade)
-		return;
-	RegisterXactCallback(on_commit, NULL);
+	if (!registered)
+		RegisterXactCallback(on_commit, NULL);
 	registered = true;
 }
 
@@ -250,7 +251,7 @@ watch_commit(void)
 void
 jit_wake_launcher_at_commit(void)
 {
-	watch_commit();
+	register_on_commit();
 	wake_at_commit = true;
 }
 
@@ -262,7 +263,7 @@ jit_wake_launcher_at_commit(void)
 void
 jit_note_due(TimestampTz due)
 {
-	watch_commit();
+	register_on_commit();
 	due_at_commit = Min(due_at_commit, due);
 }
 
@@ -279,7 +280,8 @@ jit_note_role_changed(Oid roleid)
 
 	if (jit_role_kind_by_oid(roleid) != JIT_ROLE_GRANT)
 		return;
-	jit_wake_launcher_at_commit();
+	register_on_commit();
+	wake_at_commit = true;
 
 	/* our own changes are in the ledger already */
 	if (InSecurityRestrictedOperation())
