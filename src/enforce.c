@@ -298,7 +298,7 @@ what_ended(Oid userid, const Wanted *wanted)
 		deadline = jit_role_deadline(role);
 		if (deadline > now)
 			continue;
-		fits = gives(whole_closure(role), wanted);
+		fits = wanted != NULL && gives(whole_closure(role), wanted);
 		if (!OidIsValid(best_role) || (fits && !best_fits) ||
 			(fits == best_fits && deadline > best))
 		{
