@@ -376,6 +376,8 @@ COMMENT ON FUNCTION jit_reset_clock() IS
 
 -- ----------------------------------------------------------------------
 -- Views for people
+--
+-- security_barrier: a caller's function in WHERE sees the caller's rows only.
 -- ----------------------------------------------------------------------
 
 CREATE FUNCTION jit.concerns_me(role oid, name name, origin text) RETURNS boolean
@@ -408,7 +410,7 @@ COMMENT ON COLUMN jit.request_access.request_id IS 'number of the request';
 COMMENT ON COLUMN jit.request_access.access IS 'what was asked for';
 COMMENT ON COLUMN jit.request_access.with_added IS 'what an approver agrees to: USAGE on schemas that was added as well';
 
-CREATE VIEW jit.my_requests AS
+CREATE VIEW jit.my_requests WITH (security_barrier) AS
 SELECT r.id AS request,
 	CASE WHEN r.status = 'pending' AND r.lapses_at <= clock_timestamp() THEN 'lapsed'
 		WHEN r.status = 'active' AND g.deadline <= clock_timestamp() THEN 'expired'
@@ -439,7 +441,7 @@ COMMENT ON COLUMN jit.my_requests.reason IS 'reason, and ticket on a line of its
 COMMENT ON COLUMN jit.my_requests.asked IS 'when it was filed';
 COMMENT ON COLUMN jit.my_requests.ends IS 'when it lapses, when the access expires, or when it ended';
 
-CREATE VIEW jit.inbox AS
+CREATE VIEW jit.inbox WITH (security_barrier) AS
 SELECT r.id AS request,
 	r.grantee AS "for",
 	t.with_added AS access,
@@ -463,7 +465,7 @@ COMMENT ON COLUMN jit.inbox.risk IS 'risk by the policies when it was filed';
 COMMENT ON COLUMN jit.inbox.approvals IS 'approvals of the current step: how many are there, how many it takes, and by whom';
 COMMENT ON COLUMN jit.inbox.asked IS 'when it was filed: the time if today, else the date';
 
-CREATE VIEW jit.active_grants AS
+CREATE VIEW jit.active_grants WITH (security_barrier) AS
 SELECT r.id AS request,
 	r.grantee,
 	t.access,
@@ -485,7 +487,7 @@ COMMENT ON COLUMN jit.active_grants.access IS 'what';
 COMMENT ON COLUMN jit.active_grants.expires_at IS 'deadline';
 COMMENT ON COLUMN jit.active_grants.time_left IS 'time until the deadline';
 
-CREATE VIEW jit.history AS
+CREATE VIEW jit.history WITH (security_barrier) AS
 SELECT r.id AS request,
 	r.status,
 	r.grantee,

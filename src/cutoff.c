@@ -93,7 +93,6 @@ typedef struct Cover
 typedef struct Need
 {
 	Oid			userid;			/* whose need it is */
-	bool		writes;
 	int			ncovers;
 	int			maxcovers;
 	Cover	   *covers;
@@ -113,7 +112,7 @@ typedef struct Reliance
 static CutoffShared *shared = NULL;
 
 static List *reliances = NIL;	/* all, of open cursors too */
-static Reliance *collecting = NULL; /* the one being collected */
+static JitStart *starting = NULL;	/* the innermost ExecutorStart */
 static Reliance *volatile running[MAX_RUNNING];
 static volatile int nrunning = 0;
 static volatile bool busy = false;	/* needs are being changed */
@@ -246,7 +245,12 @@ apply_change(Reliance *reliance, const Change *change)
 			if (need->covers[k].role != change->role)
 				continue;
 			if (!OidIsValid(change->other))
-				need->covers[k].deadline = change->deadline;
+			{
+				/* what has expired isn't revoked by its removal */
+				if (change->deadline != DT_NOBEGIN ||
+					need->covers[k].deadline > jit_now())
+					need->covers[k].deadline = change->deadline;
+			}
 			else if (need->ncovers < need->maxcovers)
 			{
 				Cover	   *cover = &need->covers[need->ncovers];
@@ -259,6 +263,17 @@ apply_change(Reliance *reliance, const Change *change)
 			}
 			break;
 		}
+	}
+}
+
+/* Nothing is known any more. */
+static void
+end_all(Reliance *reliance)
+{
+	for (int i = 0; i < reliance->nneeds; i++)
+	{
+		for (int k = 0; k < reliance->needs[i].ncovers; k++)
+			reliance->needs[i].covers[k].deadline = DT_NOBEGIN;
 	}
 }
 
@@ -295,17 +310,9 @@ read_ring(void)
 	if (overrun)
 	{
 		foreach(lc, reliances)
-		{
-			Reliance   *reliance = lfirst(lc);
-
-			for (int i = 0; i < reliance->nneeds; i++)
-				reliance->needs[i].ncovers = 0;
-		}
+			end_all(lfirst(lc));
 		for (int i = 0; i < nrunning; i++)
-		{
-			for (int k = 0; k < running[i]->nneeds; k++)
-				running[i]->needs[k].ncovers = 0;
-		}
+			end_all(running[i]);
 	}
 }
 
@@ -344,6 +351,7 @@ cut_off(void)
 	TimestampTz first = DT_NOEND;
 	Cover		cover = {.deadline = DT_NOBEGIN};
 
+	busy = true;
 	read_ring();
 	for (int i = 0; i < nrunning; i++)
 	{
@@ -364,6 +372,7 @@ cut_off(void)
 		QueryCancelPending = true;
 		SetLatch(MyLatch);
 	}
+	busy = false;
 	return first;
 }
 
@@ -405,8 +414,6 @@ forget_reliance(void *arg)
 {
 	busy = true;
 	reliances = list_delete_ptr(reliances, arg);
-	if (collecting == arg)
-		collecting = NULL;
 	busy = false;
 }
 
@@ -422,8 +429,9 @@ permitted(const JitPermInfo *info, Oid classid, Oid objid, AclMode mode,
 		return jit_perminfo_permitted(info, closure);
 	if (classid == AuthIdRelationId)
 		return list_member_oid(closure, objid);
-	return jit_object_aclmask(classid, objid, 0, closure, mode) != 0 ||
-		list_member_oid(closure, jit_object_owner(classid, objid));
+	if (mode == 0)
+		return list_member_oid(closure, jit_object_owner(classid, objid));
+	return jit_object_aclmask(classid, objid, 0, closure, mode) != 0;
 }
 
 /*
@@ -436,7 +444,7 @@ find_covers(Oid userid, const JitPermInfo *info, Oid classid, Oid objid,
 			AclMode mode, int *ncovers, bool *all)
 {
 	TimestampTz now = jit_now();
-	JitClosureKind kind = classid == AuthIdRelationId ?
+	JitClosureKind kind = classid == AuthIdRelationId && mode == JIT_SET_ROLE ?
 	JIT_CLOSURE_SET : JIT_CLOSURE_PRIVS;
 	List	   *standing;
 	List	   *live;
@@ -514,12 +522,15 @@ find_entry_covers(Oid userid, const JitPermInfo *info, int *ncovers, bool *all)
 {
 	CachedCovers *entry = &cached[(userid ^ info->relid) % N_CACHED];
 	MemoryContext context;
-	uint64		roles = jit_roles_generation;
-	uint64		relations = relations_generation;
+	uint64		roles;
+	uint64		relations;
 	Cover	   *covers;
 
 	if (jit_user_deadline(userid) <= jit_now())
 		return find_covers(userid, info, InvalidOid, InvalidOid, 0, ncovers, all);
+	/* not before: that may have taken in invalidations */
+	roles = jit_roles_generation;
+	relations = relations_generation;
 	if (cache_roles == roles && cache_relations == relations &&
 		entry->userid == userid && entry->relid == info->relid &&
 		entry->privs == info->requiredPerms &&
@@ -579,69 +590,81 @@ find_entry_covers(Oid userid, const JitPermInfo *info, int *ncovers, bool *all)
 }
 
 static void
+fill_need(Need *need, Oid userid, const Cover *covers, int ncovers, int spare)
+{
+	need->userid = userid;
+	need->ncovers = ncovers;
+	need->maxcovers = ncovers + spare;
+	need->covers = palloc(need->maxcovers * sizeof(Cover));
+	memcpy(need->covers, covers, ncovers * sizeof(Cover));
+}
+
+/* A need of a statement, of the transaction if it writes, or of both. */
+static void
 add_need(Reliance *reliance, Oid userid, bool writes, const Cover *covers,
 		 int ncovers)
 {
-	MemoryContext context = MemoryContextSwitchTo(reliance->context);
+	MemoryContext context = CurrentMemoryContext;
 	Need	   *need;
 
-	busy = true;
-	if (reliance->nneeds == 0)
-		reliance->needs = palloc(sizeof(Need));
-	else
-		reliance->needs = repalloc(reliance->needs,
-								   (reliance->nneeds + 1) * sizeof(Need));
-	need = &reliance->needs[reliance->nneeds];
-	need->userid = userid;
-	need->writes = writes;
-	need->ncovers = ncovers;
-	need->maxcovers = ncovers + SPARE;
-	need->covers = palloc(need->maxcovers * sizeof(Cover));
-	memcpy(need->covers, covers, ncovers * sizeof(Cover));
-	reliance->nneeds++;
-	busy = false;
-
+	if (reliance != NULL)
+	{
+		MemoryContextSwitchTo(reliance->context);
+		busy = true;
+		if (reliance->nneeds == 0)
+			reliance->needs = palloc(sizeof(Need));
+		else
+			reliance->needs = repalloc(reliance->needs,
+									   (reliance->nneeds + 1) * sizeof(Need));
+		fill_need(&reliance->needs[reliance->nneeds], userid, covers, ncovers,
+				  SPARE);
+		reliance->nneeds++;
+		busy = false;
+	}
 	if (writes)
 	{
-		Need	   *written;
-
 		MemoryContextSwitchTo(TopTransactionContext);
-		written = palloc(sizeof(Need));
-		*written = *need;
-		written->covers = palloc(ncovers * sizeof(Cover));
-		memcpy(written->covers, covers, ncovers * sizeof(Cover));
-		written_needs = lappend(written_needs, written);
+		need = palloc(sizeof(Need));
+		fill_need(need, userid, covers, ncovers, 0);
+		written_needs = lappend(written_needs, need);
 	}
 	MemoryContextSwitchTo(context);
 }
 
 static void arm(void);
-static void begin_reliance(QueryDesc *query);
+static Reliance *begin_reliance(QueryDesc *query);
 
 /*
  * Note what the statement at hand relies on: called by the permission hooks
  * for a user with temporary access, after PostgreSQL and enforce.c have said
- * yes.  Either a permission entry or an object and privilege.
+ * yes.  A permission entry; or an object and a privilege, 0 for owning it; or
+ * a role, as an object of pg_authid, with JIT_SET_ROLE or 0 for having its
+ * privileges.  "writes" if the transaction can't be committed without,
+ * which privileges to write imply.
  */
 void
 jit_note_reliance(Oid userid, const JitPermInfo *info, Oid classid, Oid objid,
-				  AclMode mode)
+				  AclMode mode, bool writes)
 {
-	Reliance   *reliance = collecting;
+	Reliance   *reliance = NULL;
 	const Cover *covers;
 	int			ncovers;
-	bool		writes;
 	bool		all;
 
-	if (reliance == NULL && jit_query_starting() != NULL)
+	if (info != NULL)
+		mode = info->requiredPerms;
+	writes |= (mode & (ACL_INSERT | ACL_UPDATE | ACL_DELETE | ACL_TRUNCATE)) != 0;
+
+	if (starting != NULL && starting->running == nrunning)
 	{
-		/* the user has none, but the owner of a view that is read */
-		begin_reliance(jit_query_starting());
-		reliance = collecting;
+		/* the user may have none, but the owner of a view that is read */
+		if (starting->reliance == NULL)
+			starting->reliance = begin_reliance(starting->query);
+		reliance = starting->reliance;
 	}
-	if (reliance == NULL && nrunning > 0)
+	else if (nrunning > 0)
 		reliance = running[nrunning - 1];
-	if (reliance == NULL)
+	if (reliance == NULL && !writes)
 		return;
 	if (info != NULL)
 		covers = find_entry_covers(userid, info, &ncovers, &all);
@@ -649,8 +672,6 @@ jit_note_reliance(Oid userid, const JitPermInfo *info, Oid classid, Oid objid,
 		covers = find_covers(userid, info, classid, objid, mode, &ncovers, &all);
 	if (covers == NULL)
 		return;
-	writes = info != NULL &&
-		(info->requiredPerms & (ACL_INSERT | ACL_UPDATE | ACL_DELETE | ACL_TRUNCATE)) != 0;
 	if (!all)
 		add_need(reliance, userid, writes, covers, ncovers);
 	else
@@ -658,27 +679,37 @@ jit_note_reliance(Oid userid, const JitPermInfo *info, Oid classid, Oid objid,
 		for (int i = 0; i < ncovers; i++)
 			add_need(reliance, userid, writes, &covers[i], 1);
 	}
+	if (reliance == NULL)
+		return;
 	if (nrunning > 0 && reliance == running[nrunning - 1])
 		arm();
 }
 
-/* Does some cover of every need still stand, by the catalogs? */
+/*
+ * Does some cover of the need still stand, by the catalogs?  Takes the
+ * deadlines from there.
+ */
 static bool
-need_met(const Need *need, Cover *ended)
+need_met(Need *need, Cover *ended)
 {
 	TimestampTz now = jit_now();
 	List	   *live = jit_role_closure(need->userid, JIT_CLOSURE_MEMBERS,
 										JIT_FILTER_LIVE, now);
+	bool		met = false;
 
+	memset(ended, 0, sizeof(Cover));
 	for (int i = 0; i < need->ncovers; i++)
 	{
-		if (list_member_oid(live, need->covers[i].role))
-			return true;
+		Cover	   *cover = &need->covers[i];
+
+		*ended = *cover;
+		if (list_member_oid(live, cover->role))
+		{
+			cover->deadline = jit_role_deadline(cover->role);
+			met = true;
+		}
 	}
-	memset(ended, 0, sizeof(Cover));
-	if (need->ncovers > 0)
-		*ended = need->covers[0];
-	return false;
+	return met;
 }
 
 /* "Request 17 in hr_prod expired at ..." for a cover that has ended. */
@@ -773,6 +804,10 @@ find_reliance(QueryDesc *query)
 static void
 check_again(Reliance *reliance)
 {
+	/* the ring first, then the catalogs, which know better */
+	busy = true;
+	read_ring();
+	busy = false;
 	AcceptInvalidationMessages();
 	for (int i = 0; i < reliance->nneeds; i++)
 	{
@@ -883,43 +918,52 @@ jit_executor_finish(QueryDesc *query)
  * with temporary access.  Takes the place in the ring and then takes in
  * invalidations, in this order.  NULL for a utility statement.
  */
-static void
+static Reliance *
 begin_reliance(QueryDesc *query)
 {
 	Reliance   *reliance = palloc0(sizeof(Reliance));
+	bool		place_taken = reliances != NIL || nrunning > 0;
 
 	install();
 	reliance->query = query;
 	reliance->context = CurrentMemoryContext;
 	if (query != NULL)
 		reliance->perminfos = JIT_PLAN_PERMINFOS(query->plannedstmt);
-	if (reliances == NIL && nrunning == 0)
+	for (JitStart *start = starting; start != NULL; start = start->previous)
+		place_taken |= start->reliance != NULL;
+	if (!place_taken)
 		seen = pg_atomic_read_u64(&shared->head);
 	AcceptInvalidationMessages();
-	collecting = reliance;
+	return reliance;
 }
 
 /*
  * Before ExecutorStart of any query; "temporary" if its user has temporary
- * access.
+ * access.  Others may start before jit_keep_reliance() ends this: pruning of
+ * partitions runs functions.  "start" is the caller's, on the stack.
  */
 void
-jit_begin_reliance(QueryDesc *query, bool temporary)
+jit_begin_reliance(JitStart *start, QueryDesc *query, bool temporary)
 {
-	collecting = NULL;
+	start->query = query;
+	start->reliance = NULL;
+	start->level = GetCurrentTransactionNestLevel();
+	start->running = nrunning;
+	start->previous = starting;
+	starting = start;
 	if (unlikely(temporary))
-		begin_reliance(query);
+		start->reliance = begin_reliance(query);
 }
 
 /* ExecutorStart has come through: keep what was collected with the query. */
 void
-jit_keep_reliance(QueryDesc *query)
+jit_keep_reliance(JitStart *start)
 {
-	Reliance   *reliance = collecting;
+	Reliance   *reliance = start->reliance;
 	MemoryContext context;
 
-	collecting = NULL;
-	if (reliance == NULL || reliance->query != query || reliance->nneeds == 0)
+	starting = start->previous;
+	if (likely(reliance == NULL || reliance->nneeds == 0))
 		return;
 	context = MemoryContextSwitchTo(TopMemoryContext);
 	busy = true;
@@ -928,7 +972,7 @@ jit_keep_reliance(QueryDesc *query)
 	MemoryContextSwitchTo(context);
 	reliance->callback.func = forget_reliance;
 	reliance->callback.arg = reliance;
-	MemoryContextRegisterResetCallback(query->estate->es_query_cxt,
+	MemoryContextRegisterResetCallback(start->query->estate->es_query_cxt,
 									   &reliance->callback);
 }
 
@@ -946,9 +990,7 @@ jit_run_relying_utility(void (*run) (void *arg), void *arg)
 	MemoryContext old = MemoryContextSwitchTo(context);
 	Reliance   *reliance;
 
-	begin_reliance(NULL);
-	reliance = collecting;
-	collecting = NULL;
+	reliance = begin_reliance(NULL);
 	MemoryContextSwitchTo(old);
 	PG_TRY();
 	{
@@ -1001,7 +1043,8 @@ cutoff_xact_callback(XactEvent event, void *arg)
 		case XACT_EVENT_PREPARE:
 		case XACT_EVENT_ABORT:
 			written_needs = NIL;
-			collecting = NULL;
+			if (event == XACT_EVENT_ABORT)
+				starting = NULL;
 			if (event == XACT_EVENT_ABORT)
 				changes = NIL;
 			break;
@@ -1016,7 +1059,10 @@ cutoff_subxact_callback(SubXactEvent event, SubTransactionId mySubid,
 {
 	if (event != SUBXACT_EVENT_ABORT_SUB)
 		return;
-	collecting = NULL;
+	/* those that the error has left */
+	while (starting != NULL &&
+		   starting->level >= GetCurrentTransactionNestLevel())
+		starting = starting->previous;
 	/* whoever has caught the cancellation gets it again */
 	if (fired && nrunning > 0)
 		(void) cut_off();

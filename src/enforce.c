@@ -250,11 +250,11 @@ whole_closure(Oid userid)
 	return jit_role_closure(userid, JIT_CLOSURE_PRIVS, JIT_FILTER_NONE, 0);
 }
 
-/* Does a closure give what is wanted? */
+/* Does a closure give what is wanted?  NULL: nobody knows what it was. */
 static bool
 gives(List *closure, const Wanted *wanted)
 {
-	if (closure == NIL)
+	if (closure == NIL || wanted == NULL)
 		return false;
 	if (wanted->info != NULL)
 		return jit_perminfo_permitted(wanted->info, closure);
@@ -518,7 +518,8 @@ check_perminfos(List *perminfos, bool ereport_on_violation, bool running)
 		if (!needs_judging(userid) || gives(live_closure(userid), &wanted))
 		{
 			if (running && !superuser_arg(userid))
-				jit_note_reliance(userid, info, InvalidOid, InvalidOid, 0);
+				jit_note_reliance(userid, info, InvalidOid, InvalidOid, 0,
+								  false);
 			continue;
 		}
 		if (!ereport_on_violation)
@@ -533,12 +534,18 @@ static pg_noinline bool
 check_relations(List *perminfos, bool ereport_on_violation)
 {
 	bool		seen = temporary_seen;
+	bool		writes = false;
+	ListCell   *lc;
 
 	check_roles();
-	/* check_start() has done it if it had been seen */
+	/* jit_executor_start() has done it if it had been seen */
 	if (!seen && jit_set_role_is_temporary())
+	{
+		foreach(lc, perminfos)
+			writes |= (((JitPermInfo *) lfirst(lc))->requiredPerms & ~ACL_SELECT) != 0;
 		jit_note_reliance(set_role_session, NULL, AuthIdRelationId,
-						  set_role_outer, 0);
+						  set_role_outer, JIT_SET_ROLE, writes);
+	}
 	return check_perminfos(perminfos, ereport_on_violation, true);
 }
 
@@ -712,6 +719,12 @@ mark_functions(PlannedStmt *plan, List *functions, Oid userid)
 	}
 }
 
+static bool
+writes_data(PlannedStmt *plan)
+{
+	return plan->commandType != CMD_SELECT || plan->hasModifyingCTE;
+}
+
 /* Raise if what a plan has been marked with isn't live any more. */
 static void
 check_marks(PlannedStmt *plan)
@@ -737,6 +750,9 @@ check_marks(PlannedStmt *plan)
 			deny("row-level security policies of role",
 				 quote_identifier(jit_role_name(wanted.role)), userid, &wanted);
 		}
+		else if (item->cacheId == MARK_ROLE)
+			jit_note_reliance(userid, NULL, AuthIdRelationId, item->hashValue,
+							  0, writes_data(plan));
 		else if (item->cacheId == MARK_FUNCTION)
 		{
 			Wanted		wanted = {.classid = ProcedureRelationId,
@@ -745,44 +761,48 @@ check_marks(PlannedStmt *plan)
 			if (!gives(live, &wanted))
 				deny("function", get_func_name(wanted.objid), userid, &wanted);
 			jit_note_reliance(userid, NULL, wanted.classid, wanted.objid,
-							  wanted.mode);
+							  wanted.mode, false);
 		}
 	}
 }
 
-/*
- * Look at what a statement to be started depends on, where this backend has
- * met temporary access.  What it is yet to meet, check_relations() does.
- */
-static pg_noinline void
-check_start(QueryDesc *query)
+/* Note that what comes relies on a temporary SET ROLE, if it does. */
+static void
+note_set_role_reliance(bool writes)
 {
-	accept_invalidations();
-	note_set_role();
-	jit_begin_reliance(query, jit_set_role_is_temporary() ||
-					   jit_user_deadline(GetUserId()) != DT_NOEND);
-	check_roles();
-	check_marks(query->plannedstmt);
-	if (jit_set_role_is_temporary())
+	if (unlikely(jit_set_role_is_temporary()))
 		jit_note_reliance(set_role_session, NULL, AuthIdRelationId,
-						  set_role_outer, 0);
+						  set_role_outer, JIT_SET_ROLE, writes);
 }
 
 static void
 jit_executor_start(QueryDesc *query, int eflags)
 {
 	JitHintFrame frame;
+	JitStart	start;
 
+	/* takes in a REVOKE: inside a running DO block nothing else does */
 	if (unlikely(temporary_seen))
-		check_start(query);
+	{
+		accept_invalidations();
+		note_set_role();
+	}
+	jit_begin_reliance(&start, query, unlikely(temporary_seen) &&
+					   (jit_set_role_is_temporary() ||
+						jit_user_deadline(GetUserId()) != DT_NOEND));
+	if (unlikely(temporary_seen))
+	{
+		check_roles();
+		check_marks(query->plannedstmt);
+		note_set_role_reliance(writes_data(query->plannedstmt));
+	}
 	jit_push_hint(&frame, JIT_PLAN_PERMINFOS(query->plannedstmt), NULL, query);
 	if (next_executor_start_hook)
 		next_executor_start_hook(query, eflags);
 	else
 		standard_ExecutorStart(query, eflags);
 	jit_pop_hint(&frame);
-	if (unlikely(temporary_seen))
-		jit_keep_reliance(query);
+	jit_keep_reliance(&start);
 }
 
 /* Collect the permission entries of a query and of all queries in it. */
@@ -1064,6 +1084,71 @@ check_copy(CopyStmt *copy)
 							  ROLE_PG_WRITE_SERVER_FILES);
 }
 
+static bool
+may_maintain(List *closure, Oid relid, bool by_database_owner)
+{
+	return closure != NIL &&
+		(list_member_oid(closure, jit_object_owner(RelationRelationId, relid)) ||
+		 jit_object_aclmask(RelationRelationId, relid, 0, closure,
+							JIT_ACL_MAINTAIN) != 0 ||
+		 (by_database_owner &&
+		  list_member_oid(closure, jit_object_owner(DatabaseRelationId, MyDatabaseId))));
+}
+
+/* Raise if the relation is to be maintained by authority that has ended. */
+static void
+check_maintained(const RangeVar *name, bool by_database_owner)
+{
+	Oid			userid = GetUserId();
+	Oid			relid;
+
+	if (name == NULL)
+		return;
+	/* no lock: the command takes its own, and a stronger one */
+	relid = RangeVarGetRelid(name, NoLock, true);
+	if (OidIsValid(relid) &&
+		!may_maintain(live_closure(userid), relid, by_database_owner) &&
+		may_maintain(whole_closure(userid), relid, by_database_owner))
+		deny(relation_kind(relid), get_rel_name(relid), userid, NULL);
+}
+
+/*
+ * Commands that PostgreSQL checks by itself, without a hook: judged by name,
+ * before they run.
+ */
+static void
+check_utility(Node *stmt)
+{
+	ListCell   *lc;
+
+	switch (nodeTag(stmt))
+	{
+		case T_VacuumStmt:
+			foreach(lc, ((VacuumStmt *) stmt)->rels)
+				check_maintained(lfirst_node(VacuumRelation, lc)->relation, true);
+			break;
+		case T_ClusterStmt:
+			check_maintained(((ClusterStmt *) stmt)->relation, false);
+			break;
+		case T_ReindexStmt:
+			check_maintained(((ReindexStmt *) stmt)->relation, false);
+			if (((ReindexStmt *) stmt)->kind == REINDEX_OBJECT_SCHEMA)
+			{
+				Oid			schema = get_namespace_oid(((ReindexStmt *) stmt)->name, true);
+
+				if (OidIsValid(schema))
+					check_object("schema", ((ReindexStmt *) stmt)->name,
+								 NamespaceRelationId, schema, 0);
+			}
+			break;
+		case T_RefreshMatViewStmt:
+			check_maintained(((RefreshMatViewStmt *) stmt)->relation, false);
+			break;
+		default:
+			break;
+	}
+}
+
 /*
  * A role of ours is recognised by its name in every database, so the name
  * must stay.  Dropping it, and changing its VALID UNTIL, are the ways to end
@@ -1111,12 +1196,50 @@ run_utility(void *arg)
 								call->qc);
 }
 
-/* COPY and CALL run for long without the executor's knowing. */
+/* These run for long without the executor's knowing. */
 static bool
 may_rely(Node *stmt)
 {
-	return (IsA(stmt, CopyStmt) || IsA(stmt, CallStmt)) &&
-		(jit_user_deadline(GetUserId()) != DT_NOEND || jit_set_role_is_temporary());
+	switch (nodeTag(stmt))
+	{
+		case T_CopyStmt:
+		case T_CallStmt:
+		case T_DoStmt:
+		case T_RefreshMatViewStmt:
+		case T_IndexStmt:
+		case T_ReindexStmt:
+		case T_ClusterStmt:
+		case T_VacuumStmt:
+			return jit_set_role_is_temporary() ||
+				jit_user_deadline(GetUserId()) != DT_NOEND;
+		default:
+			return false;
+	}
+}
+
+/*
+ * Run one of them.  Others find what they rely on as they go; for REFRESH,
+ * which reads with the owner's rights, it is having these.  A procedure
+ * or DO block under a temporary SET ROLE may leave it: its statements rely on
+ * it, itself doesn't.
+ */
+static void
+run_relying_utility(void *arg)
+{
+	Node	   *stmt = ((UtilityCall *) arg)->pstmt->utilityStmt;
+
+	if (IsA(stmt, RefreshMatViewStmt) && !superuser())
+	{
+		Oid			relid = RangeVarGetRelid(((RefreshMatViewStmt *) stmt)->relation,
+											 NoLock, true);
+
+		if (OidIsValid(relid))
+			jit_note_reliance(GetUserId(), NULL, RelationRelationId, relid,
+							  JIT_ACL_MAINTAIN, false);
+	}
+	if (!IsA(stmt, CallStmt) && !IsA(stmt, DoStmt))
+		note_set_role_reliance(IsA(stmt, CopyStmt) && ((CopyStmt *) stmt)->is_from);
+	run_utility(arg);
 }
 
 /* GRANT or REVOKE of a grant role, natively. */
@@ -1164,6 +1287,8 @@ jit_process_utility(PlannedStmt *pstmt, const char *query_string,
 		jit_before_drop((DropStmt *) stmt);
 	else if (IsA(stmt, SecLabelStmt))
 		jit_offer_labels((SecLabelStmt *) stmt);
+	if (!leads_out(stmt) && unlikely(needs_judging(GetUserId())))
+		check_utility(stmt);
 
 	if (IsA(stmt, CopyStmt))
 		jit_push_hint(&frame, NIL, (CopyStmt *) stmt, NULL);
@@ -1171,7 +1296,7 @@ jit_process_utility(PlannedStmt *pstmt, const char *query_string,
 	{
 		jit_check_lasting(stmt);
 		if (may_rely(stmt))
-			jit_run_relying_utility(run_utility, &call);
+			jit_run_relying_utility(run_relying_utility, &call);
 		else
 			run_utility(&call);
 	}
@@ -1247,7 +1372,7 @@ check_object_access(ObjectAccessType access, Oid classid, Oid objid, int subid,
 						 ACL_EXECUTE);
 			if (!superuser())
 				jit_note_reliance(GetUserId(), NULL, classid, objid,
-								  ACL_EXECUTE);
+								  ACL_EXECUTE, false);
 			break;
 		case OAT_NAMESPACE_SEARCH:
 			{
@@ -1264,6 +1389,10 @@ check_object_access(ObjectAccessType access, Oid classid, Oid objid, int subid,
 		case OAT_TRUNCATE:
 			check_object(relation_kind(objid), get_rel_name(objid), classid,
 						 objid, ACL_TRUNCATE);
+			if (unlikely(jit_user_deadline(GetUserId()) != DT_NOEND) && !superuser())
+				jit_note_reliance(GetUserId(), NULL, classid, objid,
+								  ACL_TRUNCATE, true);
+			note_set_role_reliance(true);
 			break;
 		case OAT_POST_CREATE:
 			if (unlikely(needs_judging(GetUserId())))

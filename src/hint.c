@@ -395,14 +395,3 @@ jit_hint_text(List *perminfos)
 	}
 	return missing == NIL ? NULL : quote_literal_cstr(access_text(missing));
 }
-
-/* The query whose ExecutorStart is running, if that is what is. */
-QueryDesc *
-jit_query_starting(void)
-{
-	ErrorContextCallback *context = error_context_stack;
-
-	while (context != NULL && context->callback != jit_hint_callback)
-		context = context->previous;
-	return context ? ((JitHintFrame *) context->arg)->starting : NULL;
-}

@@ -65,6 +65,5 @@ _PG_init(void)
 	jit_init_roles();
 	jit_install_enforcement();
 
-	if (!IsBinaryUpgrade)
-		jit_register_launcher();
+	jit_register_launcher();
 }

@@ -401,7 +401,6 @@ typedef struct JitHintFrame
 
 extern bool jit_denial_explained;
 extern void jit_hint_callback(void *arg);
-extern QueryDesc *jit_query_starting(void);
 
 /*
  * Watch for denials until jit_pop_hint().  An error leaves the frame by
@@ -447,10 +446,24 @@ extern void jit_check_lasting_object(ObjectAccessType access, Oid classid,
 
 extern void jit_cutoff_shmem_request(void);
 extern void jit_cutoff_shmem_startup(void);
-extern void jit_begin_reliance(QueryDesc *query, bool temporary);
-extern void jit_keep_reliance(QueryDesc *query);
+/* An ExecutorStart under way. */
+typedef struct JitStart
+{
+	QueryDesc  *query;
+	struct Reliance *reliance;	/* what it has been found to rely on */
+	int			level;			/* of nested transactions */
+	int			running;		/* relying statements around it */
+	struct JitStart *previous;
+} JitStart;
+
+/* As a privilege on an object of pg_authid: SET ROLE to it */
+#define JIT_SET_ROLE ACL_USAGE
+
+extern void jit_begin_reliance(JitStart *start, QueryDesc *query,
+							   bool temporary);
+extern void jit_keep_reliance(JitStart *start);
 extern void jit_note_reliance(Oid userid, const JitPermInfo *info, Oid classid,
-							  Oid objid, AclMode mode);
+							  Oid objid, AclMode mode, bool writes);
 extern void jit_run_relying_utility(void (*run) (void *arg), void *arg);
 extern void jit_note_grant_changed(Oid role);
 extern void jit_note_grant_overlaps(Oid role, Oid covered_too_by);

@@ -823,6 +823,23 @@ is_temporary_table(Oid classid, Oid objid)
 	}
 }
 
+/*
+ * A schema for a session's temporary tables, which the bootstrap superuser
+ * owns?  Nobody else can make one: the prefix is reserved.
+ */
+static bool
+is_temporary_schema(Oid nspid)
+{
+	HeapTuple	tuple = row_now(NamespaceRelationId, nspid);
+	char	   *name;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	name = NameStr(((Form_pg_namespace) GETSTRUCT(tuple))->nspname);
+	return strncmp(name, "pg_temp_", 8) == 0 ||
+		strncmp(name, "pg_toast_temp_", 14) == 0;
+}
+
 static void
 judge_object(ObjectAccessType access, Oid classid, Oid objid, int subid,
 			 void *arg)
@@ -837,6 +854,8 @@ judge_object(ObjectAccessType access, Oid classid, Oid objid, int subid,
 	if (classid == AuthIdRelationId || classid == AuthMemRelationId ||
 		classid == DefaultAclRelationId)
 		return;					/* the utility hook's */
+	if (created && classid == NamespaceRelationId && is_temporary_schema(objid))
+		return;					/* PostgreSQL's doing */
 	if (access == OAT_POST_CREATE)
 	{
 		internal = ((ObjectAccessPostCreate *) arg)->is_internal;
@@ -956,6 +975,7 @@ alters_plainly(const AlterTableCmd *cmd)
 	{
 		case AT_AddColumn:
 		case AT_ColumnDefault:
+		case AT_CookedColumnDefault:
 		case AT_DropNotNull:
 		case AT_SetNotNull:
 		case AT_DropExpression:

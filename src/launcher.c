@@ -314,12 +314,17 @@ jit_report_swept(int slot, TimestampTz due, bool complete)
 	LWLockRelease(shared->lock);
 }
 
-/* Called from _PG_init() only, not under IsBinaryUpgrade. */
+/* Called from _PG_init() only. */
 void
 jit_register_launcher(void)
 {
 	BackgroundWorker worker;
 
+	/* what a transaction has noted must go with it in any server */
+	RegisterXactCallback(on_commit, NULL);
+
+	if (IsBinaryUpgrade)
+		return;
 	memset(&worker, 0, sizeof(worker));
 	snprintf(worker.bgw_name, BGW_MAXLEN, "jit_access launcher");
 	snprintf(worker.bgw_type, BGW_MAXLEN, "jit_access launcher");

@@ -1199,6 +1199,9 @@ jit_approve(PG_FUNCTION_ARGS)
 	{
 		int64		usecs = jit_interval_usecs(duration, "duration");
 
+		/* no longer than anything that can be asked for: sums don't overflow */
+		if (usecs > (int64) jit_max_duration * USECS_PER_SEC)
+			duration = NULL;
 		request = jit_load_request(id, false);
 		if (request->duration != NULL &&
 			usecs > jit_interval_usecs(request->duration, "duration"))

@@ -228,7 +228,7 @@ clean_up() {
 }
 
 # start_server NAME [SETTING...]: a new cluster, socket and all in $tmp/NAME.
-# PGHOST and so on lead to it.
+# PGHOST and so on lead to it.  POSTGRES can name another program to start.
 start_server() {
 	local dir=$tmp/$1
 	shift
@@ -245,7 +245,7 @@ start_server() {
 		printf '%s\n' "$@"
 	} >>"$dir/data/postgresql.conf"
 	export PGHOST=$dir PGPORT=5432 PGUSER=postgres
-	as_user "$bindir/pg_ctl" -D "$dir/data" -l "$dir/log" -w -s start ||
+	as_user "$bindir/pg_ctl" -D "$dir/data" -l "$dir/log" -p "${POSTGRES:-$bindir/postgres}" -t 300 -w -s start ||
 		{ cat "$dir/log" >&2; die "the server did not start"; }
 }
 

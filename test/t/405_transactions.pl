@@ -1,0 +1,121 @@
+# A transaction that wrote through temporary access which has ended by its
+# commit is rolled back, unless jit_access.commit_after_expiry is on; PREPARE
+# TRANSACTION is refused after such a write.
+#
+# Guards cutoff_xact_callback() in cutoff.c; the launcher is stopped.  Seen to
+# fail with its PRE_COMMIT and PRE_PREPARE cases taken out, and for SET ROLE
+# and TRUNCATE without the "writes" that enforce.c hands over.
+use strict;
+use warnings;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use JitAccess;
+
+my $node = new_server('transactions', 'max_prepared_transactions = 5');
+$node->safe_psql('postgres', q{
+	CREATE ROLE dev LOGIN; CREATE ROLE writer;
+	CREATE TABLE secret (x int); CREATE TABLE cut (x int); INSERT INTO cut VALUES (1);
+	CREATE TABLE open (x int); GRANT SELECT, INSERT ON open TO PUBLIC;
+	CREATE TABLE of_writer (x int); GRANT SELECT, INSERT ON of_writer TO writer;
+	CREATE TABLE copied (x int);
+	CREATE PROCEDURE committing() LANGUAGE plpgsql AS $$
+	BEGIN
+		INSERT INTO secret VALUES (101); COMMIT;
+		INSERT INTO open VALUES (101); PERFORM pg_advisory_xact_lock(1); COMMIT;
+		INSERT INTO open VALUES (102); COMMIT;
+		INSERT INTO secret VALUES (102); COMMIT;
+	END $$;
+});
+my $access = 'SELECT, INSERT, UPDATE, DELETE ON secret; INSERT ON copied; TRUNCATE ON cut; writer';
+my @writes = (
+	[ 'INSERT', 'INSERT INTO secret VALUES (1)' ],
+	[ 'UPDATE', 'UPDATE secret SET x = 2' ],
+	[ 'DELETE', 'DELETE FROM secret' ],
+	[ 'modifying CTE', 'WITH w AS (INSERT INTO secret VALUES (3) RETURNING x) SELECT x FROM w' ],
+	[ 'DO', 'DO $$ BEGIN INSERT INTO secret VALUES (4); END $$' ],
+	[ 'COPY', "COPY copied FROM STDIN;\n5\n\\.\n" ],
+	[ 'TRUNCATE', 'TRUNCATE cut' ],
+	[ 'SET ROLE', 'SET LOCAL ROLE writer; INSERT INTO of_writer VALUES (6); RESET ROLE' ],
+	[ 'COPY under SET ROLE', "SET LOCAL ROLE writer; COPY of_writer FROM STDIN;\n7\n\\.\nRESET ROLE" ],
+);
+$node->safe_psql('postgres', 'INSERT INTO secret VALUES (0)');
+my $state = q{SELECT (SELECT array_agg(x) FROM secret), (SELECT array_agg(x) FROM cut), (SELECT array_agg(x) FROM of_writer), (SELECT array_agg(x) FROM copied)};
+my $before = $node->safe_psql('postgres', $state);
+my $rolled_back = qr/ERROR:  42501: transaction is rolled back: the temporary access that it wrote through has ended/;
+
+stop_launcher($node);
+for my $how ('deadline', 'revocation')
+{
+	sweep($node);
+	my $detail = $how eq 'deadline' ? 'expired at' : 'was revoked';
+	my $other = session($node, 'dev');
+	my $late = session($node, 'dev');
+	my $reader = session($node, 'dev');
+	my $lock = session($node, 'postgres');
+	my $procedure = session($node, 'dev');
+	push @$_, session($node, 'dev') for @writes;
+	my $id = grant_access($node, $access, 'dev', $how eq 'deadline' ? '6 s' : '1 hour');
+
+	for my $write (@writes)
+	{
+		my ($name, $sql) = @$write;
+		$write->[-1]->do('BEGIN');
+		# UPDATE and DELETE would wait for each other
+		my ($out, $err) = $write->[-1]->do($name eq 'DELETE' ? 'DELETE FROM secret WHERE x = 1000' : $sql);
+		is($err, '', "$how: $name before");
+	}
+	$other->do('BEGIN; SELECT count(*) FROM secret; INSERT INTO open VALUES (1)');
+	$reader->do('BEGIN; SELECT count(*) FROM secret');
+	$late->do('BEGIN; INSERT INTO secret VALUES (9); SAVEPOINT s');
+	$lock->do('BEGIN; SELECT pg_advisory_xact_lock(1)');
+	$procedure->begin('CALL committing()');
+	ok($node->poll_query_until('postgres', qq{SELECT wait_event = 'advisory' FROM pg_stat_activity WHERE pid = $procedure->{pid}}), "$how: a procedure has committed");
+
+	if ($how eq 'deadline') { wait_for_deadline($node, $id); }
+	else { revoke_access($node, $id); }
+
+	for my $write (@writes)
+	{
+		my ($out, $err) = $write->[-1]->do('COMMIT');
+		like($err, qr/$rolled_back\nDETAIL:  Request $id in postgres $detail.*\nHINT:  Ask for access anew and repeat the transaction\./, "$how: COMMIT after $write->[0] fails");
+		(pop @$write)->quit;
+	}
+	$late->do('ROLLBACK TO s');
+	like(($late->do('COMMIT'))[1], $rolled_back, "$how: also after ROLLBACK TO SAVEPOINT");
+	is(($reader->do('COMMIT'))[1], '', "$how: what has only read commits");
+	is(($other->do('COMMIT'))[1], '', "$how: what was written otherwise commits");
+	$lock->do('ROLLBACK');
+	my ($out, $err) = $procedure->end;
+	like($err, qr/ERROR:  (42501: permission denied for table secret|57014)/, "$how: a procedure gets no further than its next use");
+	$_->quit for $other, $late, $lock, $procedure, $reader;
+	is($node->safe_psql('postgres', "DELETE FROM secret WHERE x = 101; $state"), $before, "$how: nothing of it is there");
+	is($node->safe_psql('postgres', 'SELECT array_agg(x) FROM open; TRUNCATE open'), $err =~ /57014/ ? '{1}' : '{1,101,102}', "$how: but what did not rely on it");
+}
+
+# PREPARE TRANSACTION
+my $id = grant_access($node, $access, 'dev', '1 hour');
+my $s = session($node, 'dev');
+like(($s->do("BEGIN; INSERT INTO secret VALUES (1); PREPARE TRANSACTION 'one'"))[1], qr/ERROR:  0A000: cannot PREPARE a transaction that has written through temporary access/, 'PREPARE TRANSACTION is refused');
+$s->do('ROLLBACK');
+is(($s->do("BEGIN; SELECT count(*) FROM secret; INSERT INTO open VALUES (1); PREPARE TRANSACTION 'two'"))[1], '', '... not after other writes');
+$node->safe_psql('postgres', "ROLLBACK PREPARED 'two'");
+is(($s->do('BEGIN; INSERT INTO secret VALUES (8); COMMIT; BEGIN; INSERT INTO open VALUES (2)'))[1], '', 'committed in time');
+revoke_access($node, $id);
+is(($s->do('COMMIT'))[1], '', 'what was written in an earlier transaction does not matter');
+
+# the setting
+$id = grant_access($node, $access, 'dev', '1 hour');
+like(($s->do('SET jit_access.commit_after_expiry = on'))[1], qr/ERROR/, 'the setting is not the user\'s');
+$node->safe_psql('postgres', 'ALTER SYSTEM SET jit_access.commit_after_expiry = on; SELECT pg_reload_conf()');
+$s->quit;
+$s = session($node, 'dev');
+ok($node->poll_query_until('postgres', q{SELECT current_setting('jit_access.commit_after_expiry') = 'on'}), 'set');
+$s->do('BEGIN; INSERT INTO secret VALUES (10)');
+revoke_access($node, $id);
+is(($s->do('COMMIT'))[1], '', 'with jit_access.commit_after_expiry it is committed');
+is($node->safe_psql('postgres', 'SELECT count(*) FROM secret WHERE x = 10'), '1', '... and there');
+$s->quit;
+
+continue_launcher();
+$node->stop;
+done_testing();

@@ -1,0 +1,147 @@
+# What somebody without rights might try, with real logins.
+use strict;
+use warnings;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = PostgreSQL::Test::Cluster->new('main');
+$node->init;
+$node->append_conf('postgresql.conf', qq{
+shared_preload_libraries = 'jit_access'
+max_prepared_transactions = 2
+});
+$node->start;
+
+sub sql
+{
+	my ($user, $sql) = @_;
+	my ($rc, $out, $err) = $node->psql('hr_prod', $sql, extra_params => [ '-U', $user ]);
+	return ($rc, $out, $err);
+}
+
+$node->safe_psql('postgres', q{
+	CREATE ROLE hr_owner; CREATE ROLE anna LOGIN; CREATE ROLE dev LOGIN; CREATE ROLE eve LOGIN;
+	CREATE ROLE manager LOGIN CREATEROLE;
+	GRANT hr_owner TO anna;
+	CREATE DATABASE hr_prod OWNER hr_owner;
+});
+$node->safe_psql('hr_prod', q{
+	CREATE EXTENSION jit_access;
+	CREATE SCHEMA hr AUTHORIZATION hr_owner;
+	CREATE SCHEMA eve AUTHORIZATION eve;
+	GRANT USAGE ON SCHEMA hr, eve TO PUBLIC;
+	SET ROLE hr_owner;
+	CREATE TABLE hr.salary AS SELECT i AS emp_no, i * 10 AS amount FROM generate_series(1, 100) i;
+	CREATE TABLE hr.gone (x int);
+	CREATE TABLE hr.stays (x int);
+});
+is((sql('dev', q{SELECT jit_request('SELECT ON hr.salary', '1 h', 'secret reason', ticket => 'secret ticket')}))[1], 1, 'request 1');
+is((sql('dev', q{SELECT jit_request('UPDATE ON hr.salary', '1 h', 'secret reason')}))[1], 2, 'request 2');
+is((sql('anna', 'SELECT jit_approve(2)'))[1], 'active', 'request 2 is active');
+my ($rc, $out, $err);
+
+# ---- reading what concerns others: a function in WHERE that costs nothing
+# is called before all other conditions, unless the view is a barrier
+
+sql('eve', q{CREATE FUNCTION eve.leak(text) RETURNS boolean LANGUAGE plpgsql COST 0.0000001
+	AS $$ BEGIN RAISE NOTICE 'leaked %', $1; RETURN true; END $$});
+for my $view ([ 'my_requests', 'reason' ], [ 'inbox', 'reason' ], [ 'history', 'access' ], [ 'active_grants', 'access' ])
+{
+	($rc, $out, $err) = sql('eve', "SELECT count(*) FROM jit.$view->[0] WHERE eve.leak($view->[1])");
+	is($rc, 0, "jit.$view->[0] is read");
+	unlike($err, qr/leaked/, "... and shows a function in WHERE nothing of others");
+}
+
+# ---- having code run as the superuser
+
+($rc, $out, $err) = sql('eve', q{
+	CREATE FUNCTION eve.eq(integer, integer) RETURNS boolean LANGUAGE plpgsql
+		AS $$ BEGIN RAISE EXCEPTION 'run as %', current_user; END $$;
+	CREATE OPERATOR eve.= (LEFTARG = integer, RIGHTARG = integer, FUNCTION = eve.eq);
+	CREATE FUNCTION eve.count() RETURNS bigint LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'run as %', current_user; END $$;
+	CREATE FUNCTION pg_temp.nextval(regclass) RETURNS bigint LANGUAGE plpgsql
+		AS $$ BEGIN RAISE EXCEPTION 'run as %', current_user; END $$;
+	CREATE TEMP TABLE pg_authid (oid oid, rolname name);
+	CREATE TEMP TABLE pg_class (oid oid, relname name);
+	SET search_path = eve, pg_temp, pg_catalog;
+	SET transform_null_equals = on;
+	SET array_nulls = off;
+	SET bytea_output = escape;
+	SET DateStyle = 'SQL, DMY';
+	SET timezone = '<+1122>-11:22';
+	SET intervalstyle = sql_standard;
+	SELECT pg_catalog.jit_request('SELECT (emp_no), UPDATE (emp_no) ON hr.salary; INSERT ON hr.stays', '90 min', 'x');
+});
+is($out, 3, 'nothing of the search path of the caller is used, and odd settings do no harm') or diag $err;
+($rc, $out, $err) = sql('anna', q{SET DateStyle = 'SQL, DMY'; SET timezone = '<+1122>-11:22'; SELECT jit_approve(3)});
+is($out, 'active', '... nor at the approval') or diag $err;
+is($node->safe_psql('hr_prod', q{SELECT r.expires_at = a.rolvaliduntil AND r.expires_at - r.activated_at = '90 min'
+	FROM jit.requests r JOIN jit.grants g ON g.request_id = r.id JOIN pg_authid a ON a.oid = g.role_oid WHERE r.id = 3}),
+	't', '... the deadline is exact');
+
+# ---- deciding in somebody else's name
+
+sql('anna', q{CREATE FUNCTION hr.definer(integer) RETURNS text LANGUAGE sql SECURITY DEFINER AS 'SELECT jit_approve($1)::text'});
+for my $user ('dev', 'eve')
+{
+	($rc, $out, $err) = sql($user, 'SELECT hr.definer(1)');
+	like($err, qr/you cannot approve request 1 in hr_prod\n.*SECURITY DEFINER/, "$user: not through a function of the approver");
+}
+# an index on an expression, built by the approver, runs as the table's owner
+sql('eve', q{CREATE TABLE eve.t AS SELECT 1 AS x;
+	CREATE FUNCTION eve.trojan(integer) RETURNS integer LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN PERFORM jit_approve(1); RETURN 1; END $$;});
+($rc, $out, $err) = sql('eve', 'CREATE INDEX ON eve.t (eve.trojan(x))');
+$node->psql('hr_prod', 'SET client_min_messages = error; ANALYZE; REINDEX SCHEMA eve', extra_params => [ '-U', 'anna' ]);
+is($node->safe_psql('hr_prod', 'SELECT status FROM jit.requests WHERE id = 1'), 'pending', 'not by an index expression');
+for my $call (q{jit_revoke(2)}, q{jit_reject(1, 'x')}, q{jit_cancel(1)}, q{jit_revoke_all('x')}, q{jit_revoke_from('dev', 'x')})
+{
+	($rc, $out, $err) = sql('eve', "SELECT $call");
+	like($err, qr/ERROR:  (you cannot|permission denied)/, "strangers don't: $call");
+}
+
+# ---- ending what is partly gone
+
+is((sql('anna', q{SELECT jit_grant('SELECT ON hr.gone, hr.stays', 'eve', '1 h')}))[1], 4, 'a grant on two tables');
+is((sql('dev', q{SELECT jit_request('SELECT ON hr.gone', '1 h')}))[1], 5, 'a request for one');
+is((sql('dev', q{SELECT jit_request('SELECT ON hr.gone, hr.stays', '1 h')}))[1], 6, '... and for two');
+$node->safe_psql('hr_prod', 'DROP TABLE hr.gone');
+($rc, $out, $err) = sql('anna', 'SELECT jit_approve(6)');
+like($err, qr/hr\.gone, which request 6 in hr_prod is for, has been dropped/, 'what is gone is not approved');
+is((sql('anna', 'SELECT jit_revoke(4)'))[1], 'revoked', 'the owner of what is left revokes');
+is((sql('anna', q{SELECT jit_reject(6, 'gone')}))[1], 'rejected', '... and rejects');
+($rc, $out, $err) = sql('anna', q{SELECT jit_reject(5, 'gone')});
+like($err, qr/you cannot reject request 5/, 'nobody is the grantor of what is gone altogether');
+is($node->safe_psql('hr_prod', q{SELECT jit_reject(5, 'gone')}), 'rejected', '... but an administrator rejects it');
+
+# ---- durations that overflow
+
+$node->safe_psql('hr_prod', q{SELECT jit_set_flow('moderate', '[{"approver": "@grantor"}]'), jit_set_flow('high', '[{"approver": "@grantor"}, {"approver": "manager"}]'),
+	jit_set_policy('all', 'high', '$.writes == false')});
+is((sql('dev', q{SELECT jit_request('SELECT ON hr.stays', until => now() + interval '1 h')}))[1], 7, 'a request until a time');
+is((sql('anna', q{SELECT jit_approve(7, 'x', '106751990 days')}))[1], 'pending', 'the first approval');
+is((sql('manager', 'SELECT jit_approve(7)'))[1], 'active', 'a huge duration of the first approver is no hindrance');
+
+# ---- a change to a grant role, prepared
+
+my ($role, $other) = map { $node->safe_psql('hr_prod', "SELECT role FROM jit.grants WHERE request_id = $_") } (7, 3);
+($rc, $out, $err) = sql('manager', qq{BEGIN; ALTER ROLE $role VALID UNTIL '2026-01-01'; PREPARE TRANSACTION 'p'; SELECT 1; BEGIN; ALTER ROLE $other CONNECTION LIMIT 3; ROLLBACK; SELECT 2});
+sql('manager', q{ROLLBACK PREPARED 'p'});
+is($node->safe_psql('hr_prod', 'SELECT 1'), 1, 'the server has survived PREPARE TRANSACTION of a change to a grant role');
+
+# ---- the panic button against an open transaction of the grantee
+
+my $dev = $node->background_psql('hr_prod', extra_params => [ '-U', 'dev' ]);
+$dev->query_safe('SET client_min_messages = error; BEGIN');
+$dev->query_safe('SELECT jit_revoke(2)');
+($rc, $out, $err) = sql(getpwuid($<) . '', q{SET statement_timeout = '20 s'; SELECT jit_revoke_all('panic')});
+is($rc, 0, 'the panic button does not wait for a transaction that has a row locked') or diag $err;
+like($err, qr/WARNING:  request 2 in hr_prod was not ended: another transaction is changing it/, '... and says what it could not end');
+$dev->quit;
+($rc, $out, $err) = sql(getpwuid($<) . '', q{SELECT jit_revoke_all('panic')});
+is($out, 1, '... which is ended the next time');
+is($node->safe_psql('hr_prod', q{SELECT has_table_privilege('dev', 'hr.salary', 'UPDATE') OR has_table_privilege('dev', 'hr.stays', 'SELECT')}), 'f', 'nothing is left');
+
+unlike(slurp_file($node->logfile), qr/terminated by signal|TRAP|resource leak|reference leak/i, 'no crash and no leak in the log');
+$node->stop;
+done_testing();

@@ -1,0 +1,197 @@
+# What the tests on the end of access share: a server with the library, and
+# sessions whose statements run while the test goes on.
+package JitAccess;
+use strict;
+use warnings;
+use Exporter 'import';
+use IPC::Run ();
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes ();
+
+our @EXPORT = qw(new_server session sql grant_access revoke_access grant_role
+  stop_launcher continue_launcher sweep launcher_pid wait_for_deadline seconds_left
+  wait_until $CUT_OFF);
+
+# How a statement ends that is cut off, psql's VERBOSITY being verbose.
+our $CUT_OFF = qr/ERROR:  57014: canceling statement due to the end of temporary access\n/;
+
+my $stopped;
+
+# A server with jit_access in database postgres.
+sub new_server
+{
+	my ($name, $conf, %init) = @_;
+	my $node = PostgreSQL::Test::Cluster->new($name);
+	$node->init(%init);
+	$node->append_conf('postgresql.conf', "shared_preload_libraries = 'jit_access'\n" . ($conf // ''));
+	$node->start;
+	$node->safe_psql('postgres', 'CREATE EXTENSION jit_access');
+	return $node;
+}
+
+sub sql
+{
+	my ($node, $user, $sql, $db) = @_;
+	my ($rc, $out, $err) = $node->psql($db // 'postgres', $sql,
+		extra_params => [ '-U', $user, '-v', 'VERBOSITY=verbose' ]);
+	return wantarray ? ($out, $err, $rc) : $out;
+}
+
+# Returns the number of the request.
+sub grant_access
+{
+	my ($node, $access, $grantee, $duration) = @_;
+	return $node->safe_psql('postgres', "SELECT jit_grant('$access', '$grantee', '$duration', 'test')");
+}
+
+sub revoke_access
+{
+	my ($node, $id) = @_;
+	return $node->safe_psql('postgres', "SELECT jit_revoke($id, 'test')");
+}
+
+sub grant_role
+{
+	my ($node, $id) = @_;
+	return $node->safe_psql('postgres', "SELECT role FROM jit.grants WHERE request_id = $id");
+}
+
+sub launcher_pid
+{
+	my ($node) = @_;
+	my $sql = q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'jit_access launcher'};
+	$node->poll_query_until('postgres', "SELECT EXISTS ($sql)") or die 'no launcher';
+	return $node->safe_psql('postgres', $sql);
+}
+
+# From here on nobody removes roles.
+sub stop_launcher
+{
+	my ($node) = @_;
+	my $pid = launcher_pid($node);
+	$node->poll_query_until('postgres', q{SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'jit_access sweeper'})
+	  or die 'a sweeper stays';
+	kill 'STOP', $pid or die "cannot stop the launcher: $!";
+	$stopped = $pid;
+	return $pid;
+}
+
+sub continue_launcher
+{
+	kill 'CONT', $stopped if defined $stopped;
+	$stopped = undef;
+	return;
+}
+
+# Let what has ended go, and stop the launcher again.
+sub sweep
+{
+	my ($node) = @_;
+	continue_launcher();
+	$node->poll_query_until('postgres', q{SELECT count(*) = 0 FROM pg_roles WHERE rolname LIKE 'jit_grant_%' AND rolvaliduntil <= clock_timestamp()})
+	  or die 'roles stay';
+	stop_launcher($node);
+	return;
+}
+
+END { continue_launcher(); }
+
+sub seconds_left
+{
+	my ($node, $id) = @_;
+	return $node->safe_psql('postgres', "SELECT extract(epoch FROM expires_at - clock_timestamp()) FROM jit.requests WHERE id = $id");
+}
+
+sub wait_for_deadline
+{
+	my ($node, $id) = @_;
+	$node->poll_query_until('postgres', "SELECT clock_timestamp() >= expires_at FROM jit.requests WHERE id = $id")
+	  or die "the deadline of request $id does not come";
+	return;
+}
+
+# Polls until the code returns true; false if it doesn't in time.
+sub wait_until
+{
+	my ($code, $seconds) = @_;
+	my $end = time + ($seconds // $PostgreSQL::Test::Utils::timeout_default);
+	until ($code->())
+	{
+		return 0 if time > $end;
+		Time::HiRes::sleep(0.05);
+	}
+	return 1;
+}
+
+# A session of its own; see below.
+sub session
+{
+	my ($node, $user, $db) = @_;
+	local %ENV = (%ENV, PGAPPNAME => 'case');
+	my $self = bless { in => '', out => '', err => '', n => 0 }, 'JitAccess::Session';
+	my @psql = ($node->installed_command('psql'), '-XAtq', '-v', 'VERBOSITY=verbose',
+		'-d', $node->connstr($db // 'postgres'), '-U', $user, '-f', '-');
+	$self->{timer} = IPC::Run::timer($PostgreSQL::Test::Utils::timeout_default);
+	$self->{run} = IPC::Run::start(\@psql, '<', \$self->{in}, '>', \$self->{out},
+		'2>', \$self->{err}, $self->{timer});
+	($self->{pid}) = $self->do('SELECT pg_backend_pid()') =~ /(\d+)/
+	  or die "no session: $self->{last_err}";
+	return $self;
+}
+
+package JitAccess::Session;
+
+# Send statements, and don't wait for them.
+sub begin
+{
+	my ($self, $sql) = @_;
+	$self->{n}++;
+	$sql .= ';' unless $sql =~ /[;\\]/ && $sql =~ /(;|\\g.*)\s*$/;
+	$self->{in} .= "$sql\n\\echo end of $self->{n}\n\\warn end of $self->{n}\n";
+	$self->{timer}->start;
+	$self->{run}->pump_nb;
+	return;
+}
+
+# Have they ended?
+sub ended
+{
+	my ($self) = @_;
+	$self->{run}->pump_nb if $self->{run}->pumpable;
+	return $self->{out} =~ /end of $self->{n}\n/ && $self->{err} =~ /end of $self->{n}\n/;
+}
+
+# Wait for what was begun; returns output and errors.
+sub end
+{
+	my ($self) = @_;
+	until ($self->ended)
+	{
+		die "a statement does not end: $self->{err}" if $self->{timer}->is_expired;
+		die "a session has ended: $self->{err}" unless $self->{run}->pumpable;
+		$self->{run}->pump;
+	}
+	my ($out, $err) = ($self->{out}, $self->{err});
+	s/\n?end of $self->{n}\n//, s/psql:<stdin>:\d+: //g for ($out, $err);
+	($self->{out}, $self->{err}) = ('', '');
+	$self->{last_err} = $err;
+	return wantarray ? ($out, $err) : $out;
+}
+
+sub do
+{
+	my ($self, $sql) = @_;
+	$self->begin($sql);
+	return $self->end;
+}
+
+sub quit
+{
+	my ($self) = @_;
+	$self->{in} .= "\\q\n";
+	return $self->{run}->finish;
+}
+
+1;
