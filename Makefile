@@ -65,9 +65,6 @@ test:
 test-matrix:
 	@test/matrix
 
-bench:
-	@$(SCRIPT_ENV) test/bench/run
-
 lint:
 	@$(SCRIPT_ENV) test/lint
 
@@ -81,4 +78,4 @@ deb:
 	@test/deb
 
 .PHONY: all install uninstall installcheck installdirs clean distclean \
-	demo test test-matrix bench lint indent valgrind deb
+	demo test test-matrix lint indent valgrind deb

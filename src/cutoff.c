@@ -1097,6 +1097,15 @@ install(void)
 	ExecutorRun_hook = jit_executor_run;
 	next_executor_finish_hook = ExecutorFinish_hook;
 	ExecutorFinish_hook = jit_executor_finish;
+}
+
+/*
+ * Called from _PG_init() only: after an error in its first ExecutorStart a
+ * backend must not be left with a pointer into the stack.
+ */
+void
+jit_init_cutoff(void)
+{
 	RegisterXactCallback(cutoff_xact_callback, NULL);
 	RegisterSubXactCallback(cutoff_subxact_callback, NULL);
 	RegisterResourceReleaseCallback(cutoff_release_callback, NULL);

@@ -64,6 +64,7 @@ _PG_init(void)
 
 	jit_init_roles();
 	jit_install_enforcement();
+	jit_init_cutoff();
 
 	jit_register_launcher();
 }

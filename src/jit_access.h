@@ -444,6 +444,7 @@ extern void jit_check_lasting_object(ObjectAccessType access, Oid classid,
 
 /* ---- cutoff.c: the end for what is running --------------------------- */
 
+extern void jit_init_cutoff(void);
 extern void jit_cutoff_shmem_request(void);
 extern void jit_cutoff_shmem_startup(void);
 /* An ExecutorStart under way. */

@@ -197,15 +197,15 @@ own() { ! is_root || chown -R "$user" "$@"; }
 # is not held back until it is done.
 as_user() {
 	local status
-	set -m
+	# a session of its own, to be signaled as a whole; job control would do
+	# the same, but stops where there is a terminal in somebody else's hands
 	if is_root; then
-		setpriv --reuid="$user" --regid="$(id -g "$user")" --init-groups -- \
+		setsid setpriv --reuid="$user" --regid="$(id -g "$user")" --init-groups -- \
 			env HOME="$tmp" "$@" </dev/null &
 	else
-		"$@" </dev/null &
+		setsid "$@" </dev/null &
 	fi
 	job=$!
-	set +m
 	wait "$job"
 	status=$?
 	job=
