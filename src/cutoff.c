@@ -11,9 +11,10 @@
  *	ExecutorStart		needs are collected by the permission hooks
  *	ExecutorRun			they are looked at first (a FETCH of an open cursor
  *						is denied), then the statement is on the stack of
- *						what is running, with two timers of this backend: one
- *						at the moment the first need ends, and one that ticks
- *	ExecutorRun ends	off the stack; when that is empty, no timer is armed
+ *						what is running, with a timer of this backend that
+ *						ticks, and fires at the moment the first need ends
+ *	ExecutorRun ends	off the stack; when that is empty, the timer is not
+ *						armed again, and does nothing if it fires
  *	error				the same, through PG_FINALLY
  *	query context reset	the needs are forgotten with it (end, abort)
  *
@@ -119,8 +120,7 @@ static uint64 seen = 0;			/* place in the ring */
 static volatile sig_atomic_t fired = false;
 static Cover fired_cover;		/* what ended, for the message */
 
-static TimeoutId deadline_timer = MAX_TIMEOUTS;
-static TimeoutId tick_timer = MAX_TIMEOUTS;
+static TimeoutId timer = MAX_TIMEOUTS;
 
 /* For the end of the transaction, in TopTransactionContext. */
 static List *written_needs = NIL;
@@ -376,11 +376,32 @@ cut_off(void)
 	return first;
 }
 
+/*
+ * Have the handler called at the end of what is running, which is "end", or
+ * at the next tick.  Callable in the handler.
+ */
+static void
+arm_for(TimestampTz end)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz at = TimestampTzPlusMilliseconds(now, TICK);
+
+	if (end > now && end < at)
+		at = end;
+	if (!get_timeout_active(timer) || get_timeout_finish_time(timer) > at)
+		enable_timeout_at(timer, at);
+}
+
+/*
+ * It isn't stopped when nothing runs any more, but not armed again: a
+ * statement that comes soon finds it armed, which is cheaper.
+ */
 static void
 timer_handler(void)
 {
-	if (!busy && nrunning > 0)
-		(void) cut_off();
+	if (nrunning == 0)
+		return;
+	arm_for(busy ? TimestampTzPlusMilliseconds(GetCurrentTimestamp(), 1) : cut_off());
 }
 
 /* ----------------------------------------------------------------------
@@ -464,6 +485,110 @@ find_covers(Oid userid, const JitPermInfo *info, Oid classid, Oid objid,
 	return covers;
 }
 
+/*
+ * What find_covers() has found for permission entries: as long as no role,
+ * membership or relation has changed and nothing that the user has has
+ * ended, it would find the same again.
+ */
+typedef struct CachedCovers
+{
+	Oid			userid;			/* InvalidOid: not in use */
+	Oid			relid;
+	AclMode		privs;
+	Bitmapset  *columns[3];
+	Cover	   *covers;			/* as find_covers() returns it */
+	int			ncovers;
+	bool		all;
+} CachedCovers;
+
+#define N_CACHED 32
+static CachedCovers cached[N_CACHED];
+static MemoryContext cache_context = NULL;
+static uint64 cache_roles = 0;	/* generations that it holds for */
+static uint64 cache_relations = 0;
+static uint64 relations_generation = 1;
+static int	cache_replaced = 0;
+
+/* An owner, an ACL or a column's ACL may be another. */
+static void
+relation_changed(Datum arg, Oid relid)
+{
+	relations_generation++;
+}
+
+/* find_covers() for a permission entry; the result isn't to be changed. */
+static const Cover *
+find_entry_covers(Oid userid, const JitPermInfo *info, int *ncovers, bool *all)
+{
+	CachedCovers *entry = &cached[(userid ^ info->relid) % N_CACHED];
+	MemoryContext context;
+	uint64		roles;
+	uint64		relations;
+	Cover	   *covers;
+
+	if (jit_user_deadline(userid) <= jit_now())
+		return find_covers(userid, info, InvalidOid, InvalidOid, 0, ncovers, all);
+	/* not before: that may have taken in invalidations */
+	roles = jit_roles_generation;
+	relations = relations_generation;
+	if (cache_roles == roles && cache_relations == relations &&
+		entry->userid == userid && entry->relid == info->relid &&
+		entry->privs == info->requiredPerms &&
+		bms_equal(entry->columns[0], info->selectedCols) &&
+		bms_equal(entry->columns[1], info->insertedCols) &&
+		bms_equal(entry->columns[2], info->updatedCols))
+	{
+		*ncovers = entry->ncovers;
+		*all = entry->all;
+		return entry->covers;
+	}
+
+	covers = find_covers(userid, info, InvalidOid, InvalidOid, 0, ncovers, all);
+
+	/* an invalidation may have arrived meanwhile */
+	if (roles != jit_roles_generation || relations != relations_generation)
+		return covers;
+	if (cache_context == NULL)
+	{
+		cache_context = AllocSetContextCreate(TopMemoryContext,
+											  "jit_access reliance cache",
+											  ALLOCSET_SMALL_SIZES);
+		CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
+		/* from now on changes are seen */
+		return covers;
+	}
+	if (cache_roles != roles || cache_relations != relations ||
+		cache_replaced > 10 * N_CACHED)
+	{
+		memset(cached, 0, sizeof(cached));
+		MemoryContextReset(cache_context);
+		cache_roles = roles;
+		cache_relations = relations;
+		cache_replaced = 0;
+	}
+	entry->userid = InvalidOid;
+	context = MemoryContextSwitchTo(cache_context);
+	entry->relid = info->relid;
+	entry->privs = info->requiredPerms;
+	entry->columns[0] = bms_copy(info->selectedCols);
+	entry->columns[1] = bms_copy(info->insertedCols);
+	entry->columns[2] = bms_copy(info->updatedCols);
+	entry->covers = NULL;
+	entry->ncovers = 0;
+	entry->all = false;
+	if (covers != NULL)
+	{
+		entry->ncovers = *ncovers;
+		entry->all = *all;
+		entry->covers = palloc((*ncovers + 1) * sizeof(Cover));
+		memcpy(entry->covers, covers, *ncovers * sizeof(Cover));
+	}
+	MemoryContextSwitchTo(context);
+	entry->userid = userid;
+	cache_replaced++;
+	return covers;
+}
+
 static void
 fill_need(Need *need, Oid userid, const Cover *covers, int ncovers, int spare)
 {
@@ -522,7 +647,7 @@ jit_note_reliance(Oid userid, const JitPermInfo *info, Oid classid, Oid objid,
 				  AclMode mode, bool writes)
 {
 	Reliance   *reliance = NULL;
-	Cover	   *covers;
+	const Cover *covers;
 	int			ncovers;
 	bool		all;
 
@@ -541,7 +666,10 @@ jit_note_reliance(Oid userid, const JitPermInfo *info, Oid classid, Oid objid,
 		reliance = running[nrunning - 1];
 	if (reliance == NULL && !writes)
 		return;
-	covers = find_covers(userid, info, classid, objid, mode, &ncovers, &all);
+	if (info != NULL)
+		covers = find_entry_covers(userid, info, &ncovers, &all);
+	else
+		covers = find_covers(userid, info, classid, objid, mode, &ncovers, &all);
 	if (covers == NULL)
 		return;
 	if (!all)
@@ -551,7 +679,6 @@ jit_note_reliance(Oid userid, const JitPermInfo *info, Oid classid, Oid objid,
 		for (int i = 0; i < ncovers; i++)
 			add_need(reliance, userid, writes, &covers[i], 1);
 	}
-	pfree(covers);
 	if (reliance == NULL)
 		return;
 	if (nrunning > 0 && reliance == running[nrunning - 1])
@@ -609,28 +736,9 @@ cover_text(const Cover *cover)
 static void
 arm(void)
 {
-	TimestampTz end;
-
-	if (deadline_timer == MAX_TIMEOUTS)
-	{
-		deadline_timer = RegisterTimeout(USER_TIMEOUT, timer_handler);
-		tick_timer = RegisterTimeout(USER_TIMEOUT, timer_handler);
-	}
-	end = cut_off();
-	if (end != DT_NOEND)
-	{
-		enable_timeout_at(deadline_timer, end);
-		enable_timeout_every(tick_timer,
-							 TimestampTzPlusMilliseconds(GetCurrentTimestamp(), TICK),
-							 TICK);
-	}
-}
-
-static void
-disarm(void)
-{
-	disable_timeout(deadline_timer, false);
-	disable_timeout(tick_timer, false);
+	if (timer == MAX_TIMEOUTS)
+		timer = RegisterTimeout(USER_TIMEOUT, timer_handler);
+	arm_for(cut_off());
 }
 
 /* The words of a cancellation that we have caused. */
@@ -673,11 +781,8 @@ pop_running(int depth)
 	busy = true;
 	nrunning = depth;
 	busy = false;
-	if (nrunning == 0 && deadline_timer != MAX_TIMEOUTS)
-	{
-		disarm();
+	if (nrunning == 0)
 		fired = false;
-	}
 }
 
 static Reliance *
@@ -799,7 +904,10 @@ jit_executor_finish(QueryDesc *query)
 {
 	Reliance   *reliance = likely(reliances == NIL) ? NULL : find_reliance(query);
 
-	if (likely(reliance == NULL))
+	/* what only reads has no triggers, and nothing left to run */
+	if (likely(reliance == NULL) ||
+		((query->estate->es_top_eflags & EXEC_FLAG_SKIP_TRIGGERS) &&
+		 query->estate->es_auxmodifytables == NIL))
 		run_finish(query);
 	else
 		run_relying(reliance, run_finish, query);

@@ -647,14 +647,27 @@ mark_policies(PlannedStmt *plan)
 	}
 }
 
-/* Collect the functions that a query calls. */
+static bool collect_deeper(Node *node, List **functions);
+
+/*
+ * Collect the functions that a query calls.  Leaves of a tree are many, and
+ * dealt with at once.
+ */
 static bool
 collect_functions(Node *node, List **functions)
 {
-	if (node == NULL)
+	if (node == NULL || IsA(node, Var) || IsA(node, Const) || IsA(node, Param))
 		return false;
+	return collect_deeper(node, functions);
+}
+
+static pg_noinline bool
+collect_deeper(Node *node, List **functions)
+{
 	if (IsA(node, Query))
 		return query_tree_walker((Query *) node, collect_functions, functions, 0);
+	if (IsA(node, TargetEntry))
+		return collect_functions((Node *) ((TargetEntry *) node)->expr, functions);
 	if (IsA(node, FuncExpr))
 		*functions = list_append_unique_oid(*functions,
 											((FuncExpr *) node)->funcid);
@@ -668,11 +681,14 @@ collect_functions(Node *node, List **functions)
 static List *
 temporary_functions(List *functions, Oid userid)
 {
-	List	   *standing = jit_role_closure(userid, JIT_CLOSURE_PRIVS,
-											JIT_FILTER_STANDING, 0);
+	List	   *standing;
 	List	   *result = NIL;
 	ListCell   *lc;
 
+	if (functions == NIL)
+		return NIL;
+	standing = jit_role_closure(userid, JIT_CLOSURE_PRIVS,
+								JIT_FILTER_STANDING, 0);
 	foreach(lc, functions)
 	{
 		if (jit_object_aclmask(ProcedureRelationId, lfirst_oid(lc), 0, standing,
@@ -685,11 +701,12 @@ temporary_functions(List *functions, Oid userid)
 static void
 mark_functions(PlannedStmt *plan, List *functions, Oid userid)
 {
-	PlanInvalItem *item = makeNode(PlanInvalItem);
+	PlanInvalItem *item;
 	ListCell   *lc;
 
 	if (functions == NIL)
 		return;
+	item = makeNode(PlanInvalItem);
 	item->cacheId = MARK_USER;
 	item->hashValue = userid;
 	plan->invalItems = lappend(plan->invalItems, item);
@@ -852,7 +869,10 @@ plan_checked(Query *parse, const char *query_string, int cursor_options,
 	look = look || may_read_for_others(parse);
 	if (look)
 	{
-		(void) collect_perminfos((Node *) parse, &perminfos);
+		if (may_read_for_others(parse))
+			(void) collect_perminfos((Node *) parse, &perminfos);
+		else
+			perminfos = JIT_QUERY_PERMINFOS(parse);
 		jit_push_hint(&frame, perminfos, NULL, NULL);
 		(void) check_perminfos(perminfos, true, false);
 	}
@@ -1298,17 +1318,32 @@ jit_process_utility(PlannedStmt *pstmt, const char *query_string,
 		check_roles();
 }
 
+/* Functions that anybody may run, as far as looked at and still so. */
+static Oid	public_functions[16];
+
+static void
+forget_functions(Datum arg, int cacheid, uint32 hashvalue)
+{
+	memset(public_functions, 0, sizeof(public_functions));
+}
+
 /* Has the function the default privileges, so that anybody may run it? */
 static bool
 is_public_function(Oid objid)
 {
-	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(objid));
+	Oid		   *known = &public_functions[objid % lengthof(public_functions)];
+	HeapTuple	tuple;
 	bool		result;
 
+	if (*known == objid)
+		return true;
+	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(objid));
 	if (!HeapTupleIsValid(tuple))
 		return false;
 	result = heap_attisnull(tuple, Anum_pg_proc_proacl, NULL);
 	ReleaseSysCache(tuple);
+	if (result)
+		*known = objid;
 	return result;
 }
 
@@ -1437,4 +1472,5 @@ jit_install_enforcement(void)
 	next_object_access_hook = object_access_hook;
 	object_access_hook = jit_object_access;
 	CacheRegisterSyscacheCallback(AUTHMEMMEMROLE, forget_plans, (Datum) 0);
+	CacheRegisterSyscacheCallback(PROCOID, forget_functions, (Datum) 0);
 }
