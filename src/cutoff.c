@@ -112,7 +112,18 @@ typedef struct Reliance
 static CutoffShared *shared = NULL;
 
 static List *reliances = NIL;	/* all, of open cursors too */
-static JitStart *starting = NULL;	/* the innermost ExecutorStart */
+/* an ExecutorStart under way; an error leaves it until the transaction ends */
+typedef struct Start
+{
+	QueryDesc  *query;
+	Reliance   *reliance;		/* what it has been found to rely on */
+	int			level;			/* of nested transactions */
+	int			running;		/* relying statements around it */
+} Start;
+
+static Start *starts = NULL;
+static int	nstarts = 0;
+static int	max_starts = 0;
 static Reliance *volatile running[MAX_RUNNING];
 static volatile int nrunning = 0;
 static volatile bool busy = false;	/* needs are being changed */
@@ -655,12 +666,14 @@ jit_note_reliance(Oid userid, const JitPermInfo *info, Oid classid, Oid objid,
 		mode = info->requiredPerms;
 	writes |= (mode & (ACL_INSERT | ACL_UPDATE | ACL_DELETE | ACL_TRUNCATE)) != 0;
 
-	if (starting != NULL && starting->running == nrunning)
+	if (nstarts > 0 && starts[nstarts - 1].running == nrunning)
 	{
+		Start	   *start = &starts[nstarts - 1];
+
 		/* the user may have none, but the owner of a view that is read */
-		if (starting->reliance == NULL)
-			starting->reliance = begin_reliance(starting->query);
-		reliance = starting->reliance;
+		if (start->reliance == NULL)
+			start->reliance = begin_reliance(start->query);
+		reliance = start->reliance;
 	}
 	else if (nrunning > 0)
 		reliance = running[nrunning - 1];
@@ -929,8 +942,8 @@ begin_reliance(QueryDesc *query)
 	reliance->context = CurrentMemoryContext;
 	if (query != NULL)
 		reliance->perminfos = JIT_PLAN_PERMINFOS(query->plannedstmt);
-	for (JitStart *start = starting; start != NULL; start = start->previous)
-		place_taken |= start->reliance != NULL;
+	for (int i = 0; i < nstarts; i++)
+		place_taken |= starts[i].reliance != NULL;
 	if (!place_taken)
 		seen = pg_atomic_read_u64(&shared->head);
 	AcceptInvalidationMessages();
@@ -940,29 +953,43 @@ begin_reliance(QueryDesc *query)
 /*
  * Before ExecutorStart of any query; "temporary" if its user has temporary
  * access.  Others may start before jit_keep_reliance() ends this: pruning of
- * partitions runs functions.  "start" is the caller's, on the stack.
+ * partitions runs functions.  Returns what that needs.  Not on the caller's
+ * stack, which is gone when an error's abort comes to look at it.
  */
-void
-jit_begin_reliance(JitStart *start, QueryDesc *query, bool temporary)
+int
+jit_begin_reliance(QueryDesc *query, bool temporary)
 {
+	Start	   *start;
+
+	if (unlikely(nstarts == max_starts))
+	{
+		int			new_max = Max(16, max_starts * 2);
+
+		if (starts == NULL)
+			starts = MemoryContextAlloc(TopMemoryContext, new_max * sizeof(Start));
+		else
+			starts = repalloc(starts, new_max * sizeof(Start));
+		max_starts = new_max;
+	}
+	start = &starts[nstarts];
 	start->query = query;
 	start->reliance = NULL;
 	start->level = GetCurrentTransactionNestLevel();
 	start->running = nrunning;
-	start->previous = starting;
-	starting = start;
+	nstarts++;
 	if (unlikely(temporary))
 		start->reliance = begin_reliance(query);
+	return nstarts - 1;
 }
 
 /* ExecutorStart has come through: keep what was collected with the query. */
 void
-jit_keep_reliance(JitStart *start)
+jit_keep_reliance(int start)
 {
-	Reliance   *reliance = start->reliance;
+	Reliance   *reliance = starts[start].reliance;
 	MemoryContext context;
 
-	starting = start->previous;
+	nstarts = start;
 	if (likely(reliance == NULL || reliance->nneeds == 0))
 		return;
 	context = MemoryContextSwitchTo(TopMemoryContext);
@@ -972,7 +999,7 @@ jit_keep_reliance(JitStart *start)
 	MemoryContextSwitchTo(context);
 	reliance->callback.func = forget_reliance;
 	reliance->callback.arg = reliance;
-	MemoryContextRegisterResetCallback(start->query->estate->es_query_cxt,
+	MemoryContextRegisterResetCallback(reliance->query->estate->es_query_cxt,
 									   &reliance->callback);
 }
 
@@ -1043,8 +1070,7 @@ cutoff_xact_callback(XactEvent event, void *arg)
 		case XACT_EVENT_PREPARE:
 		case XACT_EVENT_ABORT:
 			written_needs = NIL;
-			if (event == XACT_EVENT_ABORT)
-				starting = NULL;
+			nstarts = 0;
 			if (event == XACT_EVENT_ABORT)
 				changes = NIL;
 			break;
@@ -1060,9 +1086,9 @@ cutoff_subxact_callback(SubXactEvent event, SubTransactionId mySubid,
 	if (event != SUBXACT_EVENT_ABORT_SUB)
 		return;
 	/* those that the error has left */
-	while (starting != NULL &&
-		   starting->level >= GetCurrentTransactionNestLevel())
-		starting = starting->previous;
+	while (nstarts > 0 &&
+		   starts[nstarts - 1].level >= GetCurrentTransactionNestLevel())
+		nstarts--;
 	/* whoever has caught the cancellation gets it again */
 	if (fired && nrunning > 0)
 		(void) cut_off();
@@ -1100,8 +1126,8 @@ install(void)
 }
 
 /*
- * Called from _PG_init() only: after an error in its first ExecutorStart a
- * backend must not be left with a pointer into the stack.
+ * Called from _PG_init() only: an error in the first ExecutorStart needs its
+ * callbacks already.
  */
 void
 jit_init_cutoff(void)

@@ -779,7 +779,7 @@ static void
 jit_executor_start(QueryDesc *query, int eflags)
 {
 	JitHintFrame frame;
-	JitStart	start;
+	int			start;
 
 	/* takes in a REVOKE: inside a running DO block nothing else does */
 	if (unlikely(temporary_seen))
@@ -787,9 +787,9 @@ jit_executor_start(QueryDesc *query, int eflags)
 		accept_invalidations();
 		note_set_role();
 	}
-	jit_begin_reliance(&start, query, unlikely(temporary_seen) &&
-					   (jit_set_role_is_temporary() ||
-						jit_user_deadline(GetUserId()) != DT_NOEND));
+	start = jit_begin_reliance(query, unlikely(temporary_seen) &&
+							   (jit_set_role_is_temporary() ||
+								jit_user_deadline(GetUserId()) != DT_NOEND));
 	if (unlikely(temporary_seen))
 	{
 		check_roles();
@@ -802,7 +802,7 @@ jit_executor_start(QueryDesc *query, int eflags)
 	else
 		standard_ExecutorStart(query, eflags);
 	jit_pop_hint(&frame);
-	jit_keep_reliance(&start);
+	jit_keep_reliance(start);
 }
 
 /* Collect the permission entries of a query and of all queries in it. */

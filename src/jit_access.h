@@ -447,22 +447,12 @@ extern void jit_check_lasting_object(ObjectAccessType access, Oid classid,
 extern void jit_init_cutoff(void);
 extern void jit_cutoff_shmem_request(void);
 extern void jit_cutoff_shmem_startup(void);
-/* An ExecutorStart under way. */
-typedef struct JitStart
-{
-	QueryDesc  *query;
-	struct Reliance *reliance;	/* what it has been found to rely on */
-	int			level;			/* of nested transactions */
-	int			running;		/* relying statements around it */
-	struct JitStart *previous;
-} JitStart;
 
 /* As a privilege on an object of pg_authid: SET ROLE to it */
 #define JIT_SET_ROLE ACL_USAGE
 
-extern void jit_begin_reliance(JitStart *start, QueryDesc *query,
-							   bool temporary);
-extern void jit_keep_reliance(JitStart *start);
+extern int	jit_begin_reliance(QueryDesc *query, bool temporary);
+extern void jit_keep_reliance(int start);
 extern void jit_note_reliance(Oid userid, const JitPermInfo *info, Oid classid,
 							  Oid objid, AclMode mode, bool writes);
 extern void jit_run_relying_utility(void (*run) (void *arg), void *arg);
