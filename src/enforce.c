@@ -8,7 +8,7 @@
  * possible.
  *
  * A user whose membership closure has no grant or scope role in it, which is
- * nearly everybody nearly always, costs a few instructions (see quiet_user);
+ * nearly everybody nearly always, costs a few instructions (see jit_quiet_user);
  * for the others the closure's earliest deadline is remembered until a role
  * or membership changes.  While that deadline is ahead, PostgreSQL's answer
  * stands.  Once it is past, every permission is judged again with the closure
@@ -88,14 +88,13 @@ static UserMemo memos[N_MEMOS];
 static bool temporary_seen = false;
 
 /*
- * The session user, if it has no temporary access as of this generation and
- * no SET ROLE is in force.  While it is the current user too, there is
- * nothing for us to do, and to find that out is all that most statements
- * cost.  (Were a SET ROLE in force and the current user still this one, as a
- * function's owner, it would have its own rights.)
+ * The session user, if it has no temporary access and no SET ROLE is in
+ * force; roles.c forgets it when a role or membership changes.  While it is
+ * the current user too, there is nothing for us to do, and to find that out
+ * is all that most statements cost.  (Were a SET ROLE in force and the current
+ * user still this one, as a function's owner, it would have its own rights.)
  */
-static Oid	quiet_user = InvalidOid;
-static uint64 quiet_generation;
+Oid			jit_quiet_user = InvalidOid;
 
 /* What is known of the SET ROLE in force. */
 static Oid	set_role_session = InvalidOid;
@@ -165,7 +164,7 @@ compute_user_deadline(Oid userid)
 	if (deadline != DT_NOEND)
 	{
 		temporary_seen = true;
-		quiet_user = InvalidOid;
+		jit_quiet_user = InvalidOid;
 	}
 	return deadline;
 }
@@ -219,12 +218,11 @@ needs_judging(Oid userid)
 		!superuser_arg(userid);
 }
 
-/* Nothing to do?  See quiet_user. */
+/* Nothing to do?  See jit_quiet_user. */
 static inline bool
 quiet(void)
 {
-	return likely(GetUserId() == quiet_user &&
-				  jit_roles_generation == quiet_generation);
+	return likely(GetUserId() == jit_quiet_user);
 }
 
 bool
@@ -407,7 +405,7 @@ note_set_role(void)
 	set_role_outer = outer;
 	if (!set_role_standing)
 		temporary_seen = true;
-	quiet_user = InvalidOid;
+	jit_quiet_user = InvalidOid;
 }
 
 /*
@@ -463,8 +461,10 @@ check_roles(void)
 		set_role_outer = InvalidOid;
 		if (userid == outer && !temporary_seen)
 		{
-			quiet_generation = jit_roles_generation;
-			quiet_user = jit_user_deadline(userid) == DT_NOEND ?
+			uint64		generation = jit_roles_generation;
+			bool		is_quiet = jit_user_deadline(userid) == DT_NOEND;
+
+			jit_quiet_user = is_quiet && generation == jit_roles_generation ?
 				userid : InvalidOid;
 		}
 		return;
@@ -1320,7 +1320,7 @@ jit_process_utility(PlannedStmt *pstmt, const char *query_string,
 		note_role_grant((GrantRoleStmt *) stmt);
 	/* SET ROLE, while the membership is there, and RESET ROLE */
 	if (IsA(stmt, VariableSetStmt))
-		quiet_user = InvalidOid;
+		jit_quiet_user = InvalidOid;
 	note_set_role();
 	if (sets_role(stmt))
 		check_roles();
@@ -1449,7 +1449,7 @@ jit_object_access(ObjectAccessType access, Oid classid, Oid objid, int subid,
 	 * access, and each was looked at when its statement was planned or
 	 * started: before this.
 	 */
-	if (access != OAT_FUNCTION_EXECUTE || unlikely(!OidIsValid(quiet_user)) ||
+	if (access != OAT_FUNCTION_EXECUTE || unlikely(!OidIsValid(jit_quiet_user)) ||
 		unlikely(next_object_access_hook != NULL))
 		check_object_access(access, classid, objid, subid, arg);
 }

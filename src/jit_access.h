@@ -38,6 +38,9 @@
 #define JIT_GRANT_PREFIX	"jit_grant_"
 #define JIT_SCOPE_PREFIX	"jit_scope_"
 
+/* None of this is exported: the compiler may reach it without a detour. */
+#pragma GCC visibility push(hidden)
+
 /* No text that a user hands us may be longer than this, in bytes. */
 #define JIT_MAX_TEXT		8192
 
@@ -385,6 +388,7 @@ extern void jit_offer_labels(const SecLabelStmt *stmt);
 /* ---- enforce.c, hint.c: what a statement may do ---------------------- */
 
 extern void jit_install_enforcement(void);
+extern Oid	jit_quiet_user;
 extern TimestampTz jit_user_deadline(Oid userid);
 extern bool jit_access_ended(Oid userid);
 extern bool jit_set_role_is_temporary(void);
@@ -486,5 +490,7 @@ extern void jit_report_progress(int slot);
 extern void jit_report_swept(int slot, TimestampTz due, bool complete);
 extern PGDLLEXPORT void jit_launcher_main(Datum arg);
 extern PGDLLEXPORT void jit_sweeper_main(Datum arg);
+
+#pragma GCC visibility pop
 
 #endif							/* JIT_ACCESS_H */
