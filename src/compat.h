@@ -143,15 +143,4 @@ extern int no_such_variable
 #define pg_attribute_noreturn() __attribute__((noreturn))
 #endif
 
-/*
- * From PostgreSQL 16 on, check_GUC_name_for_parameter_acl() raises the error
- * itself instead of returning false.
- */
-#if PG_VERSION_NUM >= 160000
-#define JIT_PARAMETER_NAME_IS_VALID(name) \
-	(check_GUC_name_for_parameter_acl(name), true)
-#else
-#define JIT_PARAMETER_NAME_IS_VALID(name) check_GUC_name_for_parameter_acl(name)
-#endif
-
 #endif							/* JIT_COMPAT_H */
