@@ -112,20 +112,8 @@ typedef struct Reliance
 static CutoffShared *shared = NULL;
 
 static List *reliances = NIL;	/* all, of open cursors too */
-/* an ExecutorStart under way; an error leaves it until the transaction ends */
-typedef struct Start
-{
-	QueryDesc  *query;
-	Reliance   *reliance;		/* what it has been found to rely on */
-	int			level;			/* of nested transactions */
-	int			running;		/* relying statements around it */
-} Start;
-
-static Start *starts = NULL;
-static int	nstarts = 0;
-static int	max_starts = 0;
 static Reliance *volatile running[MAX_RUNNING];
-static volatile int nrunning = 0;
+volatile int jit_nrunning = 0;
 static volatile bool busy = false;	/* needs are being changed */
 static uint64 seen = 0;			/* place in the ring */
 static volatile sig_atomic_t fired = false;
@@ -311,7 +299,7 @@ read_ring(void)
 		}
 		foreach(lc, reliances)
 			apply_change(lfirst(lc), &change);
-		for (int i = 0; i < nrunning; i++)
+		for (int i = 0; i < jit_nrunning; i++)
 		{
 			if (running[i]->query == NULL)
 				apply_change(running[i], &change);
@@ -322,7 +310,7 @@ read_ring(void)
 	{
 		foreach(lc, reliances)
 			end_all(lfirst(lc));
-		for (int i = 0; i < nrunning; i++)
+		for (int i = 0; i < jit_nrunning; i++)
 			end_all(running[i]);
 	}
 }
@@ -364,7 +352,7 @@ cut_off(void)
 
 	busy = true;
 	read_ring();
-	for (int i = 0; i < nrunning; i++)
+	for (int i = 0; i < jit_nrunning; i++)
 	{
 		Cover		last;
 		TimestampTz end = reliance_end(running[i], &last);
@@ -410,7 +398,7 @@ arm_for(TimestampTz end)
 static void
 timer_handler(void)
 {
-	if (nrunning == 0)
+	if (jit_nrunning == 0)
 		return;
 	arm_for(busy ? TimestampTzPlusMilliseconds(GetCurrentTimestamp(), 1) : cut_off());
 }
@@ -645,6 +633,20 @@ add_need(Reliance *reliance, Oid userid, bool writes, const Cover *covers,
 static void arm(void);
 static Reliance *begin_reliance(QueryDesc *query);
 
+/* The innermost ExecutorStart under way, from there on outwards. */
+static JitStatementFrame *
+innermost_start(ErrorContextCallback *callback)
+{
+	for (; callback != NULL; callback = callback->previous)
+	{
+		JitStatementFrame *frame = callback->arg;
+
+		if (callback->callback == jit_hint_callback && frame->starting != NULL)
+			return frame;
+	}
+	return NULL;
+}
+
 /*
  * Note what the statement at hand relies on: called by the permission hooks
  * for a user with temporary access, after PostgreSQL and enforce.c have said
@@ -657,6 +659,7 @@ void
 jit_note_reliance(Oid userid, const JitPermInfo *info, Oid classid, Oid objid,
 				  AclMode mode, bool writes)
 {
+	JitStatementFrame *start;
 	Reliance   *reliance = NULL;
 	const Cover *covers;
 	int			ncovers;
@@ -666,17 +669,16 @@ jit_note_reliance(Oid userid, const JitPermInfo *info, Oid classid, Oid objid,
 		mode = info->requiredPerms;
 	writes |= (mode & (ACL_INSERT | ACL_UPDATE | ACL_DELETE | ACL_TRUNCATE)) != 0;
 
-	if (nstarts > 0 && starts[nstarts - 1].running == nrunning)
+	start = innermost_start(error_context_stack);
+	if (start != NULL && start->running == jit_nrunning)
 	{
-		Start	   *start = &starts[nstarts - 1];
-
 		/* the user may have none, but the owner of a view that is read */
 		if (start->reliance == NULL)
-			start->reliance = begin_reliance(start->query);
+			start->reliance = begin_reliance(start->starting);
 		reliance = start->reliance;
 	}
-	else if (nrunning > 0)
-		reliance = running[nrunning - 1];
+	else if (jit_nrunning > 0)
+		reliance = running[jit_nrunning - 1];
 	if (reliance == NULL && !writes)
 		return;
 	if (info != NULL)
@@ -694,7 +696,7 @@ jit_note_reliance(Oid userid, const JitPermInfo *info, Oid classid, Oid objid,
 	}
 	if (reliance == NULL)
 		return;
-	if (nrunning > 0 && reliance == running[nrunning - 1])
+	if (jit_nrunning > 0 && reliance == running[jit_nrunning - 1])
 		arm();
 }
 
@@ -776,13 +778,13 @@ cancel_callback(void *arg)
 static void
 push_running(Reliance *reliance)
 {
-	if (nrunning == MAX_RUNNING)
+	if (jit_nrunning == MAX_RUNNING)
 		ereport(ERROR,
 				(errcode(ERRCODE_STATEMENT_TOO_COMPLEX),
 				 errmsg("too many nested statements rely on temporary access")));
 	busy = true;
-	running[nrunning] = reliance;
-	nrunning++;
+	running[jit_nrunning] = reliance;
+	jit_nrunning++;
 	busy = false;
 	if (reliance->nneeds > 0)
 		arm();
@@ -792,9 +794,9 @@ static void
 pop_running(int depth)
 {
 	busy = true;
-	nrunning = depth;
+	jit_nrunning = depth;
 	busy = false;
-	if (nrunning == 0)
+	if (jit_nrunning == 0)
 		fired = false;
 }
 
@@ -845,7 +847,7 @@ static void
 run_relying(Reliance *reliance, void (*run) (void *arg), void *arg)
 {
 	ErrorContextCallback callback;
-	volatile int depth = nrunning;
+	volatile int depth = jit_nrunning;
 
 	callback.callback = cancel_callback;
 	callback.arg = reliance;
@@ -935,15 +937,16 @@ static Reliance *
 begin_reliance(QueryDesc *query)
 {
 	Reliance   *reliance = palloc0(sizeof(Reliance));
-	bool		place_taken = reliances != NIL || nrunning > 0;
+	bool		place_taken = reliances != NIL || jit_nrunning > 0;
 
 	install();
 	reliance->query = query;
 	reliance->context = CurrentMemoryContext;
 	if (query != NULL)
 		reliance->perminfos = JIT_PLAN_PERMINFOS(query->plannedstmt);
-	for (int i = 0; i < nstarts; i++)
-		place_taken |= starts[i].reliance != NULL;
+	for (JitStatementFrame *start = innermost_start(error_context_stack);
+		 start != NULL; start = innermost_start(start->callback.previous))
+		place_taken |= start->reliance != NULL;
 	if (!place_taken)
 		seen = pg_atomic_read_u64(&shared->head);
 	AcceptInvalidationMessages();
@@ -951,46 +954,24 @@ begin_reliance(QueryDesc *query)
 }
 
 /*
- * Before ExecutorStart of any query; "temporary" if its user has temporary
- * access.  Others may start before jit_keep_reliance() ends this: pruning of
- * partitions runs functions.  Returns what that needs.  Not on the caller's
- * stack, which is gone when an error's abort comes to look at it.
+ * Before ExecutorStart of a query whose user has temporary access, and whose
+ * frame is the innermost.  Others may start before jit_keep_reliance() ends
+ * this: pruning of partitions runs functions.
  */
-int
-jit_begin_reliance(QueryDesc *query, bool temporary)
+void
+jit_begin_reliance(JitStatementFrame *frame)
 {
-	Start	   *start;
-
-	if (unlikely(nstarts == max_starts))
-	{
-		int			new_max = Max(16, max_starts * 2);
-
-		if (starts == NULL)
-			starts = MemoryContextAlloc(TopMemoryContext, new_max * sizeof(Start));
-		else
-			starts = repalloc(starts, new_max * sizeof(Start));
-		max_starts = new_max;
-	}
-	start = &starts[nstarts];
-	start->query = query;
-	start->reliance = NULL;
-	start->level = GetCurrentTransactionNestLevel();
-	start->running = nrunning;
-	nstarts++;
-	if (unlikely(temporary))
-		start->reliance = begin_reliance(query);
-	return nstarts - 1;
+	frame->reliance = begin_reliance(frame->starting);
 }
 
 /* ExecutorStart has come through: keep what was collected with the query. */
 void
-jit_keep_reliance(int start)
+jit_keep_reliance(JitStatementFrame *frame)
 {
-	Reliance   *reliance = starts[start].reliance;
+	Reliance   *reliance = frame->reliance;
 	MemoryContext context;
 
-	nstarts = start;
-	if (likely(reliance == NULL || reliance->nneeds == 0))
+	if (reliance->nneeds == 0)
 		return;
 	context = MemoryContextSwitchTo(TopMemoryContext);
 	busy = true;
@@ -1070,7 +1051,6 @@ cutoff_xact_callback(XactEvent event, void *arg)
 		case XACT_EVENT_PREPARE:
 		case XACT_EVENT_ABORT:
 			written_needs = NIL;
-			nstarts = 0;
 			if (event == XACT_EVENT_ABORT)
 				changes = NIL;
 			break;
@@ -1085,12 +1065,8 @@ cutoff_subxact_callback(SubXactEvent event, SubTransactionId mySubid,
 {
 	if (event != SUBXACT_EVENT_ABORT_SUB)
 		return;
-	/* those that the error has left */
-	while (nstarts > 0 &&
-		   starts[nstarts - 1].level >= GetCurrentTransactionNestLevel())
-		nstarts--;
 	/* whoever has caught the cancellation gets it again */
-	if (fired && nrunning > 0)
+	if (fired && jit_nrunning > 0)
 		(void) cut_off();
 }
 
@@ -1123,15 +1099,6 @@ install(void)
 	ExecutorRun_hook = jit_executor_run;
 	next_executor_finish_hook = ExecutorFinish_hook;
 	ExecutorFinish_hook = jit_executor_finish;
-}
-
-/*
- * Called from _PG_init() only: an error in the first ExecutorStart needs its
- * callbacks already.
- */
-void
-jit_init_cutoff(void)
-{
 	RegisterXactCallback(cutoff_xact_callback, NULL);
 	RegisterSubXactCallback(cutoff_subxact_callback, NULL);
 	RegisterResourceReleaseCallback(cutoff_release_callback, NULL);

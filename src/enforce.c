@@ -8,7 +8,7 @@
  * possible.
  *
  * A user whose membership closure has no grant or scope role in it, which is
- * nearly everybody nearly always, costs a few instructions (see quiet_user);
+ * nearly everybody nearly always, costs a few instructions (see jit_quiet_user);
  * for the others the closure's earliest deadline is remembered until a role
  * or membership changes.  While that deadline is ahead, PostgreSQL's answer
  * stands.  Once it is past, every permission is judged again with the closure
@@ -88,14 +88,13 @@ static UserMemo memos[N_MEMOS];
 static bool temporary_seen = false;
 
 /*
- * The session user, if it has no temporary access as of this generation and
- * no SET ROLE is in force.  While it is the current user too, there is
- * nothing for us to do, and to find that out is all that most statements
- * cost.  (Were a SET ROLE in force and the current user still this one, as a
- * function's owner, it would have its own rights.)
+ * The session user, if it has no temporary access and no SET ROLE is in
+ * force; roles.c forgets it when a role or membership changes.  While it is
+ * the current user too, there is nothing for us to do, and to find that out
+ * is all that most statements cost.  (Were a SET ROLE in force and the current
+ * user still this one, as a function's owner, it would have its own rights.)
  */
-static Oid	quiet_user = InvalidOid;
-static uint64 quiet_generation;
+Oid			jit_quiet_user = InvalidOid;
 
 /* What is known of the SET ROLE in force. */
 static Oid	set_role_session = InvalidOid;
@@ -165,7 +164,7 @@ compute_user_deadline(Oid userid)
 	if (deadline != DT_NOEND)
 	{
 		temporary_seen = true;
-		quiet_user = InvalidOid;
+		jit_quiet_user = InvalidOid;
 	}
 	return deadline;
 }
@@ -219,12 +218,11 @@ needs_judging(Oid userid)
 		!superuser_arg(userid);
 }
 
-/* Nothing to do?  See quiet_user. */
+/* Nothing to do?  See jit_quiet_user. */
 static inline bool
 quiet(void)
 {
-	return likely(GetUserId() == quiet_user &&
-				  jit_roles_generation == quiet_generation);
+	return likely(GetUserId() == jit_quiet_user);
 }
 
 bool
@@ -407,7 +405,7 @@ note_set_role(void)
 	set_role_outer = outer;
 	if (!set_role_standing)
 		temporary_seen = true;
-	quiet_user = InvalidOid;
+	jit_quiet_user = InvalidOid;
 }
 
 /*
@@ -463,8 +461,10 @@ check_roles(void)
 		set_role_outer = InvalidOid;
 		if (userid == outer && !temporary_seen)
 		{
-			quiet_generation = jit_roles_generation;
-			quiet_user = jit_user_deadline(userid) == DT_NOEND ?
+			uint64		generation = jit_roles_generation;
+			bool		is_quiet = jit_user_deadline(userid) == DT_NOEND;
+
+			jit_quiet_user = is_quiet && generation == jit_roles_generation ?
 				userid : InvalidOid;
 		}
 		return;
@@ -775,34 +775,42 @@ note_set_role_reliance(bool writes)
 						  set_role_outer, JIT_SET_ROLE, writes);
 }
 
+/*
+ * The user may have temporary access: what the query relies on besides its
+ * permission entries.
+ */
+static pg_noinline void
+begin_start(JitStatementFrame *frame)
+{
+	PlannedStmt *plan = frame->starting->plannedstmt;
+
+	/* takes in a REVOKE: inside a running DO block nothing else does */
+	accept_invalidations();
+	note_set_role();
+	if (jit_set_role_is_temporary() || jit_user_deadline(GetUserId()) != DT_NOEND)
+		jit_begin_reliance(frame);
+	check_roles();
+	check_marks(plan);
+	note_set_role_reliance(writes_data(plan));
+}
+
 static void
 jit_executor_start(QueryDesc *query, int eflags)
 {
-	JitHintFrame frame;
-	int			start;
+	JitStatementFrame frame;
 
-	/* takes in a REVOKE: inside a running DO block nothing else does */
+	jit_push_frame(&frame, NIL, NULL, query);
 	if (unlikely(temporary_seen))
-	{
-		accept_invalidations();
-		note_set_role();
-	}
-	start = jit_begin_reliance(query, unlikely(temporary_seen) &&
-							   (jit_set_role_is_temporary() ||
-								jit_user_deadline(GetUserId()) != DT_NOEND));
-	if (unlikely(temporary_seen))
-	{
-		check_roles();
-		check_marks(query->plannedstmt);
-		note_set_role_reliance(writes_data(query->plannedstmt));
-	}
-	jit_push_hint(&frame, JIT_PLAN_PERMINFOS(query->plannedstmt), NULL, query);
+		begin_start(&frame);
+	/* what may be asked for, once what has been asked for is in order */
+	frame.perminfos = JIT_PLAN_PERMINFOS(query->plannedstmt);
 	if (next_executor_start_hook)
 		next_executor_start_hook(query, eflags);
 	else
 		standard_ExecutorStart(query, eflags);
-	jit_pop_hint(&frame);
-	jit_keep_reliance(start);
+	jit_pop_frame(&frame);
+	if (unlikely(frame.reliance != NULL))
+		jit_keep_reliance(&frame);
 }
 
 /* Collect the permission entries of a query and of all queries in it. */
@@ -851,7 +859,7 @@ plan_checked(Query *parse, const char *query_string, int cursor_options,
 	List	   *functions = NIL;
 	bool		row_security = parse->hasRowSecurity;
 	bool		look;
-	JitHintFrame frame;
+	JitStatementFrame frame;
 
 	/*
 	 * Row-level security policies have been chosen already: what chose them
@@ -873,7 +881,7 @@ plan_checked(Query *parse, const char *query_string, int cursor_options,
 			(void) collect_perminfos((Node *) parse, &perminfos);
 		else
 			perminfos = JIT_QUERY_PERMINFOS(parse);
-		jit_push_hint(&frame, perminfos, NULL, NULL);
+		jit_push_frame(&frame, perminfos, NULL, NULL);
 		(void) check_perminfos(perminfos, true, false);
 	}
 	if (next_planner_hook)
@@ -881,7 +889,7 @@ plan_checked(Query *parse, const char *query_string, int cursor_options,
 	else
 		plan = standard_planner(parse, query_string, cursor_options, params);
 	if (look)
-		jit_pop_hint(&frame);
+		jit_pop_frame(&frame);
 
 	/* the planner sets dependsOnRole for policies in functions it inlined */
 	if (unlikely(temporary_seen) && (row_security || plan->dependsOnRole))
@@ -1268,7 +1276,7 @@ jit_process_utility(PlannedStmt *pstmt, const char *query_string,
 	UtilityCall call = {pstmt, query_string, read_only_tree, context, params,
 	query_env, dest, qc};
 	volatile JitLastingState state = jit_lasting_state();
-	JitHintFrame frame;
+	JitStatementFrame frame;
 
 	if (!leads_out(stmt))
 	{
@@ -1291,7 +1299,7 @@ jit_process_utility(PlannedStmt *pstmt, const char *query_string,
 		check_utility(stmt);
 
 	if (IsA(stmt, CopyStmt))
-		jit_push_hint(&frame, NIL, (CopyStmt *) stmt, NULL);
+		jit_push_frame(&frame, NIL, (CopyStmt *) stmt, NULL);
 	PG_TRY();
 	{
 		jit_check_lasting(stmt);
@@ -1306,13 +1314,13 @@ jit_process_utility(PlannedStmt *pstmt, const char *query_string,
 	}
 	PG_END_TRY();
 	if (IsA(stmt, CopyStmt))
-		jit_pop_hint(&frame);
+		jit_pop_frame(&frame);
 
 	if (IsA(stmt, GrantRoleStmt))
 		note_role_grant((GrantRoleStmt *) stmt);
 	/* SET ROLE, while the membership is there, and RESET ROLE */
 	if (IsA(stmt, VariableSetStmt))
-		quiet_user = InvalidOid;
+		jit_quiet_user = InvalidOid;
 	note_set_role();
 	if (sets_role(stmt))
 		check_roles();
@@ -1441,7 +1449,7 @@ jit_object_access(ObjectAccessType access, Oid classid, Oid objid, int subid,
 	 * access, and each was looked at when its statement was planned or
 	 * started: before this.
 	 */
-	if (access != OAT_FUNCTION_EXECUTE || unlikely(!OidIsValid(quiet_user)) ||
+	if (access != OAT_FUNCTION_EXECUTE || unlikely(!OidIsValid(jit_quiet_user)) ||
 		unlikely(next_object_access_hook != NULL))
 		check_object_access(access, classid, objid, subid, arg);
 }

@@ -316,7 +316,7 @@ ledger_detail(const Missing *missing, List *roles)
 void
 jit_hint_callback(void *arg)
 {
-	JitHintFrame *frame = arg;
+	JitStatementFrame *frame = arg;
 	List	   *missing = NIL;
 	List	   *closure;
 	bool		explained = jit_denial_explained;

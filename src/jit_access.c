@@ -64,7 +64,6 @@ _PG_init(void)
 
 	jit_init_roles();
 	jit_install_enforcement();
-	jit_init_cutoff();
 
 	jit_register_launcher();
 }

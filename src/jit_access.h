@@ -38,6 +38,9 @@
 #define JIT_GRANT_PREFIX	"jit_grant_"
 #define JIT_SCOPE_PREFIX	"jit_scope_"
 
+/* None of this is exported: the compiler may reach it without a detour. */
+#pragma GCC visibility push(hidden)
+
 /* No text that a user hands us may be longer than this, in bytes. */
 #define JIT_MAX_TEXT		8192
 
@@ -385,35 +388,43 @@ extern void jit_offer_labels(const SecLabelStmt *stmt);
 /* ---- enforce.c, hint.c: what a statement may do ---------------------- */
 
 extern void jit_install_enforcement(void);
+extern Oid	jit_quiet_user;
 extern TimestampTz jit_user_deadline(Oid userid);
 extern bool jit_access_ended(Oid userid);
 extern bool jit_set_role_is_temporary(void);
 extern void jit_deny_ended(Oid userid, const char *kind,
 						   const char *name) pg_attribute_noreturn();
 
-typedef struct JitHintFrame
+/*
+ * A query that is being planned or started, or a COPY: for the hint of a
+ * denial, and for what it relies on.  Frames are on the C stack, and linked
+ * in error_context_stack, which an error sets back.
+ */
+typedef struct JitStatementFrame
 {
 	ErrorContextCallback callback;
 	List	   *perminfos;		/* of JitPermInfo; NIL for a COPY */
 	CopyStmt   *copy;
 	QueryDesc  *starting;		/* NULL unless in its ExecutorStart */
-} JitHintFrame;
+	struct Reliance *reliance;	/* what that has been found to rely on */
+	int			running;		/* relying statements around it */
+} JitStatementFrame;
 
 extern bool jit_denial_explained;
+extern volatile int jit_nrunning;
 extern void jit_hint_callback(void *arg);
 
-/*
- * Watch for denials until jit_pop_hint().  An error leaves the frame by
- * longjmp, which restores error_context_stack.
- */
+/* Begin a frame, until jit_pop_frame(). */
 static inline void
-jit_push_hint(JitHintFrame *frame, List *perminfos, CopyStmt *copy,
-			  QueryDesc *starting)
+jit_push_frame(JitStatementFrame *frame, List *perminfos, CopyStmt *copy,
+			   QueryDesc *starting)
 {
 	jit_denial_explained = false;
 	frame->perminfos = perminfos;
 	frame->copy = copy;
 	frame->starting = starting;
+	frame->reliance = NULL;
+	frame->running = jit_nrunning;
 	frame->callback.callback = jit_hint_callback;
 	frame->callback.arg = frame;
 	frame->callback.previous = error_context_stack;
@@ -421,7 +432,7 @@ jit_push_hint(JitHintFrame *frame, List *perminfos, CopyStmt *copy,
 }
 
 static inline void
-jit_pop_hint(JitHintFrame *frame)
+jit_pop_frame(JitStatementFrame *frame)
 {
 	error_context_stack = frame->callback.previous;
 }
@@ -444,15 +455,14 @@ extern void jit_check_lasting_object(ObjectAccessType access, Oid classid,
 
 /* ---- cutoff.c: the end for what is running --------------------------- */
 
-extern void jit_init_cutoff(void);
 extern void jit_cutoff_shmem_request(void);
 extern void jit_cutoff_shmem_startup(void);
 
 /* As a privilege on an object of pg_authid: SET ROLE to it */
 #define JIT_SET_ROLE ACL_USAGE
 
-extern int	jit_begin_reliance(QueryDesc *query, bool temporary);
-extern void jit_keep_reliance(int start);
+extern void jit_begin_reliance(JitStatementFrame *frame);
+extern void jit_keep_reliance(JitStatementFrame *frame);
 extern void jit_note_reliance(Oid userid, const JitPermInfo *info, Oid classid,
 							  Oid objid, AclMode mode, bool writes);
 extern void jit_run_relying_utility(void (*run) (void *arg), void *arg);
@@ -480,5 +490,7 @@ extern void jit_report_progress(int slot);
 extern void jit_report_swept(int slot, TimestampTz due, bool complete);
 extern PGDLLEXPORT void jit_launcher_main(Datum arg);
 extern PGDLLEXPORT void jit_sweeper_main(Datum arg);
+
+#pragma GCC visibility pop
 
 #endif							/* JIT_ACCESS_H */

@@ -320,9 +320,6 @@ jit_register_launcher(void)
 {
 	BackgroundWorker worker;
 
-	/* what a transaction has noted must go with it in any server */
-	RegisterXactCallback(on_commit, NULL);
-
 	if (IsBinaryUpgrade)
 		return;
 	memset(&worker, 0, sizeof(worker));

@@ -299,6 +299,7 @@ static void
 roles_changed(Datum arg, int cacheid, uint32 hashvalue)
 {
 	jit_roles_generation++;
+	jit_quiet_user = InvalidOid;
 }
 
 /* Called from _PG_init() only. */
