@@ -124,6 +124,13 @@ extern int no_such_variable
 	(call)->query, (call)->direction, (call)->count, (call)->execute_once
 #endif
 
+/* Commit 5352ca22e (PostgreSQL 16) renamed the setting. */
+#if PG_VERSION_NUM >= 160000
+#define JIT_FORCE_PARALLEL_MODE "debug_parallel_query"
+#else
+#define JIT_FORCE_PARALLEL_MODE "force_parallel_mode"
+#endif
+
 /* From PostgreSQL 17 on this raises by itself. */
 #if PG_VERSION_NUM >= 170000
 #define JIT_CHECK_PARAMETER_NAME(name) check_GUC_name_for_parameter_acl(name)
@@ -141,17 +148,6 @@ extern int no_such_variable
 /* PostgreSQL 18 has pg_noreturn instead, at the front of declarations. */
 #if PG_VERSION_NUM >= 180000
 #define pg_attribute_noreturn() __attribute__((noreturn))
-#endif
-
-/*
- * From PostgreSQL 16 on, check_GUC_name_for_parameter_acl() raises the error
- * itself instead of returning false.
- */
-#if PG_VERSION_NUM >= 160000
-#define JIT_PARAMETER_NAME_IS_VALID(name) \
-	(check_GUC_name_for_parameter_acl(name), true)
-#else
-#define JIT_PARAMETER_NAME_IS_VALID(name) check_GUC_name_for_parameter_acl(name)
 #endif
 
 #endif							/* JIT_COMPAT_H */

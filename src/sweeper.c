@@ -86,7 +86,7 @@ override_settings(void)
 		{"lock_timeout", "1s"},
 		{"row_security", "off"},
 		{"check_function_bodies", "off"},
-		{"force_parallel_mode", "off"},
+		{JIT_FORCE_PARALLEL_MODE, "off"},
 		{"default_tablespace", ""},
 		{"client_min_messages", "error"},
 	};
