@@ -1043,6 +1043,7 @@ cutoff_xact_callback(XactEvent event, void *arg)
 	switch (event)
 	{
 		case XACT_EVENT_PRE_COMMIT:
+			jit_drop_ended_roles();
 			complete_changes();
 			if (written_needs == NIL || jit_commit_after_expiry)
 				break;
@@ -1069,6 +1070,7 @@ cutoff_xact_callback(XactEvent event, void *arg)
 		case XACT_EVENT_COMMIT:
 		case XACT_EVENT_PREPARE:
 		case XACT_EVENT_ABORT:
+			jit_forget_ended_roles();
 			written_needs = NIL;
 			nstarts = 0;
 			if (event == XACT_EVENT_ABORT)
