@@ -156,7 +156,6 @@ jit_cutoff_shmem_startup(void)
 	LWLockRelease(AddinShmemInitLock);
 }
 
-static void install(void);
 
 static void
 remember_change(Oid role, Oid other)
@@ -164,7 +163,7 @@ remember_change(Oid role, Oid other)
 	MemoryContext context = MemoryContextSwitchTo(TopTransactionContext);
 	Change	   *change = palloc(sizeof(Change));
 
-	install();
+	jit_install_cutoff();
 	change->role = role;
 	change->other = other;
 	change->database = InvalidOid;
@@ -687,7 +686,7 @@ jit_note_reliance(Oid userid, const JitPermInfo *info, Oid classid, Oid objid,
 		covers = find_covers(userid, info, classid, objid, mode, &ncovers, &all);
 	if (covers == NULL)
 		return;
-	install();
+	jit_install_cutoff();
 	if (!all)
 		add_need(reliance, userid, writes, covers, ncovers);
 	else
@@ -940,7 +939,7 @@ begin_reliance(QueryDesc *query)
 	Reliance   *reliance = palloc0(sizeof(Reliance));
 	bool		place_taken = reliances != NIL || jit_nrunning > 0;
 
-	install();
+	jit_install_cutoff();
 	reliance->query = query;
 	reliance->context = CurrentMemoryContext;
 	if (query != NULL)
@@ -1025,6 +1024,7 @@ cutoff_xact_callback(XactEvent event, void *arg)
 	switch (event)
 	{
 		case XACT_EVENT_PRE_COMMIT:
+			jit_drop_ended_roles();
 			complete_changes();
 			if (written_needs == NIL || jit_commit_after_expiry)
 				break;
@@ -1051,6 +1051,7 @@ cutoff_xact_callback(XactEvent event, void *arg)
 		case XACT_EVENT_COMMIT:
 		case XACT_EVENT_PREPARE:
 		case XACT_EVENT_ABORT:
+			jit_forget_ended_roles();
 			written_needs = NIL;
 			if (event == XACT_EVENT_ABORT)
 				changes = NIL;
@@ -1086,10 +1087,10 @@ cutoff_release_callback(ResourceReleasePhase phase, bool is_commit,
 /*
  * Most backends never meet temporary access, and none of this costs them
  * anything: it is installed when the first statement relies on some or the
- * first grant changes.  Hooks installed by others in between come after ours.
+ * first grant changes or ends.  Hooks installed by others in between come after ours.
  */
-static void
-install(void)
+void
+jit_install_cutoff(void)
 {
 	static bool installed = false;
 

@@ -14,9 +14,10 @@
  *	3. the grantee becomes a member of the grant role
  *	4. the row of jit.grants
  *
- * Ending one: the members go, then the role is dropped.  What hinders the
- * dropping (somebody gave the role privileges of its own) doesn't hinder the
- * end: the members are gone by then, and the role is left with a WARNING.
+ * Ending one: the members go, then, right before the commit, the role is
+ * dropped.  What hinders the dropping (somebody gives the role privileges of
+ * its own) doesn't hinder the end: the members are gone by then, and the role
+ * is left, with a WARNING or to a sweeper.
  *
  * abort, or a crash before the commit: nothing of it happened.  After the
  * commit, all of it, in every database: roles are shared.
@@ -31,6 +32,7 @@
 #include "jit_access.h"
 
 #include "access/genam.h"
+#include "access/heapam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "access/xact.h"
@@ -51,17 +53,24 @@
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "parser/parse_node.h"
+#include "storage/bufmgr.h"
 #include "storage/lmgr.h"
+#include "storage/lock.h"
 #include "utils/builtins.h"
 #include "utils/catcache.h"
 #include "utils/fmgroids.h"
 #include "utils/inval.h"
+#include "utils/memutils.h"
 #include "utils/resowner.h"
 #include "utils/lsyscache.h"
+#include "utils/snapmgr.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
 #define MAX_GRANT_TRIES 5
+
+/* Whose members this transaction has removed; in TopTransactionContext. */
+static List *ended_roles = NIL;
 
 /* Name of the grant role of a request of this database. */
 char *
@@ -122,17 +131,19 @@ add_member(const char *role, const char *member, bool allow_set)
 }
 
 /*
- * Keep everybody else who ends roles away from this one until the end of the
- * transaction, as DropRole() does.  False if the role is gone, or somebody
- * else has it and we aren't to wait.
+ * Keep everybody else who alters or drops roles of ours away from this one
+ * until the end of the transaction.  ExclusiveLock to alter it: anybody can
+ * have AccessShareLock, by granting something to the role.  To drop it,
+ * AccessExclusiveLock, as DropRole().  Never waits, as whoever has it may
+ * keep it: false if it can't be had, or the role is gone.
  */
 static bool
-lock_role(Oid roleid, bool wait)
+lock_role(Oid roleid, LOCKMODE mode)
 {
 	LOCKTAG		tag;
 
 	SET_LOCKTAG_OBJECT(tag, InvalidOid, AuthIdRelationId, roleid, 0);
-	if (LockAcquire(&tag, AccessExclusiveLock, false, !wait) == LOCKACQUIRE_NOT_AVAIL)
+	if (LockAcquire(&tag, mode, false, true) == LOCKACQUIRE_NOT_AVAIL)
 		return false;
 	AcceptInvalidationMessages();
 	return SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(roleid));
@@ -154,10 +165,11 @@ expire_role(Oid roleid)
 
 /*
  * Take all members out of a role, whoever made them so.  Mirrors the first
- * loop of DropRole().  Under lock_role().
+ * loop of DropRole().  Returns how many.  Without "wait", those that another
+ * transaction is taking out are left to it, and *left is set.
  */
 static int
-remove_members(Oid roleid)
+remove_members(Oid roleid, bool wait, bool *left)
 {
 	Relation	rel = table_open(AuthMemRelationId, RowExclusiveLock);
 	ScanKeyData key;
@@ -170,6 +182,23 @@ remove_members(Oid roleid)
 	scan = systable_beginscan(rel, AuthMemRoleMemIndexId, true, NULL, 1, &key);
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
+		HeapTupleData locked = {.t_self = tuple->t_self};
+		Buffer		buffer;
+		TM_FailureData failure;
+		TM_Result	result;
+
+		result = heap_lock_tuple(rel, &locked, GetCurrentCommandId(true),
+								 LockTupleExclusive,
+								 wait ? LockWaitBlock : LockWaitSkip, false,
+								 &buffer, &failure);
+		ReleaseBuffer(buffer);
+		if (result == TM_Deleted)
+			continue;
+		if (!wait && result != TM_Ok)
+		{
+			*left = true;
+			continue;
+		}
 		JIT_FORGET_MEMBERSHIP(tuple);
 		CatalogTupleDelete(rel, &tuple->t_self);
 		n++;
@@ -651,23 +680,111 @@ jit_find_grant_role(const JitGrant *grant)
  * End a grant of our ledger and note when in jit.grants.  Inside an owner
  * section, under the lock on the request's row.  False if the role wasn't
  * there any more.
+ *
+ * The members go now, the role at the commit: who leaves this transaction
+ * open has nothing that jit_expire_grant() needs.
  */
 bool
 jit_end_grant(const JitGrant *grant)
 {
 	Oid			roleid = jit_find_grant_role(grant);
 
-	if (OidIsValid(roleid) && lock_role(roleid, true))
+	if (OidIsValid(roleid))
 	{
-		remove_members(roleid);
-		if (!drop_role(roleid, false, WARNING))
-			expire_role(roleid);
+		MemoryContext context = MemoryContextSwitchTo(TopTransactionContext);
+
+		jit_install_cutoff();	/* for jit_drop_ended_roles() */
+		ended_roles = lappend_oid(ended_roles, roleid);
+		MemoryContextSwitchTo(context);
+		(void) remove_members(roleid, true, NULL);
 	}
 	jit_query("UPDATE jit.grants SET ended_at = $2 WHERE request_id = $1", 2,
 			  INT4OID, Int32GetDatum(grant->request), false,
 			  TIMESTAMPTZOID, TimestampTzGetDatum(jit_now()), false);
 	jit_wake_launcher_at_commit();
 	return OidIsValid(roleid);
+}
+
+/*
+ * Drop the roles whose members jit_end_grant() has removed in this
+ * transaction.  Before it commits, so that no user can keep the locks.  What
+ * can't be dropped now, and what would take too many locks, is dropped by a
+ * sweeper, when it is past.
+ */
+void
+jit_drop_ended_roles(void)
+{
+	JitOwnerSection section;
+	ListCell   *lc;
+	List	   *roles = ended_roles;
+
+	if (roles == NIL)
+		return;
+	ended_roles = NIL;
+	PushActiveSnapshot(GetTransactionSnapshot());
+	jit_enter_owner_section(&section);
+	foreach(lc, roles)
+	{
+		Oid			roleid = lfirst_oid(lc);
+
+		if (foreach_current_index(lc) == max_locks_per_xact * 10)
+			break;
+		/* they are back if that was in a subtransaction that has failed */
+		if (jit_grant_has_members(roleid))
+			continue;
+		if ((lock_role(roleid, AccessExclusiveLock) &&
+			 drop_role(roleid, false, WARNING)) ||
+			!lock_role(roleid, ExclusiveLock))
+			continue;
+		expire_role(roleid);
+	}
+	jit_leave_owner_section(&section);
+	PopActiveSnapshot();
+}
+
+/* The transaction has ended. */
+void
+jit_forget_ended_roles(void)
+{
+	ended_roles = NIL;
+}
+
+/*
+ * Let a grant role give nothing from now on, and take its members out as far
+ * as nobody else is doing it.  The ledger follows when it can.  Inside an
+ * owner section.  False if somebody else is altering the role, or it is gone.
+ */
+static bool
+expire_now(Oid roleid)
+{
+	bool		left = false;
+
+	if (!lock_role(roleid, ExclusiveLock))
+		return false;
+	(void) remove_members(roleid, false, &left);
+	expire_role(roleid);
+	return true;
+}
+
+/*
+ * End a grant of our ledger without the lock on its request's row, which
+ * another transaction has.  Inside an owner section.  False if that couldn't
+ * be done.
+ */
+bool
+jit_expire_grant(int request)
+{
+	Oid			roleid = get_role_oid(jit_grant_role_name(request), true);
+	bool		isnull;
+
+	if (jit_query("SELECT role_oid FROM jit.grants g JOIN jit.requests r ON r.id = g.request_id"
+				  " WHERE r.id = $1 AND r.origin = $2", 2,
+				  INT4OID, Int32GetDatum(request), false,
+				  TEXTOID, CStringGetTextDatum(jit_origin()), false) == 0 ||
+		DatumGetObjectId(jit_result(1, 1, &isnull)) != roleid)
+		return false;
+	jit_wake_launcher_at_commit();
+	return expire_now(roleid);
 }
 
 /*
@@ -745,7 +862,7 @@ jit_end_foreign_grants(Oid grantee)
 			continue;
 
 		live = jit_role_deadline(roleid) > jit_now();
-		if (!lock_role(roleid, false))
+		if (!expire_now(roleid))
 		{
 			if (live && SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(roleid)))
 				ereport(WARNING,
@@ -756,8 +873,6 @@ jit_end_foreign_grants(Oid grantee)
 			continue;
 		}
 		n += live;
-		remove_members(roleid);
-		expire_role(roleid);
 	}
 	jit_wake_launcher_at_commit();
 	return n;
@@ -780,9 +895,10 @@ clear_past_role(Oid roleid, bool drop, bool unknown, int elevel)
 	MemoryContextSwitchTo(context);
 	PG_TRY();
 	{
-		if (lock_role(roleid, false))
+		if (lock_role(roleid, ExclusiveLock))
 		{
-			int			n = remove_members(roleid);
+			bool		left = false;
+			int			n = remove_members(roleid, false, &left);
 
 			if (n > 0)
 				ereport(LOG,
@@ -790,7 +906,8 @@ clear_past_role(Oid roleid, bool drop, bool unknown, int elevel)
 									   "jit_access: %d memberships in role %s, whose time is over, were removed",
 									   n, n, quote_identifier(name)),
 						 unknown ? errdetail("The role was not made by jit_access in this database, so it is not dropped.") : 0));
-			if (drop && !owns_something(roleid))
+			if (drop && !left && !owns_something(roleid) &&
+				lock_role(roleid, AccessExclusiveLock))
 				(void) drop_role(roleid, false, elevel);
 		}
 		ReleaseCurrentSubTransaction();
@@ -1027,6 +1144,8 @@ jit_before_drop(const DropStmt *stmt)
 						   NULL);
 	}
 
+	jit_drop_ended_roles();
+
 	n = jit_query("SELECT s.role_oid FROM jit.scopes s JOIN pg_authid a ON a.oid = s.role_oid AND a.rolname = s.role"
 				  " WHERE s.origin = $1", 1, TEXTOID, CStringGetTextDatum(jit_origin()), false);
 	spi_context = MemoryContextSwitchTo(context);
@@ -1035,9 +1154,9 @@ jit_before_drop(const DropStmt *stmt)
 	MemoryContextSwitchTo(spi_context);
 	foreach(lc, scopes)
 	{
-		if (!lock_role(lfirst_oid(lc), true))
+		if (!lock_role(lfirst_oid(lc), AccessExclusiveLock))
 			continue;
-		remove_members(lfirst_oid(lc));
+		(void) remove_members(lfirst_oid(lc), true, NULL);
 		(void) drop_role(lfirst_oid(lc), true, WARNING);
 	}
 	jit_leave_owner_section(&section);

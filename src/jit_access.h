@@ -179,6 +179,9 @@ extern void jit_make_grant(int request, Oid grantee, List *items,
 						   TimestampTz expires_at, const char *comment);
 extern Oid	jit_find_grant_role(const JitGrant *grant);
 extern bool jit_end_grant(const JitGrant *grant);
+extern void jit_drop_ended_roles(void);
+extern void jit_forget_ended_roles(void);
+extern bool jit_expire_grant(int request);
 extern int	jit_end_foreign_grants(Oid grantee);
 extern void jit_clear_past_roles(bool others, bool ledger,
 								 TimestampTz logged);
@@ -455,6 +458,7 @@ extern void jit_check_lasting_object(ObjectAccessType access, Oid classid,
 
 /* ---- cutoff.c: the end for what is running --------------------------- */
 
+extern void jit_install_cutoff(void);
 extern void jit_cutoff_shmem_request(void);
 extern void jit_cutoff_shmem_startup(void);
 

@@ -1389,8 +1389,9 @@ jit_revoke(PG_FUNCTION_ARGS)
 
 /*
  * End every access and cancel every pending request of a grantee, or of
- * everyone for InvalidOid.  Rows that somebody else is changing are left out
- * with a WARNING: the panic button must not wait for them.
+ * everyone for InvalidOid.  The panic button must not wait for rows that
+ * somebody else is changing: access whose row that is ends by its role alone,
+ * and the ledger follows; the rest is left out with a WARNING.
  */
 static int
 revoke_many(Oid grantee, const char *reason)
@@ -1464,11 +1465,29 @@ revoke_many(Oid grantee, const char *reason)
 	jit_leave_owner_section(&section);
 
 	foreach(lc, locked)
+	{
+		bool		expired;
+
+		jit_enter_owner_section(&section);
+		expired = jit_expire_grant(lfirst_int(lc));
+		if (expired)
+			jit_event("shortened", lfirst_int(lc),
+					  jit_detail("reason", reason, NULL),
+					  psprintf("%s ended by %s while another transaction is changing it",
+							   request_text(lfirst_int(lc)),
+							   quote_identifier(jit_role_name(person.role))));
+		jit_leave_owner_section(&section);
+		if (expired)
+		{
+			ended++;
+			continue;
+		}
 		ereport(WARNING,
 				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
 				 errmsg("%s was not ended: another transaction is changing it",
 						request_text(lfirst_int(lc))),
 				 errhint("Find it in pg_stat_activity, end it with pg_terminate_backend(), and run this again.")));
+	}
 	ereport(NOTICE,
 			(errmsg("ended %d in %s and %d in other databases", ended,
 					quote_identifier(jit_database_name()), n)));

@@ -10,6 +10,8 @@ $node->init;
 $node->append_conf('postgresql.conf', qq{
 shared_preload_libraries = 'jit_access'
 max_prepared_transactions = 2
+max_connections = 10
+max_locks_per_transaction = 10
 });
 $node->start;
 
@@ -129,18 +131,60 @@ my ($role, $other) = map { $node->safe_psql('hr_prod', "SELECT role FROM jit.gra
 sql('manager', q{ROLLBACK PREPARED 'p'});
 is($node->safe_psql('hr_prod', 'SELECT 1'), 1, 'the server has survived PREPARE TRANSACTION of a change to a grant role');
 
-# ---- the panic button against an open transaction of the grantee
+# ---- the panic button against open transactions
 
+# of a stranger, who grants something to the roles, which locks them
+my $super = getpwuid($<) . '';
+my ($second, $third) = map { $node->safe_psql('hr_prod', "SELECT role FROM jit.grants WHERE request_id = $_") } (2, 3);
 my $dev = $node->background_psql('hr_prod', extra_params => [ '-U', 'dev' ]);
+my $eve = $node->background_psql('hr_prod', extra_params => [ '-U', 'eve' ]);
+$eve->query_safe("BEGIN; CREATE TABLE eve.pin (); GRANT SELECT ON eve.pin TO $second, $third, $role");
+($rc, $out, $err) = sql('anna', q{SET statement_timeout = '20 s'; SELECT jit_revoke(3)});
+is($out, 'revoked', 'whoever has a role locked does not hold up its end') or diag $err;
+ok($node->poll_query_until('hr_prod', qq{SELECT rolvaliduntil <= clock_timestamp() FROM pg_authid WHERE rolname = '$third'}), '... it is past until it can be dropped');
+
+# of the grantee, who has the row of the request locked
 $dev->query_safe('SET client_min_messages = error; BEGIN');
 $dev->query_safe('SELECT jit_revoke(2)');
-($rc, $out, $err) = sql(getpwuid($<) . '', q{SET statement_timeout = '20 s'; SELECT jit_revoke_all('panic')});
+($rc, $out, $err) = sql($super, q{SET statement_timeout = '20 s'; SELECT jit_revoke_all('panic')});
 is($rc, 0, 'the panic button does not wait for a transaction that has a row locked') or diag $err;
-like($err, qr/WARNING:  request 2 in hr_prod was not ended: another transaction is changing it/, '... and says what it could not end');
+is($out, 3, '... and ends all access all the same');
+$dev->query_safe('ROLLBACK');
+($rc, $out, $err) = sql('dev', 'UPDATE hr.salary SET amount = 0');
+like($err, qr/permission denied/, '... also if that transaction is rolled back');
+ok($node->poll_query_until('hr_prod', q{SELECT status = 'expired' FROM jit.requests WHERE id = 2}), '... and the ledger follows');
+$eve->query_safe('COMMIT');
+$eve->quit;
 $dev->quit;
-($rc, $out, $err) = sql(getpwuid($<) . '', q{SELECT jit_revoke_all('panic')});
-is($out, 1, '... which is ended the next time');
+ok($node->poll_query_until('hr_prod', q{SELECT count(*) = 0 FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.roleid WHERE rolname LIKE 'jit_grant_%'}), 'nobody is left a member');
 is($node->safe_psql('hr_prod', q{SELECT has_table_privilege('dev', 'hr.salary', 'UPDATE') OR has_table_privilege('dev', 'hr.stays', 'SELECT')}), 'f', 'nothing is left');
+
+# from another database
+$node->safe_psql('hr_prod', q{SELECT jit_drop_policy('all')});
+is((sql('anna', q{SELECT jit_grant('SELECT ON hr.salary', 'dev', '1 h')}))[1], 8, 'access once more');
+$dev = $node->background_psql('hr_prod', extra_params => [ '-U', 'dev' ]);
+$dev->query_safe('SET client_min_messages = error; BEGIN');
+$dev->query_safe('SELECT jit_revoke(8)');
+$node->safe_psql('postgres', 'CREATE EXTENSION jit_access');
+is($node->safe_psql('postgres', q{SET statement_timeout = '20 s'; SELECT jit_revoke_all('panic')}), 1, 'ended from another database as well');
+$dev->query_safe('ROLLBACK');
+$dev->quit;
+($rc, $out, $err) = sql('dev', 'SELECT * FROM hr.salary');
+like($err, qr/permission denied/, '... although its transaction was open');
+
+# a revocation that is rolled back in part
+is((sql('anna', q{SELECT jit_grant('SELECT ON hr.salary', 'dev', '1 h')}))[1], 9, 'access once more');
+($rc, $out, $err) = sql('dev', q{BEGIN; SAVEPOINT s; SELECT jit_revoke(9); ROLLBACK TO s; COMMIT; SELECT count(*) FROM hr.salary});
+like($out, qr/^100$/m, 'a revocation that was rolled back to a savepoint is none') or diag $err;
+($rc, $out, $err) = sql('dev', q{BEGIN; SELECT jit_revoke(9); SELECT count(*) FROM hr.salary});
+like($err, qr/permission denied/, 'one that is not yet committed counts in its own transaction');
+($rc, $out, $err) = sql('dev', q{BEGIN; SELECT jit_revoke(9); COMMIT});
+is($node->safe_psql('hr_prod', q{SELECT count(*) FROM pg_roles WHERE rolname = (SELECT role FROM jit.grants WHERE request_id = 9)}), 0, 'the role is gone with the commit');
+
+# of more grants than there is room for locks
+$node->safe_psql('hr_prod', q{SET client_min_messages = error; SELECT count(jit_grant('SELECT ON hr.salary', 'eve', '1 h')) FROM generate_series(1, 1200)});
+is($node->safe_psql('hr_prod', q{SELECT jit_revoke_all('panic')}), 1200, 'the panic button ends more than could be locked');
+is($node->safe_psql('hr_prod', q{SELECT has_table_privilege('eve', 'hr.salary', 'SELECT')}), 'f', '... and leaves nothing');
 
 unlike(slurp_file($node->logfile), qr/terminated by signal|TRAP|resource leak|reference leak/i, 'no crash and no leak in the log');
 $node->stop;
