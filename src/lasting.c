@@ -25,7 +25,8 @@
  * sequences and plain types may be made, altered and dropped through
  * temporary access, as long as nobody else's code or partition comes in with
  * them (a default, check or index expression runs with the rights of whoever
- * uses the table later, and in maintenance with its owner's).  What somebody
+ * uses the table later, and in maintenance with its owner's), be it in a text
+ * that a function of PostgreSQL's runs as a query.  What somebody
  * makes of their own, on their own authority, is never a matter of ours: it
  * conveys no more than they have at the time.
  *
@@ -46,6 +47,7 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "access/transam.h"
 #include "catalog/catalog.h"
 #include "catalog/dependency.h"
 #include "catalog/indexing.h"
@@ -87,6 +89,7 @@
 #include "commands/defrem.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
 #include "parser/parse_type.h"
 #include "tcop/cmdtag.h"
 #include "tcop/utility.h"
@@ -412,7 +415,58 @@ depends_on_foreign(Oid classid, Oid objid, Oid owner)
 	return result;
 }
 
-/* The same for a column's default. */
+/*
+ * Could the function run a query that is given to it as text, where no
+ * dependency shows whose code that leads to, or tell others what it is given?
+ * Of those that aren't immutable we know only some of PostgreSQL's own.
+ */
+static bool
+runs_unknown_code(Oid funcid, void *context)
+{
+	static const char *const harmless[] = {
+		"nextval", "random", "clock_timestamp", "timeofday", "gen_random_uuid"
+	};
+	char		volatility = func_volatile(funcid);
+	char	   *name;
+
+	if (volatility == PROVOLATILE_IMMUTABLE)
+		return false;
+	name = get_func_name(funcid);
+	if (funcid >= FirstUnpinnedObjectId || name == NULL)
+		return true;
+	if (volatility == PROVOLATILE_STABLE)
+		return strstr(name, "_to_xml") != NULL;
+	for (size_t i = 0; i < lengthof(harmless); i++)
+	{
+		if (strcmp(name, harmless[i]) == 0)
+			return false;
+	}
+	return true;
+}
+
+static bool
+node_runs_unknown_code(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	return check_functions_in_node(node, runs_unknown_code, context) ||
+		expression_tree_walker(node, node_runs_unknown_code, context);
+}
+
+/* The same for an expression in a column of a catalog's row. */
+static bool
+expression_runs_unknown_code(Relation catalog, HeapTuple tuple,
+							 AttrNumber attnum)
+{
+	bool		isnull;
+	Datum		value = heap_getattr(tuple, attnum, RelationGetDescr(catalog),
+									 &isnull);
+
+	return !isnull &&
+		node_runs_unknown_code(stringToNode(TextDatumGetCString(value)), NULL);
+}
+
+/* Is there somebody else's hand, or code of unknown origin, in a default? */
 static bool
 default_is_foreign(Oid relid, int attnum, Oid owner)
 {
@@ -431,7 +485,8 @@ default_is_foreign(Oid relid, int attnum, Oid owner)
 	while (!result && HeapTupleIsValid(tuple = systable_getnext(scan)))
 		result = depends_on_foreign(AttrDefaultRelationId,
 									((Form_pg_attrdef) GETSTRUCT(tuple))->oid,
-									owner);
+									owner) ||
+			expression_runs_unknown_code(catalog, tuple, Anum_pg_attrdef_adbin);
 	systable_endscan(scan);
 	table_close(catalog, AccessShareLock);
 	return result;
@@ -543,11 +598,18 @@ is_plain(bool created, Oid classid, Oid objid, int subid, Oid auxiliary)
 		case ConstraintRelationId:
 			{
 				HeapTuple	tuple = row_now(ConstraintRelationId, objid);
-				Oid			relid = InvalidOid;
+				Relation	catalog;
+				Oid			relid;
+				bool		unknown;
 
-				if (HeapTupleIsValid(tuple))
-					relid = ((Form_pg_constraint) GETSTRUCT(tuple))->conrelid;
-				return OidIsValid(relid) &&
+				if (!HeapTupleIsValid(tuple))
+					return false;
+				relid = ((Form_pg_constraint) GETSTRUCT(tuple))->conrelid;
+				catalog = table_open(ConstraintRelationId, AccessShareLock);
+				unknown = expression_runs_unknown_code(catalog, tuple,
+													   Anum_pg_constraint_conbin);
+				table_close(catalog, AccessShareLock);
+				return OidIsValid(relid) && !unknown &&
 					!depends_on_foreign(ConstraintRelationId, objid,
 										owner_now(RelationRelationId, relid));
 			}

@@ -186,6 +186,12 @@ refused('dev', '', 'ALTER TABLE hr.salary ADD z dev.dom', 'a domain');
 refused('dev', '', 'ALTER TABLE hr.salary ADD z dev.dom[]', 'an array of a domain');
 refused('dev', '', 'ALTER TABLE hr.salary ALTER amount TYPE dev.dom', 'a column made a domain');
 refused('dev', '', 'ALTER TABLE hr.salary ADD z dev.composite', 'a composite type');
+# hidden in a text, which PostgreSQL's own functions run as a query, or told to whoever listens
+refused('dev', '', q{ALTER TABLE hr.salary ADD CHECK (query_to_xml('SELECT dev.evil(1)', true, true, '') IS NOT NULL)}, 'a CHECK that runs a query');
+refused('dev', '', q{ALTER TABLE hr.salary ADD CHECK (table_to_xml('dev.v'::text::regclass, true, true, '') IS NOT NULL)}, 'a CHECK that reads a view');
+refused('dev', '', q{ALTER TABLE hr.salary ADD z text DEFAULT query_to_xml('SELECT dev.evil(1)', true, true, '')::text}, 'a DEFAULT that runs a query');
+refused('dev', '', q{ALTER TABLE hr.salary ADD CHECK (pg_notify('leak', amount::text) IS NOT NULL)}, 'a CHECK that notifies');
+refused_everywhere(q{CREATE TABLE hr.t (x int CHECK (pg_notify('leak', x::text) IS NOT NULL))}, 'a CHECK that notifies in a new table', 'set');
 # under SET ROLE as well, since the owner may use dev's schema
 refused_everywhere('ALTER TABLE hr.salary ALTER amount SET DEFAULT dev.evil(1)', 'a DEFAULT', 'set');
 refused_everywhere('ALTER TABLE hr.salary ADD z dev.dom', 'a domain', 'set');
@@ -262,7 +268,7 @@ for my $prelude ('', 'SET ROLE hr_owner')
 }
 allowed('dev', 'SET ROLE hr_owner', q{CREATE TABLE hr.t0 (id int PRIMARY KEY, emp_no int REFERENCES hr.salary)}, 'a foreign key of the owner');
 allowed('dev', 'SET ROLE hr_owner', q{CREATE TYPE hr.mood AS ENUM ('ok'); CREATE TABLE hr.t0 (id int); ALTER TABLE hr.t0 ADD mood hr.mood}, 'an enum of the owner');
-allowed('dev', 'SET ROLE hr_owner', q{CREATE TABLE hr.t (id serial PRIMARY KEY, emp_no int REFERENCES hr.salary, name text, t timestamptz DEFAULT now());
+allowed('dev', 'SET ROLE hr_owner', q{CREATE TABLE hr.t (id serial PRIMARY KEY, emp_no int REFERENCES hr.salary, name text, t timestamptz DEFAULT now(), u uuid DEFAULT gen_random_uuid(), v date DEFAULT CURRENT_DATE, w float DEFAULT random());
 	CREATE TYPE hr.mood AS ENUM ('ok'); ALTER TABLE hr.t ADD mood hr.mood; CREATE SCHEMA hr2; CREATE TABLE hr2.t (LIKE hr.t INCLUDING ALL);
 	CREATE TABLE hr.p1 PARTITION OF hr.parts FOR VALUES IN (1)}, 'new tables of the owner');
 allowed('dev', '', q{CREATE VIEW dev.v AS SELECT * FROM hr.salary; GRANT SELECT ON dev.v TO eve; CREATE MATERIALIZED VIEW dev.m AS SELECT * FROM hr.salary;
