@@ -737,6 +737,7 @@ jit_drop_ended_roles(void)
 			!lock_role(roleid, ExclusiveLock))
 			continue;
 		expire_role(roleid);
+		jit_wake_launcher_at_commit();
 	}
 	jit_leave_owner_section(&section);
 	PopActiveSnapshot();
@@ -880,13 +881,13 @@ jit_end_foreign_grants(Oid grantee)
 
 /*
  * Clear one past role: its members go, and with "drop" the role, too.  In a
- * subtransaction, so that it holds up no other.  What somebody else has
- * locked is being seen to.  "unknown" says that our ledger should know the
- * role, and doesn't.
+ * subtransaction, so that it holds up no other.  "unknown" says that our
+ * ledger should know the role, and doesn't.  False if it wants another try.
  */
-static void
+static bool
 clear_past_role(Oid roleid, bool drop, bool unknown, int elevel)
 {
+	volatile bool left = true;
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
 	char	   *name = jit_role_name(roleid);
@@ -897,8 +898,8 @@ clear_past_role(Oid roleid, bool drop, bool unknown, int elevel)
 	{
 		if (lock_role(roleid, ExclusiveLock))
 		{
-			bool		left = false;
-			int			n = remove_members(roleid, false, &left);
+			bool		locked = false;
+			int			n = remove_members(roleid, false, &locked);
 
 			if (n > 0)
 				ereport(LOG,
@@ -906,10 +907,16 @@ clear_past_role(Oid roleid, bool drop, bool unknown, int elevel)
 									   "jit_access: %d memberships in role %s, whose time is over, were removed",
 									   n, n, quote_identifier(name)),
 						 unknown ? errdetail("The role was not made by jit_access in this database, so it is not dropped.") : 0));
-			if (drop && !left && !owns_something(roleid) &&
-				lock_role(roleid, AccessExclusiveLock))
-				(void) drop_role(roleid, false, elevel);
+			left = locked;
+			if (drop && !left && !owns_something(roleid))
+			{
+				left = !lock_role(roleid, AccessExclusiveLock);
+				if (!left)
+					(void) drop_role(roleid, false, elevel);
+			}
 		}
+		else
+			left = SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(roleid));
 		ReleaseCurrentSubTransaction();
 	}
 	PG_CATCH();
@@ -931,6 +938,7 @@ clear_past_role(Oid roleid, bool drop, bool unknown, int elevel)
 	PG_END_TRY();
 	MemoryContextSwitchTo(context);
 	CurrentResourceOwner = owner;
+	return !left;
 }
 
 /* Could the role be one that we made, as far as its attributes go? */
@@ -961,11 +969,12 @@ has_no_attributes(Oid roleid)
  * lose their members.
  *
  * What hinders it for roles whose deadline isn't later than "logged" has been
- * logged before.
+ * logged before.  False if some want another try: somebody has them locked.
  */
-void
+bool
 jit_clear_past_roles(bool others, bool ledger, TimestampTz logged)
 {
+	bool		all = true;
 	ListCell   *lc;
 
 	foreach(lc, grant_roles(true))
@@ -1003,8 +1012,9 @@ jit_clear_past_roles(bool others, bool ledger, TimestampTz logged)
 		else if (OidIsValid(database))
 			drop = !SearchSysCacheExists1(DATABASEOID, ObjectIdGetDatum(database)) &&
 				has_no_attributes(roleid);
-		clear_past_role(roleid, drop, unknown, elevel);
+		all &= clear_past_role(roleid, drop, unknown, elevel);
 	}
+	return all;
 }
 
 /* ----------------------------------------------------------------------

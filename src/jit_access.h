@@ -183,7 +183,7 @@ extern void jit_drop_ended_roles(void);
 extern void jit_forget_ended_roles(void);
 extern bool jit_expire_grant(int request);
 extern int	jit_end_foreign_grants(Oid grantee);
-extern void jit_clear_past_roles(bool others, bool ledger,
+extern bool jit_clear_past_roles(bool others, bool ledger,
 								 TimestampTz logged);
 extern void jit_sync_auditor(void);
 extern void jit_before_drop(const DropStmt *stmt);

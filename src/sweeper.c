@@ -17,7 +17,7 @@
  *
  *	error in one request		that one is left for a later sweeper, which the
  *								launcher sends with growing pauses
- *	row locked by somebody		left out, the same way
+ *	row or role locked			left out, the same way
  *	error in a whole batch		the same for all of them; roles are seen to
  *								all the same
  *	kill, crash, shutdown		what had been committed is done, the rest is
@@ -44,6 +44,7 @@
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "storage/ipc.h"
+#include "storage/latch.h"
 #include "storage/proc.h"
 #include "tcop/tcopprot.h"
 #include "utils/builtins.h"
@@ -54,6 +55,8 @@
 #include "utils/timestamp.h"
 
 #define BATCH_SIZE 200
+#define ROLE_TRIES 3
+#define ROLE_PAUSE 50L			/* milliseconds */
 
 static JitSweeperTask task;
 
@@ -415,15 +418,21 @@ sweep_ledger(void *arg)
 		state->due = next_due(&state->left);
 }
 
-/* arg: whether the ledger can be read. */
+typedef struct RolesState
+{
+	bool		readable;		/* can the ledger be read? */
+	bool		left;			/* has somebody one of them locked? */
+} RolesState;
+
 static void
 sweep_roles(void *arg)
 {
-	bool		ledger = *(bool *) arg && jit_extension_installed();
+	RolesState *state = arg;
+	bool		ledger = state->readable && jit_extension_installed();
 	JitOwnerSection section;
 
 	jit_enter_owner_section(&section);
-	jit_clear_past_roles(task.others, ledger, task.logged);
+	state->left = !jit_clear_past_roles(task.others, ledger, task.logged);
 	jit_leave_owner_section(&section);
 }
 
@@ -432,8 +441,8 @@ void
 jit_sweeper_main(Datum arg)
 {
 	LedgerState state = {NIL, false, false, DT_NOEND};
+	RolesState	roles = {true, false};
 	bool		done = true;
-	bool		readable;
 
 	memcpy(&task, MyBgworkerEntry->bgw_extra, sizeof(task));
 	pqsignal(SIGTERM, die);
@@ -451,9 +460,18 @@ jit_sweeper_main(Datum arg)
 			jit_report_progress(task.slot);
 		} while (done && state.more);
 	}
-	readable = done;
-	done &= in_transaction(sweep_roles, &readable);
+	roles.readable = done;
+	for (int tries = 0;; tries++)
+	{
+		done &= in_transaction(sweep_roles, &roles);
+		if (!done || !roles.left || tries == ROLE_TRIES)
+			break;
+		/* whoever has woken us has them locked until its commit is through */
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 ROLE_PAUSE, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+	}
 	jit_report_swept(task.slot, state.due,
-					 done && !state.left && state.failed == NIL);
+					 done && !state.left && !roles.left && state.failed == NIL);
 	proc_exit(0);
 }
