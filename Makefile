@@ -77,5 +77,9 @@ valgrind:
 deb:
 	@test/deb
 
+# SECTIONS="instructions lag ..." selects; see test/bench/run.
+bench:
+	@$(SCRIPT_ENV) test/bench/run $(SECTIONS)
+
 .PHONY: all install uninstall installcheck installdirs clean distclean \
-	demo test test-matrix lint indent valgrind deb
+	demo test test-matrix lint indent valgrind deb bench

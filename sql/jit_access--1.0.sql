@@ -421,14 +421,17 @@ SELECT r.id AS request,
 	t.access,
 	coalesce(r.duration::text, 'until ' || date_trunc('second', r.until)::text) AS duration,
 	concat_ws(E'\n', r.reason, r.ticket) AS reason,
-	date_trunc('second', r.requested_at) AS asked,
-	date_trunc('second', CASE WHEN r.status = 'pending' THEN r.lapses_at
-		ELSE coalesce(r.ended_at, g.deadline, r.expires_at) END) AS ends
+	to_char(r.requested_at, CASE WHEN r.requested_at::date = current_date THEN 'HH24:MI:SS'
+		ELSE 'YYYY-MM-DD' END) AS asked,
+	to_char(e.ends, CASE WHEN e.ends::date = current_date THEN 'HH24:MI:SS'
+		ELSE 'YYYY-MM-DD HH24:MI' END) AS ends
 FROM jit.requests r
 	JOIN jit.request_access t ON t.request_id = r.id
 	LEFT JOIN LATERAL (SELECT coalesce(a.rolvaliduntil, l.expires_at) AS deadline
 		FROM jit.grants l LEFT JOIN pg_catalog.pg_authid a ON a.rolname = l.role
 		WHERE l.request_id = r.id AND l.ended_at IS NULL) g ON true
+	CROSS JOIN LATERAL (SELECT CASE WHEN r.status = 'pending' THEN r.lapses_at
+		ELSE coalesce(r.ended_at, g.deadline, r.expires_at) END AS ends) e
 WHERE jit.concerns_me(r.requester_oid, r.requester, r.origin)
 	OR jit.concerns_me(r.login_oid, r.login, r.origin)
 	OR jit.concerns_me(r.grantee_oid, r.grantee, r.origin)
@@ -440,8 +443,8 @@ COMMENT ON COLUMN jit.my_requests."for" IS 'role that gets the access';
 COMMENT ON COLUMN jit.my_requests.access IS 'what was asked for';
 COMMENT ON COLUMN jit.my_requests.duration IS 'how long, or until when';
 COMMENT ON COLUMN jit.my_requests.reason IS 'reason, and ticket on a line of its own';
-COMMENT ON COLUMN jit.my_requests.asked IS 'when it was filed';
-COMMENT ON COLUMN jit.my_requests.ends IS 'when it lapses, when the access expires, or when it ended';
+COMMENT ON COLUMN jit.my_requests.asked IS 'when it was filed: the time if today, else the date';
+COMMENT ON COLUMN jit.my_requests.ends IS 'when it lapses, when the access expires, or when it ended: the time if today, else with the date';
 
 CREATE VIEW jit.inbox WITH (security_barrier) AS
 SELECT r.id AS request,
@@ -479,6 +482,7 @@ FROM jit.requests r
 	JOIN pg_catalog.pg_authid a ON a.rolname = g.role
 WHERE r.status = 'active' AND g.ended_at IS NULL
 	AND a.rolvaliduntil > clock_timestamp() AND isfinite(a.rolvaliduntil)
+	AND EXISTS (SELECT FROM pg_catalog.pg_auth_members m WHERE m.roleid = a.oid)
 	AND (jit.concerns_me(r.grantee_oid, r.grantee, r.origin)
 		OR jit.concerns_me(r.requester_oid, r.requester, r.origin))
 ORDER BY a.rolvaliduntil;
@@ -491,7 +495,8 @@ COMMENT ON COLUMN jit.active_grants.time_left IS 'time until the deadline';
 
 CREATE VIEW jit.history WITH (security_barrier) AS
 SELECT r.id AS request,
-	r.status,
+	CASE WHEN r.status = 'active' AND g.deadline <= clock_timestamp() THEN 'expired'
+		ELSE r.status END AS status,
 	r.grantee,
 	t.access,
 	ARRAY(SELECT i.object FROM jit.request_items i WHERE i.request_id = r.id AND NOT i.added
@@ -499,22 +504,27 @@ SELECT r.id AS request,
 	ARRAY(SELECT v.approver::text FROM jit.reviews v WHERE v.request_id = r.id AND v.verdict = 'approve'
 		ORDER BY v.review) AS approved_by,
 	r.activated_at,
-	r.ended_at
+	CASE WHEN r.status <> 'active' THEN r.ended_at
+		WHEN g.deadline <= clock_timestamp() THEN g.deadline END AS ended_at
 FROM jit.requests r
 	JOIN jit.request_access t ON t.request_id = r.id
-WHERE jit.concerns_me(r.requester_oid, r.requester, r.origin)
-	OR jit.concerns_me(r.login_oid, r.login, r.origin)
-	OR jit.concerns_me(r.grantee_oid, r.grantee, r.origin)
+	LEFT JOIN LATERAL (SELECT coalesce(a.rolvaliduntil, l.expires_at) AS deadline
+		FROM jit.grants l LEFT JOIN pg_catalog.pg_authid a ON a.rolname = l.role
+		WHERE l.request_id = r.id AND l.ended_at IS NULL) g ON true
+WHERE r.activated_at IS NOT NULL
+	AND (jit.concerns_me(r.requester_oid, r.requester, r.origin)
+		OR jit.concerns_me(r.login_oid, r.login, r.origin)
+		OR jit.concerns_me(r.grantee_oid, r.grantee, r.origin))
 ORDER BY r.id;
-COMMENT ON VIEW jit.history IS 'all requests and what became of them: yours, or everyone''s for JIT administrators and auditors';
+COMMENT ON VIEW jit.history IS 'all temporary access that there is or was: yours, or everyone''s for JIT administrators and auditors';
 COMMENT ON COLUMN jit.history.request IS 'number of the request';
-COMMENT ON COLUMN jit.history.status IS 'state';
+COMMENT ON COLUMN jit.history.status IS 'active, expired or revoked';
 COMMENT ON COLUMN jit.history.grantee IS 'role that got the access';
-COMMENT ON COLUMN jit.history.access IS 'what was asked for';
+COMMENT ON COLUMN jit.history.access IS 'what';
 COMMENT ON COLUMN jit.history.objects IS 'objects and roles it covered, qualified and quoted';
 COMMENT ON COLUMN jit.history.approved_by IS 'roles that approved, in order';
 COMMENT ON COLUMN jit.history.activated_at IS 'when the access started';
-COMMENT ON COLUMN jit.history.ended_at IS 'when the access or the request ended';
+COMMENT ON COLUMN jit.history.ended_at IS 'when it ended; NULL while it is active';
 
 GRANT USAGE ON SCHEMA jit TO PUBLIC;
 GRANT SELECT ON jit.my_requests, jit.inbox, jit.active_grants, jit.history TO PUBLIC;

@@ -687,6 +687,7 @@ jit_note_reliance(Oid userid, const JitPermInfo *info, Oid classid, Oid objid,
 		covers = find_covers(userid, info, classid, objid, mode, &ncovers, &all);
 	if (covers == NULL)
 		return;
+	install();
 	if (!all)
 		add_need(reliance, userid, writes, covers, ncovers);
 	else

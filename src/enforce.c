@@ -49,6 +49,7 @@
 #include "catalog/pg_database.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_proc.h"
+#include "catalog/pg_shdepend.h"
 #include "catalog/pg_type.h"
 #include "commands/dbcommands.h"
 #include "executor/executor.h"
@@ -647,6 +648,72 @@ mark_policies(PlannedStmt *plan)
 	}
 }
 
+static uint64 functions_generation = 1;	/* counts changes in pg_proc */
+
+/*
+ * Is there a function in this database that the user may perhaps execute for
+ * a time only?  Most temporary access is to tables, and looking through each
+ * query for its functions is the dearest thing that we do with it.
+ */
+static bool
+has_temporary_functions(Oid userid)
+{
+	static Oid	known_user = InvalidOid;
+	static uint64 known_roles;
+	static uint64 known_functions;
+	static bool known;
+	uint64		roles;
+	uint64		functions = functions_generation;
+	bool		found = false;
+	List	   *standing;
+	Relation	depend;
+	ListCell   *lc;
+
+	(void) jit_user_deadline(userid);	/* may take in invalidations */
+	roles = jit_roles_generation;
+	if (known_user == userid && known_roles == roles &&
+		known_functions == functions)
+		return known;
+
+	standing = jit_role_closure(userid, JIT_CLOSURE_PRIVS,
+								JIT_FILTER_STANDING, 0);
+	depend = table_open(SharedDependRelationId, AccessShareLock);
+	foreach(lc, whole_closure(userid))
+	{
+		Oid			role = lfirst_oid(lc);
+		ScanKeyData key[2];
+		SysScanDesc scan;
+		HeapTuple	tuple;
+
+		if (found || list_member_oid(standing, role))
+			continue;
+		/* what a predefined role has isn't in pg_shdepend */
+		found = role < FirstNormalObjectId;
+		ScanKeyInit(&key[0], Anum_pg_shdepend_refclassid,
+					BTEqualStrategyNumber, F_OIDEQ,
+					ObjectIdGetDatum(AuthIdRelationId));
+		ScanKeyInit(&key[1], Anum_pg_shdepend_refobjid,
+					BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(role));
+		scan = systable_beginscan(depend, SharedDependReferenceIndexId, true,
+								  NULL, 2, key);
+		while (!found && HeapTupleIsValid(tuple = systable_getnext(scan)))
+		{
+			Form_pg_shdepend form = (Form_pg_shdepend) GETSTRUCT(tuple);
+
+			found = form->classid == ProcedureRelationId &&
+				form->dbid == MyDatabaseId;
+		}
+		systable_endscan(scan);
+	}
+	table_close(depend, AccessShareLock);
+	/* as of before we looked: if something changes meanwhile, look again */
+	known_user = userid;
+	known_roles = roles;
+	known_functions = functions;
+	known = found;
+	return found;
+}
+
 static bool collect_deeper(Node *node, List **functions);
 
 /*
@@ -869,7 +936,7 @@ plan_checked(Query *parse, const char *query_string, int cursor_options,
 		accept_invalidations();
 	check_roles();
 	look = unlikely(jit_user_deadline(GetUserId()) != DT_NOEND);
-	if (unlikely(look))
+	if (unlikely(look) && has_temporary_functions(GetUserId()))
 	{
 		(void) collect_functions((Node *) parse, &functions);
 		functions = temporary_functions(functions, GetUserId());
@@ -1333,6 +1400,7 @@ static void
 forget_functions(Datum arg, int cacheid, uint32 hashvalue)
 {
 	memset(public_functions, 0, sizeof(public_functions));
+	functions_generation++;
 }
 
 /* Has the function the default privileges, so that anybody may run it? */

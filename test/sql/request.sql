@@ -167,6 +167,7 @@ SELECT count(*) > 0 AS reviews FROM jit.reviews;
 SELECT count(*) > 0 AS grants FROM jit.grants;
 SELECT count(*) > 0 AS events FROM jit.events;
 SELECT count(*) > 0 AS history FROM jit.history;
+SELECT count(*) FROM jit.history WHERE tstzrange(activated_at, ended_at) @> '2001-01-01'::timestamptz; -- not what never was
 SELECT count(*) > 0 AS my_requests FROM jit.my_requests;
 SELECT count(*) FROM jit.inbox;
 SELECT jit_approve(:id);

@@ -4,7 +4,8 @@
 #
 # Guards the check of permissions at each ExecutorStart and check_marks() in
 # enforce.c; the launcher is stopped, so that all roles are still there.  Seen
-# to fail, for policies, with the call of check_marks() taken out.
+# to fail, for policies, with the call of check_marks() taken out, and for
+# inlined functions with has_temporary_functions() false or never looking anew.
 use strict;
 use warnings;
 use PostgreSQL::Test::Utils;
@@ -27,6 +28,10 @@ $node->safe_psql('postgres', q{
 	DECLARE n bigint; BEGIN SELECT count(*) INTO n FROM secret; RETURN n; END $$;
 	CREATE FUNCTION cached_rows() RETURNS bigint LANGUAGE plpgsql AS $$
 	DECLARE n bigint; BEGIN SELECT count(*) INTO n FROM rows; RETURN n; END $$;
+	-- inlined: then not even the plan has it
+	CREATE FUNCTION one() RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT 1'; REVOKE EXECUTE ON FUNCTION one() FROM PUBLIC;
+	CREATE FUNCTION two() RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT 2'; REVOKE EXECUTE ON FUNCTION two() FROM PUBLIC;
+	CREATE ROLE caller LOGIN; CREATE ROLE member LOGIN; CREATE ROLE runner;
 });
 stop_launcher($node);
 my $policy = qr/ERROR:  42501: permission denied for (row-level security policies of role reader|table rows)/;
@@ -39,8 +44,11 @@ for my $how ('deadline', 'revocation')
 	my $rls = session($node, 'dev');
 	my $run = session($node, 'dev');
 	my $other = session($node, 'other');
+	my $caller = session($node, 'caller');
+	my $member = session($node, 'member');
 	my @ids = map { grant_access($node, $_->[0], $_->[1], $how eq 'deadline' ? '5 s' : '1 hour') }
-	  ([ 'SELECT ON secret', 'dev' ], [ 'reader', 'dev' ], [ 'reader', 'view_owner' ]);
+	  ([ 'SELECT ON secret', 'dev' ], [ 'reader', 'dev' ], [ 'reader', 'view_owner' ],
+		[ 'SELECT ON secret; EXECUTE ON FUNCTION one()', 'caller' ], [ 'runner', 'member' ]);
 
 	$s->do("SET plan_cache_mode = $_; PREPARE ${_}(int) AS SELECT count(*) FROM secret WHERE x > \$1; PREPARE open_$_(int) AS SELECT count(*) FROM open WHERE x > \$1; PREPARE unused_$_ AS SELECT count(*) FROM secret")
 	  for 'force_generic_plan', 'force_custom_plan';
@@ -55,6 +63,13 @@ for my $how ('deadline', 'revocation')
 	is($other->do('SELECT count(*) FROM rows_v'), '10', "$how: a policy applies to a view's owner");
 	$other->do('PREPARE v AS SELECT count(*) FROM rows_v');
 	is($other->do('EXECUTE v'), '10', "$how: in a cached plan as well");
+	$caller->do('PREPARE one AS SELECT one() FROM open LIMIT 1');
+	is($caller->do('EXECUTE one'), '1', "$how: a function that is inlined is executed before");
+	# what the role may execute changes while its temporary member runs something
+	is($member->do('SELECT count(*) FROM open'), '10', "$how: a role without functions");
+	$node->safe_psql('postgres', 'GRANT EXECUTE ON FUNCTION two() TO runner');
+	$member->do('PREPARE two AS SELECT two() FROM open LIMIT 1');
+	is($member->do('EXECUTE two'), '2', "$how: ... has one now");
 	$run->begin('SELECT pg_sleep(600) FROM rows');
 	ok($node->poll_query_until('postgres', qq{SELECT wait_event = 'PgSleep' FROM pg_stat_activity WHERE pid = $run->{pid}}), "$how: a statement runs on a policy");
 
@@ -79,6 +94,14 @@ for my $how ('deadline', 'revocation')
 		if ($how eq 'deadline') { like($err, $policy, "$how: nor does it for UPDATE, $mode"); }
 		else { like($out, qr/Update on rows.*actual[^\n]*rows=0/s, "$how: nor does it for UPDATE, $mode"); }
 	}
+	for my $case ([ $caller, 'one' ], [ $member, 'two' ])
+	{
+		my ($session, $name) = @$case;
+		my ($out, $err) = $session->do("EXECUTE $name");
+		like($err, qr/ERROR:  42501: permission denied for function $name\n/, "$how: a cached plan in which $name() was inlined is denied");
+		is($out, '', '... and has no row');
+	}
+	$node->safe_psql('postgres', 'REVOKE EXECUTE ON FUNCTION two() FROM runner');
 	like(($s->do('SELECT cached()'))[1], qr/ERROR:  42501: permission denied for table secret/, "$how: a plan kept by a function is denied");
 	for my $case ([ $rls, 'SELECT cached_rows()' ], [ $rls, 'SELECT count(*) FROM rows' ], [ $other, 'EXECUTE v' ], [ $other, 'SELECT count(*) FROM rows_v' ])
 	{
@@ -87,7 +110,7 @@ for my $how ('deadline', 'revocation')
 		else { is($out, $case->[0] == $rls ? '3' : '0', "$how: the policy does not apply in $case->[1]"); }
 	}
 	like(($run->end)[1], $CUT_OFF, "$how: a running statement on a policy is cut off");
-	$_->quit for $s, $rls, $run, $other;
+	$_->quit for $s, $rls, $run, $other, $caller, $member;
 }
 
 continue_launcher();
