@@ -63,7 +63,7 @@ test:
 	@$(SCRIPT_ENV) test/run $(SUITES)
 
 test-matrix:
-	@test/matrix
+	@VERSIONS="$(VERSIONS)" SUITES="$(SUITES)" test/matrix
 
 lint:
 	@$(SCRIPT_ENV) test/lint
