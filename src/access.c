@@ -88,6 +88,7 @@ static const struct
 	const char *name;
 	AclMode		priv;
 }			privilege_names[] =
+
 {
 	{"SELECT", ACL_SELECT},
 	{"INSERT", ACL_INSERT},
@@ -1453,7 +1454,7 @@ columns_text(const JitItem *item)
 	foreach(lc, item->attnums)
 		appendStringInfo(&buf, "%s%s", buf.len > 0 ? ", " : "",
 						 quote_identifier(need_name(jit_column_name(item->address.objectId,
-																lfirst_int(lc)),
+																	lfirst_int(lc)),
 													item)));
 	return buf.data;
 }
@@ -1995,7 +1996,7 @@ jit_item_grant_stmt(const JitItem *item, const char *rolename)
 	foreach(lc, item->attnums)
 		columns = lappend(columns,
 						  makeString(pstrdup(need_name(jit_column_name(item->address.objectId,
-																   lfirst_int(lc)),
+																	   lfirst_int(lc)),
 													   item))));
 	for (int i = 0; i < N_PRIVILEGES; i++)
 	{
@@ -2046,6 +2047,7 @@ jit_store_items(int request, List *items)
 	{
 		JitItem    *item = lfirst(lc);
 		ObjectAddress address = item->address;
+
 		/* parameters have none, and roles neither */
 		Oid			owner = item->objtype == OBJECT_ROLE ||
 		item->objtype == OBJECT_PARAMETER_ACL ? InvalidOid :
@@ -2074,7 +2076,7 @@ jit_store_items(int request, List *items)
 			attnums[foreach_current_index(lc2)] = Int16GetDatum(lfirst_int(lc2));
 			columns = lappend(columns,
 							  pstrdup(quote_identifier(need_name(jit_column_name(address.objectId,
-																			 lfirst_int(lc2)),
+																				 lfirst_int(lc2)),
 																 item))));
 		}
 		namestrcpy(&owner_name, OidIsValid(owner) ? jit_role_name(owner) : "");

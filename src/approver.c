@@ -238,6 +238,7 @@ step_admits(const JitRequest *request, const FlowStep *step, Oid role)
 		if (strcmp(lfirst(lc), GRANTOR) == 0)
 		{
 			ListCell   *item;
+
 			/* of a request whose objects are all gone, nobody is the grantor */
 			bool		all = request->items != NIL;
 

@@ -38,7 +38,7 @@ typedef RangeTblEntry JitPermInfo;
 #define JIT_PLAN_PERMINFOS(plan) ((plan)->rtable)
 #define JIT_QUERY_PERMINFOS(query) ((query)->rtable)
 #define JIT_PERMINFO_IS_RELATION(info) ((info)->rtekind == RTE_RELATION)
-#define JIT_MAKE_PERMINFO() makeNode(RangeTblEntry)	/* an RTE_RELATION */
+#define JIT_MAKE_PERMINFO() makeNode(RangeTblEntry) /* an RTE_RELATION */
 #endif
 
 /*

@@ -318,7 +318,10 @@ what_ended(Oid userid, const Wanted *wanted)
 					jit_timestamp_text(best));
 }
 
-static void pg_attribute_noreturn()
+static void deny(const char *kind, const char *name, Oid userid,
+				 const Wanted *wanted) pg_attribute_noreturn();
+
+static void
 deny(const char *kind, const char *name, Oid userid, const Wanted *wanted)
 {
 	char	   *detail = what_ended(userid, wanted);
@@ -648,7 +651,7 @@ mark_policies(PlannedStmt *plan)
 	}
 }
 
-static uint64 functions_generation = 1;	/* counts changes in pg_proc */
+static uint64 functions_generation = 1; /* counts changes in pg_proc */
 
 /*
  * Is there a function in this database that the user may perhaps execute for
@@ -990,7 +993,7 @@ static bool
 lost_privilege(Oid classid, Oid objid, AclMode mode)
 {
 	Oid			userid = GetUserId();
-	Wanted		wanted = {.classid = classid, .objid = objid, .mode = mode};
+	Wanted		wanted = {.classid = classid,.objid = objid,.mode = mode};
 
 	if (likely(!needs_judging(userid)))
 		return false;
@@ -1003,7 +1006,7 @@ static void
 check_object(const char *kind, const char *name, Oid classid, Oid objid,
 			 AclMode mode)
 {
-	Wanted		wanted = {.classid = classid, .objid = objid, .mode = mode};
+	Wanted		wanted = {.classid = classid,.objid = objid,.mode = mode};
 
 	if (unlikely(lost_privilege(classid, objid, mode)))
 		deny(kind, name, GetUserId(), &wanted);
@@ -1085,9 +1088,9 @@ static void
 check_lock(LockStmt *lock)
 {
 	AclMode		mode = lock->mode == AccessShareLock ? ACL_SELECT :
-		lock->mode == RowExclusiveLock ?
-		ACL_INSERT | ACL_UPDATE | ACL_DELETE | ACL_TRUNCATE :
-		ACL_UPDATE | ACL_DELETE | ACL_TRUNCATE;
+	lock->mode == RowExclusiveLock ?
+	ACL_INSERT | ACL_UPDATE | ACL_DELETE | ACL_TRUNCATE :
+	ACL_UPDATE | ACL_DELETE | ACL_TRUNCATE;
 	ListCell   *lc;
 
 	if (!needs_judging(GetUserId()))
@@ -1343,6 +1346,7 @@ jit_process_utility(PlannedStmt *pstmt, const char *query_string,
 	UtilityCall call = {pstmt, query_string, read_only_tree, context, params,
 	query_env, dest, qc};
 	volatile JitLastingState state = jit_lasting_state();
+	const bool	is_copy = IsA(stmt, CopyStmt);
 	JitStatementFrame frame;
 
 	if (!leads_out(stmt))
@@ -1365,7 +1369,7 @@ jit_process_utility(PlannedStmt *pstmt, const char *query_string,
 	if (!leads_out(stmt) && unlikely(needs_judging(GetUserId())))
 		check_utility(stmt);
 
-	if (IsA(stmt, CopyStmt))
+	if (is_copy)
 		jit_push_frame(&frame, NIL, (CopyStmt *) stmt, NULL);
 	PG_TRY();
 	{
@@ -1380,7 +1384,7 @@ jit_process_utility(PlannedStmt *pstmt, const char *query_string,
 		jit_restore_lasting_state(state);
 	}
 	PG_END_TRY();
-	if (IsA(stmt, CopyStmt))
+	if (is_copy)
 		jit_pop_frame(&frame);
 
 	if (IsA(stmt, GrantRoleStmt))
@@ -1433,7 +1437,7 @@ note_role(Oid role)
 
 static pg_noinline void
 check_object_access(ObjectAccessType access, Oid classid, Oid objid, int subid,
-				  void *arg)
+					void *arg)
 {
 	if (next_object_access_hook)
 		next_object_access_hook(access, classid, objid, subid, arg);

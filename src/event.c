@@ -40,7 +40,8 @@ typedef struct PendingLine
 	char	   *line;
 } PendingLine;
 
-static List *pending_lines = NIL;	/* of PendingLine, in TopTransactionContext */
+static List *pending_lines = NIL;	/* of PendingLine, in
+									 * TopTransactionContext */
 static bool callbacks_registered = false;	/* not before the first event */
 
 static void event_xact_callback(XactEvent event, void *arg);
@@ -94,6 +95,7 @@ char *
 jit_client_addr(void)
 {
 	Datum		addr;
+
 	LOCAL_FCINFO(fcinfo, 0);
 
 	InitFunctionCallInfoData(*fcinfo, NULL, 0, InvalidOid, NULL, NULL);
@@ -112,6 +114,7 @@ void
 jit_event(const char *event, int request, Jsonb *detail, const char *logline)
 {
 	JitOwnerSection section;
+
 	/* ours, that is: somebody else's worker may act for a user */
 	bool		worker = MyBgworkerEntry != NULL &&
 	strcmp(MyBgworkerEntry->bgw_library_name, JIT_EXTENSION) == 0;

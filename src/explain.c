@@ -19,7 +19,8 @@
 
 PG_FUNCTION_INFO_V1(jit_explain);
 
-static void pg_attribute_printf(2, 3)
+static void
+pg_attribute_printf(2, 3)
 explain_line(ReturnSetInfo *rsinfo, const char *format,...)
 {
 	StringInfoData buf;
@@ -193,7 +194,7 @@ explain_flow(ReturnSetInfo *rsinfo, const JitRequest *request, List *steps)
 	explain_line(rsinfo, _("Flow"));
 	foreach(lc, steps)
 	{
-		JitStep	   *step = lfirst(lc);
+		JitStep    *step = lfirst(lc);
 
 		explain_step(rsinfo, request, foreach_current_index(lc) + 1,
 					 list_make1(step), jit_step_text(step), step->approvals);

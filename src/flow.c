@@ -122,7 +122,7 @@ jit_steps_text(List *steps)
 static List *
 default_steps(void)
 {
-	JitStep	   *step = palloc0(sizeof(JitStep));
+	JitStep    *step = palloc0(sizeof(JitStep));
 
 	step->names = list_make1(pstrdup(GRANTOR));
 	step->oids = list_make1_oid(InvalidOid);
@@ -234,7 +234,9 @@ jit_load_flow(JitDecision *decision, JitRisk risk)
  * ----------------------------------------------------------------------
  */
 
-static void pg_attribute_noreturn()
+static void invalid_step(int number, const char *detail) pg_attribute_noreturn();
+
+static void
 invalid_step(int number, const char *detail)
 {
 	ereport(ERROR,
@@ -280,7 +282,7 @@ add_approver(JitStep *step, int number, const JsonbValue *value)
 static JitStep *
 parse_step(const JsonbValue *value, int number)
 {
-	JitStep	   *step = palloc0(sizeof(JitStep));
+	JitStep    *step = palloc0(sizeof(JitStep));
 	JsonbIterator *it;
 	JsonbValue	v;
 
@@ -431,7 +433,7 @@ warn_of_too_few(List *steps)
 
 	foreach(lc, steps)
 	{
-		JitStep	   *step = lfirst(lc);
+		JitStep    *step = lfirst(lc);
 		List	   *people;
 
 		if (list_member_oid(step->oids, InvalidOid))
@@ -563,7 +565,7 @@ jit_set_flow(PG_FUNCTION_ARGS)
 			  INT4OID, Int32GetDatum(list_length(after.steps)), false);
 	foreach(lc, after.steps)
 	{
-		JitStep	   *step = lfirst(lc);
+		JitStep    *step = lfirst(lc);
 		int			n = list_length(step->names);
 		Datum	   *names = palloc(n * sizeof(Datum));
 		Datum	   *oids = palloc(n * sizeof(Datum));
@@ -584,11 +586,11 @@ jit_set_flow(PG_FUNCTION_ARGS)
 				  TEXTOID, CStringGetTextDatum(jit_origin()), false);
 	}
 	jit_record_change("flow_set", "risk", jit_risk_name(risk),
-				 row_before, flow_jsonb(risk_datum),
-				 psprintf("approval flow for %s risk in %s set: %s",
-						  jit_risk_name(risk),
-						  quote_identifier(jit_database_name()),
-						  flow_text(&after)));
+					  row_before, flow_jsonb(risk_datum),
+					  psprintf("approval flow for %s risk in %s set: %s",
+							   jit_risk_name(risk),
+							   quote_identifier(jit_database_name()),
+							   flow_text(&after)));
 	ereport(NOTICE,
 			(errmsg("approval flow for %s risk in %s is changed",
 					jit_risk_name(risk),

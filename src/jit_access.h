@@ -80,8 +80,8 @@ typedef enum JitClosureFilter
 {
 	JIT_FILTER_NONE,			/* none: PostgreSQL's own answer */
 	JIT_FILTER_LIVE,			/* grant roles past their deadline, scope
-								 * roles reached otherwise than through a
-								 * live grant role */
+								 * roles reached otherwise than through a live
+								 * grant role */
 	JIT_FILTER_STANDING			/* all grant and scope roles */
 } JitClosureFilter;
 
@@ -116,7 +116,7 @@ extern AclMode jit_object_aclmask(Oid classid, Oid objid, AttrNumber attnum,
 								  List *closure, AclMode mask);
 
 extern bool jit_perminfo_permitted(const JitPermInfo *perminfo,
-							  List *closure);
+								   List *closure);
 extern Oid	jit_object_owner(Oid classid, Oid objid);
 
 /* ---- access.c: access text <-> resolved items <-> text --------------- */

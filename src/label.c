@@ -511,7 +511,9 @@ jit_item_labels(const JitItem *item)
  * ----------------------------------------------------------------------
  */
 
-static void pg_attribute_noreturn()
+static void invalid_object(const char *object, const char *detail) pg_attribute_noreturn();
+
+static void
 invalid_object(const char *object, const char *detail)
 {
 	ereport(ERROR,

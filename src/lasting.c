@@ -260,7 +260,9 @@ grant_behind(const Authority *authority)
 	return found;
 }
 
-static void pg_attribute_noreturn()
+static void refuse(const Authority *authority) pg_attribute_noreturn();
+
+static void
 refuse(const Authority *authority)
 {
 	Oid			grant = grant_behind(authority);
@@ -1116,9 +1118,9 @@ may_grant_on(Authority *authority, const GrantStmt *stmt, Oid classid,
 			 Oid objid)
 {
 	List	   *all = jit_role_closure(authority->userid, JIT_CLOSURE_PRIVS,
-									  JIT_FILTER_NONE, 0);
+									   JIT_FILTER_NONE, 0);
 	Oid			owner = classid == ParameterAclRelationId ?
-		BOOTSTRAP_SUPERUSERID : jit_object_owner(classid, objid);
+	BOOTSTRAP_SUPERUSERID : jit_object_owner(classid, objid);
 	ListCell   *lc;
 	ListCell   *lc2;
 
@@ -1161,7 +1163,7 @@ may_grant(Authority *authority, const GrantStmt *stmt)
 		{
 			Oid			namespace = get_namespace_oid(strVal(object), true);
 			bool		routines = stmt->objtype != OBJECT_TABLE &&
-				stmt->objtype != OBJECT_SEQUENCE;
+			stmt->objtype != OBJECT_SEQUENCE;
 
 			foreach(lc2, OidIsValid(namespace) ?
 					jit_objects_in_schema(stmt->objtype, namespace) : NIL)
@@ -1424,7 +1426,10 @@ jit_check_lasting(Node *stmt)
 JitLastingState
 jit_lasting_state(void)
 {
-	return (JitLastingState) {actor, command};
+	return (JitLastingState)
+	{
+		actor, command
+	};
 }
 
 void

@@ -604,7 +604,11 @@ look_at_roles(TimestampTz now)
 			continue;
 		value = heap_getattr(tuple, Anum_pg_authid_rolvaliduntil,
 							 RelationGetDescr(rel), &isnull);
-		/* without a deadline it gives nothing; the ledger knows when it is due */
+
+		/*
+		 * without a deadline it gives nothing; the ledger knows when it is
+		 * due
+		 */
 		if (isnull || TIMESTAMP_NOT_FINITE(DatumGetTimestampTz(value)))
 			continue;
 		deadline = DatumGetTimestampTz(value);

@@ -75,6 +75,7 @@ evaluate_condition(Jsonb *facts, JsonPath *condition, bool *matched)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
+
 	LOCAL_FCINFO(fcinfo, 4);
 	char	   *volatile failure = NULL;
 	volatile bool result = false;
@@ -367,7 +368,7 @@ policy_jsonb(const char *name)
  */
 void
 jit_record_change(const char *event, const char *key, const char *name,
-			 Jsonb *before, Jsonb *after, const char *logline)
+				  Jsonb *before, Jsonb *after, const char *logline)
 {
 	bool		isnull;
 
@@ -412,6 +413,7 @@ jit_set_policy(PG_FUNCTION_ARGS)
 						   strlen(name), NAMEDATALEN - 1)));
 	text = DatumGetCString(DirectFunctionCall1(jsonpath_out,
 											   PointerGetDatum(condition)));
+
 	if (strlen(text) > JIT_MAX_TEXT)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
@@ -435,10 +437,10 @@ jit_set_policy(PG_FUNCTION_ARGS)
 			  TEXTOID, description ? CStringGetTextDatum(description) : (Datum) 0, description == NULL,
 			  BOOLOID, BoolGetDatum(enabled), false);
 	jit_record_change("policy_set", "policy", name, before, policy_jsonb(name),
-				 psprintf("policy %s in %s set: %s%s when %s",
-						  quote_identifier(name),
-						  quote_identifier(jit_database_name()),
-						  enabled ? "" : "(disabled) ", jit_risk_name(risk), text));
+					  psprintf("policy %s in %s set: %s%s when %s",
+							   quote_identifier(name),
+							   quote_identifier(jit_database_name()),
+							   enabled ? "" : "(disabled) ", jit_risk_name(risk), text));
 	jit_leave_owner_section(&section);
 	PG_RETURN_VOID();
 }
@@ -466,8 +468,8 @@ jit_drop_policy(PG_FUNCTION_ARGS)
 	jit_query("DELETE FROM jit.risk_policies WHERE name = $1",
 			  1, TEXTOID, CStringGetTextDatum(name), false);
 	jit_record_change("policy_dropped", "policy", name, before, NULL,
-				 psprintf("policy %s in %s dropped", quote_identifier(name),
-						  quote_identifier(jit_database_name())));
+					  psprintf("policy %s in %s dropped", quote_identifier(name),
+							   quote_identifier(jit_database_name())));
 	jit_leave_owner_section(&section);
 	PG_RETURN_VOID();
 }

@@ -1033,7 +1033,7 @@ check_approver(JitRequest *request, const JitPerson *person, bool ending,
 	if (why != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 /* jit_grant()'s number is gone with the error */
+		/* jit_grant()'s number is gone with the error */
 				 request->direct ?
 				 errmsg("you cannot grant %s to %s", request->access,
 						quote_identifier(request->grantee_name)) :
@@ -1100,7 +1100,7 @@ status_datum(const char *status)
 /* jit_request() and jit_grant() have the same arguments in another order. */
 JitRequest *
 jit_request_from_arguments(FunctionCallInfo fcinfo, int duration, int reason,
-					   int grantee, bool direct, int64 *usecs)
+						   int grantee, bool direct, int64 *usecs)
 {
 	char	   *access = jit_required_text(fcinfo, 0, "access");
 	TimestampTz until = DT_NOEND;

@@ -248,7 +248,7 @@ due_rows(List *failed)
 				  " r.origin <> $2 AND starts_with(r.origin, $3), g.role, g.role_oid, r.grantee, r.grantee_oid,"
 				  " coalesce(g.expires_at, r.expires_at, r.lapses_at)"
 				  " FROM jit.requests r LEFT JOIN jit.grants g ON g.request_id = r.id"
-				  /* two joins that can be hashed, rather than one that can't */
+	/* two joins that can be hashed, rather than one that can't */
 				  " LEFT JOIN pg_authid h ON h.oid = g.role_oid AND r.origin = $2"
 				  " LEFT JOIN pg_authid n ON n.rolname = g.role AND r.origin <> $2"
 				  " WHERE r.id <> ALL ($4)"
