@@ -18,6 +18,12 @@
  *	error				the same, through PG_FINALLY
  *	query context reset	the needs are forgotten with it (end, abort)
  *
+ * PL/pgSQL's simple expressions are run without ExecutorStart, and the right
+ * to call the functions in them is asked for once in a transaction, maybe
+ * while a statement runs that didn't seem to rely on anything.  So functions
+ * are needs of the client's statement as well (see "loose"); for those that
+ * come later in the transaction see jit_forget_ended_plans().
+ *
  * Other backends tell of what they end, prolong or overlap through a ring of
  * changes in shared memory, written after commit and after their catalog
  * invalidations have been sent, read by the tick.  A backend reads its place
@@ -44,6 +50,7 @@
 #include "access/xact.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_proc.h"
 #include "commands/dbcommands.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
@@ -119,6 +126,7 @@ typedef struct Start
 	Reliance   *reliance;		/* what it has been found to rely on */
 	int			level;			/* of nested transactions */
 	int			running;		/* relying statements around it */
+	MemoryContext context;		/* that the query's will be in */
 } Start;
 
 static Start *starts = NULL;
@@ -128,6 +136,10 @@ static Reliance *volatile running[MAX_RUNNING];
 static volatile int nrunning = 0;
 static volatile bool busy = false;	/* needs are being changed */
 static uint64 seen = 0;			/* place in the ring */
+
+/* Functions that the client's statement of this time needs, in no query. */
+static Reliance *volatile loose = NULL;
+static TimestampTz loose_statement;
 static volatile sig_atomic_t fired = false;
 static Cover fired_cover;		/* what ended, for the message */
 
@@ -316,6 +328,8 @@ read_ring(void)
 			if (running[i]->query == NULL)
 				apply_change(running[i], &change);
 		}
+		if (loose != NULL)
+			apply_change(loose, &change);
 		seen++;
 	}
 	if (overrun)
@@ -324,7 +338,17 @@ read_ring(void)
 			end_all(lfirst(lc));
 		for (int i = 0; i < nrunning; i++)
 			end_all(running[i]);
+		if (loose != NULL)
+			end_all(loose);
 	}
+}
+
+/* The needs of the client's statement, if it is still that one. */
+static Reliance *
+current_loose(void)
+{
+	return loose != NULL &&
+		loose_statement == GetCurrentStatementStartTimestamp() ? loose : NULL;
 }
 
 /* When the first need of a reliance ends, and what ends then. */
@@ -364,10 +388,11 @@ cut_off(void)
 
 	busy = true;
 	read_ring();
-	for (int i = 0; i < nrunning; i++)
+	for (int i = 0; i <= nrunning; i++)
 	{
+		Reliance   *reliance = i < nrunning ? running[i] : current_loose();
 		Cover		last;
-		TimestampTz end = reliance_end(running[i], &last);
+		TimestampTz end = reliance ? reliance_end(reliance, &last) : DT_NOEND;
 
 		if (end < first)
 		{
@@ -410,7 +435,7 @@ arm_for(TimestampTz end)
 static void
 timer_handler(void)
 {
-	if (nrunning == 0)
+	if (nrunning == 0 && current_loose() == NULL)
 		return;
 	arm_for(busy ? TimestampTzPlusMilliseconds(GetCurrentTimestamp(), 1) : cut_off());
 }
@@ -645,6 +670,24 @@ add_need(Reliance *reliance, Oid userid, bool writes, const Cover *covers,
 static void arm(void);
 static Reliance *begin_reliance(QueryDesc *query);
 
+/* Where to note what the client's statement needs in no query. */
+static Reliance *
+get_loose(void)
+{
+	MemoryContext context;
+	Reliance   *reliance = current_loose();
+
+	if (reliance == NULL)
+	{
+		context = MemoryContextSwitchTo(TopTransactionContext);
+		reliance = begin_reliance(NULL);
+		MemoryContextSwitchTo(context);
+		loose_statement = GetCurrentStatementStartTimestamp();
+		loose = reliance;
+	}
+	return reliance;
+}
+
 /*
  * Note what the statement at hand relies on: called by the permission hooks
  * for a user with temporary access, after PostgreSQL and enforce.c have said
@@ -658,6 +701,7 @@ jit_note_reliance(Oid userid, const JitPermInfo *info, Oid classid, Oid objid,
 				  AclMode mode, bool writes)
 {
 	Reliance   *reliance = NULL;
+	Reliance   *statement = NULL;
 	const Cover *covers;
 	int			ncovers;
 	bool		all;
@@ -672,12 +716,19 @@ jit_note_reliance(Oid userid, const JitPermInfo *info, Oid classid, Oid objid,
 
 		/* the user may have none, but the owner of a view that is read */
 		if (start->reliance == NULL)
+		{
+			MemoryContext context = MemoryContextSwitchTo(start->context);
+
 			start->reliance = begin_reliance(start->query);
+			MemoryContextSwitchTo(context);
+		}
 		reliance = start->reliance;
 	}
 	else if (nrunning > 0)
 		reliance = running[nrunning - 1];
-	if (reliance == NULL && !writes)
+	if (info == NULL && classid == ProcedureRelationId)
+		statement = get_loose();
+	if (reliance == NULL && statement == NULL && !writes)
 		return;
 	if (info != NULL)
 		covers = find_entry_covers(userid, info, &ncovers, &all);
@@ -685,16 +736,14 @@ jit_note_reliance(Oid userid, const JitPermInfo *info, Oid classid, Oid objid,
 		covers = find_covers(userid, info, classid, objid, mode, &ncovers, &all);
 	if (covers == NULL)
 		return;
-	if (!all)
-		add_need(reliance, userid, writes, covers, ncovers);
-	else
+	for (int i = 0; i < (all ? ncovers : 1); i++)
 	{
-		for (int i = 0; i < ncovers; i++)
-			add_need(reliance, userid, writes, &covers[i], 1);
+		add_need(reliance, userid, writes, &covers[i], all ? 1 : ncovers);
+		if (statement != NULL)
+			add_need(statement, userid, false, &covers[i], all ? 1 : ncovers);
 	}
-	if (reliance == NULL)
-		return;
-	if (nrunning > 0 && reliance == running[nrunning - 1])
+	if (statement != NULL ||
+		(reliance != NULL && nrunning > 0 && reliance == running[nrunning - 1]))
 		arm();
 }
 
@@ -891,6 +940,7 @@ jit_executor_run(JIT_EXECUTOR_RUN_ARGS)
 	RunCall		call = {JIT_EXECUTOR_RUN_PASS};
 	Reliance   *reliance = likely(reliances == NIL) ? NULL : find_reliance(query);
 
+	jit_forget_ended_plans();
 	if (likely(reliance == NULL))
 	{
 		run_executor(&call);
@@ -937,6 +987,8 @@ begin_reliance(QueryDesc *query)
 	Reliance   *reliance = palloc0(sizeof(Reliance));
 	bool		place_taken = reliances != NIL || nrunning > 0;
 
+	loose = current_loose();
+	place_taken |= loose != NULL;
 	install();
 	reliance->query = query;
 	reliance->context = CurrentMemoryContext;
@@ -976,6 +1028,7 @@ jit_begin_reliance(QueryDesc *query, bool temporary)
 	start->reliance = NULL;
 	start->level = GetCurrentTransactionNestLevel();
 	start->running = nrunning;
+	start->context = CurrentMemoryContext;
 	nstarts++;
 	if (unlikely(temporary))
 		start->reliance = begin_reliance(query);
@@ -1071,6 +1124,9 @@ cutoff_xact_callback(XactEvent event, void *arg)
 		case XACT_EVENT_PREPARE:
 		case XACT_EVENT_ABORT:
 			jit_forget_ended_roles();
+			loose = NULL;
+			if (nrunning == 0)
+				fired = false;
 			written_needs = NIL;
 			nstarts = 0;
 			if (event == XACT_EVENT_ABORT)
@@ -1092,7 +1148,7 @@ cutoff_subxact_callback(SubXactEvent event, SubTransactionId mySubid,
 		   starts[nstarts - 1].level >= GetCurrentTransactionNestLevel())
 		nstarts--;
 	/* whoever has caught the cancellation gets it again */
-	if (fired && nrunning > 0)
+	if (fired && (nrunning > 0 || current_loose() != NULL))
 		(void) cut_off();
 }
 
