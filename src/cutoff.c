@@ -18,6 +18,12 @@
  *	error				the same, through PG_FINALLY
  *	query context reset	the needs are forgotten with it (end, abort)
  *
+ * PL/pgSQL's simple expressions are run without ExecutorStart, and the right
+ * to call the functions in them is asked for once in a transaction, maybe
+ * while a statement runs that didn't seem to rely on anything.  So functions
+ * are needs of the client's statement as well (see "loose"); for those that
+ * come later in the transaction see jit_forget_ended_plans().
+ *
  * Other backends tell of what they end, prolong or overlap through a ring of
  * changes in shared memory, written after commit and after their catalog
  * invalidations have been sent, read by the tick.  A backend reads its place
@@ -44,6 +50,7 @@
 #include "access/xact.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_proc.h"
 #include "commands/dbcommands.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
@@ -116,6 +123,10 @@ static Reliance *volatile running[MAX_RUNNING];
 volatile int jit_nrunning = 0;
 static volatile bool busy = false;	/* needs are being changed */
 static uint64 seen = 0;			/* place in the ring */
+
+/* Functions that the client's statement of this time needs, in no query. */
+static Reliance *volatile loose = NULL;
+static TimestampTz loose_statement;
 static volatile sig_atomic_t fired = false;
 static Cover fired_cover;		/* what ended, for the message */
 
@@ -303,6 +314,8 @@ read_ring(void)
 			if (running[i]->query == NULL)
 				apply_change(running[i], &change);
 		}
+		if (loose != NULL)
+			apply_change(loose, &change);
 		seen++;
 	}
 	if (overrun)
@@ -311,7 +324,17 @@ read_ring(void)
 			end_all(lfirst(lc));
 		for (int i = 0; i < jit_nrunning; i++)
 			end_all(running[i]);
+		if (loose != NULL)
+			end_all(loose);
 	}
+}
+
+/* The needs of the client's statement, if it is still that one. */
+static Reliance *
+current_loose(void)
+{
+	return loose != NULL &&
+		loose_statement == GetCurrentStatementStartTimestamp() ? loose : NULL;
 }
 
 /* When the first need of a reliance ends, and what ends then. */
@@ -351,10 +374,11 @@ cut_off(void)
 
 	busy = true;
 	read_ring();
-	for (int i = 0; i < jit_nrunning; i++)
+	for (int i = 0; i <= jit_nrunning; i++)
 	{
+		Reliance   *reliance = i < jit_nrunning ? running[i] : current_loose();
 		Cover		last;
-		TimestampTz end = reliance_end(running[i], &last);
+		TimestampTz end = reliance ? reliance_end(reliance, &last) : DT_NOEND;
 
 		if (end < first)
 		{
@@ -397,7 +421,7 @@ arm_for(TimestampTz end)
 static void
 timer_handler(void)
 {
-	if (jit_nrunning == 0)
+	if (jit_nrunning == 0 && current_loose() == NULL)
 		return;
 	arm_for(busy ? TimestampTzPlusMilliseconds(GetCurrentTimestamp(), 1) : cut_off());
 }
@@ -646,6 +670,24 @@ innermost_start(ErrorContextCallback *callback)
 	return NULL;
 }
 
+/* Where to note what the client's statement needs in no query. */
+static Reliance *
+get_loose(void)
+{
+	MemoryContext context;
+	Reliance   *reliance = current_loose();
+
+	if (reliance == NULL)
+	{
+		context = MemoryContextSwitchTo(TopTransactionContext);
+		reliance = begin_reliance(NULL);
+		MemoryContextSwitchTo(context);
+		loose_statement = GetCurrentStatementStartTimestamp();
+		loose = reliance;
+	}
+	return reliance;
+}
+
 /*
  * Note what the statement at hand relies on: called by the permission hooks
  * for a user with temporary access, after PostgreSQL and enforce.c have said
@@ -660,6 +702,7 @@ jit_note_reliance(Oid userid, const JitPermInfo *info, Oid classid, Oid objid,
 {
 	JitStatementFrame *start;
 	Reliance   *reliance = NULL;
+	Reliance   *statement = NULL;
 	const Cover *covers;
 	int			ncovers;
 	bool		all;
@@ -673,12 +716,23 @@ jit_note_reliance(Oid userid, const JitPermInfo *info, Oid classid, Oid objid,
 	{
 		/* the user may have none, but the owner of a view that is read */
 		if (start->reliance == NULL)
+		{
+			EState	   *estate = start->starting->estate;
+			MemoryContext context = CurrentMemoryContext;
+
+			/* this may be one that doesn't live as long as the query */
+			if (estate != NULL)
+				MemoryContextSwitchTo(MemoryContextGetParent(estate->es_query_cxt));
 			start->reliance = begin_reliance(start->starting);
+			MemoryContextSwitchTo(context);
+		}
 		reliance = start->reliance;
 	}
 	else if (jit_nrunning > 0)
 		reliance = running[jit_nrunning - 1];
-	if (reliance == NULL && !writes)
+	if (info == NULL && classid == ProcedureRelationId)
+		statement = get_loose();
+	if (reliance == NULL && statement == NULL && !writes)
 		return;
 	if (info != NULL)
 		covers = find_entry_covers(userid, info, &ncovers, &all);
@@ -687,16 +741,14 @@ jit_note_reliance(Oid userid, const JitPermInfo *info, Oid classid, Oid objid,
 	if (covers == NULL)
 		return;
 	jit_install_cutoff();
-	if (!all)
-		add_need(reliance, userid, writes, covers, ncovers);
-	else
+	for (int i = 0; i < (all ? ncovers : 1); i++)
 	{
-		for (int i = 0; i < ncovers; i++)
-			add_need(reliance, userid, writes, &covers[i], 1);
+		add_need(reliance, userid, writes, &covers[i], all ? 1 : ncovers);
+		if (statement != NULL)
+			add_need(statement, userid, false, &covers[i], all ? 1 : ncovers);
 	}
-	if (reliance == NULL)
-		return;
-	if (jit_nrunning > 0 && reliance == running[jit_nrunning - 1])
+	if (statement != NULL ||
+		(reliance != NULL && jit_nrunning > 0 && reliance == running[jit_nrunning - 1]))
 		arm();
 }
 
@@ -893,6 +945,7 @@ jit_executor_run(JIT_EXECUTOR_RUN_ARGS)
 	RunCall		call = {JIT_EXECUTOR_RUN_PASS};
 	Reliance   *reliance = likely(reliances == NIL) ? NULL : find_reliance(query);
 
+	jit_forget_ended_plans();
 	if (likely(reliance == NULL))
 	{
 		run_executor(&call);
@@ -939,6 +992,8 @@ begin_reliance(QueryDesc *query)
 	Reliance   *reliance = palloc0(sizeof(Reliance));
 	bool		place_taken = reliances != NIL || jit_nrunning > 0;
 
+	loose = current_loose();
+	place_taken |= loose != NULL;
 	jit_install_cutoff();
 	reliance->query = query;
 	reliance->context = CurrentMemoryContext;
@@ -1052,6 +1107,9 @@ cutoff_xact_callback(XactEvent event, void *arg)
 		case XACT_EVENT_PREPARE:
 		case XACT_EVENT_ABORT:
 			jit_forget_ended_roles();
+			loose = NULL;
+			if (jit_nrunning == 0)
+				fired = false;
 			written_needs = NIL;
 			if (event == XACT_EVENT_ABORT)
 				changes = NIL;
@@ -1068,7 +1126,7 @@ cutoff_subxact_callback(SubXactEvent event, SubTransactionId mySubid,
 	if (event != SUBXACT_EVENT_ABORT_SUB)
 		return;
 	/* whoever has caught the cancellation gets it again */
-	if (fired && jit_nrunning > 0)
+	if (fired && (jit_nrunning > 0 || current_loose() != NULL))
 		(void) cut_off();
 }
 

@@ -48,6 +48,7 @@
 #include "catalog/pg_constraint.h"
 #include "catalog/pg_database.h"
 #include "catalog/pg_namespace.h"
+#include "catalog/pg_parameter_acl.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_shdepend.h"
 #include "catalog/pg_type.h"
@@ -87,6 +88,9 @@ static UserMemo memos[N_MEMOS];
 
 /* Has any user of this backend been found to have temporary access? */
 static bool temporary_seen = false;
+
+/* The next deadline of all that was found; then cached plans must go. */
+static TimestampTz plans_end = DT_NOEND;
 
 /*
  * The session user, if it has no temporary access and no SET ROLE is in
@@ -130,6 +134,7 @@ static TimestampTz
 compute_user_deadline(Oid userid)
 {
 	TimestampTz deadline = DT_NOEND;
+	TimestampTz end;
 	List	   *all;
 	List	   *live;
 	ListCell   *lc;
@@ -148,7 +153,10 @@ compute_user_deadline(Oid userid)
 			case JIT_ROLE_ORDINARY:
 				break;
 			case JIT_ROLE_GRANT:
-				deadline = Min(deadline, jit_role_deadline(role));
+				end = jit_role_deadline(role);
+				deadline = Min(deadline, end);
+				if (end > jit_now())
+					plans_end = Min(plans_end, end);
 				break;
 			case JIT_ROLE_SCOPE:
 				/* all right as long as it is reached through a grant role */
@@ -367,7 +375,26 @@ static inline void
 accept_invalidations(void)
 {
 	if (unlikely(temporary_seen) && IsTransactionState())
+	{
 		AcceptInvalidationMessages();
+		jit_forget_ended_plans();
+	}
+}
+
+/*
+ * PL/pgSQL keeps expressions ready to run for a whole transaction, and asks
+ * once for the right to call the functions in them.  When a deadline has
+ * passed, have it ask again: it does for a plan that isn't valid any more.
+ */
+void
+jit_forget_ended_plans(void)
+{
+	if (likely(plans_end == DT_NOEND) || plans_end > jit_now())
+		return;
+	/* what comes after it will be found again */
+	plans_end = DT_NOEND;
+	memset(memos, 0, sizeof(memos));
+	ResetPlanCache();
 }
 
 /* Deny something because access to it has ended. */
@@ -1218,9 +1245,23 @@ check_utility(Node *stmt)
 					check_object("schema", ((ReindexStmt *) stmt)->name,
 								 NamespaceRelationId, schema, 0);
 			}
+			else if (((ReindexStmt *) stmt)->kind == REINDEX_OBJECT_DATABASE ||
+					 ((ReindexStmt *) stmt)->kind == REINDEX_OBJECT_SYSTEM)
+				check_object("database", get_database_name(MyDatabaseId),
+							 DatabaseRelationId, MyDatabaseId, 0);
 			break;
 		case T_RefreshMatViewStmt:
 			check_maintained(((RefreshMatViewStmt *) stmt)->relation, false);
+			break;
+		case T_AlterSystemStmt:
+			{
+				char	   *name = ((AlterSystemStmt *) stmt)->setstmt->name;
+				Oid			parameter = name ? ParameterAclLookup(name, true) : InvalidOid;
+
+				if (OidIsValid(parameter))
+					check_object("parameter", name, ParameterAclRelationId,
+								 parameter, ACL_ALTER_SYSTEM);
+			}
 			break;
 		default:
 			break;
@@ -1519,7 +1560,7 @@ jit_object_access(ObjectAccessType access, Oid classid, Oid objid, int subid,
 	 * Called for each function in each statement.  As long as there is a
 	 * quiet user, no user of this backend has been found to have temporary
 	 * access, and each was looked at when its statement was planned or
-	 * started: before this.
+	 * started: before this.  Unless it was given some since.
 	 */
 	if (access != OAT_FUNCTION_EXECUTE || unlikely(!OidIsValid(jit_quiet_user)) ||
 		unlikely(next_object_access_hook != NULL))

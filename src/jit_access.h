@@ -394,6 +394,7 @@ extern void jit_install_enforcement(void);
 extern Oid	jit_quiet_user;
 extern TimestampTz jit_user_deadline(Oid userid);
 extern bool jit_access_ended(Oid userid);
+extern void jit_forget_ended_plans(void);
 extern bool jit_set_role_is_temporary(void);
 extern void jit_deny_ended(Oid userid, const char *kind,
 						   const char *name) pg_attribute_noreturn();

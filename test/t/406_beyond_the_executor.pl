@@ -87,7 +87,7 @@ sub row
 	for my $what (sort keys %commands)
 	{
 		my $sql = $commands{$what};
-		my ($rc, $out, $err) = sql('dev', $sql =~ /^(VACUUM|CHECKPOINT|CALL|REINDEX SCHEMA|CLUSTER;)/ ? $sql : "BEGIN; $sql; ROLLBACK");
+		my ($rc, $out, $err) = sql('dev', $sql =~ /^(VACUUM|CHECKPOINT|CALL|REINDEX SCHEMA|REINDEX DATABASE|ALTER SYSTEM|CLUSTER;)/ ? $sql : "BEGIN; $sql; ROLLBACK");
 		is($rc, 0, "$what: works while there is access") or diag($err);
 	}
 	end($access);
@@ -108,6 +108,7 @@ row('EXECUTE ON FUNCTION hr.plain(), hr.simple(); EXECUTE ON PROCEDURE hr.proc()
 row('USAGE ON SCHEMA hidden', 'USAGE of a schema' => 'SELECT hidden.f()');
 row('CREATE ON SCHEMA hr', 'CREATE in a schema' => 'CREATE TABLE hr.t (x int)');
 row('TEMPORARY ON DATABASE hr_prod', 'TEMPORARY' => 'CREATE TEMP TABLE t (x int)');
+row('ALTER SYSTEM ON PARAMETER work_mem', 'ALTER SYSTEM' => q{ALTER SYSTEM SET work_mem = '4MB'});
 row('pg_checkpoint', CHECKPOINT => 'CHECKPOINT');
 row('pg_execute_server_program; pg_read_server_files; pg_write_server_files',
 	'COPY FROM PROGRAM' => 'CREATE TABLE own.p (x text); COPY own.p FROM PROGRAM $$echo x$$; DROP TABLE own.p',
@@ -128,6 +129,9 @@ row('hr_owner',
 	'ALTER TABLE ADD UNIQUE' => 'ALTER TABLE hr.salary ADD UNIQUE (amount)',
 	'LOCK TABLE by its owner' => 'LOCK TABLE hr.salary',
 	'ALTER SEQUENCE' => 'ALTER SEQUENCE hr.seq RESTART');
+$node->safe_psql('postgres', 'ALTER DATABASE hr_prod OWNER TO hr_owner');
+row('hr_owner', 'REINDEX DATABASE' => 'REINDEX DATABASE hr_prod');
+$node->safe_psql('postgres', 'ALTER DATABASE hr_prod OWNER TO CURRENT_USER');
 
 # ---- access of one's own goes on meanwhile
 my $n = give('hr_owner');

@@ -183,7 +183,7 @@ is($node->safe_psql('hr_prod', q{SELECT count(*) FROM pg_roles WHERE rolname = (
 
 # of more grants than there is room for locks
 $node->safe_psql('hr_prod', q{SET client_min_messages = error; SELECT count(jit_grant('SELECT ON hr.salary', 'eve', '1 h')) FROM generate_series(1, 1200)});
-is($node->safe_psql('hr_prod', q{SELECT jit_revoke_all('panic')}), 1200, 'the panic button ends more than could be locked');
+is($node->safe_psql('hr_prod', q{SELECT jit_revoke_from('eve', 'panic')}), 1200, 'the panic button ends more than could be locked');
 is($node->safe_psql('hr_prod', q{SELECT has_table_privilege('eve', 'hr.salary', 'SELECT')}), 'f', '... and leaves nothing');
 
 unlike(slurp_file($node->logfile), qr/terminated by signal|TRAP|resource leak|reference leak/i, 'no crash and no leak in the log');
