@@ -882,9 +882,13 @@ begin_start(JitStatementFrame *frame)
 	PlannedStmt *plan = frame->starting->plannedstmt;
 
 	/* takes in a REVOKE: inside a running DO block nothing else does */
-	accept_invalidations();
+	if (jit_user_deadline(GetUserId()) != DT_NOEND)
+		jit_begin_reliance(frame);
+	else
+		accept_invalidations();
 	note_set_role();
-	if (jit_set_role_is_temporary() || jit_user_deadline(GetUserId()) != DT_NOEND)
+	if (frame->reliance == NULL &&
+		(jit_set_role_is_temporary() || jit_user_deadline(GetUserId()) != DT_NOEND))
 		jit_begin_reliance(frame);
 	check_roles();
 	check_marks(plan);
