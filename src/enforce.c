@@ -1067,6 +1067,26 @@ check_ownership(Oid classid, Oid objid)
 }
 
 /*
+ * The user is altering or dropping this: the transaction can't be committed
+ * without the access if it is the user's only by access that is temporary.
+ */
+static void
+note_ownership(Oid classid, Oid objid)
+{
+	Oid			userid = GetUserId();
+	Wanted		wanted = {.classid = classid,.objid = objid};
+
+	if (likely(jit_user_deadline(userid) == DT_NOEND) || superuser() ||
+		!is_objectclass_supported(classid) ||
+		get_object_attnum_owner(classid) == InvalidAttrNumber)
+		return;
+	if (!gives(jit_role_closure(userid, JIT_CLOSURE_PRIVS, JIT_FILTER_STANDING, 0),
+			   &wanted) &&
+		gives(whole_closure(userid), &wanted))
+		jit_note_reliance(userid, NULL, classid, objid, 0, true);
+}
+
+/*
  * Raise if what was just created is in a schema where the user has CREATE
  * only by access that has ended, or is a schema in such a database.  No
  * snapshot but SnapshotSelf sees the new row.
@@ -1530,6 +1550,8 @@ check_object_access(ObjectAccessType access, Oid classid, Oid objid, int subid,
 				else
 					check_creation(classid, objid);
 			}
+			if (subid != 0)
+				note_ownership(classid, objid);
 			jit_check_lasting_object(access, classid, objid, subid, arg);
 			if (classid == DatabaseRelationId)
 				jit_wake_launcher_at_commit();
@@ -1537,6 +1559,7 @@ check_object_access(ObjectAccessType access, Oid classid, Oid objid, int subid,
 		case OAT_POST_ALTER:
 			if (unlikely(needs_judging(GetUserId())))
 				check_ownership(classid, objid);
+			note_ownership(classid, objid);
 			jit_check_lasting_object(access, classid, objid, subid, arg);
 			/* a deadline may have been changed natively */
 			if (classid == AuthIdRelationId)
@@ -1547,6 +1570,7 @@ check_object_access(ObjectAccessType access, Oid classid, Oid objid, int subid,
 		case OAT_DROP:
 			if (unlikely(needs_judging(GetUserId())))
 				check_ownership(classid, objid);
+			note_ownership(classid, objid);
 			if (classid == AuthIdRelationId)
 				note_role(objid);
 			jit_object_dropped(classid, objid);

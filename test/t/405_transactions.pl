@@ -17,6 +17,9 @@ $node->safe_psql('postgres', q{
 	CREATE TABLE open (x int); GRANT SELECT, INSERT ON open TO PUBLIC;
 	CREATE TABLE of_writer (x int); GRANT SELECT, INSERT ON of_writer TO writer;
 	CREATE TABLE copied (x int);
+	CREATE TABLE altered (x int); ALTER TABLE altered OWNER TO writer;
+	CREATE TABLE dropped (x int); ALTER TABLE dropped OWNER TO writer;
+	CREATE TABLE dev_has (x int); ALTER TABLE dev_has OWNER TO dev;
 	CREATE PROCEDURE committing() LANGUAGE plpgsql AS $$
 	BEGIN
 		INSERT INTO secret VALUES (101); COMMIT;
@@ -34,11 +37,13 @@ my @writes = (
 	[ 'DO', 'DO $$ BEGIN INSERT INTO secret VALUES (4); END $$' ],
 	[ 'COPY', "\\copy copied FROM PROGRAM 'echo 5'\n" ],
 	[ 'TRUNCATE', 'TRUNCATE cut' ],
+	[ 'ALTER TABLE', 'ALTER TABLE altered ADD COLUMN y int' ],
+	[ 'DROP TABLE', 'DROP TABLE dropped' ],
 	[ 'SET ROLE', 'SET LOCAL ROLE writer; INSERT INTO of_writer VALUES (6); RESET ROLE' ],
 	[ 'COPY under SET ROLE', "SET LOCAL ROLE writer;\n\\copy of_writer FROM PROGRAM 'echo 7'\nRESET ROLE" ],
 );
 $node->safe_psql('postgres', 'INSERT INTO secret VALUES (0)');
-my $state = q{SELECT (SELECT array_agg(x) FROM secret), (SELECT array_agg(x) FROM cut), (SELECT array_agg(x) FROM of_writer), (SELECT array_agg(x) FROM copied)};
+my $state = q{SELECT (SELECT array_agg(x) FROM secret), (SELECT array_agg(x) FROM cut), (SELECT array_agg(x) FROM of_writer), (SELECT array_agg(x) FROM copied), (SELECT array_agg(attname) FROM pg_attribute WHERE attrelid = 'altered'::regclass AND attnum > 0), to_regclass('dropped')};
 my $before = $node->safe_psql('postgres', $state);
 my $rolled_back = qr/ERROR:  42501: transaction is rolled back: the temporary access that it wrote through has ended/;
 
@@ -63,7 +68,7 @@ for my $how ('deadline', 'revocation')
 		my ($out, $err) = $write->[-1]->do($name eq 'DELETE' ? 'DELETE FROM secret WHERE x = 1000' : $sql);
 		is($err, '', "$how: $name before");
 	}
-	$other->do('BEGIN; SELECT count(*) FROM secret; INSERT INTO open VALUES (1)');
+	$other->do('BEGIN; SELECT count(*) FROM secret; INSERT INTO open VALUES (1); ALTER TABLE dev_has ADD COLUMN y int; DROP TABLE dev_has; CREATE TEMP TABLE dev_has (x int)');
 	$reader->do('BEGIN; SELECT count(*) FROM secret');
 	$late->do('BEGIN; INSERT INTO secret VALUES (9); SAVEPOINT s');
 	$lock->do('BEGIN; SELECT pg_advisory_xact_lock(1)');
@@ -86,6 +91,7 @@ for my $how ('deadline', 'revocation')
 	$lock->do('ROLLBACK');
 	my ($out, $err) = $procedure->end;
 	like($err, qr/ERROR:  (42501: permission denied for table secret|57014)/, "$how: a procedure gets no further than its next use");
+	$node->safe_psql('postgres', 'CREATE TABLE dev_has (x int); ALTER TABLE dev_has OWNER TO dev');
 	$_->quit for $other, $late, $lock, $procedure, $reader;
 	is($node->safe_psql('postgres', "DELETE FROM secret WHERE x = 101; $state"), $before, "$how: nothing of it is there");
 	is($node->safe_psql('postgres', 'SELECT array_agg(x) FROM open; TRUNCATE open'), $err =~ /57014/ ? '{1}' : '{1,101,102}', "$how: but what did not rely on it");
