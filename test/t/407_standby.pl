@@ -4,8 +4,7 @@
 # the new primary's workers take over.
 #
 # Guards that enforce.c and cutoff.c need nothing but the shared catalogs and
-# their own clock.  What 401 and 402 guard is broken there as well when it is
-# broken on a primary; it hasn't been broken for this test alone.
+# their own clock.  Seen to fail with deadlines not looked at in recovery.
 use strict;
 use warnings;
 use PostgreSQL::Test::Cluster;

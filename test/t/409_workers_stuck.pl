@@ -4,8 +4,8 @@
 # so once, not per second.
 #
 # Guards the deadline in enforce.c and cutoff.c against relying on workers.
-# What enforces is the same as in 401 and 402 and was broken there, not for
-# this test alone.
+# Seen to fail with roles believed in past their deadline, and with the
+# failure to start a sweeper logged each time.
 use strict;
 use warnings;
 use PostgreSQL::Test::Utils;
