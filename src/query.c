@@ -32,6 +32,18 @@
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
+/* Address of a statement's text, a constant. */
+typedef struct PlanKey
+{
+	const char *sql;
+} PlanKey;
+
+typedef struct PlanEntry
+{
+	PlanKey		key;
+	SPIPlanPtr	plan;
+} PlanEntry;
+
 /*
  * Become the bootstrap superuser for our own SQL and catalog changes, with
  * nothing of the caller's in search_path, and connect to SPI.  Sections nest.
@@ -76,9 +88,46 @@ jit_leave_owner_section(JitOwnerSection *section)
 }
 
 /*
+ * The plan of a statement, made once per session and text.  PostgreSQL plans
+ * it anew when what it is about has changed.
+ */
+static SPIPlanPtr
+kept_plan(const char *sql, int nargs, Oid *types)
+{
+	static HTAB *plans = NULL;
+	PlanKey		key = {sql};
+	PlanEntry  *entry;
+	SPIPlanPtr	plan;
+	bool		found;
+
+	if (plans == NULL)
+	{
+		HASHCTL		ctl = {
+			.keysize = sizeof(PlanKey),
+			.entrysize = sizeof(PlanEntry)
+		};
+
+		plans = hash_create("jit_access plans", 64, &ctl, HASH_ELEM | HASH_BLOBS);
+	}
+	entry = hash_search(plans, &key, HASH_FIND, NULL);
+	if (entry != NULL)
+		return entry->plan;
+
+	plan = SPI_prepare(sql, nargs, types);
+	if (plan == NULL)
+		elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
+	if (SPI_keepplan(plan) != 0)
+		elog(ERROR, "SPI_keepplan failed");
+	entry = hash_search(plans, &key, HASH_ENTER, &found);
+	entry->plan = plan;
+	return plan;
+}
+
+/*
  * Run one statement inside an owner section and return how many rows it
- * processed.  The parameters come as triples: type Oid, Datum, isnull (int).
- * The snapshot is a new one, as for any statement of a volatile function.
+ * processed.  The parameters come as triples: type Oid, Datum, isnull (int);
+ * with any, sql must be a constant: its plan is kept, by address.  The
+ * snapshot is a new one, as for any statement of a volatile function.
  */
 int
 jit_query(const char *sql, int nargs,...)
@@ -101,10 +150,12 @@ jit_query(const char *sql, int nargs,...)
 	}
 	va_end(args);
 
-	rc = SPI_execute_with_args(sql, nargs, types, values, nulls, false, 0);
+	if (nargs == 0)
+		rc = SPI_execute(sql, false, 0);
+	else
+		rc = SPI_execute_plan(kept_plan(sql, nargs, types), values, nulls, false, 0);
 	if (rc < 0)
-		elog(ERROR, "SPI_execute_with_args failed: %s",
-			 SPI_result_code_string(rc));
+		elog(ERROR, "jit_query failed: %s", SPI_result_code_string(rc));
 	return (int) SPI_processed;
 }
 

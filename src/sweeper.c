@@ -4,8 +4,8 @@
  *		The short-lived background worker that settles what is due in one
  *		database.
  *
- * Batches of requests per transaction, each request in a subtransaction of
- * its own, in the order of their times:
+ * It looks once for what is due.  Then batches of requests per transaction,
+ * each request in a subtransaction of its own, in the order of their times:
  *
  *	active, role's deadline past		the grant ends, the request expired
  *	active, role's deadline is another	the ledger follows: prolonged, shortened
@@ -54,7 +54,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#define BATCH_SIZE 200
+#define BATCH_SIZE 500
 #define ROLE_TRIES 3
 #define ROLE_PAUSE 50L			/* milliseconds */
 
@@ -226,44 +226,77 @@ try_to_settle(DueRow *row)
 	return done;
 }
 
-/* Read and lock up to BATCH_SIZE rows that are due, failed ones aside. */
+/* Our origin up to and with the slash: that of all databases here. */
+static Datum
+cluster_origin(void)
+{
+	const char *slash = strchr(jit_origin(), '/');
+
+	return CStringGetTextDatum(pnstrdup(jit_origin(), slash - jit_origin() + 1));
+}
+
+/*
+ * The requests that are due, in the order of their times; in
+ * TopMemoryContext.  This looks at all that are open and at all roles, so it
+ * is done once.
+ */
 static List *
-due_rows(List *failed)
+due_requests(void)
+{
+	JitOwnerSection section;
+	MemoryContext spi_context;
+	List	   *requests = NIL;
+	bool		isnull;
+	int			n;
+
+	jit_enter_owner_section(&section);
+	n = jit_query("SELECT r.id FROM jit.requests r LEFT JOIN jit.grants g ON g.request_id = r.id"
+	/* two joins that can be hashed, rather than one that can't */
+				  " LEFT JOIN pg_authid h ON h.oid = g.role_oid AND r.origin = $2"
+				  " LEFT JOIN pg_authid n ON n.rolname = g.role AND r.origin <> $2"
+				  " WHERE r.status = 'pending' AND r.lapses_at <= $1"
+				  " OR r.status = 'active' AND (coalesce(g.expires_at, r.expires_at) <= $1"
+				  "  OR r.origin = $2 AND (h.oid IS NULL OR h.rolvaliduntil <= $1"
+				  "   OR h.rolvaliduntil <> g.expires_at AND isfinite(h.rolvaliduntil))"
+				  "  OR NOT starts_with(r.origin, $3) AND g.role IS NOT NULL AND (n.oid IS NULL OR n.rolvaliduntil <= $1))"
+				  " ORDER BY coalesce(r.expires_at, r.lapses_at)",
+				  3,
+				  TIMESTAMPTZOID, TimestampTzGetDatum(jit_now()), false,
+				  TEXTOID, CStringGetTextDatum(jit_origin()), false,
+				  TEXTOID, cluster_origin(), false);
+	spi_context = MemoryContextSwitchTo(TopMemoryContext);
+	for (int i = 1; i <= n; i++)
+		requests = lappend_int(requests, DatumGetInt32(jit_result(i, 1, &isnull)));
+	MemoryContextSwitchTo(spi_context);
+	jit_leave_owner_section(&section);
+	return requests;
+}
+
+/*
+ * Read and lock those of the requests that are still open and that nobody
+ * else has locked.
+ */
+static List *
+lock_requests(Datum *ids, int nids)
 {
 	MemoryContext context = CurrentMemoryContext;
 	MemoryContext spi_context;
 	JitOwnerSection section;
-	Datum	   *ids = palloc(list_length(failed) * sizeof(Datum));
-	const char *slash = strchr(jit_origin(), '/');
 	List	   *rows = NIL;
-	ListCell   *lc;
 	bool		isnull;
 	int			n;
-
-	foreach(lc, failed)
-		ids[foreach_current_index(lc)] = Int32GetDatum(lfirst_int(lc));
 
 	jit_enter_owner_section(&section);
 	n = jit_query("SELECT r.id, r.status = 'pending', r.lapses_at, r.access, r.origin = $2,"
 				  " r.origin <> $2 AND starts_with(r.origin, $3), g.role, g.role_oid, r.grantee, r.grantee_oid,"
 				  " coalesce(g.expires_at, r.expires_at, r.lapses_at)"
 				  " FROM jit.requests r LEFT JOIN jit.grants g ON g.request_id = r.id"
-	/* two joins that can be hashed, rather than one that can't */
-				  " LEFT JOIN pg_authid h ON h.oid = g.role_oid AND r.origin = $2"
-				  " LEFT JOIN pg_authid n ON n.rolname = g.role AND r.origin <> $2"
-				  " WHERE r.id <> ALL ($4)"
-				  " AND (r.status = 'pending' AND r.lapses_at <= $1"
-				  "  OR r.status = 'active' AND (coalesce(g.expires_at, r.expires_at) <= $1"
-				  "   OR r.origin = $2 AND (h.oid IS NULL OR h.rolvaliduntil <= $1"
-				  "    OR h.rolvaliduntil <> g.expires_at AND isfinite(h.rolvaliduntil))"
-				  "   OR NOT starts_with(r.origin, $3) AND g.role IS NOT NULL AND (n.oid IS NULL OR n.rolvaliduntil <= $1)))"
-				  " ORDER BY coalesce(r.expires_at, r.lapses_at)"
-				  " LIMIT " CppAsString2(BATCH_SIZE) " FOR UPDATE OF r SKIP LOCKED",
-				  4,
-				  TIMESTAMPTZOID, TimestampTzGetDatum(jit_now()), false,
+				  " WHERE r.id = ANY ($1) AND r.status IN ('pending', 'active')"
+				  " ORDER BY coalesce(r.expires_at, r.lapses_at) FOR UPDATE OF r SKIP LOCKED",
+				  3,
+				  INT4ARRAYOID, PointerGetDatum(construct_array(ids, nids, INT4OID, sizeof(int32), true, TYPALIGN_INT)), false,
 				  TEXTOID, CStringGetTextDatum(jit_origin()), false,
-				  TEXTOID, CStringGetTextDatum(pnstrdup(jit_origin(), slash - jit_origin() + 1)), false,
-				  INT4ARRAYOID, PointerGetDatum(construct_array(ids, list_length(failed), INT4OID, sizeof(int32), true, TYPALIGN_INT)), false);
+				  TEXTOID, cluster_origin(), false);
 	spi_context = MemoryContextSwitchTo(context);
 	for (int i = 1; i <= n; i++)
 	{
@@ -316,27 +349,33 @@ next_due(bool *left)
  * ----------------------------------------------------------------------
  */
 
-/* Settle one batch; false when there is no more. */
-static bool
-settle_batch(List **failed)
+typedef struct LedgerState
 {
-	List	   *rows = due_rows(*failed);
+	List	   *requests;		/* due and not seen to yet, in TopMemoryContext */
+	bool		found;			/* have they been looked for? */
+	bool		all;			/* were all settled? */
+	bool		left;			/* is something due still? */
+	TimestampTz due;			/* when something will be */
+} LedgerState;
+
+/* Settle the first of the requests, and take them off the list. */
+static void
+settle_batch(LedgerState *state)
+{
+	int			n = Min(list_length(state->requests), BATCH_SIZE);
+	Datum	   *ids = palloc(n * sizeof(Datum));
 	ListCell   *lc;
 
-	foreach(lc, rows)
+	for (int i = 0; i < n; i++)
+		ids[i] = Int32GetDatum(list_nth_int(state->requests, i));
+	foreach(lc, lock_requests(ids, n))
 	{
 		DueRow	   *row = lfirst(lc);
 
 		CHECK_FOR_INTERRUPTS();
-		if (!try_to_settle(row))
-		{
-			MemoryContext context = MemoryContextSwitchTo(TopMemoryContext);
-
-			*failed = lappend_int(*failed, row->grant.request);
-			MemoryContextSwitchTo(context);
-		}
+		state->all &= try_to_settle(row);
 	}
-	return list_length(rows) == BATCH_SIZE;
+	state->requests = list_delete_first_n(state->requests, n);
 }
 
 /*
@@ -375,14 +414,6 @@ in_transaction(void (*work) (void *arg), void *arg)
 	return done;
 }
 
-typedef struct LedgerState
-{
-	List	   *failed;			/* requests, in TopMemoryContext */
-	bool		more;
-	bool		left;
-	TimestampTz due;
-} LedgerState;
-
 /*
  * Are there requests, but no event was ever numbered?  Then a restore hasn't
  * come to the sequences, and may not have come to jit.grants.
@@ -406,15 +437,21 @@ sweep_ledger(void *arg)
 {
 	LedgerState *state = arg;
 
-	state->more = false;
-	if (!jit_extension_installed())
+	if (jit_extension_installed())
+	{
+		jit_check_version();
+		state->left = restore_under_way();
+	}
+	if (!jit_extension_installed() || state->left)
+	{
+		state->requests = NIL;
 		return;
-	jit_check_version();
-	state->left = restore_under_way();
-	if (state->left)
-		return;
-	state->more = settle_batch(&state->failed);
-	if (!state->more)
+	}
+	if (!state->found)
+		state->requests = due_requests();
+	state->found = true;
+	settle_batch(state);
+	if (state->requests == NIL)
 		state->due = next_due(&state->left);
 }
 
@@ -440,7 +477,7 @@ sweep_roles(void *arg)
 void
 jit_sweeper_main(Datum arg)
 {
-	LedgerState state = {NIL, false, false, DT_NOEND};
+	LedgerState state = {NIL, false, true, false, DT_NOEND};
 	RolesState	roles = {true, false};
 	bool		done = true;
 
@@ -458,7 +495,7 @@ jit_sweeper_main(Datum arg)
 		{
 			done = in_transaction(sweep_ledger, &state);
 			jit_report_progress(task.slot);
-		} while (done && state.more);
+		} while (done && state.requests != NIL);
 	}
 	roles.readable = done;
 	for (int tries = 0;; tries++)
@@ -472,6 +509,6 @@ jit_sweeper_main(Datum arg)
 		ResetLatch(MyLatch);
 	}
 	jit_report_swept(task.slot, state.due,
-					 done && !state.left && !roles.left && state.failed == NIL);
+					 done && state.all && !state.left && !roles.left);
 	proc_exit(0);
 }
