@@ -996,7 +996,7 @@ jit_clear_past_roles(bool others, bool ledger, TimestampTz logged)
 			if (others)
 				continue;
 			if (ledger &&
-				jit_query("SELECT ended_at IS NOT NULL FROM jit.grants g JOIN jit.requests r ON r.id = g.request_id"
+				jit_query("SELECT g.ended_at IS NOT NULL FROM jit.grants g JOIN jit.requests r ON r.id = g.request_id"
 						  " WHERE g.request_id = $1 AND g.role = $2 AND g.role_oid = $3 AND r.origin = $4",
 						  4,
 						  INT4OID, Int32GetDatum(request), false,

@@ -103,6 +103,16 @@ $holder->quit;
 is($node->safe_psql('other', "SELECT jit_revoke_all('panic')"), '0', '... also if that is rolled back');
 poll("SELECT count(*) = 0 FROM pg_roles WHERE rolname LIKE 'jit_grant_%'", 'nothing is left');
 
+# what depends on a role keeps it, without members, until it is gone
+($id, $role) = grant('1 hour');
+$node->safe_psql('postgres', "GRANT SELECT ON u TO $role");
+($rc, $out, $err) = $node->psql('postgres', "SELECT jit_revoke($id)");
+like($err, qr/WARNING:  role $role could not be dropped/, 'a role with privileges of its own is not dropped');
+is(value("SELECT count(*), (SELECT count(*) FROM pg_auth_members WHERE roleid = '$role'::regrole) FROM pg_roles WHERE rolname = '$role'"), '1|0', '... but has no members');
+$node->safe_psql('postgres', "REVOKE SELECT ON u FROM $role");
+grant('1 s');
+poll("SELECT count(*) = 0 FROM pg_roles WHERE rolname LIKE 'jit_grant_%'", '... and goes with the next sweep');
+
 # names prove nothing: roles with the prefix that no ledger knows
 $node->safe_psql('postgres', qq{
 	CREATE ROLE jit_grant_${database}_99999 ROLE dev; GRANT held TO jit_grant_${database}_99999;
@@ -168,6 +178,7 @@ $holder->quit;
 $dropper->quit;
 is(value("SELECT count(*) FROM pg_extension WHERE extname = 'jit_access'"), '0', 'it is dropped');
 is(value("SELECT count(*) FROM pg_roles WHERE rolname LIKE 'jit_grant_%'"), '0', '... and so is the grant');
+is(scalar(() = slurp_file($node->logfile) =~ /sweeper failed/g), 0, 'no sweeper has failed');
 
 $node->stop;
 done_testing();

@@ -1,11 +1,11 @@
-# Workers that are killed, stopped, can't be started or can't reach a
-# database have no part in the end of access: the next statement is denied
-# and a running one cut off; when they can again they catch up.  The log says
-# so once, not per second.
+# Workers that are killed, stopped, can't be started, can't reach a database
+# or can't write to the disk have no part in the end of access: the next
+# statement is denied and a running one cut off; when they can again they
+# catch up.  The log says so once, not per second.
 #
 # Guards the deadline in enforce.c and cutoff.c against relying on workers.
 # Seen to fail with roles believed in past their deadline, and with the
-# failure to start a sweeper logged each time.
+# failure to start a sweeper, or to settle a request, logged each time.
 use strict;
 use warnings;
 use PostgreSQL::Test::Utils;
@@ -22,12 +22,13 @@ $node->safe_psql('away', 'CREATE EXTENSION jit_access; CREATE TABLE secret AS SE
 my $denied = qr/ERROR:  42501: permission denied for table secret\n/;
 my $settled = q{SELECT count(*) = 0 FROM jit.requests WHERE status = 'active' AND expires_at < clock_timestamp()};
 
-# Access under a new grant, and its end while the workers can't.
+# Access under a grant, a new one if none is named, and its end while the
+# workers can't.
 sub ends_without_workers
 {
-	my ($how) = @_;
+	my ($how, $id) = @_;
 	my $s = session($node, 'dev');
-	my $id = grant_access($node, 'SELECT ON secret', 'dev', '3 s');
+	$id //= grant_access($node, 'SELECT ON secret', 'dev', '3 s');
 	is($s->do('SELECT count(*) FROM secret'), '10', "$how: access");
 	$s->begin('SELECT pg_sleep(600) FROM secret');
 	like(($s->end)[1], qr/${CUT_OFF}DETAIL:  Request $id in postgres expired/, "$how: a running statement is cut off");
@@ -35,6 +36,18 @@ sub ends_without_workers
 	is($node->safe_psql('postgres', qq{SELECT status FROM jit.requests WHERE id = $id}), 'active', "$how: the workers had no part in it");
 	$s->quit;
 	return $id;
+}
+
+# Through some seconds of retries.
+sub logged_once
+{
+	my ($how, $message, $from) = @_;
+	$node->wait_for_log($message, $from);
+	my $until = $node->safe_psql('postgres', q{SELECT clock_timestamp() + interval '4 s'});
+	$node->poll_query_until('postgres', "SELECT clock_timestamp() > '$until'");
+	my $log = substr(slurp_file($node->logfile), $from);
+	is(scalar(() = $log =~ /$message/g), 1, "$how: the log says so once");
+	return;
 }
 
 sub catches_up
@@ -71,12 +84,7 @@ $hog->begin('SELECT count(pg_sleep(0.5)) FROM big');
 # the launcher and the logical replication launcher have a place each
 ok($node->poll_query_until('postgres', q{SELECT count(*) >= 2 FROM pg_stat_activity WHERE backend_type = 'parallel worker'}), 'no worker process is left');
 ends_without_workers('max_worker_processes');
-$node->wait_for_log(qr/no sweeper could be started/, $offset);
-# some seconds of retries
-my $until = $node->safe_psql('postgres', q{SELECT clock_timestamp() + interval '4 s'});
-$node->poll_query_until('postgres', "SELECT clock_timestamp() > '$until'");
-my $log = substr(slurp_file($node->logfile), $offset);
-is(scalar(() = $log =~ /no sweeper could be started/g), 1, 'max_worker_processes: the log says so once');
+logged_once('max_worker_processes', qr/no sweeper could be started/, $offset);
 $node->safe_psql('postgres', "SELECT pg_terminate_backend($hog->{pid})");
 catches_up('max_worker_processes');
 
@@ -89,7 +97,7 @@ my $dir = $node->data_dir . "/base/$oid";
 rename $dir, "$dir.away" or die "cannot rename: $!";
 $offset = -s $node->logfile;
 my $there = ends_without_workers_in_another();
-$log = substr(slurp_file($node->logfile), $offset);
+my $log = substr(slurp_file($node->logfile), $offset);
 cmp_ok(scalar(() = $log =~ /jit_access: sweeper failed/g), '<=', 1, 'unreachable: the log says so once at most');
 cmp_ok(scalar(() = $log =~ /does not exist|not a valid data directory/g), '<', 5, 'unreachable: nor is there a message per second');
 rename "$dir.away", $dir or die "cannot rename back: $!";
@@ -105,6 +113,54 @@ sub ends_without_workers_in_another
 	ok($node->poll_query_until('postgres', "SELECT status = 'expired' FROM jit.requests WHERE id = $own"), 'unreachable: others are settled');
 	return $own;
 }
+
+$node->stop;
+
+# The disk is full, as far as the table of events goes: processes that start
+# from here on can't write beyond the first megabyte of a file, and its last
+# page has no room.
+$node = new_server('full', '', extra => [ '--wal-segsize', '1' ]);
+$node->safe_psql('postgres', q{
+	CREATE ROLE dev LOGIN;
+	CREATE TABLE secret AS SELECT i AS x FROM generate_series(1, 10) i;
+});
+sub fill_events
+{
+	my ($node) = @_;
+	$node->safe_psql('postgres', q{
+		DO $$
+		DECLARE
+			pages int;
+		BEGIN
+			INSERT INTO jit.events (event) SELECT 'filler' FROM generate_series(1, 20000);
+			pages := pg_relation_size('jit.events') / 8192;
+			ASSERT pages > 128;
+			WHILE pg_relation_size('jit.events') / 8192 = pages LOOP
+				INSERT INTO jit.events (event) VALUES ('filler');
+			END LOOP;
+			-- all but the first row of the page that this has begun
+			INSERT INTO jit.events (event) SELECT 'filler' FROM jit.events
+			WHERE ctid >= format('(%s,2)', pages - 1)::tid AND ctid < format('(%s,1)', pages)::tid;
+			ASSERT pg_relation_size('jit.events') / 8192 = pages + 1;
+		END $$});
+	return;
+}
+sub limit_files
+{
+	my ($bytes) = @_;
+	my $pid = (split /\n/, slurp_file($node->data_dir . '/postmaster.pid'))[0];
+	system_or_bail('prlimit', "--pid=$pid", "--fsize=$bytes:");
+	return;
+}
+$id = grant_access($node, 'SELECT ON secret', 'dev', '5 s');
+fill_events($node);
+$offset = -s $node->logfile;
+limit_files(1024 * 1024);
+ends_without_workers('disk full', $id);
+logged_once('disk full', qr/jit_access: request $id in postgres could not be settled/, $offset);
+limit_files('unlimited');
+is(scalar(() = slurp_file($node->logfile) =~ /sweeper failed/g), 0, 'disk full: roles are seen to all the same');
+catches_up('disk full');
 
 $node->stop;
 done_testing();
