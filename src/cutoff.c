@@ -656,6 +656,15 @@ add_need(Reliance *reliance, Oid userid, bool writes, const Cover *covers,
 static void arm(void);
 static Reliance *begin_reliance(QueryDesc *query);
 
+/* Is the innermost thing that may be denied the ExecutorStart of a query? */
+bool
+jit_in_executor_start(void)
+{
+	return error_context_stack != NULL &&
+		error_context_stack->callback == jit_hint_callback &&
+		((JitStatementFrame *) error_context_stack->arg)->starting != NULL;
+}
+
 /* The innermost ExecutorStart under way, from there on outwards. */
 static JitStatementFrame *
 innermost_start(ErrorContextCallback *callback)
@@ -690,8 +699,8 @@ get_loose(void)
 
 /*
  * Note what the statement at hand relies on: called by the permission hooks
- * for a user with temporary access, after PostgreSQL and enforce.c have said
- * yes.  A permission entry; or an object and a privilege, 0 for owning it; or
+ * for a user with temporary access, after PostgreSQL has said yes, and before
+ * enforce.c judges that, so that no end comes between the two.  A permission entry; or an object and a privilege, 0 for owning it; or
  * a role, as an object of pg_authid, with JIT_SET_ROLE or 0 for having its
  * privileges.  "writes" if the transaction can't be committed without,
  * which privileges to write imply.

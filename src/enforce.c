@@ -70,9 +70,9 @@
 #include "utils/timestamp.h"
 
 static ExecutorCheckPerms_hook_type next_check_perms_hook = NULL;
-static ExecutorStart_hook_type next_executor_start_hook = NULL;
+static ExecutorStart_hook_type next_executor_start_hook;
 static ProcessUtility_hook_type next_process_utility_hook = NULL;
-static planner_hook_type next_planner_hook = NULL;
+static planner_hook_type next_planner_hook;
 static object_access_hook_type next_object_access_hook = NULL;
 
 /* The earliest deadline in a user's closure, as of a generation. */
@@ -178,21 +178,14 @@ compute_user_deadline(Oid userid)
 	return deadline;
 }
 
-/*
- * When some of what the user has may end first: DT_NOEND for a user without
- * temporary access, DT_NOBEGIN where something has ended or must not count.
- */
-TimestampTz
-jit_user_deadline(Oid userid)
+/* Put it into the user's memo. */
+static pg_noinline TimestampTz
+find_user_deadline(Oid userid)
 {
 	UserMemo   *memo = &memos[userid % N_MEMOS];
 	uint64		generation;
 	TimestampTz deadline;
 	int			tries = 0;
-
-	if (likely(memo->userid == userid &&
-			   memo->generation == jit_roles_generation))
-		return memo->deadline;
 
 	/*
 	 * An invalidation may arrive while we look: then look again.  Where every
@@ -210,21 +203,45 @@ jit_user_deadline(Oid userid)
 	return deadline;
 }
 
+/* jit_user_deadline(), which is asked for more than anything else. */
+static inline TimestampTz
+user_deadline(Oid userid)
+{
+	UserMemo   *memo = &memos[userid % N_MEMOS];
+
+	if (likely(memo->userid == userid &&
+			   memo->generation == jit_roles_generation))
+		return memo->deadline;
+	return find_user_deadline(userid);
+}
+
 /*
- * Has something ended that the user still seems to have?  Then PostgreSQL's
- * answers about the user need judging again.
+ * When some of what the user has may end first: DT_NOEND for a user without
+ * temporary access, DT_NOBEGIN where something has ended or must not count.
+ */
+TimestampTz
+jit_user_deadline(Oid userid)
+{
+	return user_deadline(userid);
+}
+
+/*
+ * Has something ended that the user, whose deadline that is, still seems to
+ * have?  Then PostgreSQL's answers about the user need judging again.
  */
 static inline bool
-needs_judging(Oid userid)
+past_for(Oid userid, TimestampTz deadline)
 {
-	TimestampTz deadline = jit_user_deadline(userid);
-
-	if (likely(deadline == DT_NOEND))
-		return false;
-	if (deadline > jit_now())
+	if (likely(deadline == DT_NOEND) || deadline > jit_now())
 		return false;
 	return jit_role_kind_by_oid(userid) != JIT_ROLE_ORDINARY ||
 		!superuser_arg(userid);
+}
+
+static inline bool
+needs_judging(Oid userid)
+{
+	return past_for(userid, user_deadline(userid));
 }
 
 /* Nothing to do?  See jit_quiet_user. */
@@ -460,7 +477,7 @@ set_role_is_live(void)
 
 	/* nothing has changed, and no deadline of the session user's is past */
 	if (likely(set_role_generation == generation &&
-			   jit_user_deadline(set_role_session) > jit_now()))
+			   user_deadline(set_role_session) > jit_now()))
 		return true;
 	closure = jit_role_closure(set_role_session, JIT_CLOSURE_SET,
 							   JIT_FILTER_LIVE, jit_now());
@@ -484,7 +501,7 @@ check_roles(void)
 
 	if (unlikely(!IsTransactionState()))
 		return;
-	if (unlikely(jit_user_deadline(userid) == DT_NOBEGIN) &&
+	if (unlikely(user_deadline(userid) == DT_NOBEGIN) &&
 		jit_role_kind_by_oid(userid) != JIT_ROLE_ORDINARY)
 		deny("role", quote_identifier(jit_role_name(userid)), userid, &wanted);
 	if (likely(outer == GetSessionUserId()))
@@ -493,7 +510,7 @@ check_roles(void)
 		if (userid == outer && !temporary_seen)
 		{
 			uint64		generation = jit_roles_generation;
-			bool		is_quiet = jit_user_deadline(userid) == DT_NOEND;
+			bool		is_quiet = user_deadline(userid) == DT_NOEND;
 
 			jit_quiet_user = is_quiet && generation == jit_roles_generation ?
 				userid : InvalidOid;
@@ -528,7 +545,8 @@ check_roles(void)
 /*
  * Judge what a list of permission entries asks for.  Returns false, or
  * raises, at the first that relies on what has ended.  "running": note what
- * relies on what hasn't.
+ * relies on what hasn't.  That comes first: what ends in between is denied,
+ * what ends later is noted and cut off.
  */
 static bool
 check_perminfos(List *perminfos, bool ereport_on_violation, bool running)
@@ -540,19 +558,22 @@ check_perminfos(List *perminfos, bool ereport_on_violation, bool running)
 		JitPermInfo *info = lfirst(lc);
 		Wanted		wanted = {.info = info};
 		Oid			userid;
+		TimestampTz deadline;
 
 		if (!JIT_PERMINFO_IS_RELATION(info) || info->requiredPerms == 0)
 			continue;
 		userid = OidIsValid(info->checkAsUser) ? info->checkAsUser : GetUserId();
-		if (likely(jit_user_deadline(userid) == DT_NOEND))
+		deadline = user_deadline(userid);
+		if (likely(deadline == DT_NOEND))
 			continue;
-		if (!needs_judging(userid) || gives(live_closure(userid), &wanted))
+		if (running && !superuser_arg(userid))
 		{
-			if (running && !superuser_arg(userid))
-				jit_note_reliance(userid, info, InvalidOid, InvalidOid, 0,
-								  false);
-			continue;
+			jit_note_reliance(userid, info, InvalidOid, InvalidOid, 0, false);
+			/* that may have taken in a revocation */
+			deadline = user_deadline(userid);
 		}
+		if (!past_for(userid, deadline) || gives(live_closure(userid), &wanted))
+			continue;
 		if (!ereport_on_violation)
 			return false;
 		deny(relation_kind(info->relid), get_rel_name(info->relid), userid,
@@ -568,15 +589,20 @@ check_relations(List *perminfos, bool ereport_on_violation)
 	bool		writes = false;
 	ListCell   *lc;
 
-	check_roles();
-	/* jit_executor_start() has done it if it had been seen */
-	if (!seen && jit_set_role_is_temporary())
+	if (!seen)
 	{
-		foreach(lc, perminfos)
-			writes |= (((JitPermInfo *) lfirst(lc))->requiredPerms & ~ACL_SELECT) != 0;
-		jit_note_reliance(set_role_session, NULL, AuthIdRelationId,
-						  set_role_outer, JIT_SET_ROLE, writes);
+		note_set_role();
+		if (jit_set_role_is_temporary())
+		{
+			foreach(lc, perminfos)
+				writes |= (((JitPermInfo *) lfirst(lc))->requiredPerms & ~ACL_SELECT) != 0;
+			jit_note_reliance(set_role_session, NULL, AuthIdRelationId,
+							  set_role_outer, JIT_SET_ROLE, writes);
+		}
 	}
+	/* begin_start() has done both if it had been seen */
+	if (!seen || !jit_in_executor_start())
+		check_roles();
 	return check_perminfos(perminfos, ereport_on_violation, true);
 }
 
@@ -651,7 +677,7 @@ mark_policies(PlannedStmt *plan)
 		if (!JIT_PERMINFO_IS_RELATION(info) || info->requiredPerms == 0)
 			continue;
 		userid = OidIsValid(info->checkAsUser) ? info->checkAsUser : GetUserId();
-		if (jit_user_deadline(userid) == DT_NOEND)
+		if (user_deadline(userid) == DT_NOEND)
 			continue;
 		standing = jit_role_closure(userid, JIT_CLOSURE_PRIVS,
 									JIT_FILTER_STANDING, 0);
@@ -699,7 +725,7 @@ has_temporary_functions(Oid userid)
 	Relation	depend;
 	ListCell   *lc;
 
-	(void) jit_user_deadline(userid);	/* may take in invalidations */
+	(void) user_deadline(userid);	/* may take in invalidations */
 	roles = jit_roles_generation;
 	if (known_user == userid && known_roles == roles &&
 		known_functions == functions)
@@ -822,7 +848,10 @@ writes_data(PlannedStmt *plan)
 	return plan->commandType != CMD_SELECT || plan->hasModifyingCTE;
 }
 
-/* Raise if what a plan has been marked with isn't live any more. */
+/*
+ * Note that a plan relies on what it has been marked with, and raise if that
+ * isn't live any more: in this order, see check_perminfos().
+ */
 static void
 check_marks(PlannedStmt *plan)
 {
@@ -835,6 +864,20 @@ check_marks(PlannedStmt *plan)
 		PlanInvalItem *item = lfirst_node(PlanInvalItem, lc);
 
 		if (item->cacheId == MARK_USER)
+			userid = item->hashValue;
+		else if (item->cacheId == MARK_ROLE)
+			jit_note_reliance(userid, NULL, AuthIdRelationId, item->hashValue,
+							  0, writes_data(plan));
+		else if (item->cacheId == MARK_FUNCTION)
+			jit_note_reliance(userid, NULL, ProcedureRelationId,
+							  item->hashValue, ACL_EXECUTE, false);
+	}
+	foreach(lc, plan->invalItems)
+	{
+		PlanInvalItem *item = lfirst_node(PlanInvalItem, lc);
+		Wanted		wanted = {0};
+
+		if (item->cacheId == MARK_USER)
 		{
 			userid = item->hashValue;
 			live = live_closure(userid);
@@ -842,23 +885,17 @@ check_marks(PlannedStmt *plan)
 		else if (item->cacheId == MARK_ROLE &&
 				 !list_member_oid(live, item->hashValue))
 		{
-			Wanted		wanted = {.role = item->hashValue};
-
+			wanted.role = item->hashValue;
 			deny("row-level security policies of role",
 				 quote_identifier(jit_role_name(wanted.role)), userid, &wanted);
 		}
-		else if (item->cacheId == MARK_ROLE)
-			jit_note_reliance(userid, NULL, AuthIdRelationId, item->hashValue,
-							  0, writes_data(plan));
 		else if (item->cacheId == MARK_FUNCTION)
 		{
-			Wanted		wanted = {.classid = ProcedureRelationId,
-			.objid = item->hashValue,.mode = ACL_EXECUTE};
-
+			wanted.classid = ProcedureRelationId;
+			wanted.objid = item->hashValue;
+			wanted.mode = ACL_EXECUTE;
 			if (!gives(live, &wanted))
 				deny("function", get_func_name(wanted.objid), userid, &wanted);
-			jit_note_reliance(userid, NULL, wanted.classid, wanted.objid,
-							  wanted.mode, false);
 		}
 	}
 }
@@ -882,17 +919,17 @@ begin_start(JitStatementFrame *frame)
 	PlannedStmt *plan = frame->starting->plannedstmt;
 
 	/* takes in a REVOKE: inside a running DO block nothing else does */
-	if (jit_user_deadline(GetUserId()) != DT_NOEND)
+	if (user_deadline(GetUserId()) != DT_NOEND)
 		jit_begin_reliance(frame);
 	else
 		accept_invalidations();
 	note_set_role();
 	if (frame->reliance == NULL &&
-		(jit_set_role_is_temporary() || jit_user_deadline(GetUserId()) != DT_NOEND))
+		(jit_set_role_is_temporary() || user_deadline(GetUserId()) != DT_NOEND))
 		jit_begin_reliance(frame);
+	note_set_role_reliance(writes_data(plan));
 	check_roles();
 	check_marks(plan);
-	note_set_role_reliance(writes_data(plan));
 }
 
 static void
@@ -900,15 +937,10 @@ jit_executor_start(QueryDesc *query, int eflags)
 {
 	JitStatementFrame frame;
 
-	jit_push_frame(&frame, NIL, NULL, query);
+	jit_push_frame(&frame, JIT_PLAN_PERMINFOS(query->plannedstmt), NULL, query);
 	if (unlikely(temporary_seen))
 		begin_start(&frame);
-	/* what may be asked for, once what has been asked for is in order */
-	frame.perminfos = JIT_PLAN_PERMINFOS(query->plannedstmt);
-	if (next_executor_start_hook)
-		next_executor_start_hook(query, eflags);
-	else
-		standard_ExecutorStart(query, eflags);
+	next_executor_start_hook(query, eflags);
 	jit_pop_frame(&frame);
 	if (unlikely(frame.reliance != NULL))
 		jit_keep_reliance(&frame);
@@ -969,7 +1001,7 @@ plan_checked(Query *parse, const char *query_string, int cursor_options,
 	if (!row_security)
 		accept_invalidations();
 	check_roles();
-	look = unlikely(jit_user_deadline(GetUserId()) != DT_NOEND);
+	look = unlikely(user_deadline(GetUserId()) != DT_NOEND);
 	if (unlikely(look) && has_temporary_functions(GetUserId()))
 	{
 		(void) collect_functions((Node *) parse, &functions);
@@ -985,10 +1017,7 @@ plan_checked(Query *parse, const char *query_string, int cursor_options,
 		jit_push_frame(&frame, perminfos, NULL, NULL);
 		(void) check_perminfos(perminfos, true, false);
 	}
-	if (next_planner_hook)
-		plan = next_planner_hook(parse, query_string, cursor_options, params);
-	else
-		plan = standard_planner(parse, query_string, cursor_options, params);
+	plan = next_planner_hook(parse, query_string, cursor_options, params);
 	if (look)
 		jit_pop_frame(&frame);
 
@@ -1005,9 +1034,7 @@ jit_planner(Query *parse, const char *query_string, int cursor_options,
 {
 	if (!quiet() || may_read_for_others(parse))
 		return plan_checked(parse, query_string, cursor_options, params);
-	if (next_planner_hook)
-		return next_planner_hook(parse, query_string, cursor_options, params);
-	return standard_planner(parse, query_string, cursor_options, params);
+	return next_planner_hook(parse, query_string, cursor_options, params);
 }
 
 /* ----------------------------------------------------------------------
@@ -1069,6 +1096,7 @@ check_ownership(Oid classid, Oid objid)
 /*
  * The user is altering or dropping this: the transaction can't be committed
  * without the access if it is the user's only by access that is temporary.
+ * Before check_ownership(), as in check_perminfos().
  */
 static void
 note_ownership(Oid classid, Oid objid)
@@ -1076,7 +1104,7 @@ note_ownership(Oid classid, Oid objid)
 	Oid			userid = GetUserId();
 	Wanted		wanted = {.classid = classid,.objid = objid};
 
-	if (likely(jit_user_deadline(userid) == DT_NOEND) || superuser() ||
+	if (likely(user_deadline(userid) == DT_NOEND) || superuser() ||
 		!is_objectclass_supported(classid) ||
 		get_object_attnum_owner(classid) == InvalidAttrNumber)
 		return;
@@ -1354,7 +1382,7 @@ may_rely(Node *stmt)
 		case T_ClusterStmt:
 		case T_VacuumStmt:
 			return jit_set_role_is_temporary() ||
-				jit_user_deadline(GetUserId()) != DT_NOEND;
+				user_deadline(GetUserId()) != DT_NOEND;
 		default:
 			return false;
 	}
@@ -1381,7 +1409,10 @@ run_relying_utility(void *arg)
 							  JIT_ACL_MAINTAIN, false);
 	}
 	if (!IsA(stmt, CallStmt) && !IsA(stmt, DoStmt))
+	{
 		note_set_role_reliance(IsA(stmt, CopyStmt) && ((CopyStmt *) stmt)->is_from);
+		check_roles();
+	}
 	run_utility(arg);
 }
 
@@ -1510,14 +1541,14 @@ check_object_access(ObjectAccessType access, Oid classid, Oid objid, int subid,
 	switch (access)
 	{
 		case OAT_FUNCTION_EXECUTE:
-			if (jit_user_deadline(GetUserId()) == DT_NOEND ||
+			if (user_deadline(GetUserId()) == DT_NOEND ||
 				is_public_function(objid))
 				break;
-			check_object("function", get_func_name(objid), classid, objid,
-						 ACL_EXECUTE);
 			if (!superuser())
 				jit_note_reliance(GetUserId(), NULL, classid, objid,
 								  ACL_EXECUTE, false);
+			check_object("function", get_func_name(objid), classid, objid,
+						 ACL_EXECUTE);
 			break;
 		case OAT_NAMESPACE_SEARCH:
 			{
@@ -1532,14 +1563,16 @@ check_object_access(ObjectAccessType access, Oid classid, Oid objid, int subid,
 				break;
 			}
 		case OAT_TRUNCATE:
-			check_object(relation_kind(objid), get_rel_name(objid), classid,
-						 objid, ACL_TRUNCATE);
-			if (unlikely(jit_user_deadline(GetUserId()) != DT_NOEND) && !superuser())
+			if (unlikely(user_deadline(GetUserId()) != DT_NOEND) && !superuser())
 				jit_note_reliance(GetUserId(), NULL, classid, objid,
 								  ACL_TRUNCATE, true);
 			note_set_role_reliance(true);
+			check_object(relation_kind(objid), get_rel_name(objid), classid,
+						 objid, ACL_TRUNCATE);
 			break;
 		case OAT_POST_CREATE:
+			if (subid != 0)
+				note_ownership(classid, objid);
 			/* what a command makes for itself (a new heap) is not asked for */
 			if (unlikely(needs_judging(GetUserId())) &&
 				!(arg && ((ObjectAccessPostCreate *) arg)->is_internal))
@@ -1550,16 +1583,14 @@ check_object_access(ObjectAccessType access, Oid classid, Oid objid, int subid,
 				else
 					check_creation(classid, objid);
 			}
-			if (subid != 0)
-				note_ownership(classid, objid);
 			jit_check_lasting_object(access, classid, objid, subid, arg);
 			if (classid == DatabaseRelationId)
 				jit_wake_launcher_at_commit();
 			break;
 		case OAT_POST_ALTER:
+			note_ownership(classid, objid);
 			if (unlikely(needs_judging(GetUserId())))
 				check_ownership(classid, objid);
-			note_ownership(classid, objid);
 			jit_check_lasting_object(access, classid, objid, subid, arg);
 			/* a deadline may have been changed natively */
 			if (classid == AuthIdRelationId)
@@ -1568,9 +1599,9 @@ check_object_access(ObjectAccessType access, Oid classid, Oid objid, int subid,
 				jit_wake_launcher_at_commit();
 			break;
 		case OAT_DROP:
+			note_ownership(classid, objid);
 			if (unlikely(needs_judging(GetUserId())))
 				check_ownership(classid, objid);
-			note_ownership(classid, objid);
 			if (classid == AuthIdRelationId)
 				note_role(objid);
 			jit_object_dropped(classid, objid);
@@ -1590,8 +1621,7 @@ jit_object_access(ObjectAccessType access, Oid classid, Oid objid, int subid,
 	 * access, and each was looked at when its statement was planned or
 	 * started: before this.  Unless it was given some since.
 	 */
-	if (access != OAT_FUNCTION_EXECUTE || unlikely(!OidIsValid(jit_quiet_user)) ||
-		unlikely(next_object_access_hook != NULL))
+	if (access != OAT_FUNCTION_EXECUTE || unlikely(!OidIsValid(jit_quiet_user)))
 		check_object_access(access, classid, objid, subid, arg);
 }
 
@@ -1612,14 +1642,15 @@ jit_install_enforcement(void)
 {
 	next_check_perms_hook = ExecutorCheckPerms_hook;
 	ExecutorCheckPerms_hook = jit_check_perms;
-	next_executor_start_hook = ExecutorStart_hook;
+	next_executor_start_hook = ExecutorStart_hook ? ExecutorStart_hook : standard_ExecutorStart;
 	ExecutorStart_hook = jit_executor_start;
 	next_process_utility_hook = ProcessUtility_hook;
 	ProcessUtility_hook = jit_process_utility;
-	next_planner_hook = planner_hook;
+	next_planner_hook = planner_hook ? planner_hook : standard_planner;
 	planner_hook = jit_planner;
 	next_object_access_hook = object_access_hook;
-	object_access_hook = jit_object_access;
+	object_access_hook = next_object_access_hook ? check_object_access :
+		jit_object_access;
 	CacheRegisterSyscacheCallback(AUTHMEMMEMROLE, forget_plans, (Datum) 0);
 	CacheRegisterSyscacheCallback(PROCOID, forget_functions, (Datum) 0);
 }

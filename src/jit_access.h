@@ -466,6 +466,7 @@ extern void jit_cutoff_shmem_startup(void);
 /* As a privilege on an object of pg_authid: SET ROLE to it */
 #define JIT_SET_ROLE ACL_USAGE
 
+extern bool jit_in_executor_start(void);
 extern void jit_begin_reliance(JitStatementFrame *frame);
 extern void jit_keep_reliance(JitStatementFrame *frame);
 extern void jit_note_reliance(Oid userid, const JitPermInfo *info, Oid classid,

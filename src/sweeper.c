@@ -351,7 +351,8 @@ next_due(bool *left)
 
 typedef struct LedgerState
 {
-	List	   *requests;		/* due and not seen to yet, in TopMemoryContext */
+	List	   *requests;		/* due and not seen to yet, in
+								 * TopMemoryContext */
 	bool		found;			/* have they been looked for? */
 	bool		all;			/* were all settled? */
 	bool		left;			/* is something due still? */
