@@ -636,7 +636,6 @@ jit_make_grant(int request, Oid grantee, List *items, TimestampTz expires_at,
 			  OIDOID, ObjectIdGetDatum(grantee), false);
 	note_overlaps(roleid, grantee);
 	jit_note_due(expires_at);
-	jit_wake_launcher_at_commit();
 }
 
 /*

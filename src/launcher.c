@@ -171,15 +171,17 @@ jit_launcher_shmem_startup(void)
 
 /*
  * Note when a ledger is due, unless it is due earlier anyway; for InvalidOid,
- * that roles of others are due now.
+ * that roles of others are due now.  False if it was: whoever noted that has
+ * woken the launcher, which takes it out before it looks at the roles.
  */
-static void
+static bool
 note_due(Oid database, TimestampTz due)
 {
 	LedgerDue  *entry = NULL;
+	bool		earlier = true;
 
 	if (due == DT_NOEND)
-		return;
+		return false;
 	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
 	for (int i = 0; i < MAX_DUE && OidIsValid(database); i++)
 	{
@@ -197,11 +199,13 @@ note_due(Oid database, TimestampTz due)
 		shared->overflow_due = Min(shared->overflow_due, due);
 	else
 	{
-		if (entry->database != database || due < entry->due)
+		earlier = entry->database != database || due < entry->due;
+		if (earlier)
 			entry->due = due;
 		entry->database = database;
 	}
 	LWLockRelease(shared->lock);
+	return earlier;
 }
 
 static void
@@ -223,10 +227,10 @@ on_commit(XactEvent event, void *arg)
 		return;
 	if (event == XACT_EVENT_COMMIT)
 	{
-		note_due(MyDatabaseId, due_at_commit);
+		wake_at_commit |= note_due(MyDatabaseId, due_at_commit);
 		foreach(lc, changed_at_commit)
-			note_due(lfirst_oid(lc), jit_now());
-		if (wake_at_commit || due_at_commit != DT_NOEND)
+			(void) note_due(lfirst_oid(lc), jit_now());
+		if (wake_at_commit)
 			wake();
 	}
 	wake_at_commit = false;
@@ -308,7 +312,7 @@ jit_report_progress(int slot)
 void
 jit_report_swept(int slot, TimestampTz due, bool complete)
 {
-	note_due(MyDatabaseId, due);
+	(void) note_due(MyDatabaseId, due);
 	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
 	shared->reports[slot].swept = complete;
 	LWLockRelease(shared->lock);
@@ -724,6 +728,8 @@ look_around(void)
 	now = jit_now();
 	next = watch_sweepers(now);
 	next = Min(next, look_at_ledgers(now, &visit_all));
+	/* roles of what isn't noted there any more are seen: see note_due() */
+	InvalidateCatalogSnapshot();
 	for_others = look_at_databases(visit_all);
 	next = Min(next, look_at_roles(now));
 	next = Min(next, send_sweepers(now, for_others));
