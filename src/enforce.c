@@ -43,6 +43,7 @@
 #include "catalog/catalog.h"
 #include "catalog/namespace.h"
 #include "catalog/objectaccess.h"
+#include "catalog/pg_auth_members.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_constraint.h"
@@ -60,6 +61,7 @@
 #include "rewrite/rowsecurity.h"
 #include "tcop/utility.h"
 #include "utils/builtins.h"
+#include "utils/catcache.h"
 #include "utils/fmgroids.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
@@ -1416,7 +1418,27 @@ run_relying_utility(void *arg)
 	run_utility(arg);
 }
 
-/* GRANT or REVOKE of a grant role, natively. */
+static void
+note_role(Oid role)
+{
+	jit_note_role_changed(role);
+	if (jit_role_kind_by_oid(role) == JIT_ROLE_GRANT)
+		jit_note_grant_changed(role);
+}
+
+/* The role is being dropped: what it was granted has lost it. */
+static void
+note_memberships(Oid member)
+{
+	CatCList   *memlist = SearchSysCacheList1(AUTHMEMMEMROLE,
+											  ObjectIdGetDatum(member));
+
+	for (int i = 0; i < memlist->n_members; i++)
+		note_role(((Form_pg_auth_members) GETSTRUCT(&memlist->members[i]->tuple))->roleid);
+	ReleaseSysCacheList(memlist);
+}
+
+/* GRANT or REVOKE of a grant role, natively: its ledger follows. */
 static void
 note_role_grant(const GrantRoleStmt *stmt)
 {
@@ -1428,7 +1450,7 @@ note_role_grant(const GrantRoleStmt *stmt)
 		Oid			role = priv->priv_name ? get_role_oid(priv->priv_name, true) : InvalidOid;
 
 		if (OidIsValid(role) && jit_role_kind(priv->priv_name) == JIT_ROLE_GRANT)
-			jit_note_grant_changed(role);
+			note_role(role);
 	}
 }
 
@@ -1523,14 +1545,6 @@ is_public_function(Oid objid)
 	return result;
 }
 
-static void
-note_role(Oid role)
-{
-	jit_note_role_changed(role);
-	if (jit_role_kind_by_oid(role) == JIT_ROLE_GRANT)
-		jit_note_grant_changed(role);
-}
-
 static pg_noinline void
 check_object_access(ObjectAccessType access, Oid classid, Oid objid, int subid,
 					void *arg)
@@ -1603,7 +1617,10 @@ check_object_access(ObjectAccessType access, Oid classid, Oid objid, int subid,
 			if (unlikely(needs_judging(GetUserId())))
 				check_ownership(classid, objid);
 			if (classid == AuthIdRelationId)
+			{
 				note_role(objid);
+				note_memberships(objid);
+			}
 			jit_object_dropped(classid, objid);
 			break;
 		default:

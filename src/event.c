@@ -30,9 +30,12 @@
 #include "miscadmin.h"
 #include "postmaster/bgworker.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 #include "utils/inet.h"
 #include "utils/json.h"
 #include "utils/memutils.h"
+
+#define MAX_QUEUE_USAGE 0.9
 
 typedef struct PendingLine
 {
@@ -106,6 +109,27 @@ jit_client_addr(void)
 }
 
 /*
+ * NOTIFY, if that can't keep the transaction from being committed: anybody
+ * can fill the queue, by a LISTEN in a transaction that is left open, and
+ * access must end all the same.
+ */
+static void
+notify(const char *payload)
+{
+	double		usage = DatumGetFloat8(DirectFunctionCall1(pg_notification_queue_usage, (Datum) 0));
+
+	if (usage < MAX_QUEUE_USAGE)
+		Async_Notify(JIT_CHANNEL, payload);
+	else
+		ereport(LOG,
+				(errmsg("jit_access: nobody is notified on channel %s: the notification queue is %.0f %% full",
+						JIT_CHANNEL, 100 * usage),
+				 errhint("End the session that keeps it full: see pg_notification_queue_usage(), and the oldest transactions in pg_stat_activity."),
+				 errhidestmt(true),
+				 errhidecontext(true)));
+}
+
+/*
  * Record an event in this transaction.  request is 0 for an event that isn't
  * about one; detail may be NULL; logline is what follows "jit_access: " in
  * the server log.  Opens an owner section of its own.
@@ -152,7 +176,7 @@ jit_event(const char *event, int request, Jsonb *detail, const char *logline)
 	appendStringInfoString(&payload, ", \"database\": ");
 	escape_json(&payload, jit_database_name());
 	appendStringInfoChar(&payload, '}');
-	Async_Notify(JIT_CHANNEL, payload.data);
+	notify(payload.data);
 
 	oldcontext = MemoryContextSwitchTo(TopTransactionContext);
 	pending = palloc(sizeof(PendingLine));

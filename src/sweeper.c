@@ -9,7 +9,8 @@
  *
  *	active, role's deadline past		the grant ends, the request expired
  *	active, role's deadline is another	the ledger follows: prolonged, shortened
- *	active, role is gone				revoked natively; the ledger follows
+ *	active, role is gone, or its		revoked natively; the ledger follows
+ *	members are
  *	active, role has lost its deadline	judged by the ledger's
  *	active, copied from a template		expires with its time; the roles are
  *										the original's and not touched
@@ -148,6 +149,15 @@ settle(DueRow *row)
 	deadline = jit_role_deadline(role);
 	if (TIMESTAMP_NOT_FINITE(deadline))
 		deadline = grant->expires_at;	/* natively lost: the ledger's counts */
+	if (deadline > now && !jit_grant_has_members(role))
+	{
+		(void) jit_end_grant(grant);
+		jit_finish_request(grant->request, "revoked", now,
+						   psprintf("%s revoked: its role %s has no members", text,
+									quote_identifier(grant->role)),
+						   jit_detail("drift", "its role has no members", NULL));
+		return;
+	}
 	if (deadline > now)
 	{
 		if (deadline == grant->expires_at)
@@ -257,6 +267,7 @@ due_requests(void)
 				  " WHERE r.status = 'pending' AND r.lapses_at <= $1"
 				  " OR r.status = 'active' AND (coalesce(g.expires_at, r.expires_at) <= $1"
 				  "  OR r.origin = $2 AND (h.oid IS NULL OR h.rolvaliduntil <= $1"
+				  "   OR NOT h.oid IN (SELECT m.roleid FROM pg_auth_members m)"
 				  "   OR h.rolvaliduntil <> g.expires_at AND isfinite(h.rolvaliduntil))"
 				  "  OR NOT starts_with(r.origin, $3) AND g.role IS NOT NULL AND (n.oid IS NULL OR n.rolvaliduntil <= $1))"
 				  " ORDER BY coalesce(r.expires_at, r.lapses_at)",

@@ -48,6 +48,12 @@ poll("SELECT status = 'revoked' FROM jit.requests WHERE id = $id", 'a grant whos
 is(value("SELECT detail ->> 'drift' FROM jit.events WHERE request_id = $id AND event = 'revoked'"), 'its role is gone', '... and the event says so');
 is(value("SELECT ended_at IS NOT NULL FROM jit.grants WHERE request_id = $id"), 't', '... in jit.grants, too');
 
+# nobody has it any more
+($id, $role) = grant('1 hour');
+$node->safe_psql('other', "REVOKE $role FROM dev");
+poll("SELECT status = 'revoked' FROM jit.requests WHERE id = $id", 'a grant whose role has no members is revoked');
+is(value("SELECT detail ->> 'drift', (SELECT count(*) FROM pg_roles WHERE rolname = '$role') FROM jit.events WHERE request_id = $id AND event = 'revoked'"), 'its role has no members|0', '... and the event says so');
+
 # prolonged, shortened, ended
 ($id, $role) = grant('1 hour');
 $node->safe_psql('other', "ALTER ROLE $role VALID UNTIL '2099-01-01 00:00+00'");
