@@ -2,9 +2,9 @@
 # user's: it hands most common values to operators before the executor has
 # denied the statement.
 #
-# Guards check_query(), called by the planner hook in enforce.c; the launcher
+# Guards check_perminfos() as called by the planner hook in enforce.c; the launcher
 # is stopped, so that PostgreSQL itself thinks that the user may see the
-# statistics.  Seen to fail with the call of check_query() taken out: values
+# statistics.  Seen to fail with that call taken out: values
 # of the column are in the NOTICEs.
 use strict;
 use warnings;
