@@ -376,11 +376,15 @@ settle_batch(LedgerState *state)
 {
 	int			n = Min(list_length(state->requests), BATCH_SIZE);
 	Datum	   *ids = palloc(n * sizeof(Datum));
+	List	   *rows;
 	ListCell   *lc;
 
 	for (int i = 0; i < n; i++)
 		ids[i] = Int32GetDatum(list_nth_int(state->requests, i));
-	foreach(lc, lock_requests(ids, n))
+	rows = lock_requests(ids, n);
+	/* somebody has the others locked, or has closed them meanwhile */
+	state->all &= list_length(rows) == n;
+	foreach(lc, rows)
 	{
 		DueRow	   *row = lfirst(lc);
 

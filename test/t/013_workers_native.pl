@@ -109,6 +109,16 @@ $holder->quit;
 is($node->safe_psql('other', "SELECT jit_revoke_all('panic')"), '0', '... also if that is rolled back');
 poll("SELECT count(*) = 0 FROM pg_roles WHERE rolname LIKE 'jit_grant_%'", 'nothing is left');
 
+# somebody has its row of the ledger locked when the workers come
+($id, $role) = grant('1 hour');
+$holder = $node->background_psql('postgres');
+$holder->query_safe("BEGIN; SELECT FROM jit.requests WHERE id = $id FOR UPDATE");
+$node->safe_psql('other', "ALTER ROLE $role VALID UNTIL '2020-01-01 00:00+00'");
+poll("SELECT count(*) = 0 FROM pg_auth_members WHERE roleid = '$role'::regrole", 'a past role loses its members, its row being locked');
+$holder->query_safe('ROLLBACK');
+$holder->quit;
+poll("SELECT status = 'expired' FROM jit.requests WHERE id = $id", '... and the row is settled when it can be');
+
 # what depends on a role keeps it, without members, until it is gone
 ($id, $role) = grant('1 hour');
 $node->safe_psql('postgres', "GRANT SELECT ON u TO $role");
