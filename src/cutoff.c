@@ -656,13 +656,13 @@ add_need(Reliance *reliance, Oid userid, bool writes, const Cover *covers,
 static void arm(void);
 static Reliance *begin_reliance(QueryDesc *query);
 
-/* Is the innermost thing that may be denied the ExecutorStart of a query? */
+/* Is what may be denied next a query, and have its roles been checked? */
 bool
-jit_in_executor_start(void)
+jit_is_checked(void)
 {
 	return error_context_stack != NULL &&
 		error_context_stack->callback == jit_hint_callback &&
-		((JitStatementFrame *) error_context_stack->arg)->starting != NULL;
+		((JitStatementFrame *) error_context_stack->arg)->checked;
 }
 
 /* The innermost ExecutorStart under way, from there on outwards. */

@@ -587,11 +587,11 @@ check_perminfos(List *perminfos, bool ereport_on_violation, bool running)
 static pg_noinline bool
 check_relations(List *perminfos, bool ereport_on_violation)
 {
-	bool		seen = temporary_seen;
 	bool		writes = false;
 	ListCell   *lc;
 
-	if (!seen)
+	/* begin_start() has done it if temporary access had been seen by then */
+	if (!jit_is_checked())
 	{
 		note_set_role();
 		if (jit_set_role_is_temporary())
@@ -601,10 +601,8 @@ check_relations(List *perminfos, bool ereport_on_violation)
 			jit_note_reliance(set_role_session, NULL, AuthIdRelationId,
 							  set_role_outer, JIT_SET_ROLE, writes);
 		}
-	}
-	/* begin_start() has done both if it had been seen */
-	if (!seen || !jit_in_executor_start())
 		check_roles();
+	}
 	return check_perminfos(perminfos, ereport_on_violation, true);
 }
 
@@ -932,6 +930,7 @@ begin_start(JitStatementFrame *frame)
 	note_set_role_reliance(writes_data(plan));
 	check_roles();
 	check_marks(plan);
+	frame->checked = true;
 }
 
 static void

@@ -410,6 +410,7 @@ typedef struct JitStatementFrame
 	List	   *perminfos;		/* of JitPermInfo; NIL for a COPY */
 	CopyStmt   *copy;
 	QueryDesc  *starting;		/* NULL unless in its ExecutorStart */
+	bool		checked;		/* have roles and marks been checked for it? */
 	struct Reliance *reliance;	/* what that has been found to rely on */
 	int			running;		/* relying statements around it */
 } JitStatementFrame;
@@ -427,6 +428,7 @@ jit_push_frame(JitStatementFrame *frame, List *perminfos, CopyStmt *copy,
 	frame->perminfos = perminfos;
 	frame->copy = copy;
 	frame->starting = starting;
+	frame->checked = false;
 	frame->reliance = NULL;
 	frame->running = jit_nrunning;
 	frame->callback.callback = jit_hint_callback;
@@ -466,7 +468,7 @@ extern void jit_cutoff_shmem_startup(void);
 /* As a privilege on an object of pg_authid: SET ROLE to it */
 #define JIT_SET_ROLE ACL_USAGE
 
-extern bool jit_in_executor_start(void);
+extern bool jit_is_checked(void);
 extern void jit_begin_reliance(JitStatementFrame *frame);
 extern void jit_keep_reliance(JitStatementFrame *frame);
 extern void jit_note_reliance(Oid userid, const JitPermInfo *info, Oid classid,
