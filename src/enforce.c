@@ -1095,49 +1095,56 @@ check_ownership(Oid classid, Oid objid)
 }
 
 /*
- * The user is altering or dropping this: the transaction can't be committed
- * without the access if it is the user's only by access that is temporary.
- * Before check_ownership(), as in check_perminfos().
+ * The transaction can't be committed without a privilege on an object, owning
+ * it, or being a member of a role of pg_authid, if the user has that only by
+ * access that is temporary.  Before it is judged, see check_perminfos().
  */
 static void
-note_ownership(Oid classid, Oid objid)
+note_written(Oid classid, Oid objid, AclMode mode)
 {
 	Oid			userid = GetUserId();
-	Wanted		wanted = {.classid = classid,.objid = objid};
+	Wanted		wanted = {.classid = classid,.objid = objid,.mode = mode};
 
-	if (likely(user_deadline(userid) == DT_NOEND) || superuser() ||
-		!is_objectclass_supported(classid) ||
-		get_object_attnum_owner(classid) == InvalidAttrNumber)
-		return;
+	if (classid == AuthIdRelationId)
+		wanted.role = objid;
 	if (!gives(jit_role_closure(userid, JIT_CLOSURE_PRIVS, JIT_FILTER_STANDING, 0),
 			   &wanted) &&
 		gives(whole_closure(userid), &wanted))
-		jit_note_reliance(userid, NULL, classid, objid, 0, true);
+		jit_note_reliance(userid, NULL, classid, objid, mode, true);
+}
+
+/* The user, as the owner, is altering or dropping this. */
+static void
+note_ownership(Oid classid, Oid objid)
+{
+	if (likely(user_deadline(GetUserId()) == DT_NOEND) || superuser() ||
+		classid == AuthIdRelationId || !is_objectclass_supported(classid) ||
+		get_object_attnum_owner(classid) == InvalidAttrNumber)
+		return;
+	note_written(classid, objid, 0);
 }
 
 /*
- * Raise if what was just created is in a schema where the user has CREATE
- * only by access that has ended, or is a schema in such a database.  No
- * snapshot but SnapshotSelf sees the new row.
+ * The user has just created this, in a schema or, if it is one, in the
+ * database, and perhaps for another role: the transaction can't be committed
+ * without the access if that was allowed by access that is temporary.  Raise
+ * if it was by access that has ended.  No snapshot but SnapshotSelf sees the
+ * new row.
  */
 static void
 check_creation(Oid classid, Oid objid)
 {
+	Oid			userid = GetUserId();
+	Oid			nspid = InvalidOid;
+	Oid			owner = InvalidOid;
 	Relation	catalog;
 	ScanKeyData key;
 	SysScanDesc scan;
 	HeapTuple	tuple;
-	Oid			nspid = InvalidOid;
 
-	if (classid == NamespaceRelationId)
-	{
-		check_object("database", get_database_name(MyDatabaseId),
-					 DatabaseRelationId, MyDatabaseId, ACL_CREATE);
-		return;
-	}
 	/* constraints have a schema, but need no privilege there */
-	if (classid == ConstraintRelationId || !is_objectclass_supported(classid) ||
-		get_object_attnum_namespace(classid) == InvalidAttrNumber)
+	if (likely(user_deadline(userid) == DT_NOEND) || superuser() ||
+		classid == ConstraintRelationId || !is_objectclass_supported(classid))
 		return;
 
 	catalog = table_open(classid, AccessShareLock);
@@ -1148,19 +1155,37 @@ check_creation(Oid classid, Oid objid)
 	tuple = systable_getnext(scan);
 	if (HeapTupleIsValid(tuple))
 	{
+		AttrNumber	attnum;
 		bool		isnull;
 
-		nspid = DatumGetObjectId(heap_getattr(tuple,
-											  get_object_attnum_namespace(classid),
-											  RelationGetDescr(catalog),
-											  &isnull));
+		attnum = get_object_attnum_namespace(classid);
+		if (attnum != InvalidAttrNumber)
+			nspid = DatumGetObjectId(heap_getattr(tuple, attnum,
+												  RelationGetDescr(catalog),
+												  &isnull));
+		attnum = get_object_attnum_owner(classid);
+		if (attnum != InvalidAttrNumber)
+			owner = DatumGetObjectId(heap_getattr(tuple, attnum,
+												  RelationGetDescr(catalog),
+												  &isnull));
 	}
 	systable_endscan(scan);
 	table_close(catalog, AccessShareLock);
 
+	if (OidIsValid(owner) && owner != userid)
+		note_written(AuthIdRelationId, owner, 0);
 	if (OidIsValid(nspid))
+	{
+		note_written(NamespaceRelationId, nspid, ACL_CREATE);
 		check_object("schema", get_namespace_name(nspid), NamespaceRelationId,
 					 nspid, ACL_CREATE);
+	}
+	else if (classid == NamespaceRelationId)
+	{
+		note_written(DatabaseRelationId, MyDatabaseId, ACL_CREATE);
+		check_object("database", get_database_name(MyDatabaseId),
+					 DatabaseRelationId, MyDatabaseId, ACL_CREATE);
+	}
 }
 
 /* LOCK TABLE; mirrors LockTableAclCheck(). */
@@ -1338,6 +1363,19 @@ check_rename(RenameStmt *rename)
 				 errhint("To end the access, use jit_revoke() or DROP ROLE; to prolong it, ALTER ROLE ... VALID UNTIL.")));
 }
 
+/*
+ * An index is made as the table's owner, so that no hook sees who makes it:
+ * that is noted here.
+ */
+static void
+note_indexed(IndexStmt *stmt)
+{
+	Oid			relid = RangeVarGetRelid(stmt->relation, NoLock, true);
+
+	if (OidIsValid(relid))
+		note_ownership(RelationRelationId, relid);
+}
+
 /* The arguments of ProcessUtility, for jit_run_relying_utility(). */
 typedef struct UtilityCall
 {
@@ -1483,6 +1521,8 @@ jit_process_utility(PlannedStmt *pstmt, const char *query_string,
 		jit_before_drop((DropStmt *) stmt);
 	else if (IsA(stmt, SecLabelStmt))
 		jit_offer_labels((SecLabelStmt *) stmt);
+	else if (IsA(stmt, IndexStmt))
+		note_indexed((IndexStmt *) stmt);
 	if (!leads_out(stmt) && unlikely(needs_judging(GetUserId())))
 		check_utility(stmt);
 
@@ -1587,14 +1627,13 @@ check_object_access(ObjectAccessType access, Oid classid, Oid objid, int subid,
 			if (subid != 0)
 				note_ownership(classid, objid);
 			/* what a command makes for itself (a new heap) is not asked for */
-			if (unlikely(needs_judging(GetUserId())) &&
-				!(arg && ((ObjectAccessPostCreate *) arg)->is_internal))
+			if (!(arg && ((ObjectAccessPostCreate *) arg)->is_internal))
 			{
 				/* a new column, default or the like belongs to something */
-				if (subid != 0)
-					check_ownership(classid, objid);
-				else
+				if (subid == 0)
 					check_creation(classid, objid);
+				else if (unlikely(needs_judging(GetUserId())))
+					check_ownership(classid, objid);
 			}
 			jit_check_lasting_object(access, classid, objid, subid, arg);
 			if (classid == DatabaseRelationId)

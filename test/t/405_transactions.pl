@@ -19,7 +19,10 @@ $node->safe_psql('postgres', q{
 	CREATE TABLE copied (x int);
 	CREATE TABLE altered (x int); ALTER TABLE altered OWNER TO writer;
 	CREATE TABLE dropped (x int); ALTER TABLE dropped OWNER TO writer;
+	CREATE SCHEMA writers AUTHORIZATION writer;
+	CREATE TABLE writers.indexed (x int); ALTER TABLE writers.indexed OWNER TO writer;
 	CREATE TABLE dev_has (x int); ALTER TABLE dev_has OWNER TO dev;
+	CREATE SCHEMA devs AUTHORIZATION dev;
 	CREATE PROCEDURE committing() LANGUAGE plpgsql AS $$
 	BEGIN
 		INSERT INTO secret VALUES (101); COMMIT;
@@ -39,11 +42,13 @@ my @writes = (
 	[ 'TRUNCATE', 'TRUNCATE cut' ],
 	[ 'ALTER TABLE', 'ALTER TABLE altered ADD COLUMN y int' ],
 	[ 'DROP TABLE', 'DROP TABLE dropped' ],
+	[ 'CREATE TABLE', 'CREATE TABLE writers.made (x int)' ],
+	[ 'CREATE INDEX', 'CREATE INDEX made_too ON writers.indexed (x)' ],
 	[ 'SET ROLE', 'SET LOCAL ROLE writer; INSERT INTO of_writer VALUES (6); RESET ROLE' ],
 	[ 'COPY under SET ROLE', "SET LOCAL ROLE writer;\n\\copy of_writer FROM PROGRAM 'echo 7'\nRESET ROLE" ],
 );
 $node->safe_psql('postgres', 'INSERT INTO secret VALUES (0)');
-my $state = q{SELECT (SELECT array_agg(x) FROM secret), (SELECT array_agg(x) FROM cut), (SELECT array_agg(x) FROM of_writer), (SELECT array_agg(x) FROM copied), (SELECT array_agg(attname) FROM pg_attribute WHERE attrelid = 'altered'::regclass AND attnum > 0), to_regclass('dropped')};
+my $state = q{SELECT (SELECT array_agg(x) FROM secret), (SELECT array_agg(x) FROM cut), (SELECT array_agg(x) FROM of_writer), (SELECT array_agg(x) FROM copied), (SELECT array_agg(attname) FROM pg_attribute WHERE attrelid = 'altered'::regclass AND attnum > 0), to_regclass('dropped'), to_regclass('writers.made'), to_regclass('writers.made_too')};
 my $before = $node->safe_psql('postgres', $state);
 my $rolled_back = qr/ERROR:  42501: transaction is rolled back: the temporary access that it wrote through has ended/;
 
@@ -68,7 +73,7 @@ for my $how ('deadline', 'revocation')
 		my ($out, $err) = $write->[-1]->do($name eq 'DELETE' ? 'DELETE FROM secret WHERE x = 1000' : $sql);
 		is($err, '', "$how: $name before");
 	}
-	$other->do('BEGIN; SELECT count(*) FROM secret; INSERT INTO open VALUES (1); ALTER TABLE dev_has ADD COLUMN y int; DROP TABLE dev_has; CREATE TEMP TABLE dev_has (x int)');
+	$other->do('BEGIN; SELECT count(*) FROM secret; INSERT INTO open VALUES (1); ALTER TABLE dev_has ADD COLUMN y int; DROP TABLE dev_has; CREATE TEMP TABLE dev_has (x int); CREATE TABLE devs.made (x int); CREATE INDEX ON devs.made (x); DROP TABLE devs.made');
 	$reader->do('BEGIN; SELECT count(*) FROM secret');
 	$late->do('BEGIN; INSERT INTO secret VALUES (9); SAVEPOINT s');
 	$lock->do('BEGIN; SELECT pg_advisory_xact_lock(1)');
