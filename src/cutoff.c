@@ -656,13 +656,17 @@ add_need(Reliance *reliance, Oid userid, bool writes, const Cover *covers,
 static void arm(void);
 static Reliance *begin_reliance(QueryDesc *query);
 
-/* Is what may be denied next a query, and have its roles been checked? */
-bool
-jit_is_checked(void)
+/* Frame of what may be denied next, if it is a query whose roles have been checked. */
+JitStatementFrame *
+jit_checked_frame(void)
 {
-	return error_context_stack != NULL &&
-		error_context_stack->callback == jit_hint_callback &&
-		((JitStatementFrame *) error_context_stack->arg)->checked;
+	JitStatementFrame *frame;
+
+	if (error_context_stack == NULL ||
+		error_context_stack->callback != jit_hint_callback)
+		return NULL;
+	frame = error_context_stack->arg;
+	return frame->checked ? frame : NULL;
 }
 
 /* The innermost ExecutorStart under way, from there on outwards. */
@@ -750,6 +754,9 @@ jit_note_reliance(Oid userid, const JitPermInfo *info, Oid classid, Oid objid,
 	if (covers == NULL)
 		return;
 	jit_install_cutoff();
+	/* it has just ended: should it be prolonged before this is judged */
+	if (ncovers == 0 && info != NULL)
+		add_need(reliance, userid, writes, covers, 0);
 	for (int i = 0; i < (all ? ncovers : 1); i++)
 	{
 		add_need(reliance, userid, writes, &covers[i], all ? 1 : ncovers);

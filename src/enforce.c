@@ -545,13 +545,25 @@ check_roles(void)
  */
 
 /*
+ * Who runs the utility statement at hand, having temporary access, and the
+ * roles that counted when it began.  PostgreSQL checks its privileges, and
+ * may wait for a lock before what was checked is done: until then a sweeper
+ * or a revocation may have taken away all that could be judged.
+ */
+static Oid	command_user = InvalidOid;
+static List *command_closure = NIL;
+
+/*
  * Judge what a list of permission entries asks for.  Returns false, or
  * raises, at the first that relies on what has ended.  "running": note what
  * relies on what hasn't.  That comes first: what ends in between is denied,
- * what ends later is noted and cut off.
+ * what ends later is noted and cut off.  "frame" is that of the query, if
+ * temporary access had been seen when it began: when roles have changed since,
+ * what PostgreSQL has said may be about what is gone.
  */
 static bool
-check_perminfos(List *perminfos, bool ereport_on_violation, bool running)
+check_perminfos(List *perminfos, bool ereport_on_violation, bool running,
+				const JitStatementFrame *frame)
 {
 	ListCell   *lc;
 
@@ -566,13 +578,16 @@ check_perminfos(List *perminfos, bool ereport_on_violation, bool running)
 			continue;
 		userid = OidIsValid(info->checkAsUser) ? info->checkAsUser : GetUserId();
 		deadline = user_deadline(userid);
-		if (likely(deadline == DT_NOEND))
+		if (likely(deadline == DT_NOEND) && userid != command_user &&
+			(frame == NULL || frame->generation == jit_roles_generation))
 			continue;
 		if (running && !superuser_arg(userid))
 		{
 			jit_note_reliance(userid, info, InvalidOid, InvalidOid, 0, false);
-			/* that may have taken in a revocation */
+			/* all that the user had may have been taken away */
 			deadline = user_deadline(userid);
+			if (deadline == DT_NOEND)
+				deadline = DT_NOBEGIN;
 		}
 		if (!past_for(userid, deadline) || gives(live_closure(userid), &wanted))
 			continue;
@@ -587,11 +602,12 @@ check_perminfos(List *perminfos, bool ereport_on_violation, bool running)
 static pg_noinline bool
 check_relations(List *perminfos, bool ereport_on_violation)
 {
+	JitStatementFrame *frame = jit_checked_frame();
 	bool		writes = false;
 	ListCell   *lc;
 
 	/* begin_start() has done it if temporary access had been seen by then */
-	if (!jit_is_checked())
+	if (frame == NULL)
 	{
 		note_set_role();
 		if (jit_set_role_is_temporary())
@@ -603,7 +619,7 @@ check_relations(List *perminfos, bool ereport_on_violation)
 		}
 		check_roles();
 	}
-	return check_perminfos(perminfos, ereport_on_violation, true);
+	return check_perminfos(perminfos, ereport_on_violation, true, frame);
 }
 
 static bool
@@ -931,6 +947,7 @@ begin_start(JitStatementFrame *frame)
 	check_roles();
 	check_marks(plan);
 	frame->checked = true;
+	frame->generation = jit_roles_generation;
 }
 
 static void
@@ -1016,7 +1033,7 @@ plan_checked(Query *parse, const char *query_string, int cursor_options,
 		else
 			perminfos = JIT_QUERY_PERMINFOS(parse);
 		jit_push_frame(&frame, perminfos, NULL, NULL);
-		(void) check_perminfos(perminfos, true, false);
+		(void) check_perminfos(perminfos, true, false, NULL);
 	}
 	plan = next_planner_hook(parse, query_string, cursor_options, params);
 	if (look)
@@ -1043,6 +1060,14 @@ jit_planner(Query *parse, const char *query_string, int cursor_options,
  * ----------------------------------------------------------------------
  */
 
+/* Could something that the current user does rely on what has ended? */
+static inline bool
+to_be_judged(void)
+{
+	return unlikely(GetUserId() == command_user) ||
+		unlikely(needs_judging(GetUserId()));
+}
+
 /*
  * Has PostgreSQL found the privilege (0: ownership) of the current user only
  * because of access that has ended?  It checks some objects for other users,
@@ -1054,10 +1079,11 @@ lost_privilege(Oid classid, Oid objid, AclMode mode)
 	Oid			userid = GetUserId();
 	Wanted		wanted = {.classid = classid,.objid = objid,.mode = mode};
 
-	if (likely(!needs_judging(userid)))
+	if (likely(!to_be_judged()))
 		return false;
 	return !gives(live_closure(userid), &wanted) &&
-		gives(whole_closure(userid), &wanted);
+		(gives(whole_closure(userid), &wanted) ||
+		 (userid == command_user && gives(command_closure, &wanted)));
 }
 
 /* Raise if it has. */
@@ -1143,8 +1169,9 @@ check_creation(Oid classid, Oid objid)
 	HeapTuple	tuple;
 
 	/* constraints have a schema, but need no privilege there */
-	if (likely(user_deadline(userid) == DT_NOEND) || superuser() ||
-		classid == ConstraintRelationId || !is_objectclass_supported(classid))
+	if (likely(user_deadline(userid) == DT_NOEND && userid != command_user) ||
+		superuser() || classid == ConstraintRelationId ||
+		!is_objectclass_supported(classid))
 		return;
 
 	catalog = table_open(classid, AccessShareLock);
@@ -1501,6 +1528,8 @@ jit_process_utility(PlannedStmt *pstmt, const char *query_string,
 	UtilityCall call = {pstmt, query_string, read_only_tree, context, params,
 	query_env, dest, qc};
 	volatile JitLastingState state = jit_lasting_state();
+	Oid			outer_user = command_user;
+	List	   *outer_closure = command_closure;
 	const bool	is_copy = IsA(stmt, CopyStmt);
 	JitStatementFrame frame;
 
@@ -1530,6 +1559,14 @@ jit_process_utility(PlannedStmt *pstmt, const char *query_string,
 		jit_push_frame(&frame, NIL, (CopyStmt *) stmt, NULL);
 	PG_TRY();
 	{
+		/* what a procedure does has commands of its own */
+		command_user = InvalidOid;
+		if (!leads_out(stmt) && !IsA(stmt, CallStmt) && !IsA(stmt, DoStmt) &&
+			user_deadline(GetUserId()) != DT_NOEND && !superuser())
+		{
+			command_closure = whole_closure(GetUserId());
+			command_user = GetUserId();
+		}
 		jit_check_lasting(stmt);
 		if (may_rely(stmt))
 			jit_run_relying_utility(run_relying_utility, &call);
@@ -1539,6 +1576,8 @@ jit_process_utility(PlannedStmt *pstmt, const char *query_string,
 	PG_FINALLY();
 	{
 		jit_restore_lasting_state(state);
+		command_user = outer_user;
+		command_closure = outer_closure;
 	}
 	PG_END_TRY();
 	if (is_copy)
@@ -1584,6 +1623,27 @@ is_public_function(Oid objid)
 	return result;
 }
 
+/*
+ * The user, who has temporary access, is to execute a function.  Noting that
+ * may take in the end of all that the user had: so who counts is asked
+ * before.  (PostgreSQL checks some functions for other users.)
+ */
+static void
+check_function(Oid objid)
+{
+	Oid			userid = GetUserId();
+	Wanted		wanted = {.classid = ProcedureRelationId,.objid = objid,
+	.mode = ACL_EXECUTE};
+	List	   *before = whole_closure(userid);
+
+	if (superuser() && jit_role_kind_by_oid(userid) == JIT_ROLE_ORDINARY)
+		return;
+	jit_note_reliance(userid, NULL, ProcedureRelationId, objid, ACL_EXECUTE,
+					  false);
+	if (gives(before, &wanted) && !gives(live_closure(userid), &wanted))
+		deny("function", get_func_name(objid), userid, &wanted);
+}
+
 static pg_noinline void
 check_object_access(ObjectAccessType access, Oid classid, Oid objid, int subid,
 					void *arg)
@@ -1597,11 +1657,7 @@ check_object_access(ObjectAccessType access, Oid classid, Oid objid, int subid,
 			if (user_deadline(GetUserId()) == DT_NOEND ||
 				is_public_function(objid))
 				break;
-			if (!superuser())
-				jit_note_reliance(GetUserId(), NULL, classid, objid,
-								  ACL_EXECUTE, false);
-			check_object("function", get_func_name(objid), classid, objid,
-						 ACL_EXECUTE);
+			check_function(objid);
 			break;
 		case OAT_NAMESPACE_SEARCH:
 			{
@@ -1632,7 +1688,7 @@ check_object_access(ObjectAccessType access, Oid classid, Oid objid, int subid,
 				/* a new column, default or the like belongs to something */
 				if (subid == 0)
 					check_creation(classid, objid);
-				else if (unlikely(needs_judging(GetUserId())))
+				else if (to_be_judged())
 					check_ownership(classid, objid);
 			}
 			jit_check_lasting_object(access, classid, objid, subid, arg);
@@ -1641,7 +1697,7 @@ check_object_access(ObjectAccessType access, Oid classid, Oid objid, int subid,
 			break;
 		case OAT_POST_ALTER:
 			note_ownership(classid, objid);
-			if (unlikely(needs_judging(GetUserId())))
+			if (to_be_judged())
 				check_ownership(classid, objid);
 			jit_check_lasting_object(access, classid, objid, subid, arg);
 			/* a deadline may have been changed natively */
@@ -1652,7 +1708,7 @@ check_object_access(ObjectAccessType access, Oid classid, Oid objid, int subid,
 			break;
 		case OAT_DROP:
 			note_ownership(classid, objid);
-			if (unlikely(needs_judging(GetUserId())))
+			if (to_be_judged())
 				check_ownership(classid, objid);
 			if (classid == AuthIdRelationId)
 			{

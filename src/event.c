@@ -206,7 +206,14 @@ event_xact_callback(XactEvent event, void *arg)
 					 errhidestmt(true),
 					 errhidecontext(true)));
 	}
-	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT)
+	/* PostgreSQL refuses it after a NOTIFY, but that may have been left out */
+	if (event == XACT_EVENT_PRE_PREPARE && pending_lines != NIL)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot PREPARE a transaction that has an event of jit_access"),
+				 errhint("Use COMMIT.")));
+	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT ||
+		event == XACT_EVENT_PREPARE)
 		pending_lines = NIL;
 }
 

@@ -411,6 +411,7 @@ typedef struct JitStatementFrame
 	CopyStmt   *copy;
 	QueryDesc  *starting;		/* NULL unless in its ExecutorStart */
 	bool		checked;		/* have roles and marks been checked for it? */
+	uint64		generation;		/* of the roles, when they were */
 	struct Reliance *reliance;	/* what that has been found to rely on */
 	int			running;		/* relying statements around it */
 } JitStatementFrame;
@@ -468,7 +469,7 @@ extern void jit_cutoff_shmem_startup(void);
 /* As a privilege on an object of pg_authid: SET ROLE to it */
 #define JIT_SET_ROLE ACL_USAGE
 
-extern bool jit_is_checked(void);
+extern JitStatementFrame *jit_checked_frame(void);
 extern void jit_begin_reliance(JitStatementFrame *frame);
 extern void jit_keep_reliance(JitStatementFrame *frame);
 extern void jit_note_reliance(Oid userid, const JitPermInfo *info, Oid classid,

@@ -283,6 +283,13 @@ due_requests(void)
 	return requests;
 }
 
+static Datum
+int4_array(Datum *values, int n)
+{
+	return PointerGetDatum(construct_array(values, n, INT4OID, sizeof(int32),
+										   true, TYPALIGN_INT));
+}
+
 /*
  * Read and lock those of the requests that are still open and that nobody
  * else has locked.
@@ -298,14 +305,20 @@ lock_requests(Datum *ids, int nids)
 	int			n;
 
 	jit_enter_owner_section(&section);
+	n = jit_query("SELECT id FROM jit.requests WHERE id = ANY ($1)"
+				  " AND status IN ('pending', 'active') FOR UPDATE SKIP LOCKED",
+				  1,
+				  INT4ARRAYOID, int4_array(ids, nids), false);
+	for (int i = 0; i < n; i++)
+		ids[i] = jit_result(i + 1, 1, &isnull);
+	/* a statement of its own, which sees what was approved just before */
 	n = jit_query("SELECT r.id, r.status = 'pending', r.lapses_at, r.access, r.origin = $2,"
 				  " r.origin <> $2 AND starts_with(r.origin, $3), g.role, g.role_oid, r.grantee, r.grantee_oid,"
 				  " coalesce(g.expires_at, r.expires_at, r.lapses_at)"
 				  " FROM jit.requests r LEFT JOIN jit.grants g ON g.request_id = r.id"
-				  " WHERE r.id = ANY ($1) AND r.status IN ('pending', 'active')"
-				  " ORDER BY coalesce(r.expires_at, r.lapses_at) FOR UPDATE OF r SKIP LOCKED",
+				  " WHERE r.id = ANY ($1) ORDER BY coalesce(r.expires_at, r.lapses_at)",
 				  3,
-				  INT4ARRAYOID, PointerGetDatum(construct_array(ids, nids, INT4OID, sizeof(int32), true, TYPALIGN_INT)), false,
+				  INT4ARRAYOID, int4_array(ids, n), false,
 				  TEXTOID, CStringGetTextDatum(jit_origin()), false,
 				  TEXTOID, cluster_origin(), false);
 	spi_context = MemoryContextSwitchTo(context);

@@ -3,7 +3,8 @@
 # TRANSACTION is refused after such a write.
 #
 # Guards cutoff_xact_callback() in cutoff.c; the launcher is stopped.  Seen to
-# fail with the checks of its PRE_COMMIT and PRE_PREPARE cases taken out.
+# fail with the checks of its PRE_COMMIT and PRE_PREPARE cases taken out, and
+# what waits for a lock without command_closure in enforce.c.
 use strict;
 use warnings;
 use PostgreSQL::Test::Utils;
@@ -101,6 +102,29 @@ for my $how ('deadline', 'revocation')
 	is($node->safe_psql('postgres', "DELETE FROM secret WHERE x = 101; $state"), $before, "$how: nothing of it is there");
 	is($node->safe_psql('postgres', 'SELECT array_agg(x) FROM open; TRUNCATE open'), $err =~ /57014/ ? '{1}' : '{1,101,102}', "$how: but what did not rely on it");
 }
+
+# what waited for a lock after PostgreSQL had checked it, until nothing was
+# left to be judged
+$node->safe_psql('postgres', q{
+	CREATE TABLE devs.parent (x int); ALTER TABLE devs.parent OWNER TO dev;
+	CREATE SCHEMA mixed AUTHORIZATION writer;
+	CREATE TABLE mixed.of_writer (x int); ALTER TABLE mixed.of_writer OWNER TO writer;
+	CREATE TABLE mixed.of_dev (x int); ALTER TABLE mixed.of_dev OWNER TO dev;
+});
+for my $wait ([ 'devs.parent', 'CREATE TABLE writers.late () INHERITS (devs.parent)' ], [ 'mixed.of_dev', 'DROP SCHEMA mixed CASCADE' ])
+{
+	my $lock = session($node, 'dev');
+	my $late = session($node, 'dev');
+	my $id = grant_access($node, $access, 'dev', '1 hour');
+	$lock->do("BEGIN; LOCK TABLE $wait->[0]");
+	$late->begin($wait->[1]);
+	ok($node->poll_query_until('postgres', "SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = $late->{pid}"), "$wait->[1] waits");
+	revoke_access($node, $id);
+	$lock->do('COMMIT');
+	like(($late->end)[1], qr/ERROR:  42501: (permission denied|must be owner)/, '... and is denied');
+	$_->quit for $lock, $late;
+}
+is($node->safe_psql('postgres', q{SELECT to_regclass('writers.late'), to_regclass('mixed.of_writer')}), '|mixed.of_writer', 'nothing of it was done');
 
 # PREPARE TRANSACTION
 my $id = grant_access($node, $access, 'dev', '1 hour');

@@ -5,7 +5,8 @@
 # The launcher is stopped: roles stay past their deadline.
 #
 # Seen to fail: without "loose" in cutoff.c the DO blocks go on; without
-# jit_forget_ended_plans() the kept expression does.
+# jit_forget_ended_plans() the kept expression does; and the one at the end,
+# where check_function() doesn't ask beforehand who counts.
 use strict;
 use warnings;
 use PostgreSQL::Test::Utils;
@@ -89,7 +90,28 @@ for (1 .. 20)
 }
 $s->quit;
 
+# a kept expression that comes to be used when nothing is left to be judged
+revoke_access($node, $id);
 continue_launcher();
+$node->safe_psql('postgres', q{
+	CREATE FUNCTION later(int) RETURNS text LANGUAGE plpgsql AS $$ DECLARE x text; BEGIN
+		x := pg_advisory_lock($1)::text; x := secret(); RETURN x; END $$});
+for my $how ('deadline', 'revocation')
+{
+	my $lock = session($node, 'postgres');
+	$lock->do('SELECT pg_advisory_lock(7)');
+	$s = session($node, 'dev');
+	$id = grant_access($node, 'EXECUTE ON FUNCTION secret()', 'dev', $how eq 'deadline' ? '3 s' : '1 h');
+	like($s->do('SELECT later(0)'), qr/^\d+$/, "$how: a function before");
+	$s->begin('SELECT later(7)');
+	ok($node->poll_query_until('postgres', "SELECT wait_event = 'advisory' FROM pg_stat_activity WHERE pid = $s->{pid}"), "$how: it waits");
+	revoke_access($node, $id) if $how eq 'revocation';
+	ok($node->poll_query_until('postgres', q{SELECT count(*) = 0 FROM pg_roles WHERE rolname LIKE 'jit_grant_%' AND oid = (SELECT max(role_oid) FROM jit.grants)}), "$how: the role is gone");
+	$lock->quit;
+	like(($s->end)[1], qr/ERROR:  42501: permission denied for function secret/, "$how: it is denied");
+	$s->quit;
+}
+
 unlike(slurp_file($node->logfile), qr/terminated by signal|TRAP|resource leak|reference leak/i, 'no crash and no leak in the log');
 $node->stop;
 done_testing();

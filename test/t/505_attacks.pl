@@ -191,7 +191,7 @@ is($node->safe_psql('hr_prod', q{SELECT has_table_privilege('eve', 'hr.salary', 
 # made small enough to try
 SKIP:
 {
-	skip 'the queue has 8 GB', 3 if $node->safe_psql('postgres', 'SHOW server_version_num') < 170000;
+	skip 'the queue has 8 GB', 4 if $node->safe_psql('postgres', 'SHOW server_version_num') < 170000;
 	$node->append_conf('postgresql.conf', 'max_notify_queue_pages = 64');
 	$node->restart;
 	is((sql('anna', q{SELECT jit_grant('SELECT ON hr.salary', 'eve', '1 h')}))[1], 1210, 'access once more');
@@ -207,6 +207,7 @@ SKIP:
 		last if $failed;
 	}
 	like($full, qr/too many notifications in the NOTIFY queue/, 'the notification queue is full');
+	like((sql('anna', q{BEGIN; SELECT jit_revoke(1210); PREPARE TRANSACTION 'later'}))[2], qr/cannot PREPARE a transaction that has an event of jit_access/, '... which makes no PREPARE TRANSACTION possible');
 	is((sql('anna', q{SELECT jit_revoke(1210)}))[1], 'revoked', '... and access is revoked all the same');
 	$listener->quit;
 }
