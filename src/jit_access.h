@@ -211,7 +211,7 @@ extern int	jit_query(const char *sql, int nargs,...);
 extern Datum jit_result(int row, int column, bool *isnull);
 extern char *jit_result_text(int row, int column);
 extern bool jit_extension_installed(void);
-extern void jit_check_version(void);
+extern bool jit_open_ledger(void);
 extern const char *jit_origin(void);
 extern char *jit_timestamp_text(TimestampTz at);
 extern char *jit_database_name(void);

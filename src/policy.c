@@ -340,7 +340,7 @@ jit_require_administrator(const char *action)
 {
 	JitPerson	person;
 
-	jit_check_version();
+	(void) jit_open_ledger();
 	jit_current_person(&person);
 	if (GetUserId() == person.role && jit_person_administers(&person))
 		return;

@@ -19,12 +19,14 @@
 #include "access/table.h"
 #include "access/xlog.h"
 #include "catalog/indexing.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_extension.h"
 #include "commands/dbcommands.h"
 #include "commands/extension.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "nodes/makefuncs.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -188,12 +190,14 @@ jit_extension_installed(void)
 }
 
 /*
- * Raise if the extension in this database isn't of the library's version:
- * tables may not be what we take them for.  Ending access at its deadline,
- * and DROP EXTENSION, don't depend on it.
+ * Before anything is done with our tables in a transaction: raise if the
+ * extension in this database isn't of the library's version, since they may
+ * not be what we take them for, and lock jit.requests, which DROP EXTENSION
+ * locks first, too, or neither would get on.  False if there is no extension.
+ * Ending access at its deadline, and DROP EXTENSION, don't depend on it.
  */
-void
-jit_check_version(void)
+bool
+jit_open_ledger(void)
 {
 	Relation	rel = table_open(ExtensionRelationId, AccessShareLock);
 	ScanKeyData key;
@@ -217,12 +221,16 @@ jit_check_version(void)
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
 
-	if (version != NULL && strcmp(version, JIT_VERSION) != 0)
+	if (version == NULL)
+		return false;
+	if (strcmp(version, JIT_VERSION) != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("extension jit_access in %s is of version %s, but its library is of version %s",
 						quote_identifier(jit_database_name()), version, JIT_VERSION),
 				 errhint("Run ALTER EXTENSION jit_access UPDATE; if the library is the older of the two, install its new version and restart the server first.")));
+	return OidIsValid(RangeVarGetRelid(makeRangeVar(JIT_SCHEMA, "requests", -1),
+									   AccessShareLock, true));
 }
 
 /*

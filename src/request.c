@@ -78,7 +78,7 @@ prevent_on_standby(const char *what)
 				 errmsg("access cannot be %s on a standby server", what),
 				 errhint("Run it on the primary server; what it does reaches this server when it is replayed.")));
 	PreventCommandIfReadOnly("jit_access");
-	jit_check_version();
+	(void) jit_open_ledger();
 }
 
 /*
@@ -441,7 +441,7 @@ jit_prepare_request(const char *access, Interval *duration,
 	ListCell   *lc;
 	bool		held = true;
 
-	jit_check_version();
+	(void) jit_open_ledger();
 	jit_current_person(&person);
 	request->requester = person.role;
 	request->login = person.login;

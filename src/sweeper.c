@@ -465,13 +465,10 @@ static void
 sweep_ledger(void *arg)
 {
 	LedgerState *state = arg;
+	bool		installed = jit_open_ledger();
 
-	if (jit_extension_installed())
-	{
-		jit_check_version();
-		state->left = restore_under_way();
-	}
-	if (!jit_extension_installed() || state->left)
+	state->left = installed && restore_under_way();
+	if (!installed || state->left)
 	{
 		state->requests = NIL;
 		return;
@@ -486,7 +483,7 @@ sweep_ledger(void *arg)
 
 typedef struct RolesState
 {
-	bool		readable;		/* can the ledger be read? */
+	bool		readable;		/* is the ledger ours to read, and can it be? */
 	bool		left;			/* has somebody one of them locked? */
 } RolesState;
 
@@ -494,7 +491,7 @@ static void
 sweep_roles(void *arg)
 {
 	RolesState *state = arg;
-	bool		ledger = state->readable && jit_extension_installed();
+	bool		ledger = state->readable && jit_open_ledger();
 	JitOwnerSection section;
 
 	jit_enter_owner_section(&section);
@@ -526,7 +523,7 @@ jit_sweeper_main(Datum arg)
 			jit_report_progress(task.slot);
 		} while (done && state.requests != NIL);
 	}
-	roles.readable = done;
+	roles.readable = done && !task.others;
 	for (int tries = 0;; tries++)
 	{
 		done &= in_transaction(sweep_roles, &roles);

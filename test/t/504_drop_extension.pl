@@ -4,6 +4,7 @@ use warnings;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Time::HiRes qw(usleep);
 
 my $node = PostgreSQL::Test::Cluster->new('main');
 $node->init;
@@ -88,6 +89,29 @@ $node->safe_psql('hr_prod', 'CREATE VIEW v AS SELECT * FROM jit.my_requests');
 ($rc, $out, $err) = sql('root2', 'DROP EXTENSION jit_access');
 like($err, qr/other objects depend on it/, 'something depends on it');
 is(held(), 't', '... and nothing happened');
+
+# while it waits for something else, nothing of ours holds what it will want,
+# not even another of its tables (that it locks jit.requests first is 013's)
+my $dropper = $node->background_psql('hr_prod');
+$dropper->query_safe(q{BEGIN; LOCK TABLE jit.requests});
+$node->safe_psql('postgres', q{DO $$ BEGIN EXECUTE (SELECT format('ALTER ROLE %I VALID UNTIL %L', rolname, rolvaliduntil - interval '30 s')
+	FROM pg_roles WHERE rolname ~ '^jit_grant_' ORDER BY oid LIMIT 1); END $$});
+my $asker = $node->background_psql('hr_prod', extra_params => [ '-U', 'dev' ]);
+$asker->query_until(qr/asking/, "\\echo asking\nSELECT jit_request('SELECT ON hr.salary', '1 h', 'x');\n");
+my $locks;
+for (1 .. 1800)
+{
+	$locks = $node->safe_psql('hr_prod', q{
+		WITH l AS MATERIALIZED (SELECT l.*, c.oid, relname, backend_type FROM pg_locks l JOIN pg_stat_activity USING (pid)
+			JOIN pg_class c ON c.oid = l.relation WHERE relnamespace = 'jit'::regnamespace)
+		SELECT string_agg(DISTINCT backend_type, ', '), (SELECT string_agg(DISTINCT relname, ', ') FROM l h WHERE h.granted AND h.pid IN (SELECT pid FROM l WHERE NOT granted))
+			FROM l WHERE NOT granted AND relname = 'requests'});
+	last if $locks =~ /,/;
+	usleep(100_000);
+}
+is($locks, 'client backend, jit_access sweeper|', 'request and sweeper wait for DROP EXTENSION, and hold nothing that it will lock');
+$dropper->query_safe('ROLLBACK');
+$_->quit for ($dropper, $asker);
 
 # an open cursor's snapshot has no part in it
 ($rc, $out, $err) = sql('root2', 'DROP EXTENSION jit_access CASCADE');
