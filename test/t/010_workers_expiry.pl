@@ -26,6 +26,17 @@ sub sweepers
 
 my $no_sweeper = q{SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'jit_access sweeper'};
 
+# Two seconds pass until a deadline comes.  Returns how many sweepers have been
+# sent by then; one of them for that.
+sub sweepers_until_a_deadline
+{
+	ok($node->poll_query_until('postgres', $no_sweeper), 'sweepers leave');
+	my $before = sweepers();
+	my $id = $node->safe_psql('postgres', q{SELECT jit_grant('SELECT ON t', 'dev', '2 s', 'passing')});
+	ok($node->poll_query_until('postgres', "SELECT status = 'expired' FROM jit.requests WHERE id = $id"), '... and a deadline comes');
+	return sweepers() - $before;
+}
+
 $node->safe_psql('postgres', q{
 	CREATE EXTENSION jit_access;
 	CREATE TABLE t AS SELECT 1 AS x;
@@ -51,37 +62,28 @@ $node->safe_psql('postgres', q{
 	SET ROLE dev; SELECT jit_request('SELECT ON t', NULL, 'why', clock_timestamp() + interval '1 s')});
 ok($node->poll_query_until('postgres', q{SELECT status = 'lapsed' AND ended_at = lapses_at FROM jit.requests WHERE id = 2}), 'a pending request lapses');
 
-# nothing is due now, so nothing happens; this takes a moment to show
-ok($node->poll_query_until('postgres', $no_sweeper), 'sweepers leave');
-my $before = sweepers();
-$node->safe_psql('postgres', 'SELECT pg_sleep(2.5)');
-is(sweepers(), $before, 'and none comes while nothing is due');
+is(sweepers_until_a_deadline(), 1, '... and only for that a sweeper, none while nothing is due');
 
 # somebody holds up one of two
 $node->safe_psql('postgres', q{
 	SELECT jit_grant('SELECT ON t', 'dev', '1 s', 'held up');
 	SELECT jit_grant('SELECT ON t', 'dev', '1 s', 'not held up')});
 my $holder = $node->background_psql('postgres');
-$holder->query_safe('BEGIN; SELECT FROM jit.requests WHERE id = 3 FOR UPDATE');
-ok($node->poll_query_until('postgres', q{SELECT status = 'expired' FROM jit.requests WHERE id = 4}), 'the other one expires on time');
-is($node->safe_psql('postgres', q{SELECT status FROM jit.requests WHERE id = 3}), 'active', 'while this one is held up');
-$before = sweepers();
-$node->safe_psql('postgres', 'SELECT pg_sleep(2.5)');
-cmp_ok(sweepers() - $before, '<=', 3, 'it is tried again, with pauses');
+$holder->query_safe(q{BEGIN; SELECT FROM jit.requests WHERE reason = 'held up' FOR UPDATE});
+ok($node->poll_query_until('postgres', q{SELECT status = 'expired' FROM jit.requests WHERE reason = 'not held up'}), 'the other one expires on time');
+is($node->safe_psql('postgres', q{SELECT status FROM jit.requests WHERE reason = 'held up'}), 'active', 'while this one is held up');
+cmp_ok(sweepers_until_a_deadline(), '<=', 4, 'it is tried again, with pauses');
 $holder->query_safe('COMMIT');
-ok($node->poll_query_until('postgres', q{SELECT status = 'expired' FROM jit.requests WHERE id = 3}), 'and settled when nobody holds it up');
+ok($node->poll_query_until('postgres', q{SELECT status = 'expired' FROM jit.requests WHERE reason = 'held up'}), 'and settled when nobody holds it up');
 $holder->quit;
 
 # a role that can't be dropped, because somebody gave it privileges
-$node->safe_psql('postgres', q{SELECT jit_grant('SELECT ON t', 'dev', '1 s', 'tied')});
-my $role = $node->safe_psql('postgres', q{SELECT role FROM jit.grants WHERE request_id = 5});
+my $tied = $node->safe_psql('postgres', q{SELECT jit_grant('SELECT ON t', 'dev', '1 s', 'tied')});
+my $role = $node->safe_psql('postgres', "SELECT role FROM jit.grants WHERE request_id = $tied");
 $node->safe_psql('postgres', qq{GRANT UPDATE ON t TO $role});
-ok($node->poll_query_until('postgres', q{SELECT status = 'expired' FROM jit.requests WHERE id = 5}), 'a role that cannot be dropped expires, too');
+ok($node->poll_query_until('postgres', "SELECT status = 'expired' FROM jit.requests WHERE id = $tied"), 'a role that cannot be dropped expires, too');
 is($node->safe_psql('postgres', qq{SELECT count(*) FROM pg_auth_members WHERE roleid = '$role'::regrole}), '0', 'it has no members');
-ok($node->poll_query_until('postgres', $no_sweeper), 'sweepers leave');
-$before = sweepers();
-$node->safe_psql('postgres', 'SELECT pg_sleep(2.5)');
-cmp_ok(sweepers() - $before, '<=', 1, 'and are not sent again and again');
+cmp_ok(sweepers_until_a_deadline(), '<=', 2, '... and sweepers are not sent again and again');
 $node->safe_psql('postgres', qq{REVOKE UPDATE ON t FROM $role; DROP ROLE $role});
 
 # two thousand at one deadline, of two hundred roles
