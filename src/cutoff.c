@@ -656,7 +656,10 @@ add_need(Reliance *reliance, Oid userid, bool writes, const Cover *covers,
 static void arm(void);
 static Reliance *begin_reliance(QueryDesc *query);
 
-/* Frame of what may be denied next, if it is a query whose roles have been checked. */
+/*
+ * Frame of what may be denied next, if it is a query whose roles have been
+ * checked.
+ */
 JitStatementFrame *
 jit_checked_frame(void)
 {
@@ -704,10 +707,11 @@ get_loose(void)
 /*
  * Note what the statement at hand relies on: called by the permission hooks
  * for a user with temporary access, after PostgreSQL has said yes, and before
- * enforce.c judges that, so that no end comes between the two.  A permission entry; or an object and a privilege, 0 for owning it; or
- * a role, as an object of pg_authid, with JIT_SET_ROLE or 0 for having its
- * privileges.  "writes" if the transaction can't be committed without,
- * which privileges to write imply.
+ * enforce.c judges that, so that no end comes between the two.  A permission
+ * entry; or an object and a privilege, 0 for owning it; or a role, as an
+ * object of pg_authid, with JIT_SET_ROLE or 0 for having its privileges.
+ * "writes" if the transaction can't be committed without, which privileges to
+ * write imply.
  */
 void
 jit_note_reliance(Oid userid, const JitPermInfo *info, Oid classid, Oid objid,

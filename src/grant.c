@@ -1127,7 +1127,7 @@ jit_before_drop(const DropStmt *stmt)
 				  " WHERE r.status = 'active' AND (r.origin = $1 OR NOT starts_with(r.origin, $2))",
 				  2,
 				  TEXTOID, CStringGetTextDatum(jit_origin()), false,
-				  TEXTOID, CStringGetTextDatum(pnstrdup(jit_origin(), strchr(jit_origin(), '/') - jit_origin() + 1)), false);
+				  TEXTOID, CStringGetTextDatum(jit_cluster_origin()), false);
 	spi_context = MemoryContextSwitchTo(context);
 	for (int i = 1; i <= n; i++)
 	{

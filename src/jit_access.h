@@ -213,6 +213,7 @@ extern char *jit_result_text(int row, int column);
 extern bool jit_extension_installed(void);
 extern bool jit_open_ledger(void);
 extern const char *jit_origin(void);
+extern char *jit_cluster_origin(void);
 extern char *jit_timestamp_text(TimestampTz at);
 extern char *jit_database_name(void);
 extern char *jit_role_name(Oid roleid);

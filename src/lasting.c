@@ -1426,10 +1426,9 @@ jit_check_lasting(Node *stmt)
 JitLastingState
 jit_lasting_state(void)
 {
-	return (JitLastingState)
-	{
-		actor, command
-	};
+	JitLastingState state = {actor, command};
+
+	return state;
 }
 
 void

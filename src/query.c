@@ -34,15 +34,10 @@
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
-/* Address of a statement's text, a constant. */
-typedef struct PlanKey
-{
-	const char *sql;
-} PlanKey;
-
 typedef struct PlanEntry
 {
-	PlanKey		key;
+	const char *sql;			/* the key: where the constant is, not its
+								 * text */
 	SPIPlanPtr	plan;
 } PlanEntry;
 
@@ -102,21 +97,19 @@ static SPIPlanPtr
 kept_plan(const char *sql, int nargs, Oid *types)
 {
 	static HTAB *plans = NULL;
-	PlanKey		key = {sql};
 	PlanEntry  *entry;
 	SPIPlanPtr	plan;
-	bool		found;
 
 	if (plans == NULL)
 	{
 		HASHCTL		ctl = {
-			.keysize = sizeof(PlanKey),
+			.keysize = sizeof(sql),
 			.entrysize = sizeof(PlanEntry)
 		};
 
 		plans = hash_create("jit_access plans", 64, &ctl, HASH_ELEM | HASH_BLOBS);
 	}
-	entry = hash_search(plans, &key, HASH_FIND, NULL);
+	entry = hash_search(plans, &sql, HASH_FIND, NULL);
 	if (entry != NULL)
 		return entry->plan;
 
@@ -125,7 +118,7 @@ kept_plan(const char *sql, int nargs, Oid *types)
 		elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
 	if (SPI_keepplan(plan) != 0)
 		elog(ERROR, "SPI_keepplan failed");
-	entry = hash_search(plans, &key, HASH_ENTER, &found);
+	entry = hash_search(plans, &sql, HASH_ENTER, NULL);
 	entry->plan = plan;
 	return plan;
 }
@@ -246,6 +239,15 @@ jit_origin(void)
 		snprintf(origin, sizeof(origin), UINT64_FORMAT "/%u",
 				 GetSystemIdentifier(), MyDatabaseId);
 	return origin;
+}
+
+/* The part of jit_origin() that is the same in all databases here. */
+char *
+jit_cluster_origin(void)
+{
+	const char *origin = jit_origin();
+
+	return pnstrdup(origin, strchr(origin, '/') - origin + 1);
 }
 
 /* A point in time for a message, to the second, in the session's TimeZone. */

@@ -236,15 +236,6 @@ try_to_settle(DueRow *row)
 	return done;
 }
 
-/* Our origin up to and with the slash: that of all databases here. */
-static Datum
-cluster_origin(void)
-{
-	const char *slash = strchr(jit_origin(), '/');
-
-	return CStringGetTextDatum(pnstrdup(jit_origin(), slash - jit_origin() + 1));
-}
-
 /*
  * The requests that are due, in the order of their times; in
  * TopMemoryContext.  This looks at all that are open and at all roles, so it
@@ -274,7 +265,7 @@ due_requests(void)
 				  3,
 				  TIMESTAMPTZOID, TimestampTzGetDatum(jit_now()), false,
 				  TEXTOID, CStringGetTextDatum(jit_origin()), false,
-				  TEXTOID, cluster_origin(), false);
+				  TEXTOID, CStringGetTextDatum(jit_cluster_origin()), false);
 	spi_context = MemoryContextSwitchTo(TopMemoryContext);
 	for (int i = 1; i <= n; i++)
 		requests = lappend_int(requests, DatumGetInt32(jit_result(i, 1, &isnull)));
@@ -320,7 +311,7 @@ lock_requests(Datum *ids, int nids)
 				  3,
 				  INT4ARRAYOID, int4_array(ids, n), false,
 				  TEXTOID, CStringGetTextDatum(jit_origin()), false,
-				  TEXTOID, cluster_origin(), false);
+				  TEXTOID, CStringGetTextDatum(jit_cluster_origin()), false);
 	spi_context = MemoryContextSwitchTo(context);
 	for (int i = 1; i <= n; i++)
 	{
