@@ -148,11 +148,29 @@ install_extension() {
 	fi
 }
 
+# earlier_source DIRECTORY URI: a mirror lists this .dsc, but doesn't have it.
+# Gets the newest earlier minor version's source that it has, to DIRECTORY.
+# apt knows no checksum of that; its .dsc, signed by a Debian developer, does.
+earlier_source() {
+	local minor dsc sum file
+	[ -e /usr/share/keyrings/debian-keyring.gpg ] && command -v gpgv >/dev/null || require gpgv debian-keyring || return
+	minor=$(sed -n "s/.*_$version\.\([0-9]*\)-[^_]*$/\1/p" <<<"$2")
+	dsc=$2
+	while ((minor-- > 0)); do
+		dsc=$(sed "s/\(.*_$version\.\)[0-9]*/\1$minor/" <<<"$dsc")
+		/usr/lib/apt/apt-helper download-file "$dsc" "$1/dsc" &&
+			gpgv --keyring /usr/share/keyrings/debian-keyring.gpg --output "$1/signed" "$1/dsc" || continue
+		read -r sum _ file < <(sed -n '/^Checksums-Sha256:/,/^[^ ]*$/ { /\.orig\.tar\.[a-z0-9]*$/p }' "$1/signed")
+		/usr/lib/apt/apt-helper download-file "${dsc%/*}/$file" "$1/$file" "SHA256:$sum" && return
+	done
+	return 1
+}
+
 # Prints the top of PostgreSQL's source tree of this version, getting it if
 # need be.  Nothing of the system's apt configuration is changed: source
 # lists of our own, made from the binary ones, and state of our own.
 postgres_source() {
-	local build=$top/build/postgresql-$version state=$tmp/apt v apt
+	local build=$top/build/postgresql-$version state=$tmp/apt v uri apt
 	if [ -n "${PG_SOURCE:-}" ]; then say "$PG_SOURCE"; return; fi
 	if [ ! -e "$build/configure" ] && command -v apt-get >/dev/null; then
 		mkdir -p "$state/lists/partial" "$state/get" "$build"
@@ -168,6 +186,11 @@ postgres_source() {
 			(cd "$state/get" && rm -f ./* && $apt --download-only --tar-only source "postgresql-$version=$v") >"$state/log" 2>&1 || continue
 			tar -C "$build" --strip-components=1 -xf "$state"/get/*.orig.tar.* && break
 		done
+		[ -e "$build/configure" ] ||
+			for uri in $($apt --print-uris --download-only --dsc-only source "postgresql-$version" 2>/dev/null | sed -n "s/^'\([^']*\.dsc\)' .*/\1/p"); do
+				earlier_source "$state/get" "$uri" >>"$state/log" 2>&1 || continue
+				tar -C "$build" --strip-components=1 -xf "$state"/get/*.orig.tar.* && break
+			done
 	fi
 	if [ ! -e "$build/configure" ]; then
 		[ ! -e "$state/log" ] || cat "$state/log" >&2
