@@ -26,11 +26,12 @@
 #include "commands/extension.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
-#include "nodes/makefuncs.h"
+#include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
+#include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
@@ -197,6 +198,7 @@ jit_open_ledger(void)
 	SysScanDesc scan;
 	HeapTuple	tuple;
 	char	   *version = NULL;
+	Oid			requests;
 
 	ScanKeyInit(&key, Anum_pg_extension_extname, BTEqualStrategyNumber,
 				F_NAMEEQ, CStringGetDatum(JIT_EXTENSION));
@@ -222,8 +224,11 @@ jit_open_ledger(void)
 				 errmsg("extension jit_access in %s is of version %s, but its library is of version %s",
 						quote_identifier(jit_database_name()), version, JIT_VERSION),
 				 errhint("Run ALTER EXTENSION jit_access UPDATE; if the library is the older of the two, install its new version and restart the server first.")));
-	return OidIsValid(RangeVarGetRelid(makeRangeVar(JIT_SCHEMA, "requests", -1),
-									   AccessShareLock, true));
+	requests = get_relname_relid("requests", get_namespace_oid(JIT_SCHEMA, true));
+	if (OidIsValid(requests))
+		LockRelationOid(requests, AccessShareLock);
+	/* it may have been dropped while we waited */
+	return jit_extension_installed();
 }
 
 /*
