@@ -28,8 +28,10 @@ EXTRA_CLEAN = build results regression.diffs regression.out
 
 PG_CONFIG ?= pg_config
 PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
+# Debian has PGXS without the headers in the client's package.
+SERVER_HEADER := $(wildcard $(shell $(PG_CONFIG) --includedir-server 2>/dev/null)/postgres.h)
 
-ifneq ($(wildcard $(PGXS)),)
+ifneq ($(and $(wildcard $(PGXS)),$(SERVER_HEADER)),)
 include $(PGXS)
 
 # PGXS knows no dependencies on headers.

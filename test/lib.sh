@@ -27,10 +27,11 @@ die() { printf '%s: %s\n' "$(basename "$0")" "$*" >&2; exit 1; }
 is_root() { [ "$(id -u)" = 0 ]; }
 
 # Is that the pg_config of a whole PostgreSQL: server, headers and PGXS?
+# Debian has a part of PGXS, without headers, in the client's package.
 is_whole() {
-	local pgxs dir
-	pgxs=$("$1" --pgxs 2>/dev/null) && dir=$("$1" --bindir) &&
-		[ -f "$pgxs" ] && [ -x "$dir/postgres" ]
+	local pgxs dir headers
+	pgxs=$("$1" --pgxs 2>/dev/null) && dir=$("$1" --bindir) && headers=$("$1" --includedir-server) &&
+		[ -f "$pgxs" ] && [ -x "$dir/postgres" ] && [ -f "$headers/postgres.h" ]
 }
 
 # apt_install PACKAGE...: from Debian, as root.  Installing a server package
