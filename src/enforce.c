@@ -1322,6 +1322,31 @@ check_maintained(const RangeVar *name, bool by_database_owner)
 		deny(relation_kind(relid), get_rel_name(relid), userid, NULL);
 }
 
+/* Raise if what is to be commented on is owned by authority that has ended. */
+static void
+check_commented(CommentStmt *comment)
+{
+	Relation	rel = NULL;
+	ObjectAddress address;
+
+	/* the lock is the command's */
+	address = get_object_address(comment->objtype, comment->object, &rel,
+								 ShareUpdateExclusiveLock, true);
+	/* columns, constraints and the like are their table's */
+	if (rel != NULL)
+	{
+		ObjectAddressSet(address, RelationRelationId, RelationGetRelid(rel));
+		relation_close(rel, NoLock);
+	}
+	if (!OidIsValid(address.objectId))
+		return;
+	if (address.classId == TypeRelationId)
+		check_object("type", format_type_be(address.objectId), address.classId,
+					 address.objectId, 0);
+	else
+		check_ownership(address.classId, address.objectId);
+}
+
 /*
  * Commands that PostgreSQL checks by itself, without a hook: judged by name,
  * before they run.
@@ -1333,6 +1358,9 @@ check_utility(Node *stmt)
 
 	switch (nodeTag(stmt))
 	{
+		case T_CommentStmt:
+			check_commented((CommentStmt *) stmt);
+			break;
 		case T_VacuumStmt:
 			foreach(lc, ((VacuumStmt *) stmt)->rels)
 				check_maintained(lfirst_node(VacuumRelation, lc)->relation, true);
