@@ -1754,13 +1754,8 @@ static void
 jit_object_access(ObjectAccessType access, Oid classid, Oid objid, int subid,
 				  void *arg)
 {
-	/*
-	 * Called for each function in each statement.  As long as there is a
-	 * quiet user, no user of this backend has been found to have temporary
-	 * access, and each was looked at when its statement was planned or
-	 * started: before this.  Unless it was given some since.
-	 */
-	if (access != OAT_FUNCTION_EXECUTE || unlikely(!OidIsValid(jit_quiet_user)))
+	/* called for each function in each statement */
+	if (access != OAT_FUNCTION_EXECUTE || !quiet())
 		check_object_access(access, classid, objid, subid, arg);
 }
 

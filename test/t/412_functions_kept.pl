@@ -5,8 +5,9 @@
 # The launcher is stopped: roles stay past their deadline.
 #
 # Seen to fail: without "loose" in cutoff.c the DO blocks go on; without
-# jit_forget_ended_plans() the kept expression does; and the one at the end,
-# where check_function() doesn't ask beforehand who counts.
+# jit_forget_ended_plans() the kept expression does; what comes to be used when
+# nothing is left, where check_function() doesn't ask beforehand who counts; the
+# owner's, where jit_object_access() asks only whether there is a quiet user.
 use strict;
 use warnings;
 use PostgreSQL::Test::Utils;
@@ -111,6 +112,25 @@ for my $how ('deadline', 'revocation')
 	like(($s->end)[1], qr/ERROR:  42501: permission denied for function secret/, "$how: it is denied");
 	$s->quit;
 }
+
+# by the owner of a function, who has got the access since a session without
+# any had kept the expression; nothing else in there looks at the owner
+$node->safe_psql('postgres', q{
+	CREATE ROLE owner;
+	CREATE FUNCTION of_owner() RETURNS int SECURITY DEFINER SET search_path = '' LANGUAGE plpgsql AS $$
+	DECLARE x int; BEGIN x := public.secret(); RETURN x; END $$;
+	ALTER FUNCTION of_owner() OWNER TO owner});
+# the first access changes the function's privileges, and with them the plan
+revoke_access($node, grant_access($node, 'EXECUTE ON FUNCTION secret()', 'owner', '1 h'));
+stop_launcher($node);
+$s = session($node, 'other');
+like(($s->do('SELECT of_owner()'))[1], qr/permission denied for function secret/, 'the owner of a function has no access yet');
+$id = grant_access($node, 'EXECUTE ON FUNCTION secret()', 'owner', '3 s');
+is($s->do('SELECT 1'), '1', '... gets some, without using it');
+wait_for_deadline($node, $id);
+like(($s->do('SELECT of_owner()'))[1], qr/permission denied for function secret\nDETAIL:  Request $id in postgres expired/, '... and is denied after the deadline');
+$s->quit;
+continue_launcher();
 
 unlike(slurp_file($node->logfile), qr/terminated by signal|TRAP|resource leak|reference leak/i, 'no crash and no leak in the log');
 $node->stop;
