@@ -1,6 +1,6 @@
 # pg_upgrade with live, expired and pending requests: from a cluster of the
 # same version, and from each older one that is installed beside it with the
-# extension (test/matrix sees to 15 for 17 and 17 for 18).
+# extension (test/matrix sees to 15 beside 17).
 #
 # Seen to fail with the launcher registered under binary upgrade.
 use strict;
