@@ -76,6 +76,11 @@ jit_enter_owner_section(JitOwnerSection *section)
 							 PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_SAVE, true, 0, false);
 
+	/* an error that we catch must not end the session, and us with it */
+	(void) set_config_option("exit_on_error", "off",
+							 PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 }

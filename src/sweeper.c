@@ -93,6 +93,7 @@ override_settings(void)
 		{JIT_FORCE_PARALLEL_MODE, "off"},
 		{"default_tablespace", ""},
 		{"client_min_messages", "error"},
+		{"exit_on_error", "off"},
 	};
 
 	for (size_t i = 0; i < lengthof(settings); i++)
