@@ -33,6 +33,7 @@
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/syscache.h"
 #include "utils/timestamp.h"
 
 typedef struct PlanEntry
@@ -258,6 +259,22 @@ jit_cluster_origin(void)
 	const char *origin = jit_origin();
 
 	return pnstrdup(origin, strchr(origin, '/') - origin + 1);
+}
+
+/*
+ * Is a row with that origin a copy, be it by CREATE DATABASE ... TEMPLATE or
+ * by restore, while the original is in another database here?  Then its grant
+ * is that database's to end.  If that one is gone, it is ours.
+ */
+bool
+jit_is_copy(const char *origin)
+{
+	char	   *cluster = jit_cluster_origin();
+
+	return strcmp(origin, jit_origin()) != 0 &&
+		strncmp(origin, cluster, strlen(cluster)) == 0 &&
+		SearchSysCacheExists1(DATABASEOID,
+							  ObjectIdGetDatum(atooid(origin + strlen(cluster))));
 }
 
 /* A point in time for a message, to the second, in the session's TimeZone. */

@@ -1309,8 +1309,7 @@ end_access(const JitRequest *request, const char *reason, bool certain)
 	JitPerson	person;
 	Oid			role;
 
-	/* a copy by CREATE DATABASE ... TEMPLATE has the original's ledger */
-	if (!request->here && request->cluster)
+	if (jit_is_copy(request->origin))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("%s is a copy of a request of another database",
@@ -1324,7 +1323,7 @@ end_access(const JitRequest *request, const char *reason, bool certain)
 	grant.request = request->id;
 	grant.grantee_oid = request->grantee;
 	grant.grantee = request->grantee_name;
-	grant.here = request->here;
+	grant.cluster = request->cluster;
 	if (jit_query("SELECT role, role_oid, expires_at FROM jit.grants WHERE request_id = $1",
 				  1, INT4OID, Int32GetDatum(request->id), false) > 0)
 	{
@@ -1333,7 +1332,7 @@ end_access(const JitRequest *request, const char *reason, bool certain)
 		grant.role_oid = result_oid(1, 2);
 		grant.expires_at = result_time(1, 3);
 		MemoryContextSwitchTo(spi_context);
-		role = request->here ? grant.role_oid : get_role_oid(grant.role, true);
+		role = request->cluster ? grant.role_oid : get_role_oid(grant.role, true);
 		if (!jit_end_grant(&grant) && certain &&
 			SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(role)))
 			ereport(ERROR,
@@ -1448,7 +1447,7 @@ revoke_many(Oid grantee, const char *reason)
 		if (strcmp(request->status, "active") == 0)
 		{
 			/* the original of a copied row is ended through its roles below */
-			if (!request->here && request->cluster)
+			if (jit_is_copy(request->origin))
 				continue;
 			end_access(request, reason, false);
 		}
