@@ -1555,6 +1555,7 @@ jit_can_approve(PG_FUNCTION_ARGS)
 	volatile bool result = false;
 	JitPerson	person;
 
+	(void) jit_open_ledger();
 	if (GetUserId() != GetOuterUserId())
 		PG_RETURN_BOOL(false);
 	jit_current_person(&person);
@@ -1601,11 +1602,13 @@ jit_can_approve(PG_FUNCTION_ARGS)
 Datum
 jit_progress(PG_FUNCTION_ARGS)
 {
-	JitRequest *request = jit_load_request(PG_GETARG_INT32(0), false);
+	JitRequest *request;
 	JitProgress progress;
 	StringInfoData buf;
 	JitPerson	person;
 
+	(void) jit_open_ledger();
+	request = jit_load_request(PG_GETARG_INT32(0), false);
 	if (strcmp(request->status, "pending") != 0)
 		PG_RETURN_NULL();
 	jit_current_person(&person);
