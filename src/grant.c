@@ -774,17 +774,23 @@ expire_now(Oid roleid)
 bool
 jit_expire_grant(int request)
 {
-	Oid			roleid = get_role_oid(jit_grant_role_name(request), true);
+	JitGrant	grant = {.request = request};
+	Oid			roleid;
 	bool		isnull;
 
-	if (jit_query("SELECT role_oid FROM jit.grants g JOIN jit.requests r ON r.id = g.request_id"
-				  " WHERE r.id = $1 AND r.origin = $2", 2,
+	if (jit_query("SELECT g.role, g.role_oid, g.expires_at, starts_with(r.origin, $2), r.origin"
+				  " FROM jit.grants g JOIN jit.requests r ON r.id = g.request_id WHERE r.id = $1", 2,
 				  INT4OID, Int32GetDatum(request), false,
-				  TEXTOID, CStringGetTextDatum(jit_origin()), false) == 0 ||
-		DatumGetObjectId(jit_result(1, 1, &isnull)) != roleid)
+				  TEXTOID, CStringGetTextDatum(jit_cluster_origin()), false) == 0 ||
+		jit_is_copy(jit_result_text(1, 5)))
 		return false;
+	grant.role = jit_result_text(1, 1);
+	grant.role_oid = DatumGetObjectId(jit_result(1, 2, &isnull));
+	grant.expires_at = DatumGetTimestampTz(jit_result(1, 3, &isnull));
+	grant.cluster = DatumGetBool(jit_result(1, 4, &isnull));
+	roleid = jit_find_grant_role(&grant);
 	jit_wake_launcher_at_commit();
-	return expire_now(roleid);
+	return OidIsValid(roleid) && expire_now(roleid);
 }
 
 /*

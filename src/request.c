@@ -40,6 +40,7 @@
 #include "utils/builtins.h"
 #include "utils/catcache.h"
 #include "utils/fmgrprotos.h"
+#include "utils/guc.h"
 #include "utils/rel.h"
 #include "utils/resowner.h"
 #include "utils/syscache.h"
@@ -57,6 +58,9 @@ PG_FUNCTION_INFO_V1(jit_concerns_me);
 PG_FUNCTION_INFO_V1(jit_can_approve);
 PG_FUNCTION_INFO_V1(jit_progress);
 PG_FUNCTION_INFO_V1(jit_watch_request);
+
+/* How long jit_revoke() waits for whoever is changing the request. */
+#define LONGEST_WAIT "2s"
 
 /* What jit_load_request() and load_reviews() read, in this order. */
 #define REQUEST_COLUMNS \
@@ -1353,6 +1357,72 @@ end_access(const JitRequest *request, const char *reason, bool certain)
 	jit_leave_owner_section(&section);
 }
 
+/*
+ * The same while another transaction has the row: by its role alone, and the
+ * ledger follows.  False if that can't be done.
+ */
+static bool
+end_locked_access(int id, const char *reason, const JitPerson *person)
+{
+	JitOwnerSection section;
+	bool		ended;
+
+	jit_enter_owner_section(&section);
+	ended = jit_expire_grant(id);
+	if (ended)
+		jit_event("shortened", id, jit_detail("reason", reason, NULL),
+				  psprintf("%s ended by %s while another transaction is changing it",
+						   request_text(id),
+						   quote_identifier(jit_role_name(person->role))));
+	jit_leave_owner_section(&section);
+	return ended;
+}
+
+/*
+ * Wait for the lock on the row of a request, but not for good: the grantee may
+ * have it, and leave their transaction open to keep the access.  False if it
+ * isn't to be had.
+ */
+static bool
+wait_for_request(int id)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	volatile bool locked = false;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		JitOwnerSection section;
+
+		jit_enter_owner_section(&section);
+		(void) set_config_option("lock_timeout", LONGEST_WAIT,
+								 PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_SAVE, true, 0, false);
+		(void) jit_query("SELECT FROM jit.requests WHERE id = $1 FOR UPDATE", 1,
+						 INT4OID, Int32GetDatum(id), false);
+		jit_leave_owner_section(&section);
+		ReleaseCurrentSubTransaction();
+		locked = true;
+	}
+	PG_CATCH();
+	{
+		ErrorData  *edata;
+
+		MemoryContextSwitchTo(context);
+		edata = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		if (edata->sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE)
+			ReThrowError(edata);
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	return locked;
+}
+
 /* jit_revoke(request, reason) */
 Datum
 jit_revoke(PG_FUNCTION_ARGS)
@@ -1374,6 +1444,20 @@ jit_revoke(PG_FUNCTION_ARGS)
 			check_approver(request, &person, true, "revoke");
 		}
 		require_status(request, "active");
+		if (locked || wait_for_request(id))
+			continue;
+		if (!end_locked_access(id, reason, &person))
+			ereport(ERROR,
+					(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+					 errmsg("%s cannot be revoked while another transaction is changing it",
+							request_text(id)),
+					 errhint("Try again. A superuser can end it with DROP ROLE, too.")));
+		ereport(NOTICE,
+				(errmsg("%s has ended: %s no longer has %s through it",
+						request_text(id), quote_identifier(request->grantee_name),
+						request->access),
+				 errdetail("It is not said to be revoked, as another transaction is changing it.")));
+		PG_RETURN_DATUM(status_datum("expired"));
 	}
 
 	end_access(request, reason, true);
@@ -1465,18 +1549,7 @@ revoke_many(Oid grantee, const char *reason)
 
 	foreach(lc, locked)
 	{
-		bool		expired;
-
-		jit_enter_owner_section(&section);
-		expired = jit_expire_grant(lfirst_int(lc));
-		if (expired)
-			jit_event("shortened", lfirst_int(lc),
-					  jit_detail("reason", reason, NULL),
-					  psprintf("%s ended by %s while another transaction is changing it",
-							   request_text(lfirst_int(lc)),
-							   quote_identifier(jit_role_name(person.role))));
-		jit_leave_owner_section(&section);
-		if (expired)
+		if (end_locked_access(lfirst_int(lc), reason, &person))
 		{
 			ended++;
 			continue;
