@@ -217,7 +217,7 @@ my @teeth = (
 		'event SET STATISTICS 7', 'event SET (n_distinct = 7)', 'event TYPE text COLLATE "C"', 'event SET COMPRESSION pglz'),
 	# what comes with tables
 	'ALTER TABLE jit.reviews ADD CHECK (step > 0)', 'ALTER TABLE jit.reviews ADD CHECK (step > 0) NOT VALID', 'ALTER TABLE jit.reviews DROP CONSTRAINT reviews_verdict_check',
-	'ALTER TABLE jit.grants RENAME CONSTRAINT grants_request_id_fkey TO other', 'ALTER TABLE jit.grants ALTER CONSTRAINT grants_request_id_fkey DEFERRABLE',
+	'ALTER TABLE jit.reviews RENAME CONSTRAINT reviews_verdict_check TO other', 'ALTER TABLE jit.grants ADD FOREIGN KEY (request_id) REFERENCES jit.requests',
 	'CREATE INDEX ON jit.events (at)', 'DROP INDEX jit.grants_live_idx', 'ALTER INDEX jit.grants_live_idx RENAME TO other', 'ALTER INDEX jit.grants_live_idx SET (fillfactor = 50)',
 	'ALTER TABLE jit.events CLUSTER ON events_pkey', 'ALTER TABLE jit.events REPLICA IDENTITY FULL',
 	'ALTER TABLE jit.requests ENABLE TRIGGER watch', 'DROP TRIGGER append_only ON jit.events',
