@@ -3,8 +3,8 @@
 # and into its own cluster after DROP DATABASE.
 #
 # Seen to fail with rows of a database that is gone taken for copies, and with
-# rows without one in jit.grants settled before their deadline, and with foreign
-# keys.
+# rows without one in jit.grants settled before their deadline, with nobody told
+# of a change to a role of a database that is gone, and with foreign keys.
 use strict;
 use warnings;
 use PostgreSQL::Test::Cluster;
@@ -196,6 +196,9 @@ pg_restore('-L', "$dir/grants");
 $role = $old->safe_psql('hr_prod', 'SELECT role FROM jit.grants WHERE request_id = 1');
 is((sql($old, 'dev', 'SELECT count(*) FROM hr.salary'))[1], 100, '... with what is live');
 $old->safe_psql('postgres', "ALTER ROLE $role VALID UNTIL '2099-01-01 00:00+00'");
+ok($old->poll_query_until('hr_prod', q{SELECT expires_at = '2099-01-01 00:00+00' FROM jit.requests WHERE id = 1}), 'its ledger follows a native ALTER ROLE');
+$old->safe_psql('postgres', 'DROP ROLE ' . $old->safe_psql('hr_prod', 'SELECT role FROM jit.grants WHERE request_id = 7'));
+ok($old->poll_query_until('hr_prod', q{SELECT status = 'revoked' FROM jit.requests WHERE id = 7}), '... and DROP ROLE');
 is((sql($old, 'anna', 'SELECT jit_revoke(1)'))[1], 'revoked', 'it is revoked');
 ($rc, $out, $err) = sql($old, 'dev', 'SELECT count(*) FROM hr.salary');
 like($err, qr/permission denied for table salary/, '... and has ended');
