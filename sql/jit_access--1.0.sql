@@ -25,6 +25,9 @@ COMMENT ON TYPE jit.risk_level IS 'risk of a request, lowest first; forbidden is
 -- types, so that history reads on when they are gone and any dump restores.
 -- "origin" is <system identifier>/<database OID>: OIDs of a row that came
 -- here by restore or by CREATE DATABASE ... TEMPLATE are not used.
+--
+-- No foreign keys: those of an extension are there before the rows, and
+-- pg_restore -j loads tables in any order.
 -- ----------------------------------------------------------------------
 
 CREATE SEQUENCE jit.request_number AS integer;
@@ -99,7 +102,7 @@ CREATE TRIGGER watch AFTER INSERT ON jit.requests FOR EACH ROW
 ALTER TABLE jit.requests ENABLE ALWAYS TRIGGER watch;
 
 CREATE TABLE jit.request_items (
-	request_id integer NOT NULL REFERENCES jit.requests,
+	request_id integer NOT NULL,
 	item integer NOT NULL,
 	object_type text NOT NULL,
 	object text NOT NULL,
@@ -132,7 +135,7 @@ COMMENT ON COLUMN jit.request_items.address_names IS 'object_names as pg_identif
 COMMENT ON COLUMN jit.request_items.address_args IS 'object_args as pg_identify_object_as_address() gives them';
 
 CREATE TABLE jit.reviews (
-	request_id integer NOT NULL REFERENCES jit.requests,
+	request_id integer NOT NULL,
 	review integer NOT NULL,
 	at timestamptz NOT NULL,
 	verdict text NOT NULL CHECK (verdict IN ('approve', 'reject')),
@@ -161,7 +164,7 @@ COMMENT ON COLUMN jit.reviews.approver_oid IS 'OID of approver, valid where the 
 COMMENT ON COLUMN jit.reviews.login_oid IS 'OID of login, valid where the origin of the request says';
 
 CREATE TABLE jit.grants (
-	request_id integer PRIMARY KEY REFERENCES jit.requests,
+	request_id integer PRIMARY KEY,
 	role name NOT NULL,
 	grantee name NOT NULL,
 	granted_at timestamptz NOT NULL,
@@ -325,7 +328,7 @@ COMMENT ON COLUMN jit.approval_flows.reason_pattern IS 'regular expression that 
 COMMENT ON COLUMN jit.approval_flows.ticket_pattern IS 'regular expression that the ticket must match, or null';
 
 CREATE TABLE jit.approval_steps (
-	risk jit.risk_level NOT NULL REFERENCES jit.approval_flows,
+	risk jit.risk_level NOT NULL,
 	step integer NOT NULL CHECK (step > 0),
 	approvals integer NOT NULL CHECK (approvals > 0),
 	approvers text[] NOT NULL,

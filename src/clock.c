@@ -9,12 +9,14 @@
  * time never runs slower than CLOCK_BOOTTIME does from a base in shared
  * memory.
  *
- *	start of the server, crash		the base is the time of day, or that of
+ *	start of the server				the base is the time of day, or that of
  *									the last checkpoint if it is later
- *	clock set forward				our time follows
+ *	crash of a process				the same, but no earlier than before
+ *	clock set forward				our time follows, and so does the base
  *	clock set back					our time goes on as if it hadn't been; the
  *									launcher logs it once
- *	jit_reset_clock()				the base is the time of day, whatever it is
+ *	jit_reset_clock()				the base is the time of day, whatever it
+ *									is, once that has committed
  *
  * What this can't do: PostgreSQL's timers go by the time of day, so the
  * cut-off of a statement that is running while the clock is set back may come
@@ -26,10 +28,12 @@
 
 #include <time.h>
 
+#include "access/xact.h"
 #include "common/controldata_utils.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "port/atomics.h"
+#include "storage/ipc.h"
 #include "storage/lwlock.h"
 #include "storage/shmem.h"
 #include "utils/builtins.h"
@@ -42,6 +46,12 @@ typedef struct ClockShared
 } ClockShared;
 
 static ClockShared *shared = NULL;
+
+/* Of the shared memory before; in the postmaster only. */
+static int64 last_offset = PG_INT64_MIN;
+
+/* The subtransaction that has called jit_reset_clock(), or invalid. */
+static SubTransactionId reset_subid = InvalidSubTransactionId;
 
 PG_FUNCTION_INFO_V1(jit_reset_clock);
 
@@ -59,6 +69,13 @@ void
 jit_clock_shmem_request(void)
 {
 	RequestAddinShmemSpace(MAXALIGN(sizeof(ClockShared)));
+}
+
+/* A crash of another process takes the shared memory with it. */
+static void
+keep_offset(int code, Datum arg)
+{
+	last_offset = (int64) pg_atomic_read_u64(&shared->offset);
 }
 
 void
@@ -80,20 +97,30 @@ jit_clock_shmem_startup(void)
 			ereport(LOG,
 					(errmsg("jit_access: the clock is behind the last checkpoint, whose time is used instead"),
 					 errhint("If the checkpoint's time was wrong, set the clock right and use SELECT jit_reset_clock();")));
-		pg_atomic_init_u64(&shared->offset, Max(now, checkpoint) - boot_time());
+		pg_atomic_init_u64(&shared->offset,
+						   Max(Max(now, checkpoint) - boot_time(), last_offset));
+		on_shmem_exit(keep_offset, (Datum) 0);
 		pfree(control);
 	}
 	LWLockRelease(AddinShmemInitLock);
 }
 
-/* Callable anywhere, also in a signal handler. */
+/*
+ * Callable anywhere, also in a signal handler.  What this has returned is the
+ * least that it returns from then on: somebody may have been denied for it.
+ */
 TimestampTz
 jit_now(void)
 {
+	uint64		offset = pg_atomic_read_u64(&shared->offset);
 	TimestampTz now = GetCurrentTimestamp();
-	TimestampTz least = (int64) pg_atomic_read_u64(&shared->offset) + boot_time();
+	int64		boot = boot_time();
 
-	return Max(now, least);
+	/* if it fails, that is another's base, or jit_reset_clock()'s */
+	if (now - boot > (int64) offset)
+		(void) pg_atomic_compare_exchange_u64(&shared->offset, &offset,
+											  (uint64) (now - boot));
+	return Max(now, (int64) offset + boot);
 }
 
 /*
@@ -106,10 +133,32 @@ jit_clock_behind(void)
 	return jit_now() - GetCurrentTimestamp();
 }
 
-/* jit_reset_clock(): believe the time of day from now on. */
+static void
+clock_xact_callback(XactEvent event, void *arg)
+{
+	if (reset_subid != InvalidSubTransactionId && event == XACT_EVENT_COMMIT)
+		pg_atomic_write_u64(&shared->offset, GetCurrentTimestamp() - boot_time());
+	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT)
+		reset_subid = InvalidSubTransactionId;
+}
+
+static void
+clock_subxact_callback(SubXactEvent event, SubTransactionId mySubid,
+					   SubTransactionId parentSubid, void *arg)
+{
+	if (mySubid != reset_subid)
+		return;
+	if (event == SUBXACT_EVENT_COMMIT_SUB)
+		reset_subid = parentSubid;
+	else if (event == SUBXACT_EVENT_ABORT_SUB)
+		reset_subid = InvalidSubTransactionId;
+}
+
+/* jit_reset_clock(): believe the time of day from the commit on. */
 Datum
 jit_reset_clock(PG_FUNCTION_ARGS)
 {
+	static bool callbacks_registered = false;
 	int64		behind = jit_clock_behind();
 
 	if (!superuser())
@@ -117,10 +166,18 @@ jit_reset_clock(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied to reset the clock of jit_access"),
 				 errdetail("Only superusers may: access that has ended could come back.")));
+	(void) jit_open_ledger();
 	jit_event("clock_reset", 0,
 			  jit_detail("behind_seconds", psprintf(INT64_FORMAT, behind / USECS_PER_SEC), NULL),
 			  psprintf("clock reset by %s: it was " INT64_FORMAT " s behind",
 					   quote_identifier(jit_role_name(GetUserId())), behind / USECS_PER_SEC));
-	pg_atomic_write_u64(&shared->offset, GetCurrentTimestamp() - boot_time());
+	if (!callbacks_registered)
+	{
+		RegisterXactCallback(clock_xact_callback, NULL);
+		RegisterSubXactCallback(clock_subxact_callback, NULL);
+		callbacks_registered = true;
+	}
+	if (reset_subid == InvalidSubTransactionId)
+		reset_subid = GetCurrentSubTransactionId();
 	PG_RETURN_VOID();
 }

@@ -641,14 +641,14 @@ jit_make_grant(int request, Oid grantee, List *items, TimestampTz expires_at,
 /*
  * The role of a ledger row, InvalidOid if it isn't there any more.
  *
- * A row from here: by OID, if the role bears the name or, renamed, still the
- * comment that we gave it.  A row that came by restore: by name, if it can't
- * log in and has exactly the deadline of the ledger.
+ * A row of this cluster: by OID, if the role bears the name or, renamed,
+ * still the comment that we gave it.  A row from elsewhere: by name, if it
+ * can't log in and has exactly the deadline of the ledger.
  */
 Oid
 jit_find_grant_role(const JitGrant *grant)
 {
-	Oid			roleid = grant->here ? grant->role_oid : get_role_oid(grant->role, true);
+	Oid			roleid = grant->cluster ? grant->role_oid : get_role_oid(grant->role, true);
 	HeapTuple	tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(roleid));
 	Form_pg_authid form;
 	bool		ours;
@@ -658,7 +658,7 @@ jit_find_grant_role(const JitGrant *grant)
 		return InvalidOid;
 	form = (Form_pg_authid) GETSTRUCT(tuple);
 	ours = strcmp(NameStr(form->rolname), grant->role) == 0;
-	if (!grant->here)
+	if (!grant->cluster)
 		ours = ours && !form->rolcanlogin &&
 			jit_role_kind(NameStr(form->rolname)) == JIT_ROLE_GRANT &&
 			jit_role_deadline(roleid) == grant->expires_at;
@@ -774,17 +774,23 @@ expire_now(Oid roleid)
 bool
 jit_expire_grant(int request)
 {
-	Oid			roleid = get_role_oid(jit_grant_role_name(request), true);
+	JitGrant	grant = {.request = request};
+	Oid			roleid;
 	bool		isnull;
 
-	if (jit_query("SELECT role_oid FROM jit.grants g JOIN jit.requests r ON r.id = g.request_id"
-				  " WHERE r.id = $1 AND r.origin = $2", 2,
+	if (jit_query("SELECT g.role, g.role_oid, g.expires_at, starts_with(r.origin, $2), r.origin"
+				  " FROM jit.grants g JOIN jit.requests r ON r.id = g.request_id WHERE r.id = $1", 2,
 				  INT4OID, Int32GetDatum(request), false,
-				  TEXTOID, CStringGetTextDatum(jit_origin()), false) == 0 ||
-		DatumGetObjectId(jit_result(1, 1, &isnull)) != roleid)
+				  TEXTOID, CStringGetTextDatum(jit_cluster_origin()), false) == 0 ||
+		jit_is_copy(jit_result_text(1, 5)))
 		return false;
+	grant.role = jit_result_text(1, 1);
+	grant.role_oid = DatumGetObjectId(jit_result(1, 2, &isnull));
+	grant.expires_at = DatumGetTimestampTz(jit_result(1, 3, &isnull));
+	grant.cluster = DatumGetBool(jit_result(1, 4, &isnull));
+	roleid = jit_find_grant_role(&grant);
 	jit_wake_launcher_at_commit();
-	return expire_now(roleid);
+	return OidIsValid(roleid) && expire_now(roleid);
 }
 
 /*
@@ -1122,23 +1128,24 @@ jit_before_drop(const DropStmt *stmt)
 	jit_enter_owner_section(&section);
 	/* an approval under way is waited for, and ended as well */
 	jit_query("LOCK TABLE jit.requests IN ACCESS EXCLUSIVE MODE", 0);
-	n = jit_query("SELECT g.request_id, g.role, g.role_oid, g.grantee, g.expires_at, r.origin = $1"
+	n = jit_query("SELECT g.request_id, g.role, g.role_oid, g.grantee, g.expires_at,"
+				  " starts_with(r.origin, $1), r.origin"
 				  " FROM jit.grants g JOIN jit.requests r ON r.id = g.request_id"
-				  " WHERE r.status = 'active' AND (r.origin = $1 OR NOT starts_with(r.origin, $2))",
-				  2,
-				  TEXTOID, CStringGetTextDatum(jit_origin()), false,
-				  TEXTOID, CStringGetTextDatum(jit_cluster_origin()), false);
+				  " WHERE r.status = 'active'",
+				  1, TEXTOID, CStringGetTextDatum(jit_cluster_origin()), false);
 	spi_context = MemoryContextSwitchTo(context);
 	for (int i = 1; i <= n; i++)
 	{
 		JitGrant   *grant = palloc0(sizeof(JitGrant));
 
+		if (jit_is_copy(jit_result_text(i, 7)))
+			continue;
 		grant->request = DatumGetInt32(jit_result(i, 1, &isnull));
 		grant->role = jit_result_text(i, 2);
 		grant->role_oid = DatumGetObjectId(jit_result(i, 3, &isnull));
 		grant->grantee = jit_result_text(i, 4);
 		grant->expires_at = DatumGetTimestampTz(jit_result(i, 5, &isnull));
-		grant->here = DatumGetBool(jit_result(i, 6, &isnull));
+		grant->cluster = DatumGetBool(jit_result(i, 6, &isnull));
 		requests = lappend(requests, grant);
 	}
 	MemoryContextSwitchTo(spi_context);

@@ -171,7 +171,7 @@ typedef struct JitGrant
 	Oid			grantee_oid;
 	char	   *grantee;
 	TimestampTz expires_at;
-	bool		here;			/* made in this database of this cluster */
+	bool		cluster;		/* made in this cluster: OIDs of roles count */
 } JitGrant;
 
 extern char *jit_grant_role_name(int request);
@@ -214,6 +214,7 @@ extern bool jit_extension_installed(void);
 extern bool jit_open_ledger(void);
 extern const char *jit_origin(void);
 extern char *jit_cluster_origin(void);
+extern bool jit_is_copy(const char *origin);
 extern char *jit_timestamp_text(TimestampTz at);
 extern char *jit_database_name(void);
 extern char *jit_role_name(Oid roleid);

@@ -49,6 +49,7 @@
  *	database dropped				its roles go at their deadline
  *	too many ledgers due			all databases are visited at the earliest
  *									due time that there was no room for
+ *	role of no database altered		all databases are visited
  *	standby							not started before promotion
  *	pg_upgrade						not registered at all
  *
@@ -80,6 +81,7 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 #include "utils/timestamp.h"
 
 #define MAX_DUE			256		/* ledgers with something due */
@@ -118,7 +120,8 @@ static LauncherShared *shared = NULL;
 static bool wake_at_commit = false;
 static TimestampTz due_at_commit = DT_NOEND;
 static List *changed_at_commit = NIL;	/* databases, InvalidOid for a role of
-										 * none; in TopTransactionContext */
+										 * none that is there; in
+										 * TopTransactionContext */
 
 typedef struct Database
 {
@@ -194,7 +197,11 @@ note_due(Oid database, TimestampTz due)
 			entry = &shared->due[i];
 	}
 	if (!OidIsValid(database))
+	{
 		shared->others_due = true;
+		/* any ledger may have it, by restore */
+		shared->overflow_due = Min(shared->overflow_due, due);
+	}
 	else if (entry == NULL)
 		shared->overflow_due = Min(shared->overflow_due, due);
 	else
@@ -290,7 +297,9 @@ jit_note_role_changed(Oid roleid)
 	/* our own changes are in the ledger already */
 	if (InSecurityRestrictedOperation())
 		return;
-	(void) jit_parse_grant_name(jit_role_name(roleid), &database, &request);
+	if (jit_parse_grant_name(jit_role_name(roleid), &database, &request) &&
+		!SearchSysCacheExists1(DATABASEOID, ObjectIdGetDatum(database)))
+		database = InvalidOid;
 	context = MemoryContextSwitchTo(TopTransactionContext);
 	changed_at_commit = list_append_unique_oid(changed_at_commit, database);
 	MemoryContextSwitchTo(context);

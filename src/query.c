@@ -33,6 +33,7 @@
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/syscache.h"
 #include "utils/timestamp.h"
 
 typedef struct PlanEntry
@@ -73,6 +74,11 @@ jit_enter_owner_section(JitOwnerSection *section)
 
 	/* rows change their status: only plain index scans pass by what is dead */
 	(void) set_config_option("enable_bitmapscan", "off",
+							 PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+
+	/* an error that we catch must not end the session, and us with it */
+	(void) set_config_option("exit_on_error", "off",
 							 PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_SAVE, true, 0, false);
 
@@ -253,6 +259,22 @@ jit_cluster_origin(void)
 	const char *origin = jit_origin();
 
 	return pnstrdup(origin, strchr(origin, '/') - origin + 1);
+}
+
+/*
+ * Is a row with that origin a copy, be it by CREATE DATABASE ... TEMPLATE or
+ * by restore, while the original is in another database here?  Then its grant
+ * is that database's to end.  If that one is gone, it is ours.
+ */
+bool
+jit_is_copy(const char *origin)
+{
+	char	   *cluster = jit_cluster_origin();
+
+	return strcmp(origin, jit_origin()) != 0 &&
+		strncmp(origin, cluster, strlen(cluster)) == 0 &&
+		SearchSysCacheExists1(DATABASEOID,
+							  ObjectIdGetDatum(atooid(origin + strlen(cluster))));
 }
 
 /* A point in time for a message, to the second, in the session's TimeZone. */

@@ -40,6 +40,7 @@
 #include "utils/builtins.h"
 #include "utils/catcache.h"
 #include "utils/fmgrprotos.h"
+#include "utils/guc.h"
 #include "utils/rel.h"
 #include "utils/resowner.h"
 #include "utils/syscache.h"
@@ -57,6 +58,9 @@ PG_FUNCTION_INFO_V1(jit_concerns_me);
 PG_FUNCTION_INFO_V1(jit_can_approve);
 PG_FUNCTION_INFO_V1(jit_progress);
 PG_FUNCTION_INFO_V1(jit_watch_request);
+
+/* How long jit_revoke() waits for whoever is changing the request. */
+#define LONGEST_WAIT "2s"
 
 /* What jit_load_request() and load_reviews() read, in this order. */
 #define REQUEST_COLUMNS \
@@ -1309,8 +1313,7 @@ end_access(const JitRequest *request, const char *reason, bool certain)
 	JitPerson	person;
 	Oid			role;
 
-	/* a copy by CREATE DATABASE ... TEMPLATE has the original's ledger */
-	if (!request->here && request->cluster)
+	if (jit_is_copy(request->origin))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("%s is a copy of a request of another database",
@@ -1324,7 +1327,7 @@ end_access(const JitRequest *request, const char *reason, bool certain)
 	grant.request = request->id;
 	grant.grantee_oid = request->grantee;
 	grant.grantee = request->grantee_name;
-	grant.here = request->here;
+	grant.cluster = request->cluster;
 	if (jit_query("SELECT role, role_oid, expires_at FROM jit.grants WHERE request_id = $1",
 				  1, INT4OID, Int32GetDatum(request->id), false) > 0)
 	{
@@ -1333,7 +1336,7 @@ end_access(const JitRequest *request, const char *reason, bool certain)
 		grant.role_oid = result_oid(1, 2);
 		grant.expires_at = result_time(1, 3);
 		MemoryContextSwitchTo(spi_context);
-		role = request->here ? grant.role_oid : get_role_oid(grant.role, true);
+		role = request->cluster ? grant.role_oid : get_role_oid(grant.role, true);
 		if (!jit_end_grant(&grant) && certain &&
 			SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(role)))
 			ereport(ERROR,
@@ -1352,6 +1355,72 @@ end_access(const JitRequest *request, const char *reason, bool certain)
 								request->access),
 					   jit_detail("reason", reason, NULL));
 	jit_leave_owner_section(&section);
+}
+
+/*
+ * The same while another transaction has the row: by its role alone, and the
+ * ledger follows.  False if that can't be done.
+ */
+static bool
+end_locked_access(int id, const char *reason, const JitPerson *person)
+{
+	JitOwnerSection section;
+	bool		ended;
+
+	jit_enter_owner_section(&section);
+	ended = jit_expire_grant(id);
+	if (ended)
+		jit_event("shortened", id, jit_detail("reason", reason, NULL),
+				  psprintf("%s ended by %s while another transaction is changing it",
+						   request_text(id),
+						   quote_identifier(jit_role_name(person->role))));
+	jit_leave_owner_section(&section);
+	return ended;
+}
+
+/*
+ * Wait for the lock on the row of a request, but not for good: the grantee may
+ * have it, and leave their transaction open to keep the access.  False if it
+ * isn't to be had.
+ */
+static bool
+wait_for_request(int id)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	volatile bool locked = false;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		JitOwnerSection section;
+
+		jit_enter_owner_section(&section);
+		(void) set_config_option("lock_timeout", LONGEST_WAIT,
+								 PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_SAVE, true, 0, false);
+		(void) jit_query("SELECT FROM jit.requests WHERE id = $1 FOR UPDATE", 1,
+						 INT4OID, Int32GetDatum(id), false);
+		jit_leave_owner_section(&section);
+		ReleaseCurrentSubTransaction();
+		locked = true;
+	}
+	PG_CATCH();
+	{
+		ErrorData  *edata;
+
+		MemoryContextSwitchTo(context);
+		edata = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		if (edata->sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE)
+			ReThrowError(edata);
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	return locked;
 }
 
 /* jit_revoke(request, reason) */
@@ -1375,6 +1444,20 @@ jit_revoke(PG_FUNCTION_ARGS)
 			check_approver(request, &person, true, "revoke");
 		}
 		require_status(request, "active");
+		if (locked || wait_for_request(id))
+			continue;
+		if (!end_locked_access(id, reason, &person))
+			ereport(ERROR,
+					(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+					 errmsg("%s cannot be revoked while another transaction is changing it",
+							request_text(id)),
+					 errhint("Try again. A superuser can end it with DROP ROLE, too.")));
+		ereport(NOTICE,
+				(errmsg("%s has ended: %s no longer has %s through it",
+						request_text(id), quote_identifier(request->grantee_name),
+						request->access),
+				 errdetail("It is not said to be revoked, as another transaction is changing it.")));
+		PG_RETURN_DATUM(status_datum("expired"));
 	}
 
 	end_access(request, reason, true);
@@ -1448,7 +1531,7 @@ revoke_many(Oid grantee, const char *reason)
 		if (strcmp(request->status, "active") == 0)
 		{
 			/* the original of a copied row is ended through its roles below */
-			if (!request->here && request->cluster)
+			if (jit_is_copy(request->origin))
 				continue;
 			end_access(request, reason, false);
 		}
@@ -1466,18 +1549,7 @@ revoke_many(Oid grantee, const char *reason)
 
 	foreach(lc, locked)
 	{
-		bool		expired;
-
-		jit_enter_owner_section(&section);
-		expired = jit_expire_grant(lfirst_int(lc));
-		if (expired)
-			jit_event("shortened", lfirst_int(lc),
-					  jit_detail("reason", reason, NULL),
-					  psprintf("%s ended by %s while another transaction is changing it",
-							   request_text(lfirst_int(lc)),
-							   quote_identifier(jit_role_name(person.role))));
-		jit_leave_owner_section(&section);
-		if (expired)
+		if (end_locked_access(lfirst_int(lc), reason, &person))
 		{
 			ended++;
 			continue;
@@ -1556,6 +1628,7 @@ jit_can_approve(PG_FUNCTION_ARGS)
 	volatile bool result = false;
 	JitPerson	person;
 
+	(void) jit_open_ledger();
 	if (GetUserId() != GetOuterUserId())
 		PG_RETURN_BOOL(false);
 	jit_current_person(&person);
@@ -1602,11 +1675,13 @@ jit_can_approve(PG_FUNCTION_ARGS)
 Datum
 jit_progress(PG_FUNCTION_ARGS)
 {
-	JitRequest *request = jit_load_request(PG_GETARG_INT32(0), false);
+	JitRequest *request;
 	JitProgress progress;
 	StringInfoData buf;
 	JitPerson	person;
 
+	(void) jit_open_ledger();
+	request = jit_load_request(PG_GETARG_INT32(0), false);
 	if (strcmp(request->status, "pending") != 0)
 		PG_RETURN_NULL();
 	jit_current_person(&person);

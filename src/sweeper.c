@@ -12,8 +12,9 @@
  *	active, role is gone, or its		revoked natively; the ledger follows
  *	members are
  *	active, role has lost its deadline	judged by the ledger's
- *	active, copied from a template		expires with its time; the roles are
- *										the original's and not touched
+ *	active, a copy of another			expires with its time, or later if its
+ *	database's							role does; that one is the original's
+ *										and not touched
  *	pending, past lapses_at				lapsed
  *
  *	error in one request		that one is left for a later sweeper, which the
@@ -66,7 +67,7 @@ typedef struct DueRow
 {
 	JitGrant	grant;
 	bool		pending;
-	bool		copied;			/* from a template: roles aren't ours */
+	bool		copied;			/* as jit_is_copy(): roles aren't ours */
 	TimestampTz lapses_at;
 	char	   *access;
 } DueRow;
@@ -93,6 +94,7 @@ override_settings(void)
 		{JIT_FORCE_PARALLEL_MODE, "off"},
 		{"default_tablespace", ""},
 		{"client_min_messages", "error"},
+		{"exit_on_error", "off"},
 	};
 
 	for (size_t i = 0; i < lengthof(settings); i++)
@@ -125,9 +127,14 @@ settle(DueRow *row)
 		return;
 	}
 
-	/* without a row of jit.grants, that wasn't restored, there is no role */
-	role = row->copied || grant->role == NULL ? InvalidOid :
-		jit_find_grant_role(grant);
+	/* a restore hasn't come to jit.grants yet */
+	if (grant->role == NULL && grant->expires_at > now)
+		return;
+
+	role = grant->role == NULL ? InvalidOid : jit_find_grant_role(grant);
+	if (row->copied && OidIsValid(role) &&
+		(jit_role_deadline(role) <= now || !jit_grant_has_members(role)))
+		role = InvalidOid;
 	if (!OidIsValid(role))
 	{
 		bool		expired = row->copied || grant->expires_at <= now;
@@ -141,7 +148,7 @@ settle(DueRow *row)
 		else
 			jit_finish_request(grant->request, "revoked", now,
 							   psprintf("%s revoked: its role %s is gone", text,
-										grant->role ? quote_identifier(grant->role) : "?"),
+										quote_identifier(grant->role)),
 							   jit_detail("drift", "its role is gone", NULL));
 		return;
 	}
@@ -252,19 +259,21 @@ due_requests(void)
 
 	jit_enter_owner_section(&section);
 	n = jit_query("SELECT r.id FROM jit.requests r LEFT JOIN jit.grants g ON g.request_id = r.id"
+	/* of copies, see jit_is_copy(), the original's database */
+				  " LEFT JOIN pg_database d ON r.origin = $3 || d.oid AND d.oid <> $2"
 	/* two joins that can be hashed, rather than one that can't */
-				  " LEFT JOIN pg_authid h ON h.oid = g.role_oid AND r.origin = $2"
-				  " LEFT JOIN pg_authid n ON n.rolname = g.role AND r.origin <> $2"
+				  " LEFT JOIN pg_authid h ON h.oid = g.role_oid AND starts_with(r.origin, $3)"
+				  " LEFT JOIN pg_authid n ON n.rolname = g.role AND NOT starts_with(r.origin, $3)"
 				  " WHERE r.status = 'pending' AND r.lapses_at <= $1"
 				  " OR r.status = 'active' AND (coalesce(g.expires_at, r.expires_at) <= $1"
-				  "  OR r.origin = $2 AND (h.oid IS NULL OR h.rolvaliduntil <= $1"
+				  "  OR d.oid IS NULL AND (h.rolvaliduntil <= $1 OR n.rolvaliduntil <= $1"
+				  "   OR g.role IS NOT NULL AND coalesce(h.oid, n.oid) IS NULL"
 				  "   OR NOT h.oid IN (SELECT m.roleid FROM pg_auth_members m)"
-				  "   OR h.rolvaliduntil <> g.expires_at AND isfinite(h.rolvaliduntil))"
-				  "  OR NOT starts_with(r.origin, $3) AND g.role IS NOT NULL AND (n.oid IS NULL OR n.rolvaliduntil <= $1))"
+				  "   OR h.rolvaliduntil <> g.expires_at AND isfinite(h.rolvaliduntil)))"
 				  " ORDER BY coalesce(r.expires_at, r.lapses_at)",
 				  3,
 				  TIMESTAMPTZOID, TimestampTzGetDatum(jit_now()), false,
-				  TEXTOID, CStringGetTextDatum(jit_origin()), false,
+				  OIDOID, ObjectIdGetDatum(MyDatabaseId), false,
 				  TEXTOID, CStringGetTextDatum(jit_cluster_origin()), false);
 	spi_context = MemoryContextSwitchTo(TopMemoryContext);
 	for (int i = 1; i <= n; i++)
@@ -303,14 +312,13 @@ lock_requests(Datum *ids, int nids)
 	for (int i = 0; i < n; i++)
 		ids[i] = jit_result(i + 1, 1, &isnull);
 	/* a statement of its own, which sees what was approved just before */
-	n = jit_query("SELECT r.id, r.status = 'pending', r.lapses_at, r.access, r.origin = $2,"
-				  " r.origin <> $2 AND starts_with(r.origin, $3), g.role, g.role_oid, r.grantee, r.grantee_oid,"
+	n = jit_query("SELECT r.id, r.status = 'pending', r.lapses_at, r.access, starts_with(r.origin, $2),"
+				  " r.origin, g.role, g.role_oid, r.grantee, r.grantee_oid,"
 				  " coalesce(g.expires_at, r.expires_at, r.lapses_at)"
 				  " FROM jit.requests r LEFT JOIN jit.grants g ON g.request_id = r.id"
 				  " WHERE r.id = ANY ($1) ORDER BY coalesce(r.expires_at, r.lapses_at)",
-				  3,
+				  2,
 				  INT4ARRAYOID, int4_array(ids, n), false,
-				  TEXTOID, CStringGetTextDatum(jit_origin()), false,
 				  TEXTOID, CStringGetTextDatum(jit_cluster_origin()), false);
 	spi_context = MemoryContextSwitchTo(context);
 	for (int i = 1; i <= n; i++)
@@ -321,8 +329,8 @@ lock_requests(Datum *ids, int nids)
 		row->pending = DatumGetBool(jit_result(i, 2, &isnull));
 		row->lapses_at = DatumGetTimestampTz(jit_result(i, 3, &isnull));
 		row->access = jit_result_text(i, 4);
-		row->grant.here = DatumGetBool(jit_result(i, 5, &isnull));
-		row->copied = DatumGetBool(jit_result(i, 6, &isnull));
+		row->grant.cluster = DatumGetBool(jit_result(i, 5, &isnull));
+		row->copied = jit_is_copy(jit_result_text(i, 6));
 		row->grant.role = jit_result_text(i, 7);
 		row->grant.role_oid = DatumGetObjectId(jit_result(i, 8, &isnull));
 		row->grant.grantee = jit_result_text(i, 9);

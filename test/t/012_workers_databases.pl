@@ -1,6 +1,6 @@
 # Databases that are dropped, renamed, closed, copied, or set to hinder: what
 # was granted from them ends on time all the same, and the workers are in
-# nobody's way.
+# nobody's way.  Seen to fail with exit_on_error not overridden.
 use strict;
 use warnings;
 use PostgreSQL::Test::Cluster;
@@ -117,6 +117,7 @@ for my $setting (
 	"DateStyle = 'German'",
 	"TimeZone = 'Asia/Kathmandu'",
 	"client_min_messages = error",
+	"exit_on_error = on",
 	"quote_all_identifiers = on",
 	"work_mem = 64",
 	"synchronous_commit = off")
@@ -140,6 +141,25 @@ $id = grant('d4', '2 s');
 $role = role_of('d4', $id);
 $node->psql('postgres', 'ALTER DATABASE d4 SET session_authorization = eve');
 gone($role, 'nor another session user');
+$node->safe_psql('postgres', 'ALTER DATABASE d4 RESET ALL');
+
+# nor one that ends the session by an error that is caught: of a role that
+# can't be dropped
+$node->safe_psql('postgres', 'ALTER DATABASE d4 SET exit_on_error = on');
+for my $how ('revoked', 'expired')
+{
+	$id = grant('d4', '3 s');
+	$role = role_of('d4', $id);
+	$node->safe_psql('d4', "GRANT UPDATE ON t TO $role");
+	if ($how eq 'revoked')
+	{
+		my ($rc, $out, $err) = $node->psql('d4', "SELECT jit_revoke($id)");
+		is($out, 'revoked', 'exit_on_error does not hinder a revocation') or diag $err;
+	}
+	ok($node->poll_query_until('d4', "SELECT status = '$how' AND NOT EXISTS (SELECT FROM pg_auth_members WHERE roleid = '$role'::regrole) FROM jit.requests WHERE id = $id"),
+		"... and it is $how");
+	$node->safe_psql('d4', "REVOKE UPDATE ON t FROM $role; DROP ROLE $role");
+}
 $node->safe_psql('postgres', 'ALTER DATABASE d4 RESET ALL');
 
 # used as a template: the copy doesn't take the original's grants for its own

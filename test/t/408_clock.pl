@@ -1,11 +1,13 @@
-# A clock that is set back doesn't bring access back, neither while the
-# server is up nor over a restart, and jit_reset_clock() mends a clock that
-# had been wrong the other way.
+# A clock that is set back doesn't bring access back, be it from the right time
+# or from a wrong one that had been believed, while the server is up, over a
+# crash or over a restart; and jit_reset_clock() mends a clock that had been
+# wrong the other way, once it is committed.
 #
-# Guards jit_now() in clock.c and the floor at start.  The server's time of
-# day is libfaketime's (Debian: libfaketime), which leaves CLOCK_BOOTTIME
-# alone; without it the test is skipped.  Seen to fail with jit_now() returning
-# the time of day.
+# Guards jit_now() in clock.c, the floor at start, and what is kept of it over
+# a crash.  The server's time of day is libfaketime's (Debian: libfaketime),
+# which leaves CLOCK_BOOTTIME alone; without it the test is skipped.  Seen to
+# fail with jit_now() returning the time of day, or not raising its base; with
+# nothing kept over a crash; and with jit_reset_clock() resetting at once.
 use strict;
 use warnings;
 use PostgreSQL::Test::Cluster;
@@ -31,7 +33,7 @@ my %fake = (LD_PRELOAD => $library, FAKETIME_TIMESTAMP_FILE => $file, FAKETIME_N
 
 my $node = PostgreSQL::Test::Cluster->new('clock');
 $node->init;
-$node->append_conf('postgresql.conf', "shared_preload_libraries = 'jit_access'");
+$node->append_conf('postgresql.conf', "shared_preload_libraries = 'jit_access'\nrestart_after_crash = on");
 sub start { local %ENV = (%ENV, %fake); $node->start; return; }
 start();
 $node->safe_psql('postgres', 'CREATE EXTENSION jit_access; CREATE ROLE dev LOGIN; CREATE TABLE secret AS SELECT 1 AS x');
@@ -41,7 +43,9 @@ sub is_set { my ($offset) = @_; return abs($node->safe_psql('postgres', $now) - 
 
 set_clock('+7200');
 plan skip_all => 'libfaketime has no effect on this server' unless wait_until(sub { is_set(7200) }, 5);
+# believed by whoever has looked
 set_clock('+0');
+$node->safe_psql('postgres', 'SELECT jit_reset_clock()');
 
 # set back while the server is up: our time goes on
 stop_launcher($node);
@@ -56,6 +60,44 @@ continue_launcher();
 ok($node->poll_query_until('postgres', q{SELECT count(*) = 0 FROM pg_roles WHERE rolname LIKE 'jit_grant_%'}), 'the workers go by our time as well');
 set_clock('+0');
 
+# wrongly ahead, and mended: what was said to have ended has ended
+stop_launcher($node);
+$id = grant_access($node, 'SELECT ON secret', 'dev', '30 min');
+set_clock('+3600');
+like((sql($node, 'dev', 'SELECT x FROM secret'))[1], qr/${denied}DETAIL:  Request $id in postgres expired at/, 'denied, the clock being an hour ahead');
+set_clock('+0');
+ok(is_set(0), 'the clock is mended');
+like((sql($node, 'dev', 'SELECT x FROM secret'))[1], $denied, 'and access does not come back');
+
+# unless a superuser says so
+my $reset = 'SELECT jit_reset_clock()';
+$node->safe_psql('postgres', "BEGIN; $reset; ROLLBACK");
+$node->safe_psql('postgres', "BEGIN; SAVEPOINT a; $reset; ROLLBACK TO a; COMMIT");
+like((sql($node, 'dev', 'SELECT x FROM secret'))[1], $denied, '... nor by a jit_reset_clock() that is rolled back');
+like((sql($node, 'postgres', "BEGIN; SAVEPOINT a; $reset; RELEASE a; SET LOCAL ROLE dev; SELECT x FROM secret"))[1], $denied, '... nor by one that is not yet committed');
+$node->safe_psql('postgres', "BEGIN; SAVEPOINT a; $reset; RELEASE a; COMMIT");
+is(scalar sql($node, 'dev', 'SELECT x FROM secret'), '1', '... but by one that is');
+revoke_access($node, $id);
+continue_launcher();
+
+# over a crash, without a checkpoint
+stop_launcher($node);
+$id = grant_access($node, 'SELECT ON secret', 'dev', '30 min');
+set_clock('+3600');
+like((sql($node, 'dev', 'SELECT x FROM secret'))[1], $denied, 'denied, the clock being an hour ahead');
+set_clock('-3600');
+my $offset = -s $node->logfile;
+my $backend = session($node, 'postgres');
+kill 'KILL', $backend->{pid};
+# a stopped process takes no signal but this
+continue_launcher();
+$node->wait_for_log(qr/all server processes terminated; reinitializing/, $offset);
+$node->poll_query_until('postgres', 'SELECT true');
+like((sql($node, 'dev', 'SELECT x FROM secret'))[1], $denied, 'access does not come back by a crash');
+ok($node->poll_query_until('postgres', "SELECT status = 'expired' FROM jit.requests WHERE id = $id"), '... and the ledger says so');
+set_clock('+0');
+$node->safe_psql('postgres', $reset);
+
 # over a restart: the last checkpoint is the floor
 stop_launcher($node);
 $id = grant_access($node, 'SELECT ON secret', 'dev', '2 s');
@@ -64,7 +106,7 @@ continue_launcher();
 $node->safe_psql('postgres', 'CHECKPOINT');
 $node->stop;
 set_clock('-86400');
-my $offset = -s $node->logfile;
+$offset = -s $node->logfile;
 start();
 $node->wait_for_log(qr/the clock is behind the last checkpoint, whose time is used instead/, $offset);
 ok(is_set(-86400), 'started with the clock a day behind');

@@ -1,5 +1,6 @@
 # CREATE DATABASE ... TEMPLATE: the copy has the original's ledger, but the
-# grants in it are the original's.
+# grants in it are the original's.  Seen to fail with a copy's rows expiring by
+# themselves alone.
 use strict;
 use warnings;
 use PostgreSQL::Test::Cluster;
@@ -90,6 +91,18 @@ is(held(), 't,t,f', 'the others live on');
 is((sql('anna', 'SELECT jit_revoke(2)'))[1], 'revoked', 'the original revokes');
 is($node->safe_psql('copy1', q{SELECT status FROM jit.requests WHERE id = 2}), 'active', 'the row of the copy stays until its time');
 is((sql('dev', 'SELECT count(*) FROM jit.active_grants WHERE request = 2', 'copy1'))[1], 0, '... but is not listed as active');
+
+# prolonged natively, it goes on in a copy as well, whose row says nothing else
+sql('dev', q{SELECT jit_request('TRUNCATE ON hr.salary', '4 s')});
+is((sql('anna', 'SELECT jit_approve(6)'))[1], 'active', 'short access again');
+$node->safe_psql('postgres', 'CREATE DATABASE copy3 TEMPLATE hr_prod');
+my $role = $node->safe_psql('hr_prod', 'SELECT role FROM jit.grants WHERE request_id = 6');
+$node->safe_psql('postgres', "ALTER ROLE $role VALID UNTIL '2099-01-01 00:00+00'");
+ok($node->poll_query_until('copy3', q{SELECT status = 'expired' OR expires_at = '2099-01-01 00:00+00' FROM jit.requests WHERE id = 6}),
+	'the row of the copy comes to its deadline');
+is($node->safe_psql('copy3', q{SELECT status, has_table_privilege('dev', 'hr.salary', 'TRUNCATE') FROM jit.requests WHERE id = 6}), 'active|t',
+	'... and follows that of the role');
+is((sql('anna', 'SELECT jit_revoke(6)'))[1], 'revoked', 'the original revokes');
 
 # the panic button ends everything everywhere, so the original's, too; the
 # copy's row isn't said to have been revoked there

@@ -1,4 +1,5 @@
-# What somebody without rights might try, with real logins.
+# What somebody without rights might try, with real logins.  Seen to fail with
+# jit_revoke() waiting for whoever has the row locked.
 use strict;
 use warnings;
 use PostgreSQL::Test::Cluster;
@@ -187,6 +188,23 @@ $node->safe_psql('hr_prod', q{SET client_min_messages = error}
 is($node->safe_psql('hr_prod', q{SELECT jit_revoke_from('eve', 'panic')}), 1200, 'the panic button ends more than could be locked');
 is($node->safe_psql('hr_prod', q{SELECT has_table_privilege('eve', 'hr.salary', 'SELECT')}), 'f', '... and leaves nothing');
 
+# the grantee, who may revoke, keeps that open so that nobody else can
+is((sql('anna', q{SELECT jit_grant('SELECT ON hr.salary', 'dev', '1 h')}))[1], 1210, 'access once more');
+$dev = $node->background_psql('hr_prod', extra_params => [ '-U', 'dev' ]);
+$dev->query_safe('SET client_min_messages = error; BEGIN');
+$dev->query_safe('SELECT jit_revoke(1210)');
+($rc, $out, $err) = sql('anna', q{SET statement_timeout = '60 s'; SELECT jit_revoke(1210, 'at once')});
+is($out, 'expired', 'a revocation does not wait for one that is left open') or diag $err;
+like($err, qr/NOTICE:  request 1210 in hr_prod has ended: dev no longer has SELECT ON hr.salary through it.*another transaction/s, '... and says so');
+($rc, $out, $err) = sql('dev', 'SELECT * FROM hr.salary');
+like($err, qr/permission denied/, '... access has ended');
+$dev->query_safe('ROLLBACK');
+$dev->quit;
+($rc, $out, $err) = sql('dev', 'SELECT * FROM hr.salary');
+like($err, qr/permission denied/, '... also if the other is rolled back');
+ok($node->poll_query_until('hr_prod', q{SELECT status = 'expired' FROM jit.requests WHERE id = 1210}), '... and the ledger follows');
+is($node->safe_psql('hr_prod', q{SELECT role, detail FROM jit.events WHERE request_id = 1210 AND event = 'shortened'}), 'anna|{"reason": "at once"}', '... and tells of it');
+
 # a notification queue that somebody has filled; only from 17 on can it be
 # made small enough to try
 SKIP:
@@ -194,7 +212,7 @@ SKIP:
 	skip 'the queue has 8 GB', 4 if $node->safe_psql('postgres', 'SHOW server_version_num') < 170000;
 	$node->append_conf('postgresql.conf', 'max_notify_queue_pages = 64');
 	$node->restart;
-	is((sql('anna', q{SELECT jit_grant('SELECT ON hr.salary', 'eve', '1 h')}))[1], 1210, 'access once more');
+	is((sql('anna', q{SELECT jit_grant('SELECT ON hr.salary', 'eve', '1 h')}))[1], 1211, 'access once more');
 	my $listener = $node->background_psql('hr_prod', extra_params => [ '-U', 'eve' ]);
 	$listener->query_safe('LISTEN x');
 	$listener->query_safe('BEGIN; SELECT 1');
@@ -207,8 +225,8 @@ SKIP:
 		last if $failed;
 	}
 	like($full, qr/too many notifications in the NOTIFY queue/, 'the notification queue is full');
-	like((sql('anna', q{BEGIN; SELECT jit_revoke(1210); PREPARE TRANSACTION 'later'}))[2], qr/cannot PREPARE a transaction that has an event of jit_access/, '... which makes no PREPARE TRANSACTION possible');
-	is((sql('anna', q{SELECT jit_revoke(1210)}))[1], 'revoked', '... and access is revoked all the same');
+	like((sql('anna', q{BEGIN; SELECT jit_revoke(1211); PREPARE TRANSACTION 'later'}))[2], qr/cannot PREPARE a transaction that has an event of jit_access/, '... which makes no PREPARE TRANSACTION possible');
+	is((sql('anna', q{SELECT jit_revoke(1211)}))[1], 'revoked', '... and access is revoked all the same');
 	$listener->quit;
 }
 
