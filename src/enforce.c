@@ -59,6 +59,7 @@
 #include "nodes/nodeFuncs.h"
 #include "optimizer/planner.h"
 #include "rewrite/rowsecurity.h"
+#include "tcop/pquery.h"
 #include "tcop/utility.h"
 #include "utils/builtins.h"
 #include "utils/catcache.h"
@@ -403,17 +404,23 @@ accept_invalidations(void)
 /*
  * PL/pgSQL keeps expressions ready to run for a whole transaction, and asks
  * once for the right to call the functions in them.  When a deadline has
- * passed, have it ask again: it does for a plan that isn't valid any more.
+ * passed, or the client's next statement may use what it has kept, have it ask
+ * again: it does for a plan that isn't valid any more.
  */
 void
 jit_forget_ended_plans(void)
 {
-	if (likely(plans_end == DT_NOEND) || plans_end > jit_now())
-		return;
-	/* what comes after it will be found again */
-	plans_end = DT_NOEND;
-	memset(memos, 0, sizeof(memos));
-	ResetPlanCache();
+	bool		kept = jit_functions_kept();
+
+	if (unlikely(plans_end != DT_NOEND) && plans_end <= jit_now())
+	{
+		/* what comes after it will be found again */
+		plans_end = DT_NOEND;
+		memset(memos, 0, sizeof(memos));
+		kept = true;
+	}
+	if (unlikely(kept))
+		ResetPlanCache();
 }
 
 /* Deny something because access to it has ended. */
@@ -1634,10 +1641,11 @@ check_function(Oid objid)
 	Oid			userid = GetUserId();
 	Wanted		wanted = {.classid = ProcedureRelationId,.objid = objid,
 	.mode = ACL_EXECUTE};
-	List	   *before = whole_closure(userid);
+	List	   *before;
 
 	if (superuser() && jit_role_kind_by_oid(userid) == JIT_ROLE_ORDINARY)
 		return;
+	before = whole_closure(userid);
 	jit_note_reliance(userid, NULL, ProcedureRelationId, objid, ACL_EXECUTE,
 					  false);
 	if (gives(before, &wanted) && !gives(live_closure(userid), &wanted))
@@ -1654,6 +1662,9 @@ check_object_access(ObjectAccessType access, Oid classid, Oid objid, int subid,
 	switch (access)
 	{
 		case OAT_FUNCTION_EXECUTE:
+			/* by protocol: nothing was planned or started */
+			if (unlikely(ActivePortal == NULL))
+				accept_invalidations();
 			if (user_deadline(GetUserId()) == DT_NOEND ||
 				is_public_function(objid))
 				break;

@@ -473,6 +473,7 @@ extern void jit_cutoff_shmem_startup(void);
 extern JitStatementFrame *jit_checked_frame(void);
 extern void jit_begin_reliance(JitStatementFrame *frame);
 extern void jit_keep_reliance(JitStatementFrame *frame);
+extern bool jit_functions_kept(void);
 extern void jit_note_reliance(Oid userid, const JitPermInfo *info, Oid classid,
 							  Oid objid, AclMode mode, bool writes);
 extern void jit_run_relying_utility(void (*run) (void *arg), void *arg);
