@@ -57,7 +57,10 @@
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
+#include "optimizer/plancat.h"
 #include "optimizer/planner.h"
+#include "parser/parse_relation.h"
+#include "parser/parsetree.h"
 #include "rewrite/rowsecurity.h"
 #include "tcop/pquery.h"
 #include "tcop/utility.h"
@@ -76,6 +79,7 @@ static ExecutorCheckPerms_hook_type next_check_perms_hook = NULL;
 static ExecutorStart_hook_type next_executor_start_hook;
 static ProcessUtility_hook_type next_process_utility_hook = NULL;
 static planner_hook_type next_planner_hook;
+static get_relation_info_hook_type next_relation_info_hook;
 static object_access_hook_type next_object_access_hook = NULL;
 
 /* The earliest deadline in a user's closure, as of a generation. */
@@ -987,7 +991,24 @@ collect_perminfos(Node *node, List **perminfos)
 	return expression_tree_walker(node, collect_perminfos, perminfos);
 }
 
-/* Can a view, whose owner's rights count, be in the query? */
+/* Does it write to what a view, whose owner's rights count, is made of? */
+static bool
+writes_for_others(Query *query)
+{
+	ListCell   *lc;
+
+	foreach(lc, JIT_QUERY_PERMINFOS(query))
+	{
+		if (OidIsValid(((JitPermInfo *) lfirst(lc))->checkAsUser))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Can a view, whose owner's rights count, be in the query, or in a function
+ * that the planner inlines?
+ */
 static inline bool
 may_read_for_others(Query *query)
 {
@@ -997,10 +1018,41 @@ may_read_for_others(Query *query)
 		return true;
 	foreach(lc, query->rtable)
 	{
-		if (((RangeTblEntry *) lfirst(lc))->rtekind == RTE_SUBQUERY)
+		RangeTblEntry *rte = lfirst(lc);
+
+		if (rte->rtekind == RTE_SUBQUERY || rte->rtekind == RTE_FUNCTION)
 			return true;
 	}
-	return false;
+	return query->commandType != CMD_SELECT && writes_for_others(query);
+}
+
+/*
+ * What the planner has taken into the query from a function that it has
+ * inlined is in none of the permission entries that we have looked at.  It
+ * comes by here before its statistics are used.
+ */
+static void
+jit_relation_info(PlannerInfo *root, Oid relid, bool inhparent, RelOptInfo *rel)
+{
+	JitPermInfo *info = JIT_RTE_PERMINFO(root, planner_rt_fetch(rel->relid, root));
+
+	if (next_relation_info_hook)
+		next_relation_info_hook(root, relid, inhparent, rel);
+	if (info != NULL && (!quiet() || OidIsValid(info->checkAsUser)))
+		(void) check_perminfos(list_make1(info), true, false, NULL);
+}
+
+/* For the first query in this backend that functions may be inlined in. */
+static void
+install_relation_info(void)
+{
+	static bool installed = false;
+
+	if (installed)
+		return;
+	installed = true;
+	next_relation_info_hook = get_relation_info_hook;
+	get_relation_info_hook = jit_relation_info;
 }
 
 /*
@@ -1036,7 +1088,10 @@ plan_checked(Query *parse, const char *query_string, int cursor_options,
 	if (look)
 	{
 		if (may_read_for_others(parse))
+		{
+			install_relation_info();
 			(void) collect_perminfos((Node *) parse, &perminfos);
+		}
 		else
 			perminfos = JIT_QUERY_PERMINFOS(parse);
 		jit_push_frame(&frame, perminfos, NULL, NULL);
