@@ -51,7 +51,6 @@
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_parameter_acl.h"
 #include "catalog/pg_proc.h"
-#include "catalog/pg_shdepend.h"
 #include "catalog/pg_type.h"
 #include "commands/dbcommands.h"
 #include "executor/executor.h"
@@ -80,6 +79,7 @@ static ExecutorStart_hook_type next_executor_start_hook;
 static ProcessUtility_hook_type next_process_utility_hook = NULL;
 static planner_hook_type next_planner_hook;
 static get_relation_info_hook_type next_relation_info_hook;
+static needs_fmgr_hook_type next_needs_fmgr_hook;
 static object_access_hook_type next_object_access_hook = NULL;
 
 /* The earliest deadline in a user's closure, as of a generation. */
@@ -137,6 +137,8 @@ typedef struct Wanted
  * ----------------------------------------------------------------------
  */
 
+static void install_needs_fmgr(void);
+
 static TimestampTz
 compute_user_deadline(Oid userid)
 {
@@ -180,6 +182,7 @@ compute_user_deadline(Oid userid)
 	if (deadline != DT_NOEND)
 	{
 		temporary_seen = true;
+		install_needs_fmgr();
 		jit_quiet_user = InvalidOid;
 	}
 	return deadline;
@@ -731,123 +734,73 @@ mark_policies(PlannedStmt *plan)
 	}
 }
 
-static uint64 functions_generation = 1; /* counts changes in pg_proc */
+static bool is_public_function(Oid objid);
 
-/*
- * Is there a function in this database that the user may perhaps execute for
- * a time only?  Most temporary access is to tables, and looking through each
- * query for its functions is the dearest thing that we do with it.
- */
+/* May the user execute the function for a time only, or not at all? */
 static bool
-has_temporary_functions(Oid userid)
+is_temporary_function(Oid userid, Oid funcid)
 {
-	static Oid	known_user = InvalidOid;
-	static uint64 known_roles;
-	static uint64 known_functions;
-	static bool known;
-	uint64		roles;
-	uint64		functions = functions_generation;
-	bool		found = false;
 	List	   *standing;
-	Relation	depend;
-	ListCell   *lc;
 
-	(void) user_deadline(userid);	/* may take in invalidations */
-	roles = jit_roles_generation;
-	if (known_user == userid && known_roles == roles &&
-		known_functions == functions)
-		return known;
-
-	standing = jit_role_closure(userid, JIT_CLOSURE_PRIVS,
-								JIT_FILTER_STANDING, 0);
-	depend = table_open(SharedDependRelationId, AccessShareLock);
-	foreach(lc, whole_closure(userid))
-	{
-		Oid			role = lfirst_oid(lc);
-		ScanKeyData key[2];
-		SysScanDesc scan;
-		HeapTuple	tuple;
-
-		if (found || list_member_oid(standing, role))
-			continue;
-		/* what a predefined role has isn't in pg_shdepend */
-		found = role < FirstNormalObjectId;
-		ScanKeyInit(&key[0], Anum_pg_shdepend_refclassid,
-					BTEqualStrategyNumber, F_OIDEQ,
-					ObjectIdGetDatum(AuthIdRelationId));
-		ScanKeyInit(&key[1], Anum_pg_shdepend_refobjid,
-					BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(role));
-		scan = systable_beginscan(depend, SharedDependReferenceIndexId, true,
-								  NULL, 2, key);
-		while (!found && HeapTupleIsValid(tuple = systable_getnext(scan)))
-		{
-			Form_pg_shdepend form = (Form_pg_shdepend) GETSTRUCT(tuple);
-
-			found = form->classid == ProcedureRelationId &&
-				form->dbid == MyDatabaseId;
-		}
-		systable_endscan(scan);
-	}
-	table_close(depend, AccessShareLock);
-	/* as of before we looked: if something changes meanwhile, look again */
-	known_user = userid;
-	known_roles = roles;
-	known_functions = functions;
-	known = found;
-	return found;
-}
-
-static bool collect_deeper(Node *node, List **functions);
-
-/*
- * Collect the functions that a query calls.  Leaves of a tree are many, and
- * dealt with at once.
- */
-static bool
-collect_functions(Node *node, List **functions)
-{
-	if (node == NULL || IsA(node, Var) || IsA(node, Const) || IsA(node, Param))
+	if (user_deadline(userid) == DT_NOEND || is_public_function(funcid))
 		return false;
-	return collect_deeper(node, functions);
-}
-
-static pg_noinline bool
-collect_deeper(Node *node, List **functions)
-{
-	if (IsA(node, Query))
-		return query_tree_walker((Query *) node, collect_functions, functions, 0);
-	if (IsA(node, TargetEntry))
-		return collect_functions((Node *) ((TargetEntry *) node)->expr, functions);
-	if (IsA(node, FuncExpr))
-		*functions = list_append_unique_oid(*functions,
-											((FuncExpr *) node)->funcid);
-	return expression_tree_walker(node, collect_functions, functions);
+	standing = jit_role_closure(userid, JIT_CLOSURE_PRIVS,
+								JIT_FILTER_STANDING, 0);
+	return jit_object_aclmask(ProcedureRelationId, funcid, 0, standing,
+							  ACL_EXECUTE) == 0;
 }
 
 /*
- * Which of these functions the user may execute for a time only.  The
- * executor doesn't ask for those that the planner inlines.
+ * The planner inlines no function that this says yes to.  Were it inlined,
+ * nobody would ask for it when the plan, or an expression that isn't even run
+ * as a query, is used again.
  */
-static List *
-temporary_functions(List *functions, Oid userid)
+static bool
+jit_needs_fmgr(Oid funcid)
 {
-	List	   *standing;
-	List	   *result = NIL;
-	ListCell   *lc;
-
-	if (functions == NIL)
-		return NIL;
-	standing = jit_role_closure(userid, JIT_CLOSURE_PRIVS,
-								JIT_FILTER_STANDING, 0);
-	foreach(lc, functions)
-	{
-		if (jit_object_aclmask(ProcedureRelationId, lfirst_oid(lc), 0, standing,
-							   ACL_EXECUTE) == 0)
-			result = lappend_oid(result, lfirst_oid(lc));
-	}
-	return result;
+	if (next_needs_fmgr_hook && next_needs_fmgr_hook(funcid))
+		return true;
+	return !quiet() && is_temporary_function(GetUserId(), funcid);
 }
 
+/* For the first user of this backend that has temporary access. */
+static void
+install_needs_fmgr(void)
+{
+	static bool installed = false;
+
+	if (installed)
+		return;
+	installed = true;
+	next_needs_fmgr_hook = needs_fmgr_hook;
+	needs_fmgr_hook = jit_needs_fmgr;
+}
+
+/*
+ * If a query is being planned, the planner is executing the function, to put
+ * its result into the plan.
+ */
+static void
+note_planned(Oid funcid)
+{
+	ErrorContextCallback *callback = error_context_stack;
+	JitStatementFrame *frame;
+	MemoryContext context;
+
+	while (callback != NULL && callback->callback != jit_hint_callback)
+		callback = callback->previous;
+	if (callback == NULL)
+		return;
+	frame = callback->arg;
+	if (frame->starting != NULL || frame->copy != NULL ||
+		!is_temporary_function(GetUserId(), funcid))
+		return;
+	context = MemoryContextSwitchTo(frame->context);
+	frame->functions = list_append_unique_oid(frame->functions, funcid);
+	MemoryContextSwitchTo(context);
+}
+
+/* Note in a plan which functions, that its user has for a time, are in it. */
 static void
 mark_functions(PlannedStmt *plan, List *functions, Oid userid)
 {
@@ -1066,7 +1019,6 @@ plan_checked(Query *parse, const char *query_string, int cursor_options,
 {
 	PlannedStmt *plan;
 	List	   *perminfos = NIL;
-	List	   *functions = NIL;
 	bool		row_security = parse->hasRowSecurity;
 	bool		look;
 	JitStatementFrame frame;
@@ -1078,13 +1030,8 @@ plan_checked(Query *parse, const char *query_string, int cursor_options,
 	if (!row_security)
 		accept_invalidations();
 	check_roles();
-	look = unlikely(user_deadline(GetUserId()) != DT_NOEND);
-	if (unlikely(look) && has_temporary_functions(GetUserId()))
-	{
-		(void) collect_functions((Node *) parse, &functions);
-		functions = temporary_functions(functions, GetUserId());
-	}
-	look = look || may_read_for_others(parse);
+	look = unlikely(user_deadline(GetUserId()) != DT_NOEND) ||
+		may_read_for_others(parse);
 	if (look)
 	{
 		if (may_read_for_others(parse))
@@ -1095,6 +1042,8 @@ plan_checked(Query *parse, const char *query_string, int cursor_options,
 		else
 			perminfos = JIT_QUERY_PERMINFOS(parse);
 		jit_push_frame(&frame, perminfos, NULL, NULL);
+		frame.functions = NIL;
+		frame.context = CurrentMemoryContext;
 		(void) check_perminfos(perminfos, true, false, NULL);
 	}
 	plan = next_planner_hook(parse, query_string, cursor_options, params);
@@ -1104,7 +1053,8 @@ plan_checked(Query *parse, const char *query_string, int cursor_options,
 	/* the planner sets dependsOnRole for policies in functions it inlined */
 	if (unlikely(temporary_seen) && (row_security || plan->dependsOnRole))
 		mark_policies(plan);
-	mark_functions(plan, functions, GetUserId());
+	if (look)
+		mark_functions(plan, frame.functions, GetUserId());
 	return plan;
 }
 
@@ -1662,7 +1612,6 @@ static void
 forget_functions(Datum arg, int cacheid, uint32 hashvalue)
 {
 	memset(public_functions, 0, sizeof(public_functions));
-	functions_generation++;
 }
 
 /* Has the function the default privileges, so that anybody may run it? */
@@ -1705,6 +1654,7 @@ check_function(Oid objid)
 					  false);
 	if (gives(before, &wanted) && !gives(live_closure(userid), &wanted))
 		deny("function", get_func_name(objid), userid, &wanted);
+	note_planned(objid);
 }
 
 static pg_noinline void

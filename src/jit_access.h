@@ -415,6 +415,8 @@ typedef struct JitStatementFrame
 	uint64		generation;		/* of the roles, when they were */
 	struct Reliance *reliance;	/* what that has been found to rely on */
 	int			running;		/* relying statements around it */
+	List	   *functions;		/* while planning: that the planner executed */
+	MemoryContext context;		/* ... where to keep that */
 } JitStatementFrame;
 
 extern bool jit_denial_explained;
