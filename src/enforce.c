@@ -48,11 +48,13 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_constraint.h"
 #include "catalog/pg_database.h"
+#include "catalog/pg_language.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_parameter_acl.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "commands/dbcommands.h"
+#include "commands/proclang.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
@@ -1369,6 +1371,24 @@ check_utility(Node *stmt)
 			break;
 		case T_RefreshMatViewStmt:
 			check_maintained(((RefreshMatViewStmt *) stmt)->relation, false);
+			break;
+		case T_DoStmt:
+			{
+				const char *name = "plpgsql";
+				Oid			language;
+
+				foreach(lc, ((DoStmt *) stmt)->args)
+				{
+					DefElem    *arg = lfirst_node(DefElem, lc);
+
+					if (strcmp(arg->defname, "language") == 0)
+						name = strVal(arg->arg);
+				}
+				language = get_language_oid(name, true);
+				if (OidIsValid(language))
+					check_object("language", name, LanguageRelationId, language,
+								 ACL_USAGE);
+			}
 			break;
 		case T_AlterSystemStmt:
 			{
