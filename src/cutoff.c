@@ -783,8 +783,8 @@ jit_functions_kept(void)
  * enforce.c judges that, so that no end comes between the two.  A permission
  * entry; or an object and a privilege, 0 for owning it; or a role, as an
  * object of pg_authid, with JIT_SET_ROLE or 0 for having its privileges.
- * "writes" if the transaction can't be committed without, which privileges to
- * write imply.
+ * "writes" if the transaction can't be committed without, which an entry with
+ * privileges to write implies.
  */
 void
 jit_note_reliance(Oid userid, const JitPermInfo *info, Oid classid, Oid objid,
@@ -799,8 +799,10 @@ jit_note_reliance(Oid userid, const JitPermInfo *info, Oid classid, Oid objid,
 	bool		starts;
 
 	if (info != NULL)
+	{
 		mode = info->requiredPerms;
-	writes |= (mode & (ACL_INSERT | ACL_UPDATE | ACL_DELETE | ACL_TRUNCATE)) != 0;
+		writes |= (mode & (ACL_INSERT | ACL_UPDATE | ACL_DELETE | ACL_TRUNCATE)) != 0;
+	}
 
 	start = innermost_start(error_context_stack);
 	starts = start != NULL && start->running == jit_nrunning;

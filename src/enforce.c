@@ -41,6 +41,7 @@
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog/catalog.h"
+#include "catalog/dependency.h"
 #include "catalog/namespace.h"
 #include "catalog/objectaccess.h"
 #include "catalog/pg_auth_members.h"
@@ -1229,9 +1230,12 @@ check_creation(Oid classid, Oid objid)
 	}
 }
 
-/* LOCK TABLE; mirrors LockTableAclCheck(). */
+/*
+ * LOCK TABLE; mirrors LockTableAclCheck().  Raise if it relies on what has
+ * ended, or note what it relies on: it may wait for long.
+ */
 static void
-check_lock(LockStmt *lock)
+check_lock(LockStmt *lock, bool running)
 {
 	AclMode		mode = lock->mode == AccessShareLock ? ACL_SELECT :
 	lock->mode == RowExclusiveLock ?
@@ -1239,14 +1243,17 @@ check_lock(LockStmt *lock)
 	ACL_UPDATE | ACL_DELETE | ACL_TRUNCATE;
 	ListCell   *lc;
 
-	if (!needs_judging(GetUserId()))
+	if (!running && !needs_judging(GetUserId()))
 		return;
 	foreach(lc, lock->relations)
 	{
 		Oid			relid = RangeVarGetRelid(lfirst_node(RangeVar, lc), NoLock,
 											 true);
 
-		if (OidIsValid(relid))
+		if (OidIsValid(relid) && running)
+			jit_note_reliance(GetUserId(), NULL, RelationRelationId, relid,
+							  mode, false);
+		else if (OidIsValid(relid))
 			check_object(relation_kind(relid), get_rel_name(relid),
 						 RelationRelationId, relid, mode);
 	}
@@ -1465,7 +1472,7 @@ run_utility(void *arg)
 								call->qc);
 }
 
-/* These run for long without the executor's knowing. */
+/* These run, or wait, for long without the executor's knowing. */
 static bool
 may_rely(Node *stmt)
 {
@@ -1479,6 +1486,9 @@ may_rely(Node *stmt)
 		case T_ReindexStmt:
 		case T_ClusterStmt:
 		case T_VacuumStmt:
+		case T_AlterTableStmt:
+		case T_TruncateStmt:
+		case T_LockStmt:
 			return jit_set_role_is_temporary() ||
 				user_deadline(GetUserId()) != DT_NOEND;
 		default:
@@ -1506,6 +1516,8 @@ run_relying_utility(void *arg)
 			jit_note_reliance(GetUserId(), NULL, RelationRelationId, relid,
 							  JIT_ACL_MAINTAIN, false);
 	}
+	if (IsA(stmt, LockStmt) && !superuser())
+		check_lock((LockStmt *) stmt, true);
 	if (!IsA(stmt, CallStmt) && !IsA(stmt, DoStmt))
 	{
 		note_set_role_reliance(IsA(stmt, CopyStmt) && ((CopyStmt *) stmt)->is_from);
@@ -1575,7 +1587,7 @@ jit_process_utility(PlannedStmt *pstmt, const char *query_string,
 	else if (IsA(stmt, CopyStmt))
 		check_copy((CopyStmt *) stmt);
 	else if (IsA(stmt, LockStmt))
-		check_lock((LockStmt *) stmt);
+		check_lock((LockStmt *) stmt, false);
 	else if (IsA(stmt, CheckPointStmt))
 		check_predefined_role(ROLE_PG_CHECKPOINT);
 	else if (IsA(stmt, DropStmt))
@@ -1716,6 +1728,7 @@ check_object_access(ObjectAccessType access, Oid classid, Oid objid, int subid,
 						 objid, ACL_TRUNCATE);
 			break;
 		case OAT_POST_CREATE:
+			note_set_role_reliance(true);
 			if (subid != 0)
 				note_ownership(classid, objid);
 			/* what a command makes for itself (a new heap) is not asked for */
@@ -1732,6 +1745,7 @@ check_object_access(ObjectAccessType access, Oid classid, Oid objid, int subid,
 				jit_wake_launcher_at_commit();
 			break;
 		case OAT_POST_ALTER:
+			note_set_role_reliance(true);
 			note_ownership(classid, objid);
 			if (to_be_judged())
 				check_ownership(classid, objid);
@@ -1743,6 +1757,9 @@ check_object_access(ObjectAccessType access, Oid classid, Oid objid, int subid,
 				jit_wake_launcher_at_commit();
 			break;
 		case OAT_DROP:
+			/* a session that ends drops its temporary tables */
+			if (!(((ObjectAccessDrop *) arg)->dropflags & PERFORM_DELETION_INTERNAL))
+				note_set_role_reliance(true);
 			note_ownership(classid, objid);
 			if (to_be_judged())
 				check_ownership(classid, objid);
