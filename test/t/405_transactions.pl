@@ -49,7 +49,7 @@ my @writes = (
 	[ 'CREATE TABLE', 'CREATE TABLE writers.made (x int)' ],
 	[ 'CREATE INDEX', 'CREATE INDEX made_too ON writers.indexed (x)' ],
 	[ 'SET ROLE', 'SET LOCAL ROLE writer; INSERT INTO of_writer VALUES (6); RESET ROLE' ],
-	[ 'ALTER TABLE under SET ROLE', 'SET LOCAL ROLE writer; ALTER TABLE altered_too ADD COLUMN y int; RESET ROLE' ],
+	[ 'ALTER TABLE under SET ROLE', 'SET LOCAL ROLE writer; ALTER TABLE altered_too ALTER x TYPE bigint; RESET ROLE' ],
 	[ 'DROP TABLE under SET ROLE', 'SET LOCAL ROLE writer; DROP TABLE dropped_too; RESET ROLE' ],
 	[ 'CREATE TABLE under SET ROLE', 'SET LOCAL ROLE writer; CREATE TABLE writers.made_by_writer (x int); RESET ROLE' ],
 	[ 'COPY under SET ROLE', "SET LOCAL ROLE writer;\n\\copy of_writer FROM PROGRAM 'echo 7'\nRESET ROLE" ],
