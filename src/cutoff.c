@@ -829,6 +829,8 @@ jit_note_reliance(Oid userid, const JitPermInfo *info, Oid classid, Oid objid,
 		!(starts && (start->starting->estate == NULL ||
 					 start->starting->estate->es_query_cxt == CurrentMemoryContext)))
 		statement = get_loose();
+	if (classid == AuthIdRelationId && mode == JIT_SET_ROLE && reliance == NULL)
+		statement = get_loose();
 	if (reliance == NULL && statement == NULL && !writes)
 		return;
 

@@ -1702,10 +1702,17 @@ check_object_access(ObjectAccessType access, Oid classid, Oid objid, int subid,
 			/* by protocol: nothing was planned or started */
 			if (unlikely(ActivePortal == NULL))
 				accept_invalidations();
-			if (user_deadline(GetUserId()) == DT_NOEND ||
-				is_public_function(objid))
+			if (is_public_function(objid))
 				break;
-			check_function(objid);
+			/* an expression may have set the role, and no query begun since */
+			note_set_role();
+			if (jit_set_role_is_temporary() && GetUserId() == set_role_outer)
+			{
+				note_set_role_reliance(false);
+				check_roles();
+			}
+			if (user_deadline(GetUserId()) != DT_NOEND)
+				check_function(objid);
 			break;
 		case OAT_NAMESPACE_SEARCH:
 			{

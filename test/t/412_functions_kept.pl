@@ -11,7 +11,8 @@
 # resume_loose() does nothing.  The function whose end was seen before it was
 # called is called where jit_note_reliance() takes in nothing; the plan that
 # is pruned for long runs where nothing is "missed"; and the many writes are
-# all remembered where same_need() says no.
+# all remembered where same_need() says no.  The role that an expression sets
+# is used on where check_object_access() doesn't note it.
 use strict;
 use warnings;
 use PostgreSQL::Test::Utils;
@@ -108,6 +109,31 @@ for my $how ('deadline', 'revocation')
 		$_->quit for $runs, $rests;
 		sweep($node);
 	}
+}
+
+# ... by a role that an expression sets
+$node->safe_psql('postgres', q{
+	CREATE ROLE caller; CREATE FUNCTION of_caller() RETURNS int LANGUAGE internal VOLATILE AS 'pg_backend_pid';
+	REVOKE EXECUTE ON FUNCTION of_caller() FROM PUBLIC; GRANT EXECUTE ON FUNCTION of_caller() TO caller;
+	CREATE FUNCTION as_caller(int) RETURNS int LANGUAGE plpgsql AS $$ DECLARE x int; y text; BEGIN
+		y := set_config('role', 'caller', true);
+		WHILE x IS NULL OR $1 = 0 LOOP x := of_caller(); END LOOP;
+		y := set_config('role', 'none', true); RETURN x; END $$;
+});
+for my $how ('deadline', 'revocation')
+{
+	my $s = session($node, 'dev');
+	my $id = grant_access($node, 'caller', 'dev', $how eq 'deadline' ? '4 s' : '1 h');
+	like($s->do('SELECT as_caller(1)'), qr/^\d+$/, "$how: a role set in an expression, before");
+	$s->begin('SELECT as_caller(0)');
+	ok($node->poll_query_until('postgres', "SELECT state = 'active' FROM pg_stat_activity WHERE pid = $s->{pid}"), '... runs');
+	if ($how eq 'deadline') { wait_for_deadline($node, $id); }
+	else { revoke_access($node, $id); }
+	ok(wait_until(sub { $s->ended }, 30), "$how: it ends") or $node->safe_psql('postgres', "SELECT pg_cancel_backend($s->{pid})");
+	like(($s->end)[1], qr/ERROR:  57014/, "$how: it is cut off");
+	like(($s->do('SELECT as_caller(1)'))[1], qr/ERROR:  (42501|22023): permission denied/, "$how: and denied");
+	$s->quit;
+	sweep($node);
 }
 
 # the function-call protocol
