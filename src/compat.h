@@ -28,6 +28,9 @@ typedef RTEPermissionInfo JitPermInfo;
 #define JIT_CHECK_PERMS_INFOS perminfos
 #define JIT_PLAN_PERMINFOS(plan) ((plan)->permInfos)
 #define JIT_QUERY_PERMINFOS(query) ((query)->rteperminfos)
+#define JIT_RTE_PERMINFO(root, rte) \
+	((rte)->perminfoindex == 0 ? NULL : \
+	 getRTEPermissionInfo((root)->parse->rteperminfos, rte))
 #define JIT_PERMINFO_IS_RELATION(info) (true)
 #define JIT_MAKE_PERMINFO() makeNode(RTEPermissionInfo)
 #else
@@ -37,6 +40,7 @@ typedef RangeTblEntry JitPermInfo;
 #define JIT_CHECK_PERMS_INFOS rangetable
 #define JIT_PLAN_PERMINFOS(plan) ((plan)->rtable)
 #define JIT_QUERY_PERMINFOS(query) ((query)->rtable)
+#define JIT_RTE_PERMINFO(root, rte) ((void) (root), rte)
 #define JIT_PERMINFO_IS_RELATION(info) ((info)->rtekind == RTE_RELATION)
 #define JIT_MAKE_PERMINFO() makeNode(RangeTblEntry) /* an RTE_RELATION */
 #endif

@@ -21,8 +21,9 @@
  * PL/pgSQL's simple expressions are run without ExecutorStart, and the right
  * to call the functions in them is asked for once in a transaction, maybe
  * while a statement runs that didn't seem to rely on anything.  So functions
- * are needs of the client's statement as well (see "loose"); for those that
- * come later in the transaction see jit_forget_ended_plans().
+ * are needs of the client's statement as well (see "loose").  Its next one in
+ * the transaction has everything asked for again, see jit_functions_kept();
+ * a portal of an earlier one that goes on may have kept anything.
  *
  * Other backends tell of what they end, prolong or overlap through a ring of
  * changes in shared memory, written after commit and after their catalog
@@ -60,9 +61,11 @@
 #include "storage/lwlock.h"
 #include "storage/proc.h"
 #include "storage/shmem.h"
+#include "tcop/pquery.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
+#include "utils/portal.h"
 #include "utils/resowner.h"
 #include "utils/timeout.h"
 #include "utils/timestamp.h"
@@ -103,6 +106,7 @@ typedef struct Need
 	int			ncovers;
 	int			maxcovers;
 	Cover	   *covers;
+	TimestampTz noted;			/* the last statement of the client's that asked */
 } Need;
 
 typedef struct Reliance
@@ -110,6 +114,8 @@ typedef struct Reliance
 	QueryDesc  *query;			/* NULL for a utility statement */
 	List	   *perminfos;		/* for the hint */
 	bool		started;		/* has run before */
+	bool		missed;			/* the ring was read before it was kept */
+	uint64		place;			/* in the ring, when it was begun */
 	int			nneeds;
 	Need	   *needs;			/* array, grown while collecting */
 	MemoryContext context;
@@ -124,9 +130,16 @@ volatile int jit_nrunning = 0;
 static volatile bool busy = false;	/* needs are being changed */
 static uint64 seen = 0;			/* place in the ring */
 
-/* Functions that the client's statement of this time needs, in no query. */
+/*
+ * Functions that the transaction's statements need, in no query that is known
+ * to; and by the times of the client's statements: the last that needs some,
+ * the last before which nothing was kept, and the last that goes on with what
+ * an earlier one began and so needs them all.
+ */
 static Reliance *volatile loose = NULL;
 static TimestampTz loose_statement;
+static TimestampTz loose_asked;
+static TimestampTz loose_resumed;
 static volatile sig_atomic_t fired = false;
 static Cover fired_cover;		/* what ended, for the message */
 
@@ -329,7 +342,7 @@ read_ring(void)
 	}
 }
 
-/* The needs of the client's statement, if it is still that one. */
+/* "loose", if the client's statement needs something of it. */
 static Reliance *
 current_loose(void)
 {
@@ -348,6 +361,9 @@ reliance_end(const Reliance *reliance, Cover *last)
 		const Need *need = &reliance->needs[i];
 		Cover		longest = {.deadline = DT_NOBEGIN};
 
+		if (reliance == loose && need->noted != loose_statement &&
+			loose_resumed != loose_statement)
+			continue;
 		for (int k = 0; k < need->ncovers; k++)
 		{
 			if (k == 0 || need->covers[k].deadline > longest.deadline)
@@ -619,6 +635,46 @@ fill_need(Need *need, Oid userid, const Cover *covers, int ncovers, int spare)
 	need->maxcovers = ncovers + spare;
 	need->covers = palloc(need->maxcovers * sizeof(Cover));
 	memcpy(need->covers, covers, ncovers * sizeof(Cover));
+	need->noted = GetCurrentStatementStartTimestamp();
+}
+
+/* Is it that need?  Loops run the same statement over and over. */
+static bool
+same_need(const Need *need, Oid userid, const Cover *covers, int ncovers)
+{
+	if (need->userid != userid || need->ncovers != ncovers)
+		return false;
+	for (int i = 0; i < ncovers; i++)
+	{
+		if (need->covers[i].role != covers[i].role ||
+			need->covers[i].deadline != covers[i].deadline)
+			return false;
+	}
+	return true;
+}
+
+static Need *
+find_need(Reliance *reliance, Oid userid, const Cover *covers, int ncovers)
+{
+	for (int i = 0; i < reliance->nneeds; i++)
+	{
+		if (same_need(&reliance->needs[i], userid, covers, ncovers))
+			return &reliance->needs[i];
+	}
+	return NULL;
+}
+
+static bool
+is_written(Oid userid, const Cover *covers, int ncovers)
+{
+	ListCell   *lc;
+
+	foreach(lc, written_needs)
+	{
+		if (same_need(lfirst(lc), userid, covers, ncovers))
+			return true;
+	}
+	return false;
 }
 
 /* A need of a statement, of the transaction if it writes, or of both. */
@@ -627,9 +683,13 @@ add_need(Reliance *reliance, Oid userid, bool writes, const Cover *covers,
 		 int ncovers)
 {
 	MemoryContext context = CurrentMemoryContext;
+	bool		was_busy = busy;
 	Need	   *need;
 
-	if (reliance != NULL)
+	if (reliance != NULL &&
+		(need = find_need(reliance, userid, covers, ncovers)) != NULL)
+		need->noted = GetCurrentStatementStartTimestamp();
+	else if (reliance != NULL)
 	{
 		MemoryContextSwitchTo(reliance->context);
 		busy = true;
@@ -641,9 +701,9 @@ add_need(Reliance *reliance, Oid userid, bool writes, const Cover *covers,
 		fill_need(&reliance->needs[reliance->nneeds], userid, covers, ncovers,
 				  SPARE);
 		reliance->nneeds++;
-		busy = false;
+		busy = was_busy;
 	}
-	if (writes)
+	if (writes && !is_written(userid, covers, ncovers))
 	{
 		MemoryContextSwitchTo(TopTransactionContext);
 		need = palloc(sizeof(Need));
@@ -690,18 +750,31 @@ innermost_start(ErrorContextCallback *callback)
 static Reliance *
 get_loose(void)
 {
-	MemoryContext context;
-	Reliance   *reliance = current_loose();
-
-	if (reliance == NULL)
+	if (loose == NULL)
 	{
-		context = MemoryContextSwitchTo(TopTransactionContext);
-		reliance = begin_reliance(NULL);
+		MemoryContext context = MemoryContextSwitchTo(TopTransactionContext);
+
+		loose_asked = GetCurrentStatementStartTimestamp();
+		loose = begin_reliance(NULL);
 		MemoryContextSwitchTo(context);
-		loose_statement = GetCurrentStatementStartTimestamp();
-		loose = reliance;
 	}
-	return reliance;
+	loose_statement = GetCurrentStatementStartTimestamp();
+	return loose;
+}
+
+/*
+ * May something be kept that an earlier statement of this transaction has
+ * asked for?  Says so once in each statement of the client's, and then plans
+ * are to be forgotten.
+ */
+bool
+jit_functions_kept(void)
+{
+	if (likely(loose == NULL) ||
+		loose_asked == GetCurrentStatementStartTimestamp())
+		return false;
+	loose_asked = GetCurrentStatementStartTimestamp();
+	return true;
 }
 
 /*
@@ -710,8 +783,8 @@ get_loose(void)
  * enforce.c judges that, so that no end comes between the two.  A permission
  * entry; or an object and a privilege, 0 for owning it; or a role, as an
  * object of pg_authid, with JIT_SET_ROLE or 0 for having its privileges.
- * "writes" if the transaction can't be committed without, which privileges to
- * write imply.
+ * "writes" if the transaction can't be committed without, which an entry with
+ * privileges to write implies.
  */
 void
 jit_note_reliance(Oid userid, const JitPermInfo *info, Oid classid, Oid objid,
@@ -723,13 +796,17 @@ jit_note_reliance(Oid userid, const JitPermInfo *info, Oid classid, Oid objid,
 	const Cover *covers;
 	int			ncovers;
 	bool		all;
+	bool		starts;
 
 	if (info != NULL)
+	{
 		mode = info->requiredPerms;
-	writes |= (mode & (ACL_INSERT | ACL_UPDATE | ACL_DELETE | ACL_TRUNCATE)) != 0;
+		writes |= (mode & (ACL_INSERT | ACL_UPDATE | ACL_DELETE | ACL_TRUNCATE)) != 0;
+	}
 
 	start = innermost_start(error_context_stack);
-	if (start != NULL && start->running == jit_nrunning)
+	starts = start != NULL && start->running == jit_nrunning;
+	if (starts)
 	{
 		/* the user may have none, but the owner of a view that is read */
 		if (start->reliance == NULL)
@@ -747,16 +824,34 @@ jit_note_reliance(Oid userid, const JitPermInfo *info, Oid classid, Oid objid,
 	}
 	else if (jit_nrunning > 0)
 		reliance = running[jit_nrunning - 1];
-	if (info == NULL && classid == ProcedureRelationId)
+	/* what the query keeps itself is in its own memory */
+	if (info == NULL && classid == ProcedureRelationId &&
+		!(starts && (start->starting->estate == NULL ||
+					 start->starting->estate->es_query_cxt == CurrentMemoryContext)))
+		statement = get_loose();
+	if (classid == AuthIdRelationId && mode == JIT_SET_ROLE && reliance == NULL)
 		statement = get_loose();
 	if (reliance == NULL && statement == NULL && !writes)
 		return;
+
+	/*
+	 * The ring mustn't be read from before what catalogs say is looked up
+	 * until it is noted; for queries see jit_keep_reliance().
+	 */
+	if (!starts)
+	{
+		busy = true;
+		AcceptInvalidationMessages();
+	}
 	if (info != NULL)
 		covers = find_entry_covers(userid, info, &ncovers, &all);
 	else
 		covers = find_covers(userid, info, classid, objid, mode, &ncovers, &all);
 	if (covers == NULL)
+	{
+		busy = false;
 		return;
+	}
 	jit_install_cutoff();
 	/* it has just ended: should it be prolonged before this is judged */
 	if (ncovers == 0 && info != NULL)
@@ -767,6 +862,7 @@ jit_note_reliance(Oid userid, const JitPermInfo *info, Oid classid, Oid objid,
 		if (statement != NULL)
 			add_need(statement, userid, false, &covers[i], all ? 1 : ncovers);
 	}
+	busy = false;
 	if (statement != NULL ||
 		(reliance != NULL && jit_nrunning > 0 && reliance == running[jit_nrunning - 1]))
 		arm();
@@ -887,7 +983,10 @@ find_reliance(QueryDesc *query)
 	return NULL;
 }
 
-/* A statement that ran before goes on: deny it by what the catalogs say. */
+/*
+ * A statement that ran before goes on, or has missed what was in the ring:
+ * deny it by what the catalogs say.
+ */
 static void
 check_again(Reliance *reliance)
 {
@@ -905,7 +1004,9 @@ check_again(Reliance *reliance)
 			jit_denial_explained = true;
 			ereport(ERROR,
 					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-					 errmsg("permission denied: the temporary access that this cursor relies on has ended"),
+					 reliance->started ?
+					 errmsg("permission denied: the temporary access that this cursor relies on has ended") :
+					 errmsg("permission denied: the temporary access that this statement relies on has ended"),
 					 errdetail_internal("%s", cover_text(&ended))));
 		}
 	}
@@ -928,6 +1029,8 @@ run_relying(Reliance *reliance, void (*run) (void *arg), void *arg)
 	push_running(reliance);
 	PG_TRY();
 	{
+		/* what has ended already isn't begun */
+		CHECK_FOR_INTERRUPTS();
 		run(arg);
 		/* what was canceled in its last moment is canceled, not the next one */
 		CHECK_FOR_INTERRUPTS();
@@ -959,6 +1062,25 @@ run_executor(void *arg)
 		standard_ExecutorRun(JIT_EXECUTOR_RUN_FIELDS(call));
 }
 
+/*
+ * Is a portal of an earlier statement going on?  No one can tell what it has
+ * kept: it needs all that the transaction has needed so far.
+ */
+static void
+resume_loose(QueryDesc *query)
+{
+	TimestampTz statement = GetCurrentStatementStartTimestamp();
+
+	if (!query->already_executed || ActivePortal == NULL ||
+		ActivePortal->creation_time == statement)
+		return;
+	busy = true;
+	loose_statement = statement;
+	loose_resumed = statement;
+	busy = false;
+	arm();
+}
+
 static void
 jit_executor_run(JIT_EXECUTOR_RUN_ARGS)
 {
@@ -966,12 +1088,14 @@ jit_executor_run(JIT_EXECUTOR_RUN_ARGS)
 	Reliance   *reliance = likely(reliances == NIL) ? NULL : find_reliance(query);
 
 	jit_forget_ended_plans();
+	if (unlikely(loose != NULL))
+		resume_loose(query);
 	if (likely(reliance == NULL))
 	{
 		run_executor(&call);
 		return;
 	}
-	if (reliance->started)
+	if (reliance->started || reliance->missed)
 		check_again(reliance);
 	reliance->started = true;
 	run_relying(reliance, run_executor, &call);
@@ -1012,7 +1136,6 @@ begin_reliance(QueryDesc *query)
 	Reliance   *reliance = palloc0(sizeof(Reliance));
 	bool		place_taken = reliances != NIL || jit_nrunning > 0;
 
-	loose = current_loose();
 	place_taken |= loose != NULL;
 	jit_install_cutoff();
 	reliance->query = query;
@@ -1024,6 +1147,7 @@ begin_reliance(QueryDesc *query)
 		place_taken |= start->reliance != NULL;
 	if (!place_taken)
 		seen = pg_atomic_read_u64(&shared->head);
+	reliance->place = seen;
 	AcceptInvalidationMessages();
 	return reliance;
 }
@@ -1048,6 +1172,8 @@ jit_keep_reliance(JitStatementFrame *frame)
 
 	if (reliance->nneeds == 0)
 		return;
+	/* functions may have run meanwhile, and a timer with them */
+	reliance->missed = seen != reliance->place;
 	context = MemoryContextSwitchTo(TopMemoryContext);
 	busy = true;
 	reliances = lappend(reliances, reliance);
@@ -1126,6 +1252,7 @@ cutoff_xact_callback(XactEvent event, void *arg)
 		case XACT_EVENT_COMMIT:
 		case XACT_EVENT_PREPARE:
 		case XACT_EVENT_ABORT:
+			busy = false;
 			jit_forget_ended_roles();
 			loose = NULL;
 			if (jit_nrunning == 0)
@@ -1145,6 +1272,8 @@ cutoff_subxact_callback(SubXactEvent event, SubTransactionId mySubid,
 {
 	if (event != SUBXACT_EVENT_ABORT_SUB)
 		return;
+	/* an error may have come while it was set */
+	busy = false;
 	/* whoever has caught the cancellation gets it again */
 	if (fired && (jit_nrunning > 0 || current_loose() != NULL))
 		(void) cut_off();

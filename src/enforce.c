@@ -41,6 +41,7 @@
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog/catalog.h"
+#include "catalog/dependency.h"
 #include "catalog/namespace.h"
 #include "catalog/objectaccess.h"
 #include "catalog/pg_auth_members.h"
@@ -48,17 +49,22 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_constraint.h"
 #include "catalog/pg_database.h"
+#include "catalog/pg_language.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_parameter_acl.h"
 #include "catalog/pg_proc.h"
-#include "catalog/pg_shdepend.h"
 #include "catalog/pg_type.h"
 #include "commands/dbcommands.h"
+#include "commands/proclang.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
+#include "optimizer/plancat.h"
 #include "optimizer/planner.h"
+#include "parser/parse_relation.h"
+#include "parser/parsetree.h"
 #include "rewrite/rowsecurity.h"
+#include "tcop/pquery.h"
 #include "tcop/utility.h"
 #include "utils/builtins.h"
 #include "utils/catcache.h"
@@ -75,6 +81,8 @@ static ExecutorCheckPerms_hook_type next_check_perms_hook = NULL;
 static ExecutorStart_hook_type next_executor_start_hook;
 static ProcessUtility_hook_type next_process_utility_hook = NULL;
 static planner_hook_type next_planner_hook;
+static get_relation_info_hook_type next_relation_info_hook;
+static needs_fmgr_hook_type next_needs_fmgr_hook;
 static object_access_hook_type next_object_access_hook = NULL;
 
 /* The earliest deadline in a user's closure, as of a generation. */
@@ -132,6 +140,8 @@ typedef struct Wanted
  * ----------------------------------------------------------------------
  */
 
+static void install_needs_fmgr(void);
+
 static TimestampTz
 compute_user_deadline(Oid userid)
 {
@@ -175,6 +185,7 @@ compute_user_deadline(Oid userid)
 	if (deadline != DT_NOEND)
 	{
 		temporary_seen = true;
+		install_needs_fmgr();
 		jit_quiet_user = InvalidOid;
 	}
 	return deadline;
@@ -403,17 +414,23 @@ accept_invalidations(void)
 /*
  * PL/pgSQL keeps expressions ready to run for a whole transaction, and asks
  * once for the right to call the functions in them.  When a deadline has
- * passed, have it ask again: it does for a plan that isn't valid any more.
+ * passed, or the client's next statement may use what it has kept, have it ask
+ * again: it does for a plan that isn't valid any more.
  */
 void
 jit_forget_ended_plans(void)
 {
-	if (likely(plans_end == DT_NOEND) || plans_end > jit_now())
-		return;
-	/* what comes after it will be found again */
-	plans_end = DT_NOEND;
-	memset(memos, 0, sizeof(memos));
-	ResetPlanCache();
+	bool		kept = jit_functions_kept();
+
+	if (unlikely(plans_end != DT_NOEND) && plans_end <= jit_now())
+	{
+		/* what comes after it will be found again */
+		plans_end = DT_NOEND;
+		memset(memos, 0, sizeof(memos));
+		kept = true;
+	}
+	if (unlikely(kept))
+		ResetPlanCache();
 }
 
 /* Deny something because access to it has ended. */
@@ -720,123 +737,73 @@ mark_policies(PlannedStmt *plan)
 	}
 }
 
-static uint64 functions_generation = 1; /* counts changes in pg_proc */
+static bool is_public_function(Oid objid);
 
-/*
- * Is there a function in this database that the user may perhaps execute for
- * a time only?  Most temporary access is to tables, and looking through each
- * query for its functions is the dearest thing that we do with it.
- */
+/* May the user execute the function for a time only, or not at all? */
 static bool
-has_temporary_functions(Oid userid)
+is_temporary_function(Oid userid, Oid funcid)
 {
-	static Oid	known_user = InvalidOid;
-	static uint64 known_roles;
-	static uint64 known_functions;
-	static bool known;
-	uint64		roles;
-	uint64		functions = functions_generation;
-	bool		found = false;
 	List	   *standing;
-	Relation	depend;
-	ListCell   *lc;
 
-	(void) user_deadline(userid);	/* may take in invalidations */
-	roles = jit_roles_generation;
-	if (known_user == userid && known_roles == roles &&
-		known_functions == functions)
-		return known;
-
-	standing = jit_role_closure(userid, JIT_CLOSURE_PRIVS,
-								JIT_FILTER_STANDING, 0);
-	depend = table_open(SharedDependRelationId, AccessShareLock);
-	foreach(lc, whole_closure(userid))
-	{
-		Oid			role = lfirst_oid(lc);
-		ScanKeyData key[2];
-		SysScanDesc scan;
-		HeapTuple	tuple;
-
-		if (found || list_member_oid(standing, role))
-			continue;
-		/* what a predefined role has isn't in pg_shdepend */
-		found = role < FirstNormalObjectId;
-		ScanKeyInit(&key[0], Anum_pg_shdepend_refclassid,
-					BTEqualStrategyNumber, F_OIDEQ,
-					ObjectIdGetDatum(AuthIdRelationId));
-		ScanKeyInit(&key[1], Anum_pg_shdepend_refobjid,
-					BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(role));
-		scan = systable_beginscan(depend, SharedDependReferenceIndexId, true,
-								  NULL, 2, key);
-		while (!found && HeapTupleIsValid(tuple = systable_getnext(scan)))
-		{
-			Form_pg_shdepend form = (Form_pg_shdepend) GETSTRUCT(tuple);
-
-			found = form->classid == ProcedureRelationId &&
-				form->dbid == MyDatabaseId;
-		}
-		systable_endscan(scan);
-	}
-	table_close(depend, AccessShareLock);
-	/* as of before we looked: if something changes meanwhile, look again */
-	known_user = userid;
-	known_roles = roles;
-	known_functions = functions;
-	known = found;
-	return found;
-}
-
-static bool collect_deeper(Node *node, List **functions);
-
-/*
- * Collect the functions that a query calls.  Leaves of a tree are many, and
- * dealt with at once.
- */
-static bool
-collect_functions(Node *node, List **functions)
-{
-	if (node == NULL || IsA(node, Var) || IsA(node, Const) || IsA(node, Param))
+	if (user_deadline(userid) == DT_NOEND || is_public_function(funcid))
 		return false;
-	return collect_deeper(node, functions);
-}
-
-static pg_noinline bool
-collect_deeper(Node *node, List **functions)
-{
-	if (IsA(node, Query))
-		return query_tree_walker((Query *) node, collect_functions, functions, 0);
-	if (IsA(node, TargetEntry))
-		return collect_functions((Node *) ((TargetEntry *) node)->expr, functions);
-	if (IsA(node, FuncExpr))
-		*functions = list_append_unique_oid(*functions,
-											((FuncExpr *) node)->funcid);
-	return expression_tree_walker(node, collect_functions, functions);
+	standing = jit_role_closure(userid, JIT_CLOSURE_PRIVS,
+								JIT_FILTER_STANDING, 0);
+	return jit_object_aclmask(ProcedureRelationId, funcid, 0, standing,
+							  ACL_EXECUTE) == 0;
 }
 
 /*
- * Which of these functions the user may execute for a time only.  The
- * executor doesn't ask for those that the planner inlines.
+ * The planner inlines no function that this says yes to.  Were it inlined,
+ * nobody would ask for it when the plan, or an expression that isn't even run
+ * as a query, is used again.
  */
-static List *
-temporary_functions(List *functions, Oid userid)
+static bool
+jit_needs_fmgr(Oid funcid)
 {
-	List	   *standing;
-	List	   *result = NIL;
-	ListCell   *lc;
-
-	if (functions == NIL)
-		return NIL;
-	standing = jit_role_closure(userid, JIT_CLOSURE_PRIVS,
-								JIT_FILTER_STANDING, 0);
-	foreach(lc, functions)
-	{
-		if (jit_object_aclmask(ProcedureRelationId, lfirst_oid(lc), 0, standing,
-							   ACL_EXECUTE) == 0)
-			result = lappend_oid(result, lfirst_oid(lc));
-	}
-	return result;
+	if (next_needs_fmgr_hook && next_needs_fmgr_hook(funcid))
+		return true;
+	return !quiet() && is_temporary_function(GetUserId(), funcid);
 }
 
+/* For the first user of this backend that has temporary access. */
+static void
+install_needs_fmgr(void)
+{
+	static bool installed = false;
+
+	if (installed)
+		return;
+	installed = true;
+	next_needs_fmgr_hook = needs_fmgr_hook;
+	needs_fmgr_hook = jit_needs_fmgr;
+}
+
+/*
+ * If a query is being planned, the planner is executing the function, to put
+ * its result into the plan.
+ */
+static void
+note_planned(Oid funcid)
+{
+	ErrorContextCallback *callback = error_context_stack;
+	JitStatementFrame *frame;
+	MemoryContext context;
+
+	while (callback != NULL && callback->callback != jit_hint_callback)
+		callback = callback->previous;
+	if (callback == NULL)
+		return;
+	frame = callback->arg;
+	if (frame->starting != NULL || frame->copy != NULL ||
+		!is_temporary_function(GetUserId(), funcid))
+		return;
+	context = MemoryContextSwitchTo(frame->context);
+	frame->functions = list_append_unique_oid(frame->functions, funcid);
+	MemoryContextSwitchTo(context);
+}
+
+/* Note in a plan which functions, that its user has for a time, are in it. */
 static void
 mark_functions(PlannedStmt *plan, List *functions, Oid userid)
 {
@@ -980,7 +947,24 @@ collect_perminfos(Node *node, List **perminfos)
 	return expression_tree_walker(node, collect_perminfos, perminfos);
 }
 
-/* Can a view, whose owner's rights count, be in the query? */
+/* Does it write to what a view, whose owner's rights count, is made of? */
+static bool
+writes_for_others(Query *query)
+{
+	ListCell   *lc;
+
+	foreach(lc, JIT_QUERY_PERMINFOS(query))
+	{
+		if (OidIsValid(((JitPermInfo *) lfirst(lc))->checkAsUser))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Can a view, whose owner's rights count, be in the query, or in a function
+ * that the planner inlines?
+ */
 static inline bool
 may_read_for_others(Query *query)
 {
@@ -990,10 +974,41 @@ may_read_for_others(Query *query)
 		return true;
 	foreach(lc, query->rtable)
 	{
-		if (((RangeTblEntry *) lfirst(lc))->rtekind == RTE_SUBQUERY)
+		RangeTblEntry *rte = lfirst(lc);
+
+		if (rte->rtekind == RTE_SUBQUERY || rte->rtekind == RTE_FUNCTION)
 			return true;
 	}
-	return false;
+	return query->commandType != CMD_SELECT && writes_for_others(query);
+}
+
+/*
+ * What the planner has taken into the query from a function that it has
+ * inlined is in none of the permission entries that we have looked at.  It
+ * comes by here before its statistics are used.
+ */
+static void
+jit_relation_info(PlannerInfo *root, Oid relid, bool inhparent, RelOptInfo *rel)
+{
+	JitPermInfo *info = JIT_RTE_PERMINFO(root, planner_rt_fetch(rel->relid, root));
+
+	if (next_relation_info_hook)
+		next_relation_info_hook(root, relid, inhparent, rel);
+	if (info != NULL && (!quiet() || OidIsValid(info->checkAsUser)))
+		(void) check_perminfos(list_make1(info), true, false, NULL);
+}
+
+/* For the first query in this backend that functions may be inlined in. */
+static void
+install_relation_info(void)
+{
+	static bool installed = false;
+
+	if (installed)
+		return;
+	installed = true;
+	next_relation_info_hook = get_relation_info_hook;
+	get_relation_info_hook = jit_relation_info;
 }
 
 /*
@@ -1007,7 +1022,6 @@ plan_checked(Query *parse, const char *query_string, int cursor_options,
 {
 	PlannedStmt *plan;
 	List	   *perminfos = NIL;
-	List	   *functions = NIL;
 	bool		row_security = parse->hasRowSecurity;
 	bool		look;
 	JitStatementFrame frame;
@@ -1019,20 +1033,20 @@ plan_checked(Query *parse, const char *query_string, int cursor_options,
 	if (!row_security)
 		accept_invalidations();
 	check_roles();
-	look = unlikely(user_deadline(GetUserId()) != DT_NOEND);
-	if (unlikely(look) && has_temporary_functions(GetUserId()))
-	{
-		(void) collect_functions((Node *) parse, &functions);
-		functions = temporary_functions(functions, GetUserId());
-	}
-	look = look || may_read_for_others(parse);
+	look = unlikely(user_deadline(GetUserId()) != DT_NOEND) ||
+		may_read_for_others(parse);
 	if (look)
 	{
 		if (may_read_for_others(parse))
+		{
+			install_relation_info();
 			(void) collect_perminfos((Node *) parse, &perminfos);
+		}
 		else
 			perminfos = JIT_QUERY_PERMINFOS(parse);
 		jit_push_frame(&frame, perminfos, NULL, NULL);
+		frame.functions = NIL;
+		frame.context = CurrentMemoryContext;
 		(void) check_perminfos(perminfos, true, false, NULL);
 	}
 	plan = next_planner_hook(parse, query_string, cursor_options, params);
@@ -1042,7 +1056,8 @@ plan_checked(Query *parse, const char *query_string, int cursor_options,
 	/* the planner sets dependsOnRole for policies in functions it inlined */
 	if (unlikely(temporary_seen) && (row_security || plan->dependsOnRole))
 		mark_policies(plan);
-	mark_functions(plan, functions, GetUserId());
+	if (look)
+		mark_functions(plan, frame.functions, GetUserId());
 	return plan;
 }
 
@@ -1215,9 +1230,12 @@ check_creation(Oid classid, Oid objid)
 	}
 }
 
-/* LOCK TABLE; mirrors LockTableAclCheck(). */
+/*
+ * LOCK TABLE; mirrors LockTableAclCheck().  Raise if it relies on what has
+ * ended, or note what it relies on: it may wait for long.
+ */
 static void
-check_lock(LockStmt *lock)
+check_lock(LockStmt *lock, bool running)
 {
 	AclMode		mode = lock->mode == AccessShareLock ? ACL_SELECT :
 	lock->mode == RowExclusiveLock ?
@@ -1225,14 +1243,17 @@ check_lock(LockStmt *lock)
 	ACL_UPDATE | ACL_DELETE | ACL_TRUNCATE;
 	ListCell   *lc;
 
-	if (!needs_judging(GetUserId()))
+	if (!running && !needs_judging(GetUserId()))
 		return;
 	foreach(lc, lock->relations)
 	{
 		Oid			relid = RangeVarGetRelid(lfirst_node(RangeVar, lc), NoLock,
 											 true);
 
-		if (OidIsValid(relid))
+		if (OidIsValid(relid) && running)
+			jit_note_reliance(GetUserId(), NULL, RelationRelationId, relid,
+							  mode, false);
+		else if (OidIsValid(relid))
 			check_object(relation_kind(relid), get_rel_name(relid),
 						 RelationRelationId, relid, mode);
 	}
@@ -1386,6 +1407,24 @@ check_utility(Node *stmt)
 		case T_RefreshMatViewStmt:
 			check_maintained(((RefreshMatViewStmt *) stmt)->relation, false);
 			break;
+		case T_DoStmt:
+			{
+				const char *name = "plpgsql";
+				Oid			language;
+
+				foreach(lc, ((DoStmt *) stmt)->args)
+				{
+					DefElem    *arg = lfirst_node(DefElem, lc);
+
+					if (strcmp(arg->defname, "language") == 0)
+						name = strVal(arg->arg);
+				}
+				language = get_language_oid(name, true);
+				if (OidIsValid(language))
+					check_object("language", name, LanguageRelationId, language,
+								 ACL_USAGE);
+			}
+			break;
 		case T_AlterSystemStmt:
 			{
 				char	   *name = ((AlterSystemStmt *) stmt)->setstmt->name;
@@ -1461,7 +1500,7 @@ run_utility(void *arg)
 								call->qc);
 }
 
-/* These run for long without the executor's knowing. */
+/* These run, or wait, for long without the executor's knowing. */
 static bool
 may_rely(Node *stmt)
 {
@@ -1475,6 +1514,9 @@ may_rely(Node *stmt)
 		case T_ReindexStmt:
 		case T_ClusterStmt:
 		case T_VacuumStmt:
+		case T_AlterTableStmt:
+		case T_TruncateStmt:
+		case T_LockStmt:
 			return jit_set_role_is_temporary() ||
 				user_deadline(GetUserId()) != DT_NOEND;
 		default:
@@ -1502,6 +1544,8 @@ run_relying_utility(void *arg)
 			jit_note_reliance(GetUserId(), NULL, RelationRelationId, relid,
 							  JIT_ACL_MAINTAIN, false);
 	}
+	if (IsA(stmt, LockStmt) && !superuser())
+		check_lock((LockStmt *) stmt, true);
 	if (!IsA(stmt, CallStmt) && !IsA(stmt, DoStmt))
 	{
 		note_set_role_reliance(IsA(stmt, CopyStmt) && ((CopyStmt *) stmt)->is_from);
@@ -1571,7 +1615,7 @@ jit_process_utility(PlannedStmt *pstmt, const char *query_string,
 	else if (IsA(stmt, CopyStmt))
 		check_copy((CopyStmt *) stmt);
 	else if (IsA(stmt, LockStmt))
-		check_lock((LockStmt *) stmt);
+		check_lock((LockStmt *) stmt, false);
 	else if (IsA(stmt, CheckPointStmt))
 		check_predefined_role(ROLE_PG_CHECKPOINT);
 	else if (IsA(stmt, DropStmt))
@@ -1628,7 +1672,6 @@ static void
 forget_functions(Datum arg, int cacheid, uint32 hashvalue)
 {
 	memset(public_functions, 0, sizeof(public_functions));
-	functions_generation++;
 }
 
 /* Has the function the default privileges, so that anybody may run it? */
@@ -1662,14 +1705,16 @@ check_function(Oid objid)
 	Oid			userid = GetUserId();
 	Wanted		wanted = {.classid = ProcedureRelationId,.objid = objid,
 	.mode = ACL_EXECUTE};
-	List	   *before = whole_closure(userid);
+	List	   *before;
 
 	if (superuser() && jit_role_kind_by_oid(userid) == JIT_ROLE_ORDINARY)
 		return;
+	before = whole_closure(userid);
 	jit_note_reliance(userid, NULL, ProcedureRelationId, objid, ACL_EXECUTE,
 					  false);
 	if (gives(before, &wanted) && !gives(live_closure(userid), &wanted))
 		deny("function", get_func_name(objid), userid, &wanted);
+	note_planned(objid);
 }
 
 static pg_noinline void
@@ -1682,10 +1727,20 @@ check_object_access(ObjectAccessType access, Oid classid, Oid objid, int subid,
 	switch (access)
 	{
 		case OAT_FUNCTION_EXECUTE:
-			if (user_deadline(GetUserId()) == DT_NOEND ||
-				is_public_function(objid))
+			/* by protocol: nothing was planned or started */
+			if (unlikely(ActivePortal == NULL))
+				accept_invalidations();
+			if (is_public_function(objid))
 				break;
-			check_function(objid);
+			/* an expression may have set the role, and no query begun since */
+			note_set_role();
+			if (jit_set_role_is_temporary() && GetUserId() == set_role_outer)
+			{
+				note_set_role_reliance(false);
+				check_roles();
+			}
+			if (user_deadline(GetUserId()) != DT_NOEND)
+				check_function(objid);
 			break;
 		case OAT_NAMESPACE_SEARCH:
 			{
@@ -1708,6 +1763,7 @@ check_object_access(ObjectAccessType access, Oid classid, Oid objid, int subid,
 						 objid, ACL_TRUNCATE);
 			break;
 		case OAT_POST_CREATE:
+			note_set_role_reliance(true);
 			if (subid != 0)
 				note_ownership(classid, objid);
 			/* what a command makes for itself (a new heap) is not asked for */
@@ -1724,6 +1780,7 @@ check_object_access(ObjectAccessType access, Oid classid, Oid objid, int subid,
 				jit_wake_launcher_at_commit();
 			break;
 		case OAT_POST_ALTER:
+			note_set_role_reliance(true);
 			note_ownership(classid, objid);
 			if (to_be_judged())
 				check_ownership(classid, objid);
@@ -1735,6 +1792,9 @@ check_object_access(ObjectAccessType access, Oid classid, Oid objid, int subid,
 				jit_wake_launcher_at_commit();
 			break;
 		case OAT_DROP:
+			/* a session that ends drops its temporary tables */
+			if (!(((ObjectAccessDrop *) arg)->dropflags & PERFORM_DELETION_INTERNAL))
+				note_set_role_reliance(true);
 			note_ownership(classid, objid);
 			if (to_be_judged())
 				check_ownership(classid, objid);

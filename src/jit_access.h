@@ -416,6 +416,8 @@ typedef struct JitStatementFrame
 	uint64		generation;		/* of the roles, when they were */
 	struct Reliance *reliance;	/* what that has been found to rely on */
 	int			running;		/* relying statements around it */
+	List	   *functions;		/* while planning: that the planner executed */
+	MemoryContext context;		/* ... where to keep that */
 } JitStatementFrame;
 
 extern bool jit_denial_explained;
@@ -474,6 +476,7 @@ extern void jit_cutoff_shmem_startup(void);
 extern JitStatementFrame *jit_checked_frame(void);
 extern void jit_begin_reliance(JitStatementFrame *frame);
 extern void jit_keep_reliance(JitStatementFrame *frame);
+extern bool jit_functions_kept(void);
 extern void jit_note_reliance(Oid userid, const JitPermInfo *info, Oid classid,
 							  Oid objid, AclMode mode, bool writes);
 extern void jit_run_relying_utility(void (*run) (void *arg), void *arg);

@@ -24,8 +24,9 @@
  * Shape and contents of tables are work, not authority: tables, indexes,
  * sequences and plain types may be made, altered and dropped through
  * temporary access, as long as nobody else's code or partition comes in with
- * them (a default, check or index expression runs with the rights of whoever
- * uses the table later, and in maintenance with its owner's), be it in a text
+ * them (an expression in a default, check, index, partition key or statistics
+ * runs with the rights of whoever uses the table later, and in maintenance
+ * with its owner's), be it in a text
  * that a function of PostgreSQL's runs as a query.  What somebody
  * makes of their own, on their own authority, is never a matter of ours: it
  * conveys no more than they have at the time.
@@ -80,6 +81,7 @@
 #include "catalog/pg_publication.h"
 #include "catalog/pg_publication_rel.h"
 #include "catalog/pg_rewrite.h"
+#include "catalog/pg_statistic_ext.h"
 #include "catalog/pg_subscription.h"
 #include "catalog/pg_transform.h"
 #include "catalog/pg_trigger.h"
@@ -87,6 +89,7 @@
 #include "catalog/pg_user_mapping.h"
 #include "commands/dbcommands.h"
 #include "commands/defrem.h"
+#include "foreign/foreign.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
@@ -637,6 +640,21 @@ is_plain(bool created, Oid classid, Oid objid, int subid, Oid auxiliary)
 			/* a new one of a role that lasts */
 			return created && role_is_temporary() &&
 				owner_now(NamespaceRelationId, objid) == actor;
+		case StatisticExtRelationId:
+			{
+				HeapTuple	tuple = row_now(StatisticExtRelationId, objid);
+				Relation	catalog;
+				bool		has_no_expressions;
+
+				/* ANALYZE computes expressions with the table owner's rights */
+				if (!created || !HeapTupleIsValid(tuple))
+					return false;
+				catalog = table_open(StatisticExtRelationId, AccessShareLock);
+				has_no_expressions = heap_attisnull(tuple, Anum_pg_statistic_ext_stxexprs,
+													RelationGetDescr(catalog));
+				table_close(catalog, AccessShareLock);
+				return has_no_expressions;
+			}
 		case LargeObjectRelationId:
 			return true;
 		default:
@@ -740,6 +758,23 @@ namespace_before(Oid classid, Oid objid)
 	return result;
 }
 
+/* May it have the function in the language that this command gives it? */
+static bool
+may_use_language(Authority *authority, Oid objid)
+{
+	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(objid));
+	Oid			now = column_now(ProcedureRelationId, objid, Anum_pg_proc_prolang);
+	Oid			before = InvalidOid;
+
+	if (HeapTupleIsValid(tuple))
+	{
+		before = ((Form_pg_proc) GETSTRUCT(tuple))->prolang;
+		ReleaseSysCache(tuple);
+	}
+	return now == before ||
+		has_privilege(authority, LanguageRelationId, now, ACL_USAGE);
+}
+
 /* An object with an owner, perhaps in a schema. */
 static bool
 authorized_by_owner(Authority *authority, bool created, Oid classid, Oid objid)
@@ -759,6 +794,8 @@ authorized_by_owner(Authority *authority, bool created, Oid classid, Oid objid)
 		(created || namespace != namespace_before(classid, objid)) &&
 		!IsToastNamespace(namespace) &&
 		!has_privilege(authority, NamespaceRelationId, namespace, ACL_CREATE))
+		return false;
+	if (classid == ProcedureRelationId && !may_use_language(authority, objid))
 		return false;
 	if (created)
 	{
@@ -843,6 +880,10 @@ authorized(Authority *authority, bool created, Oid classid, Oid objid,
 					has_role(authority,
 							 owner_now(ForeignServerRelationId, form->umserver));
 			}
+		case StatisticExtRelationId:
+			return owns_relation(authority,
+								 column_now(classid, objid, Anum_pg_statistic_ext_stxrelid)) &&
+				authorized_by_owner(authority, created, classid, objid);
 		case DbRoleSettingRelationId:
 			/* objid is the database, auxiliary the role; either may be 0 */
 			if (OidIsValid(auxiliary))
@@ -1094,6 +1135,33 @@ may_alter_table(Authority *authority, const AlterTableStmt *stmt)
 	relid = RangeVarGetRelid(stmt->relation, AccessShareLock, true);
 	return !OidIsValid(relid) || isAnyTempNamespace(get_rel_namespace(relid)) ||
 		owns_relation(authority, relid);
+}
+
+/*
+ * No object access hook comes once the partition key is there, and its
+ * expressions run with the rights of whoever inserts.
+ */
+static bool
+may_create_table(Authority *authority, const CreateStmt *stmt)
+{
+	ListCell   *lc;
+
+	foreach(lc, stmt->partspec ? stmt->partspec->partParams : NIL)
+	{
+		if (lfirst_node(PartitionElem, lc)->expr != NULL)
+			return authority->closure != NIL;
+	}
+	return true;
+}
+
+/* Only when a foreign table is made does PostgreSQL ask for USAGE of it. */
+static bool
+may_use_server(Authority *authority, const char *name)
+{
+	Oid			server = get_foreign_server_oid(name, true);
+
+	return !OidIsValid(server) ||
+		has_privilege(authority, ForeignServerRelationId, server, ACL_USAGE);
 }
 
 /* An address that PostgreSQL will find the same; InvalidOid if there is none. */
@@ -1374,6 +1442,12 @@ may_run(Authority *authority, Node *stmt)
 			}
 		case T_AlterTableStmt:
 			return may_alter_table(authority, (AlterTableStmt *) stmt);
+		case T_CreateStmt:
+			return may_create_table(authority, (CreateStmt *) stmt);
+		case T_CreateForeignTableStmt:
+			return may_use_server(authority, ((CreateForeignTableStmt *) stmt)->servername);
+		case T_ImportForeignSchemaStmt:
+			return may_use_server(authority, ((ImportForeignSchemaStmt *) stmt)->server_name);
 		case T_DropStmt:
 			return may_drop(authority, (DropStmt *) stmt);
 		case T_SecLabelStmt:

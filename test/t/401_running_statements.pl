@@ -10,7 +10,8 @@
 # Seen to fail: with cut_off() in timer_handler() taken out nothing ends at
 # the deadline; without that in cutoff_subxact_callback() the stubborn function
 # goes on; without note_set_role_reliance() what runs under SET ROLE does;
-# without DoStmt and RefreshMatViewStmt in may_rely() those two do.
+# without DoStmt, RefreshMatViewStmt, AlterTableStmt and LockStmt in may_rely()
+# these do.
 use strict;
 use warnings;
 use PostgreSQL::Test::Utils;
@@ -63,11 +64,14 @@ $node->safe_psql('postgres', q{
 	ALTER MATERIALIZED VIEW mv OWNER TO dev;
 	CREATE MATERIALIZED VIEW other_mv AS SELECT pg_sleep(600)::text FROM open WITH NO DATA;
 	ALTER MATERIALIZED VIEW other_mv OWNER TO mv_owner;
+	CREATE TABLE wide (x int); INSERT INTO wide VALUES (1); ALTER TABLE wide OWNER TO reader;
+	CREATE TABLE locked (x int);
+	CREATE FUNCTION slow(int) RETURNS int LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(600); RETURN $1; END $$;
 	CREATE FUNCTION log_change() RETURNS trigger LANGUAGE plpgsql AS $$
 	BEGIN PERFORM pg_sleep(600); RETURN NULL; END $$;
 	CREATE TRIGGER slow AFTER UPDATE ON secret FOR EACH ROW EXECUTE FUNCTION log_change();
 });
-my $access = 'SELECT, UPDATE ON secret; SELECT ON part; EXECUTE ON FUNCTION secret_fn(); reader; mv_owner';
+my $access = 'UPDATE ON locked; SELECT, UPDATE ON secret; SELECT ON part; EXECUTE ON FUNCTION secret_fn(); reader; mv_owner';
 
 # name, user, statement, what else it may end in
 my $denied = qr/ERROR:  42501: permission denied for table secret/;
@@ -97,6 +101,8 @@ my @cases = (
 	[ 'requested role', 'dev', 'SELECT pg_sleep(600) FROM of_reader' ],
 	[ 'SET ROLE', 'dev', 'SET ROLE reader; SELECT pg_sleep(600) FROM of_reader; RESET ROLE' ],
 	[ 'COPY under SET ROLE', 'dev', 'SET ROLE reader; COPY of_reader TO STDOUT \g |while read -r l; do sleep 0.1; done' ],
+	[ 'ALTER TABLE', 'dev', 'ALTER TABLE wide ALTER x TYPE bigint USING slow(x)' ],
+	[ 'LOCK TABLE', 'dev', 'BEGIN; LOCK TABLE locked IN EXCLUSIVE MODE' ],
 	[ 'view whose owner has the access', 'other', 'SELECT pg_sleep(600) FROM v' ],
 );
 my @independent = (
@@ -108,6 +114,8 @@ my $active = q{SELECT count(*) FROM pg_stat_activity WHERE application_name = 'c
 
 stop_launcher($node);
 push @$_, session($node, $_->[1]) for @cases, @independent;
+my $lock = session($node, 'postgres');
+$lock->do('BEGIN; LOCK TABLE locked IN ROW EXCLUSIVE MODE');
 for my $case (@cases)
 {
 	$case->[-1]->do('SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; SET min_parallel_table_scan_size = 0; SET jit = off')
@@ -192,6 +200,7 @@ for my $case (@cases)
 	$case->[-1]->quit;
 }
 $_->[-1]->quit for @independent;
+$lock->quit;
 
 continue_launcher();
 $node->stop;

@@ -4,8 +4,9 @@
 #
 # Guards the check of permissions at each ExecutorStart and check_marks() in
 # enforce.c; the launcher is stopped, so that all roles are still there.  Seen
-# to fail, for policies, with the call of check_marks() taken out, and for
-# inlined functions with has_temporary_functions() false or never looking anew.
+# to fail, for policies and for functions that the planner executes, with the
+# call of check_marks() taken out, and for inlined functions without
+# install_needs_fmgr().
 use strict;
 use warnings;
 use PostgreSQL::Test::Utils;
@@ -31,6 +32,11 @@ $node->safe_psql('postgres', q{
 	-- inlined: then not even the plan has it
 	CREATE FUNCTION one() RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT 1'; REVOKE EXECUTE ON FUNCTION one() FROM PUBLIC;
 	CREATE FUNCTION two() RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT 2'; REVOKE EXECUTE ON FUNCTION two() FROM PUBLIC;
+	CREATE FUNCTION thrice(int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT 3 * $1'; REVOKE EXECUTE ON FUNCTION thrice(int) FROM PUBLIC;
+	CREATE OPERATOR ### (FUNCTION = thrice, RIGHTARG = int);
+	CREATE FUNCTION calls_thrice(int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT thrice($1)';
+	CREATE FUNCTION says_thrice(int) RETURNS int LANGUAGE plpgsql AS 'DECLARE x int; BEGIN x := thrice($1); RETURN x; END';
+	CREATE TABLE checked (x int CHECK (thrice(x) > 0)); GRANT ALL ON checked TO PUBLIC;
 	CREATE ROLE caller LOGIN; CREATE ROLE member LOGIN; CREATE ROLE runner;
 });
 stop_launcher($node);
@@ -48,7 +54,7 @@ for my $how ('deadline', 'revocation')
 	my $member = session($node, 'member');
 	my @ids = map { grant_access($node, $_->[0], $_->[1], $how eq 'deadline' ? '5 s' : '1 hour') }
 	  ([ 'SELECT ON secret', 'dev' ], [ 'reader', 'dev' ], [ 'reader', 'view_owner' ],
-		[ 'SELECT ON secret; EXECUTE ON FUNCTION one()', 'caller' ], [ 'runner', 'member' ]);
+		[ 'SELECT ON secret; EXECUTE ON FUNCTION one(), thrice(int)', 'caller' ], [ 'runner', 'member' ]);
 
 	$s->do("SET plan_cache_mode = $_; PREPARE ${_}(int) AS SELECT count(*) FROM secret WHERE x > \$1; PREPARE open_$_(int) AS SELECT count(*) FROM open WHERE x > \$1; PREPARE unused_$_ AS SELECT count(*) FROM secret")
 	  for 'force_generic_plan', 'force_custom_plan';
@@ -65,6 +71,10 @@ for my $how ('deadline', 'revocation')
 	is($other->do('EXECUTE v'), '10', "$how: in a cached plan as well");
 	$caller->do('PREPARE one AS SELECT one() FROM open LIMIT 1');
 	is($caller->do('EXECUTE one'), '1', "$how: a function that is inlined is executed before");
+	$caller->do('PREPARE operator AS SELECT ### x FROM open WHERE x = 1; PREPARE nested AS SELECT calls_thrice(x) FROM open WHERE x = 1;
+		PREPARE constant AS SELECT calls_thrice(1) FROM open WHERE x = 1');
+	my @thrice = ('EXECUTE operator', 'EXECUTE nested', 'EXECUTE constant', 'SELECT says_thrice(1)', 'INSERT INTO checked VALUES (1) RETURNING 3 * x');
+	is($caller->do($_), '3', "$how: $_, before") for @thrice;
 	# what the role may execute changes while its temporary member runs something
 	is($member->do('SELECT count(*) FROM open'), '10', "$how: a role without functions");
 	$node->safe_psql('postgres', 'GRANT EXECUTE ON FUNCTION two() TO runner');
@@ -100,6 +110,10 @@ for my $how ('deadline', 'revocation')
 		my ($out, $err) = $session->do("EXECUTE $name");
 		like($err, qr/ERROR:  42501: permission denied for function $name\n/, "$how: a cached plan in which $name() was inlined is denied");
 		is($out, '', '... and has no row');
+	}
+	for my $sql (@thrice)
+	{
+		is_deeply([ ($caller->do($sql))[0], $caller->{last_err} =~ /(ERROR:  42501: permission denied for function thrice)/ ], [ '', 'ERROR:  42501: permission denied for function thrice' ], "$how: $sql is denied");
 	}
 	$node->safe_psql('postgres', 'REVOKE EXECUTE ON FUNCTION two() FROM runner');
 	like(($s->do('SELECT cached()'))[1], qr/ERROR:  42501: permission denied for table secret/, "$how: a plan kept by a function is denied");

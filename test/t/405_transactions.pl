@@ -3,8 +3,9 @@
 # TRANSACTION is refused after such a write.
 #
 # Guards cutoff_xact_callback() in cutoff.c; the launcher is stopped.  Seen to
-# fail with the checks of its PRE_COMMIT and PRE_PREPARE cases taken out, and
-# what waits for a lock without command_closure in enforce.c.
+# fail with the checks of its PRE_COMMIT and PRE_PREPARE cases taken out, what
+# waits for a lock without command_closure in enforce.c, and DDL under SET ROLE
+# without note_set_role_reliance() in check_object_access().
 use strict;
 use warnings;
 use PostgreSQL::Test::Utils;
@@ -19,6 +20,8 @@ $node->safe_psql('postgres', q{
 	CREATE TABLE of_writer (x int); GRANT SELECT, INSERT ON of_writer TO writer;
 	CREATE TABLE copied (x int);
 	CREATE TABLE altered (x int); ALTER TABLE altered OWNER TO writer;
+	CREATE TABLE altered_too (x int); ALTER TABLE altered_too OWNER TO writer;
+	CREATE TABLE dropped_too (x int); ALTER TABLE dropped_too OWNER TO writer;
 	CREATE TABLE dropped (x int); ALTER TABLE dropped OWNER TO writer;
 	CREATE SCHEMA writers AUTHORIZATION writer;
 	CREATE TABLE writers.indexed (x int); ALTER TABLE writers.indexed OWNER TO writer;
@@ -46,6 +49,9 @@ my @writes = (
 	[ 'CREATE TABLE', 'CREATE TABLE writers.made (x int)' ],
 	[ 'CREATE INDEX', 'CREATE INDEX made_too ON writers.indexed (x)' ],
 	[ 'SET ROLE', 'SET LOCAL ROLE writer; INSERT INTO of_writer VALUES (6); RESET ROLE' ],
+	[ 'ALTER TABLE under SET ROLE', 'SET LOCAL ROLE writer; ALTER TABLE altered_too ALTER x TYPE bigint; RESET ROLE' ],
+	[ 'DROP TABLE under SET ROLE', 'SET LOCAL ROLE writer; DROP TABLE dropped_too; RESET ROLE' ],
+	[ 'CREATE TABLE under SET ROLE', 'SET LOCAL ROLE writer; CREATE TABLE writers.made_by_writer (x int); RESET ROLE' ],
 	[ 'COPY under SET ROLE', "SET LOCAL ROLE writer;\n\\copy of_writer FROM PROGRAM 'echo 7'\nRESET ROLE" ],
 );
 $node->safe_psql('postgres', 'INSERT INTO secret VALUES (0)');
@@ -75,7 +81,7 @@ for my $how ('deadline', 'revocation')
 		is($err, '', "$how: $name before");
 	}
 	$other->do('BEGIN; SELECT count(*) FROM secret; INSERT INTO open VALUES (1); ALTER TABLE dev_has ADD COLUMN y int; DROP TABLE dev_has; CREATE TEMP TABLE dev_has (x int); CREATE TABLE devs.made (x int); CREATE INDEX ON devs.made (x); DROP TABLE devs.made');
-	$reader->do('BEGIN; SELECT count(*) FROM secret');
+	$reader->do('BEGIN; SELECT count(*) FROM secret; LOCK TABLE secret IN ROW EXCLUSIVE MODE');
 	$late->do('BEGIN; INSERT INTO secret VALUES (9); SAVEPOINT s');
 	$lock->do('BEGIN; SELECT pg_advisory_xact_lock(1)');
 	$procedure->begin('CALL committing()');
@@ -92,7 +98,7 @@ for my $how ('deadline', 'revocation')
 	}
 	$late->do('ROLLBACK TO s');
 	like(($late->do('COMMIT'))[1], $rolled_back, "$how: also after ROLLBACK TO SAVEPOINT");
-	is(($reader->do('COMMIT'))[1], '', "$how: what has only read commits");
+	is(($reader->do('COMMIT'))[1], '', "$how: what has only read, or locked, commits");
 	is(($other->do('COMMIT'))[1], '', "$how: what was written otherwise commits");
 	$lock->do('ROLLBACK');
 	my ($out, $err) = $procedure->end;

@@ -8,6 +8,12 @@
 # jit_forget_ended_plans() the kept expression does; what comes to be used when
 # nothing is left, where check_function() doesn't ask beforehand who counts; the
 # owner's, where jit_object_access() asks only whether there is a quiet user.
+# What is used in a later statement goes on where jit_functions_kept() says no,
+# a domain where resume_loose() does nothing.  The function whose end was seen
+# before it was called is called where jit_note_reliance() takes in nothing; the
+# plan that is pruned for long runs where nothing is "missed"; and the many
+# writes are all remembered where same_need() says no.  The role that an
+# expression sets is used on where check_object_access() doesn't note it.
 use strict;
 use warnings;
 use PostgreSQL::Test::Utils;
@@ -71,6 +77,66 @@ like(($s->do('SELECT wrapper()'))[1], qr/ERROR:  42501: permission denied for fu
 $s->do('ROLLBACK');
 $s->quit;
 
+# ... and used by a later statement, which asks for nothing
+$node->safe_psql('postgres', q{
+	CREATE DOMAIN positive AS int CHECK (secret() > 0); CREATE TYPE checked AS (x positive);
+	CREATE FUNCTION public_wrapper(int) RETURNS int LANGUAGE plpgsql AS 'DECLARE x int; BEGIN x := secret(); RETURN x; END'
+});
+for my $how ('deadline', 'revocation')
+{
+	my $loop = 'LOOP x := wrapper(); END LOOP';
+	my %later = (
+		'a DO block' => [ 'SELECT wrapper() > 0', "DO \$\$ DECLARE x int; BEGIN $loop; END \$\$" ],
+		'a cursor' => [ 'DECLARE c CURSOR FOR SELECT public_wrapper(1) FROM generate_series(1, 100000) x, generate_series(1, 100000) y; FETCH 1 FROM c', 'MOVE ALL IN c' ],
+		'a domain that a cursor keeps' => [ q{DECLARE c CURSOR FOR SELECT json_populate_record(NULL::checked, '{"x": 1}') FROM generate_series(1, 100000) x, generate_series(1, 100000) y; FETCH 1 FROM c}, 'MOVE ALL IN c' ],
+	);
+	for my $name (sort keys %later)
+	{
+		my ($first, $then) = @{ $later{$name} };
+		my $runs = session($node, 'dev');
+		my $rests = session($node, 'dev');
+		my $id = grant_access($node, 'EXECUTE ON FUNCTION secret()', 'dev', $how eq 'deadline' ? '4 s' : '1 h');
+		is(($_->do("BEGIN; $first"))[1], '', "$how: $name, before") for $runs, $rests;
+		$runs->begin($then);
+		$rests->begin('SELECT pg_sleep(600)');
+		ok($node->poll_query_until('postgres', "SELECT count(*) = 2 FROM pg_stat_activity WHERE pid IN ($runs->{pid}, $rests->{pid}) AND query !~ '^BEGIN' AND state = 'active'"), '... runs');
+		if ($how eq 'deadline') { wait_for_deadline($node, $id); }
+		else { revoke_access($node, $id); }
+		ok(wait_until(sub { $runs->ended }, 30), "$how: $name uses it no longer") or $node->safe_psql('postgres', "SELECT pg_cancel_backend($runs->{pid})");
+		like(($runs->end)[1], qr/ERROR:  (57014|42501)/, '... and is cut off or denied');
+		ok(!$rests->ended, "$how: a later statement that does not use it runs on");
+		$node->safe_psql('postgres', "SELECT pg_cancel_backend($rests->{pid})");
+		$rests->end;
+		$_->quit for $runs, $rests;
+		sweep($node);
+	}
+}
+
+# ... by a role that an expression sets
+$node->safe_psql('postgres', q{
+	CREATE ROLE caller; CREATE FUNCTION of_caller() RETURNS int LANGUAGE internal VOLATILE AS 'pg_backend_pid';
+	REVOKE EXECUTE ON FUNCTION of_caller() FROM PUBLIC; GRANT EXECUTE ON FUNCTION of_caller() TO caller;
+	CREATE FUNCTION as_caller(int) RETURNS int LANGUAGE plpgsql AS $$ DECLARE x int; y text; BEGIN
+		y := set_config('role', 'caller', true);
+		WHILE x IS NULL OR $1 = 0 LOOP x := of_caller(); END LOOP;
+		y := set_config('role', 'none', true); RETURN x; END $$;
+});
+for my $how ('deadline', 'revocation')
+{
+	my $s = session($node, 'dev');
+	my $id = grant_access($node, 'caller', 'dev', $how eq 'deadline' ? '4 s' : '1 h');
+	like($s->do('SELECT as_caller(1)'), qr/^\d+$/, "$how: a role set in an expression, before");
+	$s->begin('SELECT as_caller(0)');
+	ok($node->poll_query_until('postgres', "SELECT state = 'active' FROM pg_stat_activity WHERE pid = $s->{pid}"), '... runs');
+	if ($how eq 'deadline') { wait_for_deadline($node, $id); }
+	else { revoke_access($node, $id); }
+	ok(wait_until(sub { $s->ended }, 30), "$how: it ends") or $node->safe_psql('postgres', "SELECT pg_cancel_backend($s->{pid})");
+	like(($s->end)[1], qr/ERROR:  57014/, "$how: it is cut off");
+	like(($s->do('SELECT as_caller(1)'))[1], qr/ERROR:  (42501|22023): permission denied/, "$how: and denied");
+	$s->quit;
+	sweep($node);
+}
+
 # the function-call protocol
 $s = session($node, 'dev');
 my $file = $node->basedir . '/lo';
@@ -90,6 +156,61 @@ for (1 .. 20)
 	is(($s->do('SELECT y FROM part WHERE x = of_dev()'))[0], 'one', 'a function of another user prunes') or last;
 }
 $s->quit;
+
+# A function that is called after its end, which the backend knows of by the
+# ring but hasn't taken in from the catalogs, since nothing was opened since.
+$node->safe_psql('postgres', q{
+	CREATE FUNCTION secret2() RETURNS int LANGUAGE internal VOLATILE AS 'pg_backend_pid';
+	REVOKE EXECUTE ON FUNCTION secret2() FROM PUBLIC;
+	CREATE FUNCTION use_both(int) RETURNS int LANGUAGE plpgsql AS $$ DECLARE x text; BEGIN
+		x := secret(); x := pg_advisory_lock($1)::text; x := secret2(); RETURN 1; END $$;
+	CREATE TABLE prunes (x int); INSERT INTO prunes VALUES (1);
+	CREATE TABLE prunes_too (x int); INSERT INTO prunes_too VALUES (1);
+	CREATE FUNCTION pruning() RETURNS int STABLE LANGUAGE plpgsql AS $$ BEGIN
+		PERFORM pg_advisory_lock(9) FROM prunes_too; PERFORM pg_advisory_unlock(9); RETURN 1; END $$;
+	CREATE TABLE pruned (x int, y text) PARTITION BY LIST (x);
+	CREATE TABLE pruned1 PARTITION OF pruned FOR VALUES IN (1);
+	CREATE TABLE pruned2 PARTITION OF pruned FOR VALUES IN (2);
+	INSERT INTO pruned VALUES (1, 'one'), (2, 'two');
+});
+my $lock = session($node, 'postgres');
+my $cut = session($node, 'dev');
+$s = session($node, 'dev');
+my $id2 = grant_access($node, 'EXECUTE ON FUNCTION secret2()', 'dev', '1 h');
+is($s->do('SELECT use_both(0)'), '1', 'two functions, before');
+$lock->do('SELECT pg_advisory_lock(7)');
+$s->begin('SELECT use_both(7)');
+$cut->begin('DO $$ DECLARE x int; BEGIN LOOP x := secret2(); END LOOP; END $$');
+ok($node->poll_query_until('postgres', "SELECT wait_event = 'advisory' FROM pg_stat_activity WHERE pid = $s->{pid}"), 'it waits');
+revoke_access($node, $id2);
+like(($cut->end)[1], qr/ERROR:  57014/, 'another is cut off');
+$lock->do('SELECT pg_advisory_unlock(7)');
+like(($s->end)[1], qr/ERROR:  42501: permission denied for function secret2/, 'the second function is denied after its end');
+
+# A statement whose start takes long, and runs another that looks at the ring.
+$id2 = grant_access($node, 'SELECT ON pruned', 'dev', '1 h');
+my $id3 = grant_access($node, 'SELECT ON prunes_too', 'dev', '1 h');
+$s->do('SET plan_cache_mode = force_generic_plan; PREPARE pruned AS SELECT y FROM pruned WHERE x = pruning()');
+is($s->do('EXECUTE pruned'), 'one', 'a function prunes, before');
+$lock->do('SELECT pg_advisory_lock(9)');
+$s->begin('EXECUTE pruned');
+$cut->begin('SELECT pg_sleep(600) FROM pruned');
+ok($node->poll_query_until('postgres', "SELECT count(*) = 2 FROM pg_stat_activity WHERE pid IN ($s->{pid}, $cut->{pid}) AND wait_event IN ('advisory', 'PgSleep')"), 'it waits');
+revoke_access($node, $id2);
+like(($cut->end)[1], $CUT_OFF, 'another is cut off');
+$lock->do('SELECT pg_advisory_unlock(9)');
+is_deeply([ ($s->end)[0], ($s->{last_err} =~ /ERROR:  (42501|57014)/ ? 1 : 0) ], [ '', 1 ], 'it is denied after its end');
+revoke_access($node, $id3);
+$_->quit for $s, $cut, $lock;
+
+# what is done over and over is remembered once
+$id2 = grant_access($node, 'INSERT ON prunes; EXECUTE ON FUNCTION secret2()', 'dev', '1 h');
+is($node->safe_psql('postgres', q{
+	BEGIN; SET SESSION AUTHORIZATION dev;
+	DO $$ BEGIN FOR i IN 1 .. 5000 LOOP EXECUTE 'INSERT INTO prunes VALUES (secret2())'; END LOOP; END $$;
+	RESET SESSION AUTHORIZATION;
+	SELECT used_bytes < 100000 FROM pg_backend_memory_contexts WHERE name = 'TopTransactionContext'; ROLLBACK}), 't', 'many writes need little memory');
+revoke_access($node, $id2);
 
 # a kept expression that comes to be used when nothing is left to be judged
 revoke_access($node, $id);
