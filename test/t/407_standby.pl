@@ -29,6 +29,11 @@ my $denied = qr/ERROR:  42501: permission denied for table secret\n/;
 like((sql($standby, 'dev', 'SELECT count(*) FROM secret'))[1], qr/${denied}HINT:  Request access on the primary server: /, 'the hint says where to ask');
 like((sql($standby, 'dev', q{SELECT jit_request('SELECT ON secret', '1 hour', 'x')}))[1], qr/ERROR:  25006: access cannot be requested on a standby server\n/, 'not here');
 
+# what can be read there
+sql($primary, 'dev', q{SELECT jit_request('UPDATE ON open', '1 hour', 'x')});
+replayed();
+is((sql($standby, 'postgres', 'SELECT access, approvals FROM jit.inbox'))[0], "UPDATE ON public.open|0 of 1\nby anyone who could grant it", 'the inbox can be read');
+
 stop_launcher($primary);
 my $s = session($standby, 'dev');
 my $free = session($standby, 'dev');

@@ -1,5 +1,5 @@
 # What somebody without rights might try, with real logins.  Seen to fail with
-# jit_revoke() waiting for whoever has the row locked.
+# jit_revoke() waiting for whoever has the row locked, or undone by a deadlock.
 use strict;
 use warnings;
 use PostgreSQL::Test::Cluster;
@@ -205,6 +205,22 @@ like($err, qr/permission denied/, '... also if the other is rolled back');
 ok($node->poll_query_until('hr_prod', q{SELECT status = 'expired' FROM jit.requests WHERE id = 1210}), '... and the ledger follows');
 is($node->safe_psql('hr_prod', q{SELECT role, detail FROM jit.events WHERE request_id = 1210 AND event = 'shortened'}), 'anna|{"reason": "at once"}', '... and tells of it');
 
+# two that revoke the same, each in the other's way
+is((sql('anna', q{SELECT jit_grant('SELECT ON hr.salary', 'dev', '1 h')}))[1], 1211, 'access once more');
+is((sql('anna', q{SELECT jit_grant('UPDATE ON hr.salary', 'dev', '1 h')}))[1], 1212, '... of two kinds');
+my $anna = $node->background_psql('hr_prod', on_error_stop => 0, extra_params => [ '-U', 'anna' ]);
+$dev = $node->background_psql('hr_prod', on_error_stop => 0, extra_params => [ '-U', 'dev' ]);
+$_->[0]->query_safe("SET client_min_messages = error; BEGIN; SELECT jit_revoke($_->[1])") for ([ $anna, 1211 ], [ $dev, 1212 ]);
+$anna->query_until(qr/going on/, "\\echo going on\nSELECT jit_revoke(1212);\n");
+ok($node->poll_query_until('hr_prod', q{SELECT count(*) > 0 FROM pg_stat_activity WHERE usename = 'anna' AND wait_event_type = 'Lock'}), 'one waits for the other');
+$dev->query('SELECT jit_revoke(1211)');
+$dev->query('ROLLBACK');
+$anna->query('COMMIT');
+unlike($anna->{stderr}, qr/ERROR/, 'a deadlock undoes no revocation');
+is($node->safe_psql('hr_prod', q{SELECT count(*) FROM pg_roles r JOIN pg_auth_members m ON m.roleid = r.oid WHERE rolname ~ '^jit_grant_.*_121[12]$' AND rolvaliduntil > clock_timestamp()}),
+	0, '... and both are ended');
+$_->quit for ($anna, $dev);
+
 # a notification queue that somebody has filled; only from 17 on can it be
 # made small enough to try
 SKIP:
@@ -212,7 +228,7 @@ SKIP:
 	skip 'the queue has 8 GB', 4 if $node->safe_psql('postgres', 'SHOW server_version_num') < 170000;
 	$node->append_conf('postgresql.conf', 'max_notify_queue_pages = 64');
 	$node->restart;
-	is((sql('anna', q{SELECT jit_grant('SELECT ON hr.salary', 'eve', '1 h')}))[1], 1211, 'access once more');
+	is((sql('anna', q{SELECT jit_grant('SELECT ON hr.salary', 'eve', '1 h')}))[1], 1213, 'access once more');
 	my $listener = $node->background_psql('hr_prod', extra_params => [ '-U', 'eve' ]);
 	$listener->query_safe('LISTEN x');
 	$listener->query_safe('BEGIN; SELECT 1');
@@ -225,8 +241,8 @@ SKIP:
 		last if $failed;
 	}
 	like($full, qr/too many notifications in the NOTIFY queue/, 'the notification queue is full');
-	like((sql('anna', q{BEGIN; SELECT jit_revoke(1211); PREPARE TRANSACTION 'later'}))[2], qr/cannot PREPARE a transaction that has an event of jit_access/, '... which makes no PREPARE TRANSACTION possible');
-	is((sql('anna', q{SELECT jit_revoke(1211)}))[1], 'revoked', '... and access is revoked all the same');
+	like((sql('anna', q{BEGIN; SELECT jit_revoke(1213); PREPARE TRANSACTION 'later'}))[2], qr/cannot PREPARE a transaction that has an event of jit_access/, '... which makes no PREPARE TRANSACTION possible');
+	is((sql('anna', q{SELECT jit_revoke(1213)}))[1], 'revoked', '... and access is revoked all the same');
 	$listener->quit;
 }
 
