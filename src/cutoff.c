@@ -106,7 +106,8 @@ typedef struct Need
 	int			ncovers;
 	int			maxcovers;
 	Cover	   *covers;
-	TimestampTz noted;			/* the last statement of the client's that asked */
+	TimestampTz noted;			/* the last statement of the client's that
+								 * asked */
 } Need;
 
 typedef struct Reliance
