@@ -925,18 +925,23 @@ arm(void)
 	arm_for(cut_off());
 }
 
-/* The words of a cancellation that we have caused. */
+/*
+ * The words of a cancellation that we have caused.  NULL for a statement that
+ * relies on nothing by itself: its words count where nothing else runs that
+ * does, only functions that it calls.
+ */
 static void
 cancel_callback(void *arg)
 {
 	Reliance   *reliance = arg;
 	char	   *hint;
 
-	if (!fired || geterrcode() != ERRCODE_QUERY_CANCELED || !IsTransactionState())
+	if (!fired || geterrcode() != ERRCODE_QUERY_CANCELED ||
+		!IsTransactionState() || (reliance == NULL && jit_nrunning > 0))
 		return;
 	errmsg("canceling statement due to the end of temporary access");
 	errdetail_internal("%s", cover_text(&fired_cover));
-	hint = jit_hint_text(reliance->perminfos);
+	hint = reliance ? jit_hint_text(reliance->perminfos) : NULL;
 	if (hint != NULL)
 		errhint("Request access: SELECT jit_request(%s, '1 hour', 'why you need it');",
 				hint);
@@ -1093,7 +1098,14 @@ jit_executor_run(JIT_EXECUTOR_RUN_ARGS)
 		resume_loose(query);
 	if (likely(reliance == NULL))
 	{
+		ErrorContextCallback callback = {
+			.previous = error_context_stack,
+			.callback = cancel_callback
+		};
+
+		error_context_stack = &callback;
 		run_executor(&call);
+		error_context_stack = callback.previous;
 		return;
 	}
 	if (reliance->started || reliance->missed)

@@ -13,7 +13,8 @@
 # before it was called is called where jit_note_reliance() takes in nothing; the
 # plan that is pruned for long runs where nothing is "missed"; and the many
 # writes are all remembered where same_need() says no.  The role that an
-# expression sets is used on where check_object_access() doesn't note it.
+# expression sets is used on where check_object_access() doesn't note it.  Without words in
+# jit_executor_run() a query that only calls functions is cut off by "user request".
 use strict;
 use warnings;
 use PostgreSQL::Test::Utils;
@@ -136,6 +137,14 @@ for my $how ('deadline', 'revocation')
 	$s->quit;
 	sweep($node);
 }
+
+# a query that relies on nothing but what is called in expressions
+$node->safe_psql('postgres', q{
+	CREATE FUNCTION for_long() RETURNS int LANGUAGE plpgsql AS $$ DECLARE x int; BEGIN LOOP x := secret(); END LOOP; END $$});
+$s = session($node, 'dev');
+$id = grant_access($node, 'EXECUTE ON FUNCTION secret()', 'dev', '3 s');
+like(($s->do('SELECT for_long()'))[1], qr/${CUT_OFF}DETAIL:  Request $id in postgres expired at .*\nHINT:  Ask for access anew/, 'it is said why a query is cut off that only calls functions');
+$s->quit;
 
 # the function-call protocol
 $s = session($node, 'dev');
