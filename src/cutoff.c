@@ -526,8 +526,9 @@ find_covers(Oid userid, const JitPermInfo *info, Oid classid, Oid objid,
 
 /*
  * What find_covers() has found for permission entries: as long as no role,
- * membership or relation has changed and nothing that the user has has
- * ended, it would find the same again.
+ * membership or relation has changed, it would find the same again, less what
+ * has ended since, which is told by the deadlines.  (But of what suffices only
+ * together, less might.)
  */
 typedef struct CachedCovers
 {
@@ -565,9 +566,7 @@ find_entry_covers(Oid userid, const JitPermInfo *info, int *ncovers, bool *all)
 	uint64		relations;
 	Cover	   *covers;
 
-	if (jit_user_deadline(userid) <= jit_now())
-		return find_covers(userid, info, InvalidOid, InvalidOid, 0, ncovers, all);
-	/* not before: that may have taken in invalidations */
+	/* the caller has asked for the user's deadline: nothing is to come in */
 	roles = jit_roles_generation;
 	relations = relations_generation;
 	if (cache_roles == roles && cache_relations == relations &&
@@ -575,7 +574,8 @@ find_entry_covers(Oid userid, const JitPermInfo *info, int *ncovers, bool *all)
 		entry->privs == info->requiredPerms &&
 		bms_equal(entry->columns[0], info->selectedCols) &&
 		bms_equal(entry->columns[1], info->insertedCols) &&
-		bms_equal(entry->columns[2], info->updatedCols))
+		bms_equal(entry->columns[2], info->updatedCols) &&
+		(!entry->all || jit_user_deadline(userid) > jit_now()))
 	{
 		*ncovers = entry->ncovers;
 		*all = entry->all;
