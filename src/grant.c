@@ -61,7 +61,6 @@
 #include "utils/fmgroids.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
-#include "utils/resowner.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
@@ -233,6 +232,33 @@ owns_something(Oid roleid)
 	return result;
 }
 
+typedef struct DropCall
+{
+	Oid			roleid;
+	const char *name;
+	bool		with_privileges;
+} DropCall;
+
+static void
+try_to_drop(void *arg)
+{
+	DropCall   *call = arg;
+	DropRoleStmt *stmt = makeNode(DropRoleStmt);
+
+	if (call->with_privileges)
+	{
+		if (owns_something(call->roleid))
+			ereport(ERROR,
+					(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+					 errmsg("it owns something")));
+		shdepDropOwned(list_make1_oid(call->roleid), DROP_RESTRICT);
+		CommandCounterIncrement();
+	}
+	stmt->roles = list_make1(role_spec(call->name));
+	DropRole(stmt);
+	CommandCounterIncrement();
+}
+
 /*
  * DROP ROLE in a subtransaction: what hinders it becomes a message of that
  * level, and false.  The members are out already.  With "with_privileges",
@@ -241,56 +267,17 @@ owns_something(Oid roleid)
 static bool
 drop_role(Oid roleid, bool with_privileges, int elevel)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	char	   *name = jit_role_name(roleid);
-	volatile bool dropped = false;
+	DropCall	call = {roleid, jit_role_name(roleid), with_privileges};
+	ErrorData  *error = jit_try(try_to_drop, &call);
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		DropRoleStmt *stmt = makeNode(DropRoleStmt);
-
-		if (with_privileges)
-		{
-			if (owns_something(roleid))
-				ereport(ERROR,
-						(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
-						 errmsg("it owns something")));
-			shdepDropOwned(list_make1_oid(roleid), DROP_RESTRICT);
-			CommandCounterIncrement();
-		}
-		stmt->roles = list_make1(role_spec(name));
-		DropRole(stmt);
-		CommandCounterIncrement();
-		ReleaseCurrentSubTransaction();
-		dropped = true;
-	}
-	PG_CATCH();
-	{
-		ErrorData  *edata;
-
-		MemoryContextSwitchTo(context);
-		edata = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(context);
-		CurrentResourceOwner = owner;
-		if (edata->sqlerrcode == ERRCODE_QUERY_CANCELED ||
-			edata->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN)
-			ReThrowError(edata);
+	if (error != NULL)
 		ereport(elevel,
 				(errmsg("role %s could not be dropped: %s",
-						quote_identifier(name), edata->message),
-				 edata->detail ? errdetail_internal("%s", edata->detail) :
+						quote_identifier(call.name), error->message),
+				 error->detail ? errdetail_internal("%s", error->detail) :
 				 errdetail("It has no members any more, so it gives nobody anything."),
 				 errhint("Remove what depends on it, then use DROP ROLE.")));
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-	return dropped;
+	return error == NULL;
 }
 
 /* ----------------------------------------------------------------------
@@ -398,6 +385,21 @@ scope_usable(Oid roleid, const char *name, const JitItem *item)
 	return result && scope_is_item(roleid, item);
 }
 
+typedef struct GrantCall
+{
+	const JitItem *item;
+	const char *rolename;
+} GrantCall;
+
+static void
+try_to_grant(void *arg)
+{
+	GrantCall  *call = arg;
+
+	ExecuteGrantStmt(jit_item_grant_stmt(call->item, call->rolename));
+	CommandCounterIncrement();
+}
+
 /*
  * GRANT, tried again if somebody else's GRANT on the object came between:
  * our own are kept apart by locks, others' aren't.
@@ -405,38 +407,16 @@ scope_usable(Oid roleid, const char *name, const JitItem *item)
 static void
 grant_item(const JitItem *item, const char *rolename)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	volatile int tries = 0;
-	volatile bool done = false;
+	GrantCall	call = {item, rolename};
+	ErrorData  *error;
+	int			tries = 1;
 
-	while (!done)
+	while ((error = jit_try(try_to_grant, &call)) != NULL)
 	{
+		/* "tuple concurrently updated" has no SQLSTATE of its own */
+		if (error->sqlerrcode != ERRCODE_INTERNAL_ERROR || tries >= MAX_GRANT_TRIES)
+			ReThrowError(error);
 		tries++;
-		BeginInternalSubTransaction(NULL);
-		MemoryContextSwitchTo(context);
-		PG_TRY();
-		{
-			ExecuteGrantStmt(jit_item_grant_stmt(item, rolename));
-			CommandCounterIncrement();
-			ReleaseCurrentSubTransaction();
-			done = true;
-		}
-		PG_CATCH();
-		{
-			ErrorData  *edata;
-
-			MemoryContextSwitchTo(context);
-			edata = CopyErrorData();
-			FlushErrorState();
-			RollbackAndReleaseCurrentSubTransaction();
-			/* "tuple concurrently updated" has no SQLSTATE of its own */
-			if (edata->sqlerrcode != ERRCODE_INTERNAL_ERROR || tries >= MAX_GRANT_TRIES)
-				ReThrowError(edata);
-		}
-		PG_END_TRY();
-		MemoryContextSwitchTo(context);
-		CurrentResourceOwner = owner;
 	}
 }
 
@@ -884,6 +864,44 @@ jit_end_foreign_grants(Oid grantee)
 	return n;
 }
 
+typedef struct ClearCall
+{
+	Oid			roleid;
+	const char *name;
+	bool		drop;
+	bool		unknown;
+	int			elevel;
+	bool		left;			/* result: it wants another try */
+} ClearCall;
+
+static void
+try_to_clear(void *arg)
+{
+	ClearCall  *call = arg;
+	bool		locked = false;
+	int			n;
+
+	if (!lock_role(call->roleid, ExclusiveLock))
+	{
+		call->left = SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(call->roleid));
+		return;
+	}
+	n = remove_members(call->roleid, false, &locked);
+	if (n > 0)
+		ereport(LOG,
+				(errmsg_plural("jit_access: %d membership in role %s, whose time is over, was removed",
+							   "jit_access: %d memberships in role %s, whose time is over, were removed",
+							   n, n, quote_identifier(call->name)),
+				 call->unknown ? errdetail("The role was not made by jit_access in this database, so it is not dropped.") : 0));
+	call->left = locked;
+	if (call->drop && !call->left && !owns_something(call->roleid))
+	{
+		call->left = !lock_role(call->roleid, AccessExclusiveLock);
+		if (!call->left)
+			(void) drop_role(call->roleid, false, call->elevel);
+	}
+}
+
 /*
  * Clear one past role: its members go, and with "drop" the role, too.  In a
  * subtransaction, so that it holds up no other.  "unknown" says that our
@@ -892,58 +910,15 @@ jit_end_foreign_grants(Oid grantee)
 static bool
 clear_past_role(Oid roleid, bool drop, bool unknown, int elevel)
 {
-	volatile bool left = true;
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	char	   *name = jit_role_name(roleid);
+	ClearCall	call = {roleid, jit_role_name(roleid), drop, unknown, elevel, true};
+	ErrorData  *error = jit_try(try_to_clear, &call);
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		if (lock_role(roleid, ExclusiveLock))
-		{
-			bool		locked = false;
-			int			n = remove_members(roleid, false, &locked);
-
-			if (n > 0)
-				ereport(LOG,
-						(errmsg_plural("jit_access: %d membership in role %s, whose time is over, was removed",
-									   "jit_access: %d memberships in role %s, whose time is over, were removed",
-									   n, n, quote_identifier(name)),
-						 unknown ? errdetail("The role was not made by jit_access in this database, so it is not dropped.") : 0));
-			left = locked;
-			if (drop && !left && !owns_something(roleid))
-			{
-				left = !lock_role(roleid, AccessExclusiveLock);
-				if (!left)
-					(void) drop_role(roleid, false, elevel);
-			}
-		}
-		else
-			left = SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(roleid));
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		ErrorData  *edata;
-
-		MemoryContextSwitchTo(context);
-		edata = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		if (edata->sqlerrcode == ERRCODE_QUERY_CANCELED ||
-			edata->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN)
-			ReThrowError(edata);
+	if (error != NULL)
 		ereport(elevel,
 				(errmsg("jit_access: members of role %s could not be removed: %s",
-						quote_identifier(name), edata->message),
+						quote_identifier(call.name), error->message),
 				 errdetail("Its time is over, so it gives them nothing.")));
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-	return !left;
+	return !call.left;
 }
 
 /* Could the role be one that we made, as far as its attributes go? */

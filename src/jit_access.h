@@ -210,6 +210,7 @@ extern void jit_leave_owner_section(JitOwnerSection *section);
 extern int	jit_query(const char *sql, int nargs,...);
 extern Datum jit_result(int row, int column, bool *isnull);
 extern char *jit_result_text(int row, int column);
+extern ErrorData *jit_try(void (*work) (void *arg), void *arg);
 extern bool jit_extension_installed(void);
 extern bool jit_open_ledger(void);
 extern const char *jit_origin(void);

@@ -22,14 +22,12 @@
  */
 #include "jit_access.h"
 
-#include "access/xact.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "pgtime.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/guc.h"
-#include "utils/resowner.h"
 #include "utils/timestamp.h"
 
 PG_FUNCTION_INFO_V1(jit_set_policy);
@@ -65,6 +63,38 @@ risk_by_name(const char *name)
  * ----------------------------------------------------------------------
  */
 
+typedef struct EvaluateCall
+{
+	Jsonb	   *facts;
+	JsonPath   *condition;
+	bool		matched;		/* result */
+	char	   *failure;		/* result, NULL if it can be told */
+} EvaluateCall;
+
+static void
+try_to_evaluate(void *arg)
+{
+	LOCAL_FCINFO(fcinfo, 4);
+	EvaluateCall *call = arg;
+	JsonbParseState *state = NULL;
+
+	InitFunctionCallInfoData(*fcinfo, NULL, 4, InvalidOid, NULL, NULL);
+	fcinfo->args[0].value = JsonbPGetDatum(call->facts);
+	fcinfo->args[0].isnull = false;
+	fcinfo->args[1].value = PointerGetDatum(call->condition);
+	fcinfo->args[1].isnull = false;
+	(void) pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	fcinfo->args[2].value =
+		JsonbPGetDatum(JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
+	fcinfo->args[2].isnull = false;
+	fcinfo->args[3].value = BoolGetDatum(false);	/* not silent */
+	fcinfo->args[3].isnull = false;
+
+	call->matched = DatumGetBool(jsonb_path_match_tz(fcinfo));
+	if (fcinfo->isnull)
+		call->failure = _("its result is null");
+}
+
 /*
  * Evaluate a condition.  Returns NULL and sets *matched, or says why it can't
  * be told.  In a subtransaction of its own, because it may raise whatever its
@@ -73,58 +103,15 @@ risk_by_name(const char *name)
 static char *
 evaluate_condition(Jsonb *facts, JsonPath *condition, bool *matched)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
+	EvaluateCall call = {facts, condition, false, NULL};
+	ErrorData  *error = jit_try(try_to_evaluate, &call);
 
-	LOCAL_FCINFO(fcinfo, 4);
-	char	   *volatile failure = NULL;
-	volatile bool result = false;
-
-	InitFunctionCallInfoData(*fcinfo, NULL, 4, InvalidOid, NULL, NULL);
-	fcinfo->args[0].value = JsonbPGetDatum(facts);
-	fcinfo->args[0].isnull = false;
-	fcinfo->args[1].value = PointerGetDatum(condition);
-	fcinfo->args[1].isnull = false;
-	fcinfo->args[2].value = (Datum) 0;
-	fcinfo->args[2].isnull = false;
-	fcinfo->args[3].value = BoolGetDatum(false);	/* not silent */
-	fcinfo->args[3].isnull = false;
-
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		JsonbParseState *state = NULL;
-
-		(void) pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-		fcinfo->args[2].value =
-			JsonbPGetDatum(JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
-
-		result = DatumGetBool(jsonb_path_match_tz(fcinfo));
-		if (fcinfo->isnull)
-			failure = _("its result is null");
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		ErrorData  *edata;
-
-		MemoryContextSwitchTo(context);
-		edata = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(context);
-		CurrentResourceOwner = owner;
-		if (ERRCODE_TO_CATEGORY(edata->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
-			ReThrowError(edata);
-		failure = edata->message;
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-
-	*matched = result;
-	return failure;
+	/* whatever else stops the session isn't its fault, either */
+	if (error != NULL &&
+		ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
+		ReThrowError(error);
+	*matched = call.matched;
+	return error != NULL ? error->message : call.failure;
 }
 
 /*

@@ -1,8 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * query.c
- *		SQL on our own tables, as their owner, and what every room needs to
- *		say where it is.
+ *		SQL on our own tables, as their owner, work that may fail by itself,
+ *		and what every room needs to say where it is.
  *
  * An owner section is the only place where we run with more rights than the
  * caller has.  Whoever opens one has finished checking the caller: nothing
@@ -17,6 +17,7 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "access/xact.h"
 #include "access/xlog.h"
 #include "catalog/indexing.h"
 #include "catalog/namespace.h"
@@ -33,6 +34,7 @@
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/resowner.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
@@ -180,6 +182,42 @@ jit_result_text(int row, int column)
 {
 	return SPI_getvalue(SPI_tuptable->vals[row - 1], SPI_tuptable->tupdesc,
 						column);
+}
+
+/*
+ * Run something in a subtransaction.  NULL if it has come through; otherwise
+ * all of it is undone, and this is the error, in the current memory context.
+ * A cancellation and a shutdown are not the work's fault, and raised again.
+ */
+ErrorData *
+jit_try(void (*work) (void *arg), void *arg)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	ErrorData  *volatile error = NULL;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		work(arg);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	if (error != NULL &&
+		(error->sqlerrcode == ERRCODE_QUERY_CANCELED ||
+		 error->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN))
+		ReThrowError(error);
+	return error;
 }
 
 /* Is there something to ask for access with in this database? */

@@ -42,7 +42,6 @@
 #include "utils/fmgrprotos.h"
 #include "utils/guc.h"
 #include "utils/rel.h"
-#include "utils/resowner.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
@@ -1378,6 +1377,21 @@ end_locked_access(int id, const char *reason, const JitPerson *person)
 	return ended;
 }
 
+static void
+try_to_lock(void *arg)
+{
+	int			id = *(int *) arg;
+	JitOwnerSection section;
+
+	jit_enter_owner_section(&section);
+	(void) set_config_option("lock_timeout", LONGEST_WAIT,
+							 PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+	(void) jit_query("SELECT FROM jit.requests WHERE id = $1 FOR UPDATE", 1,
+					 INT4OID, Int32GetDatum(id), false);
+	jit_leave_owner_section(&section);
+}
+
 /*
  * Wait for the lock on the row of a request, but not for good: the grantee may
  * have it, and leave their transaction open to keep the access.  False if it
@@ -1386,42 +1400,13 @@ end_locked_access(int id, const char *reason, const JitPerson *person)
 static bool
 wait_for_request(int id)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	volatile bool locked = false;
+	ErrorData  *error = jit_try(try_to_lock, &id);
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		JitOwnerSection section;
-
-		jit_enter_owner_section(&section);
-		(void) set_config_option("lock_timeout", LONGEST_WAIT,
-								 PGC_USERSET, PGC_S_SESSION,
-								 GUC_ACTION_SAVE, true, 0, false);
-		(void) jit_query("SELECT FROM jit.requests WHERE id = $1 FOR UPDATE", 1,
-						 INT4OID, Int32GetDatum(id), false);
-		jit_leave_owner_section(&section);
-		ReleaseCurrentSubTransaction();
-		locked = true;
-	}
-	PG_CATCH();
-	{
-		ErrorData  *edata;
-
-		MemoryContextSwitchTo(context);
-		edata = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		if (edata->sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE &&
-			edata->sqlerrcode != ERRCODE_T_R_DEADLOCK_DETECTED)
-			ReThrowError(edata);
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-	return locked;
+	if (error != NULL &&
+		error->sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE &&
+		error->sqlerrcode != ERRCODE_T_R_DEADLOCK_DETECTED)
+		ReThrowError(error);
+	return error == NULL;
 }
 
 /* jit_revoke(request, reason) */
@@ -1615,6 +1600,27 @@ jit_concerns_me(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(OidIsValid(role) && jit_is_party(&person, role, NULL, true));
 }
 
+typedef struct CanApproveCall
+{
+	int			id;
+	JitPerson	person;
+	bool		result;
+} CanApproveCall;
+
+static void
+try_can_approve(void *arg)
+{
+	CanApproveCall *call = arg;
+	JitRequest *request = jit_load_request(call->id, false);
+
+	if (strcmp(request->status, "pending") == 0 &&
+		request->lapses_at > jit_now())
+	{
+		load_items(request, false);
+		call->result = jit_why_not_approve(request, &call->person, false) == NULL;
+	}
+}
+
 /*
  * jit.can_approve(request)
  *
@@ -1624,52 +1630,23 @@ jit_concerns_me(PG_FUNCTION_ARGS)
 Datum
 jit_can_approve(PG_FUNCTION_ARGS)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	volatile bool result = false;
-	JitPerson	person;
+	CanApproveCall call = {.id = PG_GETARG_INT32(0)};
+	ErrorData  *error;
 
 	(void) jit_open_ledger();
 	if (GetUserId() != GetOuterUserId())
 		PG_RETURN_BOOL(false);
-	jit_current_person(&person);
+	jit_current_person(&call.person);
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		JitRequest *request = jit_load_request(PG_GETARG_INT32(0), false);
-
-		if (strcmp(request->status, "pending") == 0 &&
-			request->lapses_at > jit_now())
-		{
-			load_items(request, false);
-			result = jit_why_not_approve(request, &person, false) == NULL;
-		}
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		ErrorData  *edata;
-
-		MemoryContextSwitchTo(context);
-		edata = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(context);
-		CurrentResourceOwner = owner;
-		if (edata->sqlerrcode != ERRCODE_UNDEFINED_OBJECT &&
-			edata->sqlerrcode != ERRCODE_UNDEFINED_TABLE &&
-			edata->sqlerrcode != ERRCODE_UNDEFINED_FUNCTION &&
-			edata->sqlerrcode != ERRCODE_UNDEFINED_COLUMN &&
-			edata->sqlerrcode != ERRCODE_UNDEFINED_SCHEMA)
-			ReThrowError(edata);
-		result = false;
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-	PG_RETURN_BOOL(result);
+	error = jit_try(try_can_approve, &call);
+	if (error != NULL &&
+		error->sqlerrcode != ERRCODE_UNDEFINED_OBJECT &&
+		error->sqlerrcode != ERRCODE_UNDEFINED_TABLE &&
+		error->sqlerrcode != ERRCODE_UNDEFINED_FUNCTION &&
+		error->sqlerrcode != ERRCODE_UNDEFINED_COLUMN &&
+		error->sqlerrcode != ERRCODE_UNDEFINED_SCHEMA)
+		ReThrowError(error);
+	PG_RETURN_BOOL(error == NULL && call.result);
 }
 
 /* jit.progress(request) */

@@ -52,7 +52,6 @@
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
-#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
@@ -197,6 +196,16 @@ due_since(const DueRow *row)
 	return row->pending ? row->lapses_at : row->grant.expires_at;
 }
 
+static void
+settle_in_section(void *arg)
+{
+	JitOwnerSection section;
+
+	jit_enter_owner_section(&section);
+	settle(arg);
+	jit_leave_owner_section(&section);
+}
+
 /*
  * settle() in a subtransaction; false if it failed.  Failures of what was
  * due when the last sweeper came are known.
@@ -204,43 +213,15 @@ due_since(const DueRow *row)
 static bool
 try_to_settle(DueRow *row)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	volatile bool done = false;
+	ErrorData  *error = jit_try(settle_in_section, row);
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		JitOwnerSection section;
-
-		jit_enter_owner_section(&section);
-		settle(row);
-		jit_leave_owner_section(&section);
-		ReleaseCurrentSubTransaction();
-		done = true;
-	}
-	PG_CATCH();
-	{
-		ErrorData  *edata;
-
-		MemoryContextSwitchTo(context);
-		edata = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		if (edata->sqlerrcode == ERRCODE_QUERY_CANCELED ||
-			edata->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN)
-			ReThrowError(edata);
+	if (error != NULL)
 		ereport(!task.again || due_since(row) > task.logged ? LOG : DEBUG1,
 				(errmsg("jit_access: request %d in %s could not be settled: %s",
 						row->grant.request, quote_identifier(jit_database_name()),
-						edata->message),
+						error->message),
 				 errdetail("It is tried again with growing pauses, and not logged again.")));
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-	return done;
+	return error == NULL;
 }
 
 /*
