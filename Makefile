@@ -23,6 +23,8 @@ ISOLATION_OPTS = --inputdir=test/isolation $(if $(filter-out 15,$(MAJORVERSION))
 # left out.
 PG_CPPFLAGS = -isystem $(includedir_server) -DJIT_VERSION='"$(EXTVERSION)"'
 PG_CFLAGS = -Wall -Wextra -Werror -Wno-unused-parameter -fvisibility=hidden $(COPT)
+# Hooks are run by every statement of everybody.
+PG_CFLAGS += -fno-plt -fomit-frame-pointer
 
 EXTRA_CLEAN = build results regression.diffs regression.out
 

@@ -922,7 +922,8 @@ jit_executor_start(QueryDesc *query, int eflags)
 {
 	JitStatementFrame frame;
 
-	jit_push_frame(&frame, JIT_PLAN_PERMINFOS(query->plannedstmt), NULL, query);
+	frame.starting = query;
+	jit_push_frame(&frame);
 	if (unlikely(temporary_seen))
 		begin_start(&frame);
 	next_executor_start_hook(query, eflags);
@@ -1044,9 +1045,12 @@ plan_checked(Query *parse, const char *query_string, int cursor_options,
 		}
 		else
 			perminfos = JIT_QUERY_PERMINFOS(parse);
-		jit_push_frame(&frame, perminfos, NULL, NULL);
+		frame.starting = NULL;
+		frame.copy = NULL;
+		frame.perminfos = perminfos;
 		frame.functions = NIL;
 		frame.context = CurrentMemoryContext;
+		jit_push_frame(&frame);
 		(void) check_perminfos(perminfos, true, false, NULL);
 	}
 	plan = next_planner_hook(parse, query_string, cursor_options, params);
@@ -1628,7 +1632,11 @@ jit_process_utility(PlannedStmt *pstmt, const char *query_string,
 		check_utility(stmt);
 
 	if (is_copy)
-		jit_push_frame(&frame, NIL, (CopyStmt *) stmt, NULL);
+	{
+		frame.starting = NULL;
+		frame.copy = (CopyStmt *) stmt;
+		jit_push_frame(&frame);
+	}
 	PG_TRY();
 	{
 		/* what a procedure does has commands of its own */

@@ -918,7 +918,7 @@ clear_past_role(Oid roleid, bool drop, bool unknown, int elevel)
 				(errmsg("jit_access: members of role %s could not be removed: %s",
 						quote_identifier(call.name), error->message),
 				 errdetail("Its time is over, so it gives them nothing.")));
-	return !call.left;
+	return error == NULL && !call.left;
 }
 
 /* Could the role be one that we made, as far as its attributes go? */

@@ -317,6 +317,7 @@ void
 jit_hint_callback(void *arg)
 {
 	JitStatementFrame *frame = arg;
+	List	   *perminfos = NIL;
 	List	   *missing = NIL;
 	List	   *closure;
 	bool		explained = jit_denial_explained;
@@ -332,12 +333,13 @@ jit_hint_callback(void *arg)
 
 	closure = jit_role_closure(GetUserId(), JIT_CLOSURE_PRIVS, JIT_FILTER_LIVE,
 							   jit_now());
-	if (frame->copy != NULL)
-	{
-		if (!add_missing_of_copy(&missing, frame->copy, closure))
-			return;
-	}
-	foreach(lc, frame->perminfos)
+	if (frame->starting != NULL)
+		perminfos = JIT_PLAN_PERMINFOS(frame->starting->plannedstmt);
+	else if (frame->copy == NULL)
+		perminfos = frame->perminfos;
+	else if (!add_missing_of_copy(&missing, frame->copy, closure))
+		return;
+	foreach(lc, perminfos)
 	{
 		if (!add_missing(&missing, lfirst(lc), closure))
 			return;

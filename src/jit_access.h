@@ -410,9 +410,9 @@ extern void jit_deny_ended(Oid userid, const char *kind,
 typedef struct JitStatementFrame
 {
 	ErrorContextCallback callback;
-	List	   *perminfos;		/* of JitPermInfo; NIL for a COPY */
-	CopyStmt   *copy;
-	QueryDesc  *starting;		/* NULL unless in its ExecutorStart */
+	QueryDesc  *starting;		/* NULL unless in its ExecutorStart; then */
+	CopyStmt   *copy;			/* NULL unless it is one; then */
+	List	   *perminfos;		/* of JitPermInfo */
 	bool		checked;		/* have roles and marks been checked for it? */
 	uint64		generation;		/* of the roles, when they were */
 	struct Reliance *reliance;	/* what that has been found to rely on */
@@ -425,15 +425,11 @@ extern bool jit_denial_explained;
 extern volatile int jit_nrunning;
 extern void jit_hint_callback(void *arg);
 
-/* Begin a frame, until jit_pop_frame(). */
+/* Begin a frame, whose kind the caller fills in, until jit_pop_frame(). */
 static inline void
-jit_push_frame(JitStatementFrame *frame, List *perminfos, CopyStmt *copy,
-			   QueryDesc *starting)
+jit_push_frame(JitStatementFrame *frame)
 {
 	jit_denial_explained = false;
-	frame->perminfos = perminfos;
-	frame->copy = copy;
-	frame->starting = starting;
 	frame->checked = false;
 	frame->reliance = NULL;
 	frame->running = jit_nrunning;
