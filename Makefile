@@ -24,7 +24,7 @@ ISOLATION_OPTS = --inputdir=test/isolation $(if $(filter-out 15,$(MAJORVERSION))
 PG_CPPFLAGS = -isystem $(includedir_server) -DJIT_VERSION='"$(EXTVERSION)"'
 PG_CFLAGS = -Wall -Wextra -Werror -Wno-unused-parameter -fvisibility=hidden $(COPT)
 # Hooks are run by every statement of everybody.
-PG_CFLAGS += -fno-plt -fomit-frame-pointer
+PG_CFLAGS += -fno-plt
 
 EXTRA_CLEAN = build results regression.diffs regression.out
 

@@ -221,18 +221,17 @@ static void
 event_subxact_callback(SubXactEvent event, SubTransactionId mySubid,
 					   SubTransactionId parentSubid, void *arg)
 {
-	ListCell   *lc;
-
-	foreach(lc, pending_lines)
+	/* those of a subtransaction come last */
+	for (int i = list_length(pending_lines) - 1; i >= 0; i--)
 	{
-		PendingLine *pending = lfirst(lc);
+		PendingLine *pending = list_nth(pending_lines, i);
 
 		if (pending->subid != mySubid)
-			continue;
+			break;
 		if (event == SUBXACT_EVENT_COMMIT_SUB)
 			pending->subid = parentSubid;
 		else if (event == SUBXACT_EVENT_ABORT_SUB)
-			pending_lines = foreach_delete_current(pending_lines, lc);
+			pending_lines = list_delete_nth_cell(pending_lines, i);
 	}
 }
 

@@ -205,6 +205,10 @@ typedef struct JitOwnerSection
 	int			nestlevel;
 } JitOwnerSection;
 
+#define JIT_N_PINNED_SETTINGS 6
+extern const char *const jit_pinned_settings[JIT_N_PINNED_SETTINGS][2];
+extern bool jit_settings_pinned;
+
 extern void jit_enter_owner_section(JitOwnerSection *section);
 extern void jit_leave_owner_section(JitOwnerSection *section);
 extern int	jit_query(const char *sql, int nargs,...);

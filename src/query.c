@@ -45,6 +45,22 @@ typedef struct PlanEntry
 	SPIPlanPtr	plan;
 } PlanEntry;
 
+/* What an owner section must be able to rely on. */
+const char *const jit_pinned_settings[JIT_N_PINNED_SETTINGS][2] = {
+	{"search_path", "pg_catalog, pg_temp"},
+	/* deadlines travel as text to CREATE ROLE: they must read back */
+	{"DateStyle", "ISO"},
+	{"IntervalStyle", "postgres"},
+	{"row_security", "off"},
+	/* rows change their status: only plain index scans pass by what is dead */
+	{"enable_bitmapscan", "off"},
+	/* an error that we catch must not end the session, and us with it */
+	{"exit_on_error", "off"},
+};
+
+/* Are they so for the whole life of the process, a sweeper? */
+bool		jit_settings_pinned = false;
+
 /*
  * Become the bootstrap superuser for our own SQL and catalog changes, with
  * nothing of the caller's in search_path, and connect to SPI.  Sections nest.
@@ -60,29 +76,11 @@ jit_enter_owner_section(JitOwnerSection *section)
 						   SECURITY_RESTRICTED_OPERATION);
 	section->nestlevel = NewGUCNestLevel();
 
-	/* deadlines travel as text to CREATE ROLE: they must read back */
-	(void) set_config_option("search_path", "pg_catalog, pg_temp",
-							 PGC_SUSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
-	(void) set_config_option("DateStyle", "ISO",
-							 PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
-	(void) set_config_option("IntervalStyle", "postgres",
-							 PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
-	(void) set_config_option("row_security", "off",
-							 PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
-
-	/* rows change their status: only plain index scans pass by what is dead */
-	(void) set_config_option("enable_bitmapscan", "off",
-							 PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
-
-	/* an error that we catch must not end the session, and us with it */
-	(void) set_config_option("exit_on_error", "off",
-							 PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
+	for (int i = 0; i < JIT_N_PINNED_SETTINGS && !jit_settings_pinned; i++)
+		(void) set_config_option(jit_pinned_settings[i][0],
+								 jit_pinned_settings[i][1],
+								 PGC_SUSET, PGC_S_SESSION,
+								 GUC_ACTION_SAVE, true, 0, false);
 
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");

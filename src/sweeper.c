@@ -79,7 +79,6 @@ static void
 override_settings(void)
 {
 	static const char *const settings[][2] = {
-		{"search_path", "pg_catalog, pg_temp"},
 		{"session_replication_role", "origin"},
 		{"default_transaction_read_only", "off"},
 		{"default_transaction_isolation", "read committed"},
@@ -88,12 +87,10 @@ override_settings(void)
 		{"transaction_timeout", "0"},
 		{"idle_in_transaction_session_timeout", "0"},
 		{"lock_timeout", "1s"},
-		{"row_security", "off"},
 		{"check_function_bodies", "off"},
 		{JIT_FORCE_PARALLEL_MODE, "off"},
 		{"default_tablespace", ""},
 		{"client_min_messages", "error"},
-		{"exit_on_error", "off"},
 	};
 
 	for (size_t i = 0; i < lengthof(settings); i++)
@@ -102,6 +99,10 @@ override_settings(void)
 		if (GetConfigOption(settings[i][0], true, false) != NULL)
 			SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET, PGC_S_OVERRIDE);
 	}
+	for (size_t i = 0; i < lengthof(jit_pinned_settings); i++)
+		SetConfigOption(jit_pinned_settings[i][0], jit_pinned_settings[i][1],
+						PGC_SUSET, PGC_S_OVERRIDE);
+	jit_settings_pinned = true;
 
 	/* "role" and "session_authorization" can be set for a database, too */
 	SetSessionAuthorization(BOOTSTRAP_SUPERUSERID, true);
