@@ -1825,9 +1825,12 @@ static void
 jit_object_access(ObjectAccessType access, Oid classid, Oid objid, int subid,
 				  void *arg)
 {
-	/* called for each function in each statement */
-	if (access != OAT_FUNCTION_EXECUTE || !quiet())
+	/* called for each function in each statement, and just like this */
+	if (access != OAT_FUNCTION_EXECUTE)
 		check_object_access(access, classid, objid, subid, arg);
+	else if (!quiet())
+		check_object_access(OAT_FUNCTION_EXECUTE, ProcedureRelationId, objid, 0,
+							NULL);
 }
 
 /*
