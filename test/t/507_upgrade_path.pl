@@ -138,6 +138,8 @@ sub differences
 	return ((map { "- $_" } grep { !$in_two{$_} } @$one), (map { "+ $_" } grep { !$in_one{$_} } @$two));
 }
 
+my @fresh;
+
 # How a database that has come up from that version differs from a new one.
 sub differences_after_update
 {
@@ -147,14 +149,14 @@ sub differences_after_update
 	$node->safe_psql('postgres', "CREATE DATABASE $db");
 	my ($rc, $out, $err) = $node->psql($db, "$settings; CREATE EXTENSION jit_access VERSION '$version'; ALTER EXTENSION jit_access UPDATE");
 	is($rc, 0, "from $version: there is a way up") or diag $err;
-	my @result = differences([ lines('fresh') ], [ lines($db) ]);
+	my @result = differences(\@fresh, [ lines($db) ]);
 	$node->safe_psql('postgres', "DROP DATABASE $db");
 	return @result;
 }
 
 $node->safe_psql('postgres', 'CREATE DATABASE fresh');
 $node->safe_psql('fresh', 'CREATE EXTENSION jit_access');
-my @fresh = lines('fresh');
+@fresh = lines('fresh');
 
 # ---- every version
 
