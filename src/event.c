@@ -8,7 +8,7 @@
  * The log line has to wait for the commit, so that the log never tells of
  * something that was rolled back:
  *
- *	jit_event()				the line is remembered, with its subtransaction
+ *	jit_events()			the line is remembered, with its subtransaction
  *	subtransaction commits	the line is the parent's
  *	subtransaction aborts	the line is forgotten
  *	transaction aborts		all lines are forgotten
@@ -129,42 +129,13 @@ notify(const char *payload)
 				 errhidecontext(true)));
 }
 
-/*
- * Record an event in this transaction.  request is 0 for an event that isn't
- * about one; detail may be NULL; logline is what follows "jit_access: " in
- * the server log.  Opens an owner section of its own.
- */
-void
-jit_event(const char *event, int request, Jsonb *detail, const char *logline)
+/* NOTIFY, and remember the line for the commit. */
+static void
+announce(const char *event, int request, const char *logline)
 {
-	JitOwnerSection section;
-
-	/* ours, that is: somebody else's worker may act for a user */
-	bool		worker = MyBgworkerEntry != NULL &&
-	strcmp(MyBgworkerEntry->bgw_library_name, JIT_EXTENSION) == 0;
-	char	   *client_addr = worker ? NULL : jit_client_addr();
-	JitPerson	person;
 	StringInfoData payload;
 	MemoryContext oldcontext;
 	PendingLine *pending;
-
-	if (!worker)
-		jit_current_person(&person);
-	else
-		person.role = person.login = InvalidOid;
-
-	jit_enter_owner_section(&section);
-	jit_sync_auditor();
-	jit_query("INSERT INTO jit.events (request_id, event, login, role, client_addr, detail)"
-			  " VALUES (nullif($1, 0), $2, $3, $4, $5::inet, coalesce($6, '{}'))",
-			  6,
-			  INT4OID, Int32GetDatum(request), false,
-			  TEXTOID, CStringGetTextDatum(event), false,
-			  TEXTOID, worker ? (Datum) 0 : CStringGetTextDatum(jit_role_name(person.login)), worker,
-			  TEXTOID, worker ? (Datum) 0 : CStringGetTextDatum(jit_role_name(person.role)), worker,
-			  TEXTOID, client_addr ? CStringGetTextDatum(client_addr) : (Datum) 0, client_addr == NULL,
-			  JSONBOID, detail ? JsonbPGetDatum(detail) : (Datum) 0, detail == NULL);
-	jit_leave_owner_section(&section);
 
 	initStringInfo(&payload);
 	appendStringInfoString(&payload, "{\"event\": ");
@@ -190,6 +161,59 @@ jit_event(const char *event, int request, Jsonb *detail, const char *logline)
 	pending->line = pstrdup(logline);
 	pending_lines = lappend(pending_lines, pending);
 	MemoryContextSwitchTo(oldcontext);
+}
+
+/*
+ * Record an event of several requests in this transaction; loglines has one
+ * for each of them.  detail may be NULL; a line is what follows "jit_access: "
+ * in the server log.  Opens an owner section of its own.
+ */
+void
+jit_events(const char *event, List *requests, Jsonb *detail, List *loglines)
+{
+	JitOwnerSection section;
+	int			n = list_length(requests);
+	Datum	   *ids = palloc(n * sizeof(Datum));
+	ListCell   *lc;
+	ListCell   *line;
+
+	/* ours, that is: somebody else's worker may act for a user */
+	bool		worker = MyBgworkerEntry != NULL &&
+	strcmp(MyBgworkerEntry->bgw_library_name, JIT_EXTENSION) == 0;
+	char	   *client_addr = worker ? NULL : jit_client_addr();
+	JitPerson	person;
+
+	if (!worker)
+		jit_current_person(&person);
+	else
+		person.role = person.login = InvalidOid;
+
+	foreach(lc, requests)
+		ids[foreach_current_index(lc)] = Int32GetDatum(lfirst_int(lc));
+
+	jit_enter_owner_section(&section);
+	jit_sync_auditor();
+	jit_query("INSERT INTO jit.events (request_id, event, login, role, client_addr, detail)"
+			  " SELECT nullif(id, 0), $2, $3, $4, $5::inet, coalesce($6, '{}') FROM unnest($1) id",
+			  6,
+			  INT4ARRAYOID, jit_int4_array(ids, n), false,
+			  TEXTOID, CStringGetTextDatum(event), false,
+			  TEXTOID, worker ? (Datum) 0 : CStringGetTextDatum(jit_role_name(person.login)), worker,
+			  TEXTOID, worker ? (Datum) 0 : CStringGetTextDatum(jit_role_name(person.role)), worker,
+			  TEXTOID, client_addr ? CStringGetTextDatum(client_addr) : (Datum) 0, client_addr == NULL,
+			  JSONBOID, detail ? JsonbPGetDatum(detail) : (Datum) 0, detail == NULL);
+	jit_leave_owner_section(&section);
+
+	forboth(lc, requests, line, loglines)
+		announce(event, lfirst_int(lc), lfirst(line));
+}
+
+/* The same of one request; 0 for an event that isn't about one. */
+void
+jit_event(const char *event, int request, Jsonb *detail, const char *logline)
+{
+	jit_events(event, list_make1_int(request), detail,
+			   list_make1(unconstify(char *, logline)));
 }
 
 static void

@@ -234,8 +234,7 @@ owns_something(Oid roleid)
 
 typedef struct DropCall
 {
-	Oid			roleid;
-	const char *name;
+	List	   *roleids;
 	bool		with_privileges;
 } DropCall;
 
@@ -244,17 +243,23 @@ try_to_drop(void *arg)
 {
 	DropCall   *call = arg;
 	DropRoleStmt *stmt = makeNode(DropRoleStmt);
+	ListCell   *lc;
 
-	if (call->with_privileges)
+	foreach(lc, call->roleids)
 	{
-		if (owns_something(call->roleid))
-			ereport(ERROR,
-					(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
-					 errmsg("it owns something")));
-		shdepDropOwned(list_make1_oid(call->roleid), DROP_RESTRICT);
-		CommandCounterIncrement();
+		Oid			roleid = lfirst_oid(lc);
+
+		if (call->with_privileges)
+		{
+			if (owns_something(roleid))
+				ereport(ERROR,
+						(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+						 errmsg("it owns something")));
+			shdepDropOwned(list_make1_oid(roleid), DROP_RESTRICT);
+			CommandCounterIncrement();
+		}
+		stmt->roles = lappend(stmt->roles, role_spec(jit_role_name(roleid)));
 	}
-	stmt->roles = list_make1(role_spec(call->name));
 	DropRole(stmt);
 	CommandCounterIncrement();
 }
@@ -267,13 +272,13 @@ try_to_drop(void *arg)
 static bool
 drop_role(Oid roleid, bool with_privileges, int elevel)
 {
-	DropCall	call = {roleid, jit_role_name(roleid), with_privileges};
+	DropCall	call = {list_make1_oid(roleid), with_privileges};
 	ErrorData  *error = jit_try(try_to_drop, &call);
 
 	if (error != NULL)
 		ereport(elevel,
 				(errmsg("role %s could not be dropped: %s",
-						quote_identifier(call.name), error->message),
+						quote_identifier(jit_role_name(roleid)), error->message),
 				 error->detail ? errdetail_internal("%s", error->detail) :
 				 errdetail("It has no members any more, so it gives nobody anything."),
 				 errhint("Remove what depends on it, then use DROP ROLE.")));
@@ -656,12 +661,32 @@ jit_find_grant_role(const JitGrant *grant)
 }
 
 /*
- * End a grant of our ledger and note when in jit.grants.  Inside an owner
- * section, under the lock on the request's row.  False if the role wasn't
- * there any more.
+ * End what a grant role gives.  Inside an owner section, under the lock on
+ * the request's row.  Without "wait", false if another transaction is taking
+ * members out, too.
  *
  * The members go now, the role at the commit: who leaves this transaction
  * open has nothing that jit_expire_grant() needs.
+ */
+bool
+jit_end_role(Oid roleid, bool wait)
+{
+	MemoryContext context;
+	bool		left = false;
+
+	(void) remove_members(roleid, wait, &left);
+	if (left)
+		return false;
+	jit_install_cutoff();		/* for jit_drop_ended_roles() */
+	context = MemoryContextSwitchTo(TopTransactionContext);
+	ended_roles = lappend_oid(ended_roles, roleid);
+	MemoryContextSwitchTo(context);
+	return true;
+}
+
+/*
+ * End a grant of our ledger and note when in jit.grants, the same way.  False
+ * if the role wasn't there any more.
  */
 bool
 jit_end_grant(const JitGrant *grant)
@@ -669,14 +694,7 @@ jit_end_grant(const JitGrant *grant)
 	Oid			roleid = jit_find_grant_role(grant);
 
 	if (OidIsValid(roleid))
-	{
-		MemoryContext context = MemoryContextSwitchTo(TopTransactionContext);
-
-		jit_install_cutoff();	/* for jit_drop_ended_roles() */
-		ended_roles = lappend_oid(ended_roles, roleid);
-		MemoryContextSwitchTo(context);
-		(void) remove_members(roleid, true, NULL);
-	}
+		(void) jit_end_role(roleid, true);
 	jit_query("UPDATE jit.grants SET ended_at = $2 WHERE request_id = $1", 2,
 			  INT4OID, Int32GetDatum(grant->request), false,
 			  TIMESTAMPTZOID, TimestampTzGetDatum(jit_now()), false);
@@ -685,7 +703,7 @@ jit_end_grant(const JitGrant *grant)
 }
 
 /*
- * Drop the roles whose members jit_end_grant() has removed in this
+ * Drop the roles whose members jit_end_role() has removed in this
  * transaction.  Before it commits, so that no user can keep the locks.  What
  * can't be dropped now, and what would take too many locks, is dropped by a
  * sweeper, when it is past.
@@ -696,6 +714,9 @@ jit_drop_ended_roles(void)
 	JitOwnerSection section;
 	ListCell   *lc;
 	List	   *roles = ended_roles;
+	List	   *kept = NIL;
+	DropCall	call = {NIL, false};
+	bool		all_dropped;
 
 	if (roles == NIL)
 		return;
@@ -711,11 +732,22 @@ jit_drop_ended_roles(void)
 		/* they are back if that was in a subtransaction that has failed */
 		if (jit_grant_has_members(roleid))
 			continue;
-		if ((lock_role(roleid, AccessExclusiveLock) &&
-			 drop_role(roleid, false, WARNING)) ||
-			!lock_role(roleid, ExclusiveLock))
-			continue;
-		expire_role(roleid);
+		if (lock_role(roleid, AccessExclusiveLock))
+			call.roleids = list_append_unique_oid(call.roleids, roleid);
+		else if (lock_role(roleid, ExclusiveLock))
+			kept = list_append_unique_oid(kept, roleid);
+	}
+	/* one subtransaction for all of them, unless something hinders it */
+	all_dropped = list_length(call.roleids) > 1 &&
+		jit_try(try_to_drop, &call) == NULL;
+	foreach(lc, call.roleids)
+	{
+		if (!all_dropped && !drop_role(lfirst_oid(lc), false, WARNING))
+			kept = lappend_oid(kept, lfirst_oid(lc));
+	}
+	foreach(lc, kept)
+	{
+		expire_role(lfirst_oid(lc));
 		jit_wake_launcher_at_commit();
 	}
 	jit_leave_owner_section(&section);

@@ -178,6 +178,7 @@ extern char *jit_grant_role_name(int request);
 extern void jit_make_grant(int request, Oid grantee, List *items,
 						   TimestampTz expires_at, const char *comment);
 extern Oid	jit_find_grant_role(const JitGrant *grant);
+extern bool jit_end_role(Oid roleid, bool wait);
 extern bool jit_end_grant(const JitGrant *grant);
 extern void jit_drop_ended_roles(void);
 extern void jit_forget_ended_roles(void);
@@ -191,6 +192,8 @@ extern void jit_object_dropped(Oid classid, Oid objid);
 
 /* ---- event.c: audit events and NOTIFY -------------------------------- */
 
+extern void jit_events(const char *event, List *requests, Jsonb *detail,
+					   List *loglines);
 extern void jit_event(const char *event, int request, Jsonb *detail,
 					  const char *logline);
 extern Jsonb *jit_detail(const char *key,...);
@@ -214,6 +217,7 @@ extern void jit_leave_owner_section(JitOwnerSection *section);
 extern int	jit_query(const char *sql, int nargs,...);
 extern Datum jit_result(int row, int column, bool *isnull);
 extern char *jit_result_text(int row, int column);
+extern Datum jit_int4_array(Datum *values, int n);
 extern ErrorData *jit_try(void (*work) (void *arg), void *arg);
 extern bool jit_extension_installed(void);
 extern bool jit_open_ledger(void);

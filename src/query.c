@@ -23,6 +23,7 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_extension.h"
+#include "catalog/pg_type.h"
 #include "commands/dbcommands.h"
 #include "commands/extension.h"
 #include "executor/spi.h"
@@ -180,6 +181,14 @@ jit_result_text(int row, int column)
 {
 	return SPI_getvalue(SPI_tuptable->vals[row - 1], SPI_tuptable->tupdesc,
 						column);
+}
+
+/* A parameter of type int4[]. */
+Datum
+jit_int4_array(Datum *values, int n)
+{
+	return PointerGetDatum(construct_array(values, n, INT4OID, sizeof(int32),
+										   true, TYPALIGN_INT));
 }
 
 /*

@@ -4,8 +4,10 @@
  *		The short-lived background worker that settles what is due in one
  *		database.
  *
- * It looks once for what is due.  Then batches of requests per transaction,
- * each request in a subtransaction of its own, in the order of their times:
+ * It looks once for what is due, in the order of their times.  Then batches of
+ * requests per transaction.  Those of a batch whose role is there, and past,
+ * are settled together, in a subtransaction; after that, those that are left,
+ * or all of them if that has failed, each in a subtransaction of its own:
  *
  *	active, role's deadline past		the grant ends, the request expired
  *	active, role's deadline is another	the ledger follows: prolonged, shortened
@@ -69,6 +71,7 @@ typedef struct DueRow
 	bool		copied;			/* as jit_is_copy(): roles aren't ours */
 	TimestampTz lapses_at;
 	char	   *access;
+	bool		expired;		/* result: by expire() */
 } DueRow;
 
 /*
@@ -90,6 +93,8 @@ override_settings(void)
 		{"check_function_bodies", "off"},
 		{JIT_FORCE_PARALLEL_MODE, "off"},
 		{"default_tablespace", ""},
+		/* what a crash undoes is due again, and standbys aren't waited for */
+		{"synchronous_commit", "off"},
 		{"client_min_messages", "error"},
 	};
 
@@ -109,7 +114,85 @@ override_settings(void)
 	SetCurrentRoleId(InvalidOid, true);
 }
 
-/* Settle one request; see the top of the file. */
+/*
+ * The role of an active request with its deadline: the ledger's if it has
+ * lost its own natively.  InvalidOid if it is gone, or not ours.
+ */
+static Oid
+find_role(const DueRow *row, TimestampTz *deadline)
+{
+	Oid			role = InvalidOid;
+
+	if (row->grant.role != NULL)
+		role = jit_find_grant_role(&row->grant);
+	*deadline = jit_role_deadline(role);
+	if (row->copied &&
+		(*deadline <= jit_now() || !jit_grant_has_members(role)))
+		role = InvalidOid;
+	if (TIMESTAMP_NOT_FINITE(*deadline))
+		*deadline = row->grant.expires_at;
+	return role;
+}
+
+/* The request, for a message. */
+static char *
+request_text(const DueRow *row)
+{
+	return psprintf("request %d in %s", row->grant.request,
+					quote_identifier(jit_database_name()));
+}
+
+/*
+ * Of these rows, end those whose role is there, and past: with one statement
+ * each for all of them, which is what makes the difference for thousands.
+ * Inside an owner section.  Without "wait", one whose role is being altered
+ * by somebody else is left.
+ */
+static void
+expire(List *rows, bool wait)
+{
+	Datum	   *requests = palloc(list_length(rows) * sizeof(Datum));
+	Datum	   *deadlines = palloc(list_length(rows) * sizeof(Datum));
+	List	   *ids = NIL;
+	List	   *loglines = NIL;
+	int			n = 0;
+	ListCell   *lc;
+
+	foreach(lc, rows)
+	{
+		DueRow	   *row = lfirst(lc);
+		TimestampTz deadline;
+		Oid			role;
+
+		CHECK_FOR_INTERRUPTS();
+		if (row->pending)
+			continue;
+		role = find_role(row, &deadline);
+		if (!OidIsValid(role) || deadline > jit_now() || !jit_end_role(role, wait))
+			continue;
+		row->expired = true;
+		requests[n] = Int32GetDatum(row->grant.request);
+		deadlines[n++] = TimestampTzGetDatum(deadline);
+		ids = lappend_int(ids, row->grant.request);
+		loglines = lappend(loglines,
+						   psprintf("%s expired: %s no longer has %s", request_text(row),
+									quote_identifier(row->grant.grantee), row->access));
+	}
+	if (n == 0)
+		return;
+	(void) jit_query("UPDATE jit.grants SET ended_at = $2 WHERE request_id = ANY ($1)",
+					 2, INT4ARRAYOID, jit_int4_array(requests, n), false,
+					 TIMESTAMPTZOID, TimestampTzGetDatum(jit_now()), false);
+	(void) jit_query("UPDATE jit.requests r SET status = 'expired', ended_at = e.at"
+					 " FROM unnest($1, $2) e (id, at) WHERE r.id = e.id",
+					 2, INT4ARRAYOID, jit_int4_array(requests, n), false,
+					 TIMESTAMPTZARRAYOID,
+					 PointerGetDatum(construct_array(deadlines, n, TIMESTAMPTZOID, sizeof(TimestampTz),
+													 FLOAT8PASSBYVAL, TYPALIGN_DOUBLE)), false);
+	jit_events("expired", ids, NULL, loglines);
+}
+
+/* Settle one request; see the top of the file.  Inside an owner section. */
 static void
 settle(DueRow *row)
 {
@@ -117,8 +200,7 @@ settle(DueRow *row)
 	TimestampTz now = jit_now();
 	TimestampTz deadline;
 	Oid			role;
-	char	   *text = psprintf("request %d in %s", grant->request,
-								quote_identifier(jit_database_name()));
+	char	   *text = request_text(row);
 
 	if (row->pending)
 	{
@@ -131,10 +213,7 @@ settle(DueRow *row)
 	if (grant->role == NULL && grant->expires_at > now)
 		return;
 
-	role = grant->role == NULL ? InvalidOid : jit_find_grant_role(grant);
-	if (row->copied && OidIsValid(role) &&
-		(jit_role_deadline(role) <= now || !jit_grant_has_members(role)))
-		role = InvalidOid;
+	role = find_role(row, &deadline);
 	if (!OidIsValid(role))
 	{
 		bool		expired = row->copied || grant->expires_at <= now;
@@ -153,9 +232,6 @@ settle(DueRow *row)
 		return;
 	}
 
-	deadline = jit_role_deadline(role);
-	if (TIMESTAMP_NOT_FINITE(deadline))
-		deadline = grant->expires_at;	/* natively lost: the ledger's counts */
 	if (deadline > now && !jit_grant_has_members(role))
 	{
 		(void) jit_end_grant(grant);
@@ -183,11 +259,7 @@ settle(DueRow *row)
 		return;
 	}
 
-	(void) jit_end_grant(grant);
-	jit_finish_request(grant->request, "expired", deadline,
-					   psprintf("%s expired: %s no longer has %s", text,
-								quote_identifier(grant->grantee), row->access),
-					   NULL);
+	expire(list_make1(row), true);
 }
 
 /* When something of the row became due. */
@@ -204,6 +276,16 @@ settle_in_section(void *arg)
 
 	jit_enter_owner_section(&section);
 	settle(arg);
+	jit_leave_owner_section(&section);
+}
+
+static void
+expire_in_section(void *arg)
+{
+	JitOwnerSection section;
+
+	jit_enter_owner_section(&section);
+	expire(arg, false);
 	jit_leave_owner_section(&section);
 }
 
@@ -265,13 +347,6 @@ due_requests(void)
 	return requests;
 }
 
-static Datum
-int4_array(Datum *values, int n)
-{
-	return PointerGetDatum(construct_array(values, n, INT4OID, sizeof(int32),
-										   true, TYPALIGN_INT));
-}
-
 /*
  * Read and lock those of the requests that are still open and that nobody
  * else has locked.
@@ -290,7 +365,7 @@ lock_requests(Datum *ids, int nids)
 	n = jit_query("SELECT id FROM jit.requests WHERE id = ANY ($1)"
 				  " AND status IN ('pending', 'active') FOR UPDATE SKIP LOCKED",
 				  1,
-				  INT4ARRAYOID, int4_array(ids, nids), false);
+				  INT4ARRAYOID, jit_int4_array(ids, nids), false);
 	for (int i = 0; i < n; i++)
 		ids[i] = jit_result(i + 1, 1, &isnull);
 	/* a statement of its own, which sees what was approved just before */
@@ -300,7 +375,7 @@ lock_requests(Datum *ids, int nids)
 				  " FROM jit.requests r LEFT JOIN jit.grants g ON g.request_id = r.id"
 				  " WHERE r.id = ANY ($1) ORDER BY coalesce(r.expires_at, r.lapses_at)",
 				  2,
-				  INT4ARRAYOID, int4_array(ids, n), false,
+				  INT4ARRAYOID, jit_int4_array(ids, n), false,
 				  TEXTOID, CStringGetTextDatum(jit_cluster_origin()), false);
 	spi_context = MemoryContextSwitchTo(context);
 	for (int i = 1; i <= n; i++)
@@ -372,18 +447,22 @@ settle_batch(LedgerState *state)
 	Datum	   *ids = palloc(n * sizeof(Datum));
 	List	   *rows;
 	ListCell   *lc;
+	bool		done;
 
 	for (int i = 0; i < n; i++)
 		ids[i] = Int32GetDatum(list_nth_int(state->requests, i));
 	rows = lock_requests(ids, n);
 	/* somebody has the others locked, or has closed them meanwhile */
 	state->all &= list_length(rows) == n;
+	/* what fails here fails again below, alone, and is reported there */
+	done = jit_try(expire_in_section, rows) == NULL;
 	foreach(lc, rows)
 	{
 		DueRow	   *row = lfirst(lc);
 
 		CHECK_FOR_INTERRUPTS();
-		state->all &= try_to_settle(row);
+		if (!done || !row->expired)
+			state->all &= try_to_settle(row);
 	}
 	state->requests = list_delete_first_n(state->requests, n);
 }

@@ -5,14 +5,16 @@
 #
 # Guards the deadline in enforce.c and cutoff.c against relying on workers.
 # Seen to fail with roles believed in past their deadline, and with the
-# failure to start a sweeper, or to settle a request, logged each time.
+# failure to start a sweeper, or to settle a request, logged each time; with
+# requests that failed together not tried one by one; and with sweepers that
+# wait for standbys.
 use strict;
 use warnings;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use JitAccess;
 
-my $node = new_server('stuck', "max_worker_processes = 4\nmax_parallel_workers = 4\nrestart_after_crash = on");
+my $node = new_server('stuck', "wal_level = replica\nmax_wal_senders = 1\nmax_worker_processes = 4\nmax_parallel_workers = 4\nrestart_after_crash = on");
 $node->safe_psql('postgres', q{
 	CREATE ROLE dev LOGIN;
 	CREATE TABLE secret AS SELECT i AS x FROM generate_series(1, 10) i;
@@ -73,6 +75,28 @@ $node->poll_query_until('postgres', 'SELECT true');
 wait_for_deadline($node, $id);
 like((sql($node, 'dev', 'SELECT count(*) FROM secret'))[1], $denied, 'SIGKILL: denied');
 catches_up('SIGKILL');
+
+# one request of a batch can't be settled
+my @ids = map { grant_access($node, 'SELECT ON secret', 'dev', '3 s') } 1 .. 3;
+$node->safe_psql('postgres', qq{ALTER TABLE jit.requests ADD CONSTRAINT stuck CHECK (id <> $ids[1] OR status = 'active')});
+$offset = -s $node->logfile;
+ok($node->poll_query_until('postgres', qq{SELECT count(*) = 2 FROM jit.requests WHERE id IN ($ids[0], $ids[2]) AND status = 'expired'}), 'one of a batch: the others are settled');
+logged_once('one of a batch', qr/jit_access: request $ids[1] in postgres could not be settled/, $offset);
+is($node->safe_psql('postgres', qq{SELECT string_agg(request_id::text, ' ' ORDER BY id) FROM jit.events WHERE event = 'expired' AND request_id IN ($ids[0], $ids[1], $ids[2])}),
+	"$ids[0] $ids[2]", 'one of a batch: an event for each that is');
+$node->safe_psql('postgres', 'ALTER TABLE jit.requests DROP CONSTRAINT stuck');
+catches_up('one of a batch');
+
+# commits wait for a standby that never comes; the launcher ends such a sweeper
+# after a minute, but it needn't come to that
+$offset = -s $node->logfile;
+grant_access($node, 'SELECT ON secret', 'dev', '3 s');
+$node->safe_psql('postgres', q{ALTER SYSTEM SET synchronous_standby_names = 'nobody'});
+$node->reload;
+catches_up('no standby');
+unlike(substr(slurp_file($node->logfile), $offset), qr/canceling the wait for synchronous replication/, 'no standby: sweepers do not wait for it');
+$node->safe_psql('postgres', 'ALTER SYSTEM RESET synchronous_standby_names');
+$node->reload;
 
 # all worker processes are in use: by parallel queries
 my $hog = session($node, 'postgres');
