@@ -5,11 +5,11 @@
  *		database.
  *
  * It looks once for what is due, in the order of their times.  Then batches of
- * requests per transaction.  Those of a batch whose role is there, and past,
- * are settled together, in a subtransaction; after that, those that are left,
- * or all of them if that has failed, each in a subtransaction of its own:
+ * requests per transaction.  Those of a batch that are past are settled
+ * together, in a subtransaction; after that, those that are left, or all of
+ * them if that has failed, each in a subtransaction of its own:
  *
- *	active, role's deadline past		the grant ends, the request expired
+ *	active, deadline past				the role goes, the request expired
  *	active, role's deadline is another	the ledger follows: prolonged, shortened
  *	active, role is gone, or its		revoked natively; the ledger follows
  *	members are
@@ -18,6 +18,11 @@
  *	database's							role does; that one is the original's
  *										and not touched
  *	pending, past lapses_at				lapsed
+ *
+ * If that is more than a batch, the roles go first, in batches of their own:
+ * the ledger can wait for them, but what ends only with the roles shouldn't
+ * wait for the ledger.  Between the two, a request is active, past, and
+ * without a role, which is settled as any that is past.
  *
  *	error in one request		that one is left for a later sweeper, which the
  *								launcher sends with growing pauses
@@ -115,22 +120,28 @@ override_settings(void)
 }
 
 /*
- * The role of an active request with its deadline: the ledger's if it has
- * lost its own natively.  InvalidOid if it is gone, or not ours.
+ * The role of an active request, and when it ends: the ledger's time if the
+ * role has lost its own natively.  InvalidOid if it is gone, or not ours; a
+ * copy is over then.
  */
 static Oid
 find_role(const DueRow *row, TimestampTz *deadline)
 {
+	TimestampTz now = jit_now();
 	Oid			role = InvalidOid;
 
-	if (row->grant.role != NULL)
-		role = jit_find_grant_role(&row->grant);
-	*deadline = jit_role_deadline(role);
+	*deadline = row->grant.expires_at;
+	if (row->grant.role == NULL)
+		return InvalidOid;
+	role = jit_find_grant_role(&row->grant);
 	if (row->copied &&
-		(*deadline <= jit_now() || !jit_grant_has_members(role)))
-		role = InvalidOid;
-	if (TIMESTAMP_NOT_FINITE(*deadline))
-		*deadline = row->grant.expires_at;
+		(jit_role_deadline(role) <= now || !jit_grant_has_members(role)))
+	{
+		*deadline = Min(*deadline, now);
+		return InvalidOid;
+	}
+	if (!TIMESTAMP_NOT_FINITE(jit_role_deadline(role)))
+		*deadline = jit_role_deadline(role);
 	return role;
 }
 
@@ -143,10 +154,10 @@ request_text(const DueRow *row)
 }
 
 /*
- * Of these rows, end those whose role is there, and past: with one statement
- * each for all of them, which is what makes the difference for thousands.
- * Inside an owner section.  Without "wait", one whose role is being altered
- * by somebody else is left.
+ * Of these rows, settle those that are past: with one statement each for all
+ * of them, which is what makes the difference for thousands.  Inside an owner
+ * section.  Without "wait", one whose role is being altered by somebody else
+ * is left.
  */
 static void
 expire(List *rows, bool wait)
@@ -168,7 +179,8 @@ expire(List *rows, bool wait)
 		if (row->pending)
 			continue;
 		role = find_role(row, &deadline);
-		if (!OidIsValid(role) || deadline > jit_now() || !jit_end_role(role, wait))
+		if (deadline > jit_now() ||
+			(OidIsValid(role) && !jit_end_role(role, wait)))
 			continue;
 		row->expired = true;
 		requests[n] = Int32GetDatum(row->grant.request);
@@ -209,42 +221,23 @@ settle(DueRow *row)
 		return;
 	}
 
-	/* a restore hasn't come to jit.grants yet */
-	if (grant->role == NULL && grant->expires_at > now)
-		return;
-
 	role = find_role(row, &deadline);
-	if (!OidIsValid(role))
+	if (deadline <= now)
+		expire(list_make1(row), true);
+	else if (grant->role == NULL)
+		return;					/* a restore hasn't come to jit.grants yet */
+	else if (!OidIsValid(role) || !jit_grant_has_members(role))
 	{
-		bool		expired = row->copied || grant->expires_at <= now;
+		const char *drift = OidIsValid(role) ? "has no members" : "is gone";
 
-		(void) jit_query("UPDATE jit.grants SET ended_at = $2 WHERE request_id = $1 AND ended_at IS NULL",
-						 2, INT4OID, Int32GetDatum(grant->request), false,
-						 TIMESTAMPTZOID, TimestampTzGetDatum(now), false);
-		if (expired)
-			jit_finish_request(grant->request, "expired", grant->expires_at,
-							   psprintf("%s expired", text), NULL);
-		else
-			jit_finish_request(grant->request, "revoked", now,
-							   psprintf("%s revoked: its role %s is gone", text,
-										quote_identifier(grant->role)),
-							   jit_detail("drift", "its role is gone", NULL));
-		return;
-	}
-
-	if (deadline > now && !jit_grant_has_members(role))
-	{
 		(void) jit_end_grant(grant);
 		jit_finish_request(grant->request, "revoked", now,
-						   psprintf("%s revoked: its role %s has no members", text,
-									quote_identifier(grant->role)),
-						   jit_detail("drift", "its role has no members", NULL));
-		return;
+						   psprintf("%s revoked: its role %s %s", text,
+									quote_identifier(grant->role), drift),
+						   jit_detail("drift", psprintf("its role %s", drift), NULL));
 	}
-	if (deadline > now)
+	else if (deadline != grant->expires_at)
 	{
-		if (deadline == grant->expires_at)
-			return;
 		(void) jit_query("UPDATE jit.grants SET expires_at = $2 WHERE request_id = $1",
 						 2, INT4OID, Int32GetDatum(grant->request), false,
 						 TIMESTAMPTZOID, TimestampTzGetDatum(deadline), false);
@@ -256,10 +249,7 @@ settle(DueRow *row)
 				  jit_detail("expires_at", timestamptz_to_str(deadline), NULL),
 				  psprintf("%s follows VALID UNTIL of role %s: until %s", text,
 						   quote_identifier(grant->role), timestamptz_to_str(deadline)));
-		return;
 	}
-
-	expire(list_make1(row), true);
 }
 
 /* When something of the row became due. */
@@ -286,6 +276,34 @@ expire_in_section(void *arg)
 
 	jit_enter_owner_section(&section);
 	expire(arg, false);
+	jit_leave_owner_section(&section);
+}
+
+/*
+ * The roles alone, of rows that expire() will find past without them and
+ * record in the same way.
+ */
+static void
+end_roles_in_section(void *arg)
+{
+	JitOwnerSection section;
+	ListCell   *lc;
+
+	jit_enter_owner_section(&section);
+	foreach(lc, (List *) arg)
+	{
+		DueRow	   *row = lfirst(lc);
+		TimestampTz deadline;
+		Oid			role;
+
+		CHECK_FOR_INTERRUPTS();
+		if (row->pending)
+			continue;
+		role = find_role(row, &deadline);
+		if (OidIsValid(role) && deadline <= jit_now() &&
+			deadline == row->grant.expires_at)
+			(void) jit_end_role(role, false);
+	}
 	jit_leave_owner_section(&section);
 }
 
@@ -348,12 +366,14 @@ due_requests(void)
 }
 
 /*
- * Read and lock those of the requests that are still open and that nobody
- * else has locked.
+ * Read and lock those of a batch of the requests that are still open and that
+ * nobody else has locked; *size is how many are in it.
  */
 static List *
-lock_requests(Datum *ids, int nids)
+lock_batch(const List *requests, int first, int *size)
 {
+	int			nids = Min(list_length(requests) - first, BATCH_SIZE);
+	Datum	   *ids = palloc(nids * sizeof(Datum));
 	MemoryContext context = CurrentMemoryContext;
 	MemoryContext spi_context;
 	JitOwnerSection section;
@@ -361,6 +381,9 @@ lock_requests(Datum *ids, int nids)
 	bool		isnull;
 	int			n;
 
+	*size = nids;
+	for (int i = 0; i < nids; i++)
+		ids[i] = Int32GetDatum(list_nth_int(requests, first + i));
 	jit_enter_owner_section(&section);
 	n = jit_query("SELECT id FROM jit.requests WHERE id = ANY ($1)"
 				  " AND status IN ('pending', 'active') FOR UPDATE SKIP LOCKED",
@@ -433,25 +456,33 @@ typedef struct LedgerState
 {
 	List	   *requests;		/* due and not seen to yet, in
 								 * TopMemoryContext */
+	int			ended;			/* so many have had their roles ended */
 	bool		found;			/* have they been looked for? */
 	bool		all;			/* were all settled? */
 	bool		left;			/* is something due still? */
 	TimestampTz due;			/* when something will be */
 } LedgerState;
 
+/* End the roles of the next of the requests, and leave the rest for later. */
+static void
+end_roles(LedgerState *state)
+{
+	int			n;
+	List	   *rows = lock_batch(state->requests, state->ended, &n);
+
+	(void) jit_try(end_roles_in_section, rows);
+	state->ended += n;
+}
+
 /* Settle the first of the requests, and take them off the list. */
 static void
 settle_batch(LedgerState *state)
 {
-	int			n = Min(list_length(state->requests), BATCH_SIZE);
-	Datum	   *ids = palloc(n * sizeof(Datum));
-	List	   *rows;
+	int			n;
+	List	   *rows = lock_batch(state->requests, 0, &n);
 	ListCell   *lc;
 	bool		done;
 
-	for (int i = 0; i < n; i++)
-		ids[i] = Int32GetDatum(list_nth_int(state->requests, i));
-	rows = lock_requests(ids, n);
 	/* somebody has the others locked, or has closed them meanwhile */
 	state->all &= list_length(rows) == n;
 	/* what fails here fails again below, alone, and is reported there */
@@ -536,6 +567,11 @@ sweep_ledger(void *arg)
 	if (!state->found)
 		state->requests = due_requests();
 	state->found = true;
+	if (list_length(state->requests) > BATCH_SIZE && state->ended < list_length(state->requests))
+	{
+		end_roles(state);
+		return;
+	}
 	settle_batch(state);
 	if (state->requests == NIL)
 		state->due = next_due(&state->left);
@@ -563,7 +599,7 @@ sweep_roles(void *arg)
 void
 jit_sweeper_main(Datum arg)
 {
-	LedgerState state = {NIL, false, true, false, DT_NOEND};
+	LedgerState state = {NIL, 0, false, true, false, DT_NOEND};
 	RolesState	roles = {true, false};
 	bool		done = true;
 
