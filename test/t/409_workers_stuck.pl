@@ -6,8 +6,8 @@
 # Guards the deadline in enforce.c and cutoff.c against relying on workers.
 # Seen to fail with roles believed in past their deadline, and with the
 # failure to start a sweeper, or to settle a request, logged each time; with
-# requests that failed together not tried one by one; and with sweepers that
-# wait for standbys.
+# requests that failed together not tried one by one; with sweepers that wait
+# for standbys; and with the roles of many not ended first.
 use strict;
 use warnings;
 use PostgreSQL::Test::Utils;
@@ -86,6 +86,32 @@ is($node->safe_psql('postgres', qq{SELECT string_agg(request_id::text, ' ' ORDER
 	"$ids[0] $ids[2]", 'one of a batch: an event for each that is');
 $node->safe_psql('postgres', 'ALTER TABLE jit.requests DROP CONSTRAINT stuck');
 catches_up('one of a batch');
+
+# the ledger of more than a batch can't be written: the roles don't wait for it
+stop_launcher($node);
+$offset = -s $node->logfile;
+$node->safe_psql('postgres', q{
+	SET client_min_messages = error;
+	DO $$
+	BEGIN
+		FOR i IN 1 .. 510 LOOP
+			EXECUTE format('CREATE ROLE many%s', i);
+			PERFORM jit_grant('SELECT ON secret', 'many' || i, '1 s', 'test');
+		END LOOP;
+	END $$;
+	ALTER TABLE jit.requests ADD CONSTRAINT stuck CHECK (status <> 'expired') NOT VALID;
+});
+$node->poll_query_until('postgres', 'SELECT max(expires_at) < clock_timestamp() FROM jit.requests');
+continue_launcher();
+ok($node->poll_query_until('postgres', q{SELECT count(*) = 0 FROM pg_roles WHERE rolname LIKE 'jit_grant_%'}), 'more than a batch: the roles are gone');
+unlike(substr(slurp_file($node->logfile), $offset), qr/whose time is over/, 'more than a batch: and not for a second try');
+my $many = q{FROM jit.requests WHERE grantee LIKE 'many%'};
+is($node->safe_psql('postgres', "SELECT status, count(*) $many GROUP BY 1"), 'active|510', 'more than a batch: before the ledger');
+$node->safe_psql('postgres', 'ALTER TABLE jit.requests DROP CONSTRAINT stuck');
+catches_up('more than a batch');
+is($node->safe_psql('postgres', "SELECT status, ended_at = expires_at, count(*) $many GROUP BY 1, 2"), 'expired|t|510', 'more than a batch: the ledger says when');
+is($node->safe_psql('postgres', "SELECT count(*), count(DISTINCT request_id) FROM jit.events WHERE event = 'expired' AND request_id IN (SELECT id $many)"),
+	'510|510', 'more than a batch: one event each');
 
 # commits wait for a standby that never comes; the launcher ends such a sweeper
 # after a minute, but it needn't come to that
