@@ -183,7 +183,7 @@ COMMENT ON COLUMN jit.grants.role IS 'grant role; its VALID UNTIL is the deadlin
 COMMENT ON COLUMN jit.grants.grantee IS 'the grant role''s only member';
 COMMENT ON COLUMN jit.grants.granted_at IS 'when the access started';
 COMMENT ON COLUMN jit.grants.expires_at IS 'deadline; VALID UNTIL of the role wins where they differ';
-COMMENT ON COLUMN jit.grants.ended_at IS 'when the grant role was dropped, or found to be gone; null while it is there';
+COMMENT ON COLUMN jit.grants.ended_at IS 'when the ledger settled its end: its grant role was dropped, or found to be gone; null until then';
 COMMENT ON COLUMN jit.grants.objects IS 'objects and roles it covers, qualified and quoted';
 COMMENT ON COLUMN jit.grants.objids IS 'their OIDs, in the same order';
 COMMENT ON COLUMN jit.grants.role_oid IS 'OID of role, valid where the origin of the request says';

@@ -71,7 +71,7 @@
 #include "utils/timestamp.h"
 
 #define TICK			40		/* milliseconds */
-#define RING_SIZE		4096	/* a power of two */
+#define RING_SIZE		8192	/* a power of two */
 #define SPARE			4		/* overlapping grants that may come later */
 #define MAX_RUNNING		64		/* nested relying statements */
 

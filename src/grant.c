@@ -148,13 +148,16 @@ lock_role(Oid roleid, LOCKMODE mode)
 	return SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(roleid));
 }
 
-/* ALTER ROLE ... VALID UNTIL now, so that it gives nothing from here on. */
+/*
+ * ALTER ROLE ... VALID UNTIL now, so that it gives nothing from here on.  The
+ * argument points to the role's OID.
+ */
 static void
-expire_role(Oid roleid)
+expire_role(void *arg)
 {
 	AlterRoleStmt *stmt = makeNode(AlterRoleStmt);
 
-	stmt->role = role_spec(jit_role_name(roleid));
+	stmt->role = role_spec(jit_role_name(*(Oid *) arg));
 	stmt->options = list_make1(makeDefElem("validUntil",
 										   (Node *) makeString(pstrdup(timestamptz_to_str(jit_now()))), -1));
 	stmt->action = +1;
@@ -723,6 +726,8 @@ jit_drop_ended_roles(void)
 	ended_roles = NIL;
 	PushActiveSnapshot(GetTransactionSnapshot());
 	jit_enter_owner_section(&section);
+	list_sort(roles, list_oid_cmp);
+	list_deduplicate_oid(roles);
 	foreach(lc, roles)
 	{
 		Oid			roleid = lfirst_oid(lc);
@@ -733,9 +738,9 @@ jit_drop_ended_roles(void)
 		if (jit_grant_has_members(roleid))
 			continue;
 		if (lock_role(roleid, AccessExclusiveLock))
-			call.roleids = list_append_unique_oid(call.roleids, roleid);
+			call.roleids = lappend_oid(call.roleids, roleid);
 		else if (lock_role(roleid, ExclusiveLock))
-			kept = list_append_unique_oid(kept, roleid);
+			kept = lappend_oid(kept, roleid);
 	}
 	/* one subtransaction for all of them, unless something hinders it */
 	all_dropped = list_length(call.roleids) > 1 &&
@@ -747,7 +752,13 @@ jit_drop_ended_roles(void)
 	}
 	foreach(lc, kept)
 	{
-		expire_role(lfirst_oid(lc));
+		/*
+		 * One that is past stays as it is: its deadline says when it ended.
+		 * Where somebody is altering it, it can wait: it gives nothing.
+		 */
+		if (jit_role_deadline(lfirst_oid(lc)) == DT_NOBEGIN ||
+			jit_role_deadline(lfirst_oid(lc)) > jit_now())
+			(void) jit_try(expire_role, &lfirst_oid(lc));
 		jit_wake_launcher_at_commit();
 	}
 	jit_leave_owner_section(&section);
@@ -774,7 +785,7 @@ expire_now(Oid roleid)
 	if (!lock_role(roleid, ExclusiveLock))
 		return false;
 	(void) remove_members(roleid, false, &left);
-	expire_role(roleid);
+	expire_role(&roleid);
 	return true;
 }
 

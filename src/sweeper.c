@@ -98,8 +98,8 @@ override_settings(void)
 		{"check_function_bodies", "off"},
 		{JIT_FORCE_PARALLEL_MODE, "off"},
 		{"default_tablespace", ""},
-		/* what a crash undoes is due again, and standbys aren't waited for */
-		{"synchronous_commit", "off"},
+		/* what is said to have ended is on our disk; that of others can wait */
+		{"synchronous_commit", "local"},
 		{"client_min_messages", "error"},
 	};
 
@@ -122,12 +122,12 @@ override_settings(void)
 /*
  * The role of an active request, and when it ends: the ledger's time if the
  * role has lost its own natively.  InvalidOid if it is gone, or not ours; a
- * copy is over then.
+ * copy is over then.  "now" has to be what the deadline is compared with, or
+ * the original's could be taken for ours.
  */
 static Oid
-find_role(const DueRow *row, TimestampTz *deadline)
+find_role(const DueRow *row, TimestampTz now, TimestampTz *deadline)
 {
-	TimestampTz now = jit_now();
 	Oid			role = InvalidOid;
 
 	*deadline = row->grant.expires_at;
@@ -172,14 +172,15 @@ expire(List *rows, bool wait)
 	foreach(lc, rows)
 	{
 		DueRow	   *row = lfirst(lc);
+		TimestampTz now = jit_now();
 		TimestampTz deadline;
 		Oid			role;
 
 		CHECK_FOR_INTERRUPTS();
 		if (row->pending)
 			continue;
-		role = find_role(row, &deadline);
-		if (deadline > jit_now() ||
+		role = find_role(row, now, &deadline);
+		if (deadline > now ||
 			(OidIsValid(role) && !jit_end_role(role, wait)))
 			continue;
 		row->expired = true;
@@ -221,7 +222,7 @@ settle(DueRow *row)
 		return;
 	}
 
-	role = find_role(row, &deadline);
+	role = find_role(row, now, &deadline);
 	if (deadline <= now)
 		expire(list_make1(row), true);
 	else if (grant->role == NULL)
@@ -293,14 +294,15 @@ end_roles_in_section(void *arg)
 	foreach(lc, (List *) arg)
 	{
 		DueRow	   *row = lfirst(lc);
+		TimestampTz now = jit_now();
 		TimestampTz deadline;
 		Oid			role;
 
 		CHECK_FOR_INTERRUPTS();
 		if (row->pending)
 			continue;
-		role = find_role(row, &deadline);
-		if (OidIsValid(role) && deadline <= jit_now() &&
+		role = find_role(row, now, &deadline);
+		if (OidIsValid(role) && deadline <= now &&
 			deadline == row->grant.expires_at)
 			(void) jit_end_role(role, false);
 	}

@@ -79,7 +79,7 @@ my $fetch = session($node, 'dev');
 is($fetch->do('BEGIN; DECLARE c CURSOR FOR SELECT x FROM secret; FETCH 1 FROM c'), '1', 'fetched');
 $node->safe_psql('postgres', q{
 	CREATE ROLE jit_grant_1_1 VALID UNTIL '2100-01-01';
-	DO $$ BEGIN FOR i IN 1 .. 5000 LOOP ALTER ROLE jit_grant_1_1 VALID UNTIL '2100-01-02'; END LOOP; END $$});
+	DO $$ BEGIN FOR i IN 1 .. 9000 LOOP ALTER ROLE jit_grant_1_1 VALID UNTIL '2100-01-02'; END LOOP; END $$});
 is_deeply([ $fetch->do('FETCH 1 FROM c') ], [ '2', '' ], 'what goes on elsewhere denies nothing');
 revoke_access($node, $id);
 like(($fetch->do('FETCH 1 FROM c'))[1], qr/ERROR:  42501/, '... until it is revoked');
