@@ -228,8 +228,9 @@ complete_changes(void)
 		Change	   *change = lfirst(lc);
 		Oid			role = OidIsValid(change->other) ? change->other : change->role;
 
-		change->deadline = jit_grant_has_members(role) ?
-			jit_role_deadline(role) : DT_NOBEGIN;
+		change->deadline = jit_role_deadline(role);
+		if (change->deadline != DT_NOBEGIN && !jit_grant_has_members(role))
+			change->deadline = DT_NOBEGIN;
 	}
 }
 

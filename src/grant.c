@@ -129,23 +129,50 @@ add_member(const char *role, const char *member, bool allow_set)
 	CommandCounterIncrement();
 }
 
+/* Lock a row of a catalog, to update or to delete it. */
+static TM_Result
+lock_row(Relation rel, const HeapTuple tuple, LockWaitPolicy policy)
+{
+	HeapTupleData locked = {.t_self = tuple->t_self};
+	Buffer		buffer;
+	TM_FailureData failure;
+	TM_Result	result;
+
+	result = heap_lock_tuple(rel, &locked, GetCurrentCommandId(true),
+							 LockTupleExclusive, policy, false, &buffer, &failure);
+	ReleaseBuffer(buffer);
+	return result;
+}
+
 /*
- * Keep everybody else who alters or drops roles of ours away from this one
- * until the end of the transaction.  ExclusiveLock to alter it: anybody can
- * have AccessShareLock, by granting something to the role.  To drop it,
- * AccessExclusiveLock, as DropRole().  Never waits, as whoever has it may
- * keep it: false if it can't be had, or the role is gone.
+ * Keep everybody else who alters or drops roles away from this one until the
+ * end of the transaction.  ExclusiveLock to alter it: anybody can have
+ * AccessShareLock, by granting something to the role.  To drop it,
+ * AccessExclusiveLock, as DropRole().  AlterRole() has none but that of the
+ * row.  Never waits, as whoever has them may keep them: false if they can't be
+ * had, or the role is gone.
  */
 static bool
 lock_role(Oid roleid, LOCKMODE mode)
 {
 	LOCKTAG		tag;
+	HeapTuple	tuple;
+	bool		locked = false;
 
 	SET_LOCKTAG_OBJECT(tag, InvalidOid, AuthIdRelationId, roleid, 0);
 	if (LockAcquire(&tag, mode, false, true) == LOCKACQUIRE_NOT_AVAIL)
 		return false;
 	AcceptInvalidationMessages();
-	return SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(roleid));
+	tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(roleid));
+	if (HeapTupleIsValid(tuple))
+	{
+		Relation	rel = table_open(AuthIdRelationId, RowExclusiveLock);
+
+		locked = lock_row(rel, tuple, LockWaitSkip) == TM_Ok;
+		table_close(rel, NoLock);
+		ReleaseSysCache(tuple);
+	}
+	return locked;
 }
 
 /*
@@ -184,16 +211,8 @@ remove_members(Oid roleid, bool wait, bool *left)
 	scan = systable_beginscan(rel, AuthMemRoleMemIndexId, true, NULL, 1, &key);
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
-		HeapTupleData locked = {.t_self = tuple->t_self};
-		Buffer		buffer;
-		TM_FailureData failure;
-		TM_Result	result;
+		TM_Result	result = lock_row(rel, tuple, wait ? LockWaitBlock : LockWaitSkip);
 
-		result = heap_lock_tuple(rel, &locked, GetCurrentCommandId(true),
-								 LockTupleExclusive,
-								 wait ? LockWaitBlock : LockWaitSkip, false,
-								 &buffer, &failure);
-		ReleaseBuffer(buffer);
 		if (result == TM_Deleted)
 			continue;
 		if (!wait && result != TM_Ok)
@@ -241,6 +260,7 @@ typedef struct DropCall
 	bool		with_privileges;
 } DropCall;
 
+/* Those that can be locked, or none of them. */
 static void
 try_to_drop(void *arg)
 {
@@ -252,6 +272,8 @@ try_to_drop(void *arg)
 	{
 		Oid			roleid = lfirst_oid(lc);
 
+		if (!lock_role(roleid, AccessExclusiveLock))
+			continue;
 		if (call->with_privileges)
 		{
 			if (owns_something(roleid))
@@ -269,10 +291,10 @@ try_to_drop(void *arg)
 
 /*
  * DROP ROLE in a subtransaction: what hinders it becomes a message of that
- * level, and false.  The members are out already.  With "with_privileges",
- * those in this database are revoked first.
+ * level, unless it is that somebody has the role locked.  The members are out
+ * already.  With "with_privileges", those in this database are revoked first.
  */
-static bool
+static void
 drop_role(Oid roleid, bool with_privileges, int elevel)
 {
 	DropCall	call = {list_make1_oid(roleid), with_privileges};
@@ -285,7 +307,6 @@ drop_role(Oid roleid, bool with_privileges, int elevel)
 				 error->detail ? errdetail_internal("%s", error->detail) :
 				 errdetail("It has no members any more, so it gives nobody anything."),
 				 errhint("Remove what depends on it, then use DROP ROLE.")));
-	return error == NULL;
 }
 
 /* ----------------------------------------------------------------------
@@ -717,9 +738,8 @@ jit_drop_ended_roles(void)
 	JitOwnerSection section;
 	ListCell   *lc;
 	List	   *roles = ended_roles;
-	List	   *kept = NIL;
 	DropCall	call = {NIL, false};
-	bool		all_dropped;
+	bool		together;
 
 	if (roles == NIL)
 		return;
@@ -737,28 +757,24 @@ jit_drop_ended_roles(void)
 		/* they are back if that was in a subtransaction that has failed */
 		if (jit_grant_has_members(roleid))
 			continue;
-		if (lock_role(roleid, AccessExclusiveLock))
-			call.roleids = lappend_oid(call.roleids, roleid);
-		else if (lock_role(roleid, ExclusiveLock))
-			kept = lappend_oid(kept, roleid);
+		call.roleids = lappend_oid(call.roleids, roleid);
 	}
 	/* one subtransaction for all of them, unless something hinders it */
-	all_dropped = list_length(call.roleids) > 1 &&
+	together = list_length(call.roleids) > 1 &&
 		jit_try(try_to_drop, &call) == NULL;
 	foreach(lc, call.roleids)
 	{
-		if (!all_dropped && !drop_role(lfirst_oid(lc), false, WARNING))
-			kept = lappend_oid(kept, lfirst_oid(lc));
-	}
-	foreach(lc, kept)
-	{
-		/*
-		 * One that is past stays as it is: its deadline says when it ended.
-		 * Where somebody is altering it, it can wait: it gives nothing.
-		 */
-		if (jit_role_deadline(lfirst_oid(lc)) == DT_NOBEGIN ||
-			jit_role_deadline(lfirst_oid(lc)) > jit_now())
-			(void) jit_try(expire_role, &lfirst_oid(lc));
+		Oid			roleid = lfirst_oid(lc);
+
+		if (!together)
+			drop_role(roleid, false, WARNING);
+		if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(roleid)))
+			continue;
+		/* one that is past keeps its deadline, which says when it ended */
+		if ((jit_role_deadline(roleid) == DT_NOBEGIN ||
+			 jit_role_deadline(roleid) > jit_now()) &&
+			lock_role(roleid, ExclusiveLock))
+			(void) jit_try(expire_role, &roleid);
 		jit_wake_launcher_at_commit();
 	}
 	jit_leave_owner_section(&section);
@@ -775,18 +791,19 @@ jit_forget_ended_roles(void)
 /*
  * Let a grant role give nothing from now on, and take its members out as far
  * as nobody else is doing it.  The ledger follows when it can.  Inside an
- * owner section.  False if somebody else is altering the role, or it is gone.
+ * owner section.  False if somebody else is altering the role and taking
+ * members out, or it is gone.
  */
 static bool
 expire_now(Oid roleid)
 {
 	bool		left = false;
+	bool		locked = lock_role(roleid, ExclusiveLock);
+	int			n = remove_members(roleid, false, &left);
 
-	if (!lock_role(roleid, ExclusiveLock))
-		return false;
-	(void) remove_members(roleid, false, &left);
-	expire_role(&roleid);
-	return true;
+	if (locked)
+		expire_role(&roleid);
+	return locked || (n > 0 && !left);
 }
 
 /*
@@ -941,7 +958,7 @@ try_to_clear(void *arg)
 	{
 		call->left = !lock_role(call->roleid, AccessExclusiveLock);
 		if (!call->left)
-			(void) drop_role(call->roleid, false, call->elevel);
+			drop_role(call->roleid, false, call->elevel);
 	}
 }
 
@@ -1191,7 +1208,7 @@ jit_before_drop(const DropStmt *stmt)
 		if (!lock_role(lfirst_oid(lc), AccessExclusiveLock))
 			continue;
 		(void) remove_members(lfirst_oid(lc), true, NULL);
-		(void) drop_role(lfirst_oid(lc), true, WARNING);
+		drop_role(lfirst_oid(lc), true, WARNING);
 	}
 	jit_leave_owner_section(&section);
 }

@@ -345,9 +345,11 @@ due_requests(void)
 	n = jit_query("SELECT r.id FROM jit.requests r LEFT JOIN jit.grants g ON g.request_id = r.id"
 	/* of copies, see jit_is_copy(), the original's database */
 				  " LEFT JOIN pg_database d ON r.origin = $3 || d.oid AND d.oid <> $2"
-	/* two joins that can be hashed, rather than one that can't */
-				  " LEFT JOIN pg_authid h ON h.oid = g.role_oid AND starts_with(r.origin, $3)"
-				  " LEFT JOIN pg_authid n ON n.rolname = g.role AND NOT starts_with(r.origin, $3)"
+	/* roles by OID or by name, where they matter; looking up NULL is free */
+				  " LEFT JOIN pg_authid h ON h.oid ="
+				  "  CASE WHEN g.expires_at > $1 AND starts_with(r.origin, $3) THEN g.role_oid END"
+				  " LEFT JOIN pg_authid n ON n.rolname ="
+				  "  CASE WHEN g.expires_at > $1 AND NOT starts_with(r.origin, $3) THEN g.role END"
 				  " WHERE r.status = 'pending' AND r.lapses_at <= $1"
 				  " OR r.status = 'active' AND (coalesce(g.expires_at, r.expires_at) <= $1"
 				  "  OR d.oid IS NULL AND (h.rolvaliduntil <= $1 OR n.rolvaliduntil <= $1"

@@ -1,5 +1,6 @@
 # What somebody without rights might try, with real logins.  Seen to fail with
-# jit_revoke() waiting for whoever has the row locked, or undone by a deadlock.
+# jit_revoke() waiting for whoever has the row locked or alters the role, or
+# undone by a deadlock.
 use strict;
 use warnings;
 use PostgreSQL::Test::Cluster;
@@ -220,6 +221,25 @@ unlike($anna->{stderr}, qr/ERROR/, 'a deadlock undoes no revocation');
 is($node->safe_psql('hr_prod', q{SELECT count(*) FROM pg_roles r JOIN pg_auth_members m ON m.roleid = r.oid WHERE rolname ~ '^jit_grant_.*_121[12]$' AND rolvaliduntil > clock_timestamp()}),
 	0, '... and both are ended');
 $_->quit for ($anna, $dev);
+
+# whoever may alter the role keeps a change to it open
+for my $request (1213, 1214, 1215)
+{
+	is((sql('anna', q{SELECT jit_grant('SELECT ON hr.salary', 'dev', '1 h')}))[1], $request, 'access once more');
+}
+my ($first, @more) = map { $node->safe_psql('hr_prod', "SELECT role FROM jit.grants WHERE request_id = $_") } 1213 .. 1215;
+my $admin = $node->background_psql('hr_prod', extra_params => [ '-U', $super ]);
+$admin->query_safe("BEGIN; " . join '; ', map { "ALTER ROLE $_ CONNECTION LIMIT 5" } $first, @more);
+($rc, $out, $err) = sql('anna', q{SET lock_timeout = '10 s'; SELECT jit_revoke(1213)});
+unlike($err, qr/ERROR|WARNING/, 'a revocation does not wait for somebody who alters the role');
+is($node->safe_psql('postgres', q{SET lock_timeout = '10 s'; SELECT jit_revoke_all('panic')}), 2, '... nor does the panic button in another database');
+($rc, $out, $err) = sql('dev', 'SELECT * FROM hr.salary');
+like($err, qr/permission denied/, '... access has ended');
+$admin->query_safe('COMMIT');
+$admin->quit;
+($rc, $out, $err) = sql('dev', 'SELECT * FROM hr.salary');
+like($err, qr/permission denied/, '... also if that is committed');
+ok($node->poll_query_until('hr_prod', q{SELECT count(*) = 0 FROM jit.requests WHERE id IN (1213, 1214, 1215) AND status = 'active'}), '... and the ledger follows');
 
 # a notification queue that somebody has filled; only from 17 on can it be
 # made small enough to try
