@@ -145,51 +145,71 @@ lock_row(Relation rel, const HeapTuple tuple, LockWaitPolicy policy)
 }
 
 /*
- * Keep everybody else who alters or drops roles away from this one until the
- * end of the transaction.  ExclusiveLock to alter it: anybody can have
- * AccessShareLock, by granting something to the role.  To drop it,
- * AccessExclusiveLock, as DropRole().  AlterRole() has none but that of the
- * row.  Never waits, as whoever has them may keep them: false if they can't be
- * had, or the role is gone.
+ * Keep everybody else who alters or drops roles of ours away from this one
+ * until the end of the transaction.  ExclusiveLock to alter it: anybody can
+ * have AccessShareLock, by granting something to the role.  To drop it,
+ * AccessExclusiveLock, as DropRole().  Doesn't wait for a role, as whoever
+ * has it may keep it: false if it can't be had, or is gone.
  */
 static bool
 lock_role(Oid roleid, LOCKMODE mode)
 {
 	LOCKTAG		tag;
-	HeapTuple	tuple;
-	bool		locked = false;
 
 	SET_LOCKTAG_OBJECT(tag, InvalidOid, AuthIdRelationId, roleid, 0);
 	if (LockAcquire(&tag, mode, false, true) == LOCKACQUIRE_NOT_AVAIL)
 		return false;
 	AcceptInvalidationMessages();
-	tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(roleid));
-	if (HeapTupleIsValid(tuple))
-	{
-		Relation	rel = table_open(AuthIdRelationId, RowExclusiveLock);
+	return SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(roleid));
+}
 
-		locked = lock_row(rel, tuple, LockWaitSkip) == TM_Ok;
-		table_close(rel, NoLock);
-		ReleaseSysCache(tuple);
-	}
+/* The same of whoever uses ALTER ROLE, which locks nothing but the row. */
+static bool
+lock_role_and_row(Oid roleid, LOCKMODE mode)
+{
+	Relation	rel;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	bool		locked;
+
+	if (!lock_role(roleid, mode))
+		return false;
+	rel = table_open(AuthIdRelationId, RowExclusiveLock);
+	ScanKeyInit(&key, Anum_pg_authid_oid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(roleid));
+	scan = systable_beginscan(rel, AuthIdOidIndexId, true, NULL, 1, &key);
+	tuple = systable_getnext(scan);
+	locked = HeapTupleIsValid(tuple) && lock_row(rel, tuple, LockWaitSkip) == TM_Ok;
+	systable_endscan(scan);
+	table_close(rel, NoLock);
 	return locked;
 }
 
 /*
- * ALTER ROLE ... VALID UNTIL now, so that it gives nothing from here on.  The
- * argument points to the role's OID.
+ * ALTER ROLE ... VALID UNTIL now, so that it gives nothing from here on.
+ * False if somebody else has it locked, or it is gone.
  */
-static void
-expire_role(void *arg)
+static bool
+expire_role(Oid roleid)
 {
 	AlterRoleStmt *stmt = makeNode(AlterRoleStmt);
 
-	stmt->role = role_spec(jit_role_name(*(Oid *) arg));
+	if (!lock_role_and_row(roleid, ExclusiveLock))
+		return false;
+	stmt->role = role_spec(jit_role_name(roleid));
 	stmt->options = list_make1(makeDefElem("validUntil",
 										   (Node *) makeString(pstrdup(timestamptz_to_str(jit_now()))), -1));
 	stmt->action = +1;
 	(void) AlterRole(make_parsestate(NULL), stmt);
 	CommandCounterIncrement();
+	return true;
+}
+
+static void
+try_to_expire(void *arg)
+{
+	(void) expire_role(*(Oid *) arg);
 }
 
 /*
@@ -272,7 +292,7 @@ try_to_drop(void *arg)
 	{
 		Oid			roleid = lfirst_oid(lc);
 
-		if (!lock_role(roleid, AccessExclusiveLock))
+		if (!lock_role_and_row(roleid, AccessExclusiveLock))
 			continue;
 		if (call->with_privileges)
 		{
@@ -746,6 +766,9 @@ jit_drop_ended_roles(void)
 	ended_roles = NIL;
 	PushActiveSnapshot(GetTransactionSnapshot());
 	jit_enter_owner_section(&section);
+	/* for whoever leaves open that a role loses what it was granted */
+	(void) set_config_option("lock_timeout", "1s", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
 	list_sort(roles, list_oid_cmp);
 	list_deduplicate_oid(roles);
 	foreach(lc, roles)
@@ -771,10 +794,9 @@ jit_drop_ended_roles(void)
 		if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(roleid)))
 			continue;
 		/* one that is past keeps its deadline, which says when it ended */
-		if ((jit_role_deadline(roleid) == DT_NOBEGIN ||
-			 jit_role_deadline(roleid) > jit_now()) &&
-			lock_role(roleid, ExclusiveLock))
-			(void) jit_try(expire_role, &roleid);
+		if (jit_role_deadline(roleid) == DT_NOBEGIN ||
+			jit_role_deadline(roleid) > jit_now())
+			(void) jit_try(try_to_expire, &roleid);
 		jit_wake_launcher_at_commit();
 	}
 	jit_leave_owner_section(&section);
@@ -791,19 +813,23 @@ jit_forget_ended_roles(void)
 /*
  * Let a grant role give nothing from now on, and take its members out as far
  * as nobody else is doing it.  The ledger follows when it can.  Inside an
- * owner section.  False if somebody else is altering the role and taking
- * members out, or it is gone.
+ * owner section.  False if it still has members and can't be altered, because
+ * somebody else is changing it, or if it is gone.
  */
 static bool
 expire_now(Oid roleid)
 {
 	bool		left = false;
-	bool		locked = lock_role(roleid, ExclusiveLock);
-	int			n = remove_members(roleid, false, &left);
+	int			n;
 
-	if (locked)
-		expire_role(&roleid);
-	return locked || (n > 0 && !left);
+	if (!lock_role(roleid, ExclusiveLock))
+		return false;
+	n = remove_members(roleid, false, &left);
+	if (expire_role(roleid))
+		return true;
+	/* nothing else tells its ledger */
+	jit_note_ledger_behind(roleid);
+	return n > 0 && !left;
 }
 
 /*
@@ -1205,8 +1231,14 @@ jit_before_drop(const DropStmt *stmt)
 	MemoryContextSwitchTo(spi_context);
 	foreach(lc, scopes)
 	{
-		if (!lock_role(lfirst_oid(lc), AccessExclusiveLock))
+		if (!lock_role_and_row(lfirst_oid(lc), AccessExclusiveLock))
+		{
+			ereport(WARNING,
+					(errmsg("role %s is not dropped: another transaction is changing it",
+							quote_identifier(jit_role_name(lfirst_oid(lc)))),
+					 errhint("Use DROP ROLE when that has ended.")));
 			continue;
+		}
 		(void) remove_members(lfirst_oid(lc), true, NULL);
 		drop_role(lfirst_oid(lc), true, WARNING);
 	}

@@ -504,6 +504,7 @@ extern void jit_launcher_shmem_startup(void);
 extern void jit_register_launcher(void);
 extern void jit_wake_launcher_at_commit(void);
 extern void jit_note_due(TimestampTz due);
+extern void jit_note_ledger_behind(Oid roleid);
 extern void jit_note_role_changed(Oid roleid);
 extern void jit_report_progress(int slot);
 extern void jit_report_swept(int slot, TimestampTz due, bool complete);

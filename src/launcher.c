@@ -279,30 +279,35 @@ jit_note_due(TimestampTz due)
 }
 
 /*
- * Somebody alters or drops a grant role natively: once that has committed,
- * the ledger of its database has to follow.  From an object-access hook.
+ * A grant role is changed otherwise than by its ledger: once that has
+ * committed, the ledger has to follow.
  */
 void
-jit_note_role_changed(Oid roleid)
+jit_note_ledger_behind(Oid roleid)
 {
 	Oid			database = InvalidOid;
 	int			request;
 	MemoryContext context;
 
-	if (jit_role_kind_by_oid(roleid) != JIT_ROLE_GRANT)
-		return;
 	register_on_commit();
-	wake_at_commit = true;
-
-	/* our own changes are in the ledger already */
-	if (InSecurityRestrictedOperation())
-		return;
 	if (jit_parse_grant_name(jit_role_name(roleid), &database, &request) &&
 		!SearchSysCacheExists1(DATABASEOID, ObjectIdGetDatum(database)))
 		database = InvalidOid;
 	context = MemoryContextSwitchTo(TopTransactionContext);
 	changed_at_commit = list_append_unique_oid(changed_at_commit, database);
 	MemoryContextSwitchTo(context);
+}
+
+/* Somebody alters or drops a role.  From an object-access hook. */
+void
+jit_note_role_changed(Oid roleid)
+{
+	if (jit_role_kind_by_oid(roleid) != JIT_ROLE_GRANT)
+		return;
+	jit_wake_launcher_at_commit();
+	/* our own changes are in the ledger already */
+	if (!InSecurityRestrictedOperation())
+		jit_note_ledger_behind(roleid);
 }
 
 /* A sweeper's sign of life. */

@@ -26,7 +26,7 @@
  *
  *	error in one request		that one is left for a later sweeper, which the
  *								launcher sends with growing pauses
- *	row or role locked			left out, the same way
+ *	row or members locked		left out, the same way
  *	error in a whole batch		the same for all of them; roles are seen to
  *								all the same
  *	kill, crash, shutdown		what had been committed is done, the rest is
@@ -156,8 +156,8 @@ request_text(const DueRow *row)
 /*
  * Of these rows, settle those that are past: with one statement each for all
  * of them, which is what makes the difference for thousands.  Inside an owner
- * section.  Without "wait", one whose role is being altered by somebody else
- * is left.
+ * section.  Without "wait", one whose members somebody else is taking out is
+ * left.
  */
 static void
 expire(List *rows, bool wait)
@@ -354,7 +354,7 @@ due_requests(void)
 				  " OR r.status = 'active' AND (coalesce(g.expires_at, r.expires_at) <= $1"
 				  "  OR d.oid IS NULL AND (h.rolvaliduntil <= $1 OR n.rolvaliduntil <= $1"
 				  "   OR g.role IS NOT NULL AND coalesce(h.oid, n.oid) IS NULL"
-				  "   OR NOT h.oid IN (SELECT m.roleid FROM pg_auth_members m)"
+				  "   OR NOT coalesce(h.oid, n.oid) IN (SELECT m.roleid FROM pg_auth_members m)"
 				  "   OR h.rolvaliduntil <> g.expires_at AND isfinite(h.rolvaliduntil)))"
 				  " ORDER BY coalesce(r.expires_at, r.lapses_at)",
 				  3,
