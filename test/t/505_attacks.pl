@@ -253,7 +253,8 @@ SKIP:
 	skip 'the queue has 8 GB', 4 if $node->safe_psql('postgres', 'SHOW server_version_num') < 170000;
 	$node->append_conf('postgresql.conf', 'max_notify_queue_pages = 64');
 	$node->restart;
-	is((sql('anna', q{SELECT jit_grant('SELECT ON hr.salary', 'eve', '1 h')}))[1], 1213, 'access once more');
+	my $last = (sql('anna', q{SELECT jit_grant('SELECT ON hr.salary', 'eve', '1 h')}))[1];
+	like($last, qr/^\d+$/, 'access once more');
 	my $listener = $node->background_psql('hr_prod', extra_params => [ '-U', 'eve' ]);
 	$listener->query_safe('LISTEN x');
 	$listener->query_safe('BEGIN; SELECT 1');
@@ -266,8 +267,8 @@ SKIP:
 		last if $failed;
 	}
 	like($full, qr/too many notifications in the NOTIFY queue/, 'the notification queue is full');
-	like((sql('anna', q{BEGIN; SELECT jit_revoke(1213); PREPARE TRANSACTION 'later'}))[2], qr/cannot PREPARE a transaction that has an event of jit_access/, '... which makes no PREPARE TRANSACTION possible');
-	is((sql('anna', q{SELECT jit_revoke(1213)}))[1], 'revoked', '... and access is revoked all the same');
+	like((sql('anna', qq{BEGIN; SELECT jit_revoke($last); PREPARE TRANSACTION 'later'}))[2], qr/cannot PREPARE a transaction that has an event of jit_access/, '... which makes no PREPARE TRANSACTION possible');
+	is((sql('anna', qq{SELECT jit_revoke($last)}))[1], 'revoked', '... and access is revoked all the same');
 	$listener->quit;
 }
 
