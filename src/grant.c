@@ -982,7 +982,7 @@ try_to_clear(void *arg)
 	call->left = locked;
 	if (call->drop && !call->left && !owns_something(call->roleid))
 	{
-		call->left = !lock_role(call->roleid, AccessExclusiveLock);
+		call->left = !lock_role_and_row(call->roleid, AccessExclusiveLock);
 		if (!call->left)
 			drop_role(call->roleid, false, call->elevel);
 	}
