@@ -767,8 +767,7 @@ jit_drop_ended_roles(void)
 	PushActiveSnapshot(GetTransactionSnapshot());
 	jit_enter_owner_section(&section);
 	/* for whoever leaves open that a role loses what it was granted */
-	(void) set_config_option("lock_timeout", "1s", PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
+	jit_set_locally("lock_timeout", "1s");
 	list_sort(roles, list_oid_cmp);
 	list_deduplicate_oid(roles);
 	foreach(lc, roles)

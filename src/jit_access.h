@@ -212,6 +212,7 @@ typedef struct JitOwnerSection
 extern const char *const jit_pinned_settings[JIT_N_PINNED_SETTINGS][2];
 extern bool jit_settings_pinned;
 
+extern void jit_set_locally(const char *name, const char *value);
 extern void jit_enter_owner_section(JitOwnerSection *section);
 extern void jit_leave_owner_section(JitOwnerSection *section);
 extern int	jit_query(const char *sql, int nargs,...);

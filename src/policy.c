@@ -153,9 +153,7 @@ judge_facts(JitDecision *decision, Jsonb *facts)
 	jit_leave_owner_section(&section);
 
 	nestlevel = NewGUCNestLevel();
-	(void) set_config_option("TimeZone", pg_get_timezone_name(log_timezone),
-							 PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
+	jit_set_locally("TimeZone", pg_get_timezone_name(log_timezone));
 	forthree(policy_cell, decision->policies,
 			 condition_cell, conditions,
 			 description_cell, descriptions)

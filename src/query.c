@@ -62,6 +62,14 @@ const char *const jit_pinned_settings[JIT_N_PINNED_SETTINGS][2] = {
 /* Are they so for the whole life of the process, a sweeper? */
 bool		jit_settings_pinned = false;
 
+/* Set a setting until the current GUC nest level ends, as a section does. */
+void
+jit_set_locally(const char *name, const char *value)
+{
+	(void) set_config_option(name, value, PGC_SUSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+}
+
 /*
  * Become the bootstrap superuser for our own SQL and catalog changes, with
  * nothing of the caller's in search_path, and connect to SPI.  Sections nest.
@@ -78,10 +86,7 @@ jit_enter_owner_section(JitOwnerSection *section)
 	section->nestlevel = NewGUCNestLevel();
 
 	for (int i = 0; i < JIT_N_PINNED_SETTINGS && !jit_settings_pinned; i++)
-		(void) set_config_option(jit_pinned_settings[i][0],
-								 jit_pinned_settings[i][1],
-								 PGC_SUSET, PGC_S_SESSION,
-								 GUC_ACTION_SAVE, true, 0, false);
+		jit_set_locally(jit_pinned_settings[i][0], jit_pinned_settings[i][1]);
 
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");

@@ -1384,9 +1384,7 @@ try_to_lock(void *arg)
 	JitOwnerSection section;
 
 	jit_enter_owner_section(&section);
-	(void) set_config_option("lock_timeout", LONGEST_WAIT,
-							 PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
+	jit_set_locally("lock_timeout", LONGEST_WAIT);
 	(void) jit_query("SELECT FROM jit.requests WHERE id = $1 FOR UPDATE", 1,
 					 INT4OID, Int32GetDatum(id), false);
 	jit_leave_owner_section(&section);
