@@ -935,19 +935,13 @@ static void
 cancel_callback(void *arg)
 {
 	Reliance   *reliance = arg;
-	char	   *hint;
 
 	if (!fired || geterrcode() != ERRCODE_QUERY_CANCELED ||
 		!IsTransactionState() || (reliance == NULL && jit_nrunning > 0))
 		return;
 	errmsg("canceling statement due to the end of temporary access");
 	errdetail_internal("%s", cover_text(&fired_cover));
-	hint = reliance ? jit_hint_text(reliance->perminfos) : NULL;
-	if (hint != NULL)
-		errhint("Request access: SELECT jit_request(%s, '1 hour', 'why you need it');",
-				hint);
-	else
-		errhint("Ask for access anew with jit_request().");
+	jit_errhint_ended(reliance ? reliance->perminfos : NIL);
 }
 
 static void
@@ -1014,7 +1008,8 @@ check_again(Reliance *reliance)
 					 reliance->started ?
 					 errmsg("permission denied: the temporary access that this cursor relies on has ended") :
 					 errmsg("permission denied: the temporary access that this statement relies on has ended"),
-					 errdetail_internal("%s", cover_text(&ended))));
+					 errdetail_internal("%s", cover_text(&ended)),
+					 jit_errhint_ended(reliance->perminfos)));
 		}
 	}
 }

@@ -168,6 +168,19 @@ access_text(List *missing)
 	return buf.data;
 }
 
+/* errhint() how to ask for what is missing; NIL: who knows what. */
+static int
+request_hint(List *missing)
+{
+	if (missing == NIL)
+		return errhint("Ask for access anew with jit_request().");
+	if (RecoveryInProgress())
+		return errhint("Request access on the primary server: SELECT jit_request(%s, '1 hour', 'why you need it');",
+					   quote_literal_cstr(access_text(missing)));
+	return errhint("Request access: SELECT jit_request(%s, '1 hour', 'why you need it');",
+				   quote_literal_cstr(access_text(missing)));
+}
+
 /* Does an oid[] or text[] of a ledger row hold the value? */
 static bool
 array_holds(ArrayType *array, Oid relid, const char *name, AclMode privs)
@@ -361,20 +374,15 @@ jit_hint_callback(void *arg)
 		if (detail != NULL)
 			errdetail_internal("%s", detail);
 	}
-	if (RecoveryInProgress())
-		errhint("Request access on the primary server: SELECT jit_request(%s, '1 hour', 'why you need it');",
-				quote_literal_cstr(access_text(missing)));
-	else
-		errhint("Request access: SELECT jit_request(%s, '1 hour', 'why you need it');",
-				quote_literal_cstr(access_text(missing)));
+	request_hint(missing);
 }
 
 /*
- * Access text, as a literal, for what these permission entries ask for
- * beyond the user's standing privileges; NULL if nothing could be requested.
+ * errhint() for temporary access that has ended: how to ask for what these
+ * permission entries ask for beyond the user's standing privileges.
  */
-char *
-jit_hint_text(List *perminfos)
+int
+jit_errhint_ended(List *perminfos)
 {
 	List	   *closure;
 	List	   *missing = NIL;
@@ -382,18 +390,18 @@ jit_hint_text(List *perminfos)
 
 	if (!IsTransactionState() || IsParallelWorker() ||
 		GetUserId() != GetOuterUserId() || !jit_extension_installed())
-		return NULL;
+		return request_hint(NIL);
 	closure = jit_role_closure(GetUserId(), JIT_CLOSURE_PRIVS,
 							   JIT_FILTER_STANDING, 0);
 	foreach(lc, perminfos)
 	{
 		if (!add_missing(&missing, lfirst(lc), closure))
-			return NULL;
+			return request_hint(NIL);
 	}
 	foreach(lc, missing)
 	{
 		if (!requestable(((Missing *) lfirst(lc))->relid))
-			return NULL;
+			return request_hint(NIL);
 	}
-	return missing == NIL ? NULL : quote_literal_cstr(access_text(missing));
+	return request_hint(missing);
 }

@@ -453,7 +453,7 @@ jit_pop_frame(JitStatementFrame *frame)
 {
 	error_context_stack = frame->callback.previous;
 }
-extern char *jit_hint_text(List *perminfos);
+extern int	jit_errhint_ended(List *perminfos);
 
 /* ---- lasting.c: what must not come from temporary access -------------- */
 
