@@ -6,6 +6,7 @@ use warnings;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use JitAccess qw(wait_for_server);
 
 my $node = PostgreSQL::Test::Cluster->new('main');
 $node->init;
@@ -106,7 +107,7 @@ for my $victim ('sweeper', 'launcher', 'backend')
 	my $offset = -s $node->logfile;
 	kill 'KILL', $pid;
 	$node->wait_for_log(qr/all server processes terminated; reinitializing/, $offset);
-	$node->poll_query_until('postgres', 'SELECT true');
+	wait_for_server($node);
 	$launcher = pid_of('jit_access launcher');
 	settled($id, "after kill -9 of a $victim");
 	eval { $_->quit } for grep { defined } ($session, $victim eq 'sweeper' ? $holder : undef);

@@ -53,6 +53,8 @@ kill 'STOP', $launcher;
 sub sql
 {
 	my ($user, $sql, $db) = @_;
+	# where the connection is refused, psql may be gone before it is written to
+	return $node->psql($db, '', extra_params => [ '-U', $user, '-c', $sql ]) if ($db // '') eq 'closed';
 	return $node->psql($db // 'hr_prod', $sql, extra_params => [ '-U', $user ]);
 }
 

@@ -92,7 +92,7 @@ kill 'KILL', $backend->{pid};
 # a stopped process takes no signal but this
 continue_launcher();
 $node->wait_for_log(qr/all server processes terminated; reinitializing/, $offset);
-$node->poll_query_until('postgres', 'SELECT true');
+wait_for_server($node);
 like((sql($node, 'dev', 'SELECT x FROM secret'))[1], $denied, 'access does not come back by a crash');
 ok($node->poll_query_until('postgres', "SELECT status = 'expired' FROM jit.requests WHERE id = $id"), '... and the ledger says so');
 set_clock('+0');

@@ -72,7 +72,7 @@ my $offset = -s $node->logfile;
 my $id = grant_access($node, 'SELECT ON secret', 'dev', '3 s');
 kill 'KILL', launcher_pid($node);
 $node->wait_for_log(qr/all server processes terminated; reinitializing/, $offset);
-$node->poll_query_until('postgres', 'SELECT true');
+wait_for_server($node);
 wait_for_deadline($node, $id);
 like((sql($node, 'dev', 'SELECT count(*) FROM secret'))[1], $denied, 'SIGKILL: denied');
 catches_up('SIGKILL');

@@ -12,7 +12,7 @@ use Time::HiRes ();
 
 our @EXPORT = qw(new_server session sql grant_access revoke_access grant_role
   stop_launcher continue_launcher sweep launcher_pid wait_for_deadline seconds_left
-  wait_until $CUT_OFF);
+  wait_until wait_for_server $CUT_OFF);
 
 # How a statement ends that is cut off, psql's VERBOSITY being verbose.
 our $CUT_OFF = qr/ERROR:  57014: canceling statement due to the end of temporary access\n/;
@@ -123,6 +123,14 @@ sub wait_until
 		Time::HiRes::sleep(0.05);
 	}
 	return 1;
+}
+
+# Until it accepts connections again, after a crash of a process.  A psql that
+# is refused may be gone before it is written to, which IPC::Run dies of.
+sub wait_for_server
+{
+	my ($node) = @_;
+	return wait_until(sub { system_log('pg_isready', '-q', '-d', $node->connstr('postgres')) == 0 });
 }
 
 # A session of its own; see below.
