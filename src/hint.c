@@ -135,6 +135,28 @@ requestable(Oid relid)
 		strcmp(schema, JIT_SCHEMA) != 0;
 }
 
+/*
+ * Add what the permission entries lack; false if not all of what is missing
+ * can be requested.
+ */
+static bool
+find_missing(List **missing, List *perminfos, List *closure)
+{
+	ListCell   *lc;
+
+	foreach(lc, perminfos)
+	{
+		if (!add_missing(missing, lfirst(lc), closure))
+			return false;
+	}
+	foreach(lc, *missing)
+	{
+		if (!requestable(((Missing *) lfirst(lc))->relid))
+			return false;
+	}
+	return true;
+}
+
 /* "SELECT, UPDATE ON hr.title; SELECT ON hr.employee, hr.salary" */
 static char *
 access_text(List *missing)
@@ -334,7 +356,6 @@ jit_hint_callback(void *arg)
 	List	   *missing = NIL;
 	List	   *closure;
 	bool		explained = jit_denial_explained;
-	ListCell   *lc;
 
 	if (geterrcode() != ERRCODE_INSUFFICIENT_PRIVILEGE)
 		return;
@@ -352,18 +373,8 @@ jit_hint_callback(void *arg)
 		perminfos = frame->perminfos;
 	else if (!add_missing_of_copy(&missing, frame->copy, closure))
 		return;
-	foreach(lc, perminfos)
-	{
-		if (!add_missing(&missing, lfirst(lc), closure))
-			return;
-	}
-	if (missing == NIL)
+	if (!find_missing(&missing, perminfos, closure) || missing == NIL)
 		return;
-	foreach(lc, missing)
-	{
-		if (!requestable(((Missing *) lfirst(lc))->relid))
-			return;
-	}
 
 	if (!explained)
 	{
@@ -386,22 +397,11 @@ jit_errhint_ended(List *perminfos)
 {
 	List	   *closure;
 	List	   *missing = NIL;
-	ListCell   *lc;
 
 	if (!IsTransactionState() || IsParallelWorker() ||
 		GetUserId() != GetOuterUserId() || !jit_extension_installed())
 		return request_hint(NIL);
 	closure = jit_role_closure(GetUserId(), JIT_CLOSURE_PRIVS,
 							   JIT_FILTER_STANDING, 0);
-	foreach(lc, perminfos)
-	{
-		if (!add_missing(&missing, lfirst(lc), closure))
-			return request_hint(NIL);
-	}
-	foreach(lc, missing)
-	{
-		if (!requestable(((Missing *) lfirst(lc))->relid))
-			return request_hint(NIL);
-	}
-	return request_hint(missing);
+	return request_hint(find_missing(&missing, perminfos, closure) ? missing : NIL);
 }

@@ -224,6 +224,7 @@ extern bool jit_extension_installed(void);
 extern bool jit_open_ledger(void);
 extern const char *jit_origin(void);
 extern char *jit_cluster_origin(void);
+extern bool jit_is_of_cluster(const char *origin);
 extern bool jit_is_copy(const char *origin);
 extern char *jit_timestamp_text(TimestampTz at);
 extern char *jit_database_name(void);

@@ -311,6 +311,15 @@ jit_cluster_origin(void)
 	return pnstrdup(origin, strchr(origin, '/') - origin + 1);
 }
 
+/* Was a row with that origin filed in this cluster, be it in another database? */
+bool
+jit_is_of_cluster(const char *origin)
+{
+	char	   *cluster = jit_cluster_origin();
+
+	return strncmp(origin, cluster, strlen(cluster)) == 0;
+}
+
 /*
  * Is a row with that origin a copy, be it by CREATE DATABASE ... TEMPLATE or
  * by restore, while the original is in another database here?  Then its grant
@@ -319,12 +328,9 @@ jit_cluster_origin(void)
 bool
 jit_is_copy(const char *origin)
 {
-	char	   *cluster = jit_cluster_origin();
-
-	return strcmp(origin, jit_origin()) != 0 &&
-		strncmp(origin, cluster, strlen(cluster)) == 0 &&
+	return strcmp(origin, jit_origin()) != 0 && jit_is_of_cluster(origin) &&
 		SearchSysCacheExists1(DATABASEOID,
-							  ObjectIdGetDatum(atooid(origin + strlen(cluster))));
+							  ObjectIdGetDatum(atooid(strchr(origin, '/') + 1)));
 }
 
 /* A point in time for a message, to the second, in the session's TimeZone. */

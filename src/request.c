@@ -218,15 +218,6 @@ check_grantee(const char *grantee)
  * ----------------------------------------------------------------------
  */
 
-/* Was a row filed in this cluster, be it in another database? */
-static bool
-is_of_cluster(const char *origin)
-{
-	const char *slash = strchr(jit_origin(), '/');
-
-	return strncmp(origin, jit_origin(), slash - jit_origin() + 1) == 0;
-}
-
 /*
  * OID of a role of a row: as stored if the row is of this cluster and the
  * role is still there, else by name for a row from elsewhere.
@@ -315,7 +306,7 @@ jit_load_request(int id, bool lock)
 	request->needs_superuser = DatumGetBool(jit_result(1, 18, &isnull));
 	request->origin = jit_result_text(1, 19);
 	request->here = strcmp(request->origin, jit_origin()) == 0;
-	request->cluster = is_of_cluster(request->origin);
+	request->cluster = jit_is_of_cluster(request->origin);
 	request->requester = row_role(request->cluster, result_oid(1, 4), request->requester_name);
 	request->login = row_role(request->cluster, result_oid(1, 6), request->login_name);
 	request->grantee = row_role(request->cluster, result_oid(1, 8), request->grantee_name);

@@ -10,6 +10,7 @@ use warnings;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use JitAccess qw(create_hr);
 
 sub new_node
 {
@@ -45,19 +46,11 @@ my $contents = join(' UNION ALL ', map {
 	. q{ UNION ALL SELECT 'event_number', last_value, is_called::text FROM jit.event_number ORDER BY 1};
 
 my $old = new_node('old');
-$old->safe_psql('postgres', q{
-	CREATE ROLE hr_owner; CREATE ROLE anna LOGIN; CREATE ROLE dev LOGIN; CREATE ROLE eve LOGIN;
-	GRANT hr_owner TO anna;
+create_hr($old);
+$old->safe_psql('hr_prod', q{
 	CREATE ROLE reader;
 	GRANT reader TO anna WITH ADMIN OPTION;
-	CREATE DATABASE hr_prod OWNER hr_owner;
-});
-$old->safe_psql('hr_prod', q{
-	CREATE EXTENSION jit_access;
-	CREATE SCHEMA hr AUTHORIZATION hr_owner;
-	GRANT USAGE ON SCHEMA hr TO dev;
 	SET ROLE hr_owner;
-	CREATE TABLE hr.salary AS SELECT i AS emp_no, i * 10 AS amount FROM generate_series(1, 100) i;
 	CREATE TABLE hr.title AS SELECT i AS emp_no FROM generate_series(1, 7) i;
 	GRANT SELECT ON hr.title TO reader;
 });

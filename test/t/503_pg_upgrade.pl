@@ -8,6 +8,7 @@ use warnings;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use JitAccess qw(create_hr);
 
 my $node;
 
@@ -37,18 +38,7 @@ sub upgrade
 
 	$old->start;
 	$node = $old;
-	$old->safe_psql('postgres', q{
-		CREATE ROLE hr_owner; CREATE ROLE anna LOGIN; CREATE ROLE dev LOGIN;
-		GRANT hr_owner TO anna;
-		CREATE DATABASE hr_prod OWNER hr_owner;
-	});
-	$old->safe_psql('hr_prod', q{
-		CREATE EXTENSION jit_access;
-		CREATE SCHEMA hr AUTHORIZATION hr_owner;
-		GRANT USAGE ON SCHEMA hr TO dev;
-		SET ROLE hr_owner;
-		CREATE TABLE hr.salary AS SELECT i AS emp_no, i * 10 AS amount FROM generate_series(1, 100) i;
-	});
+	create_hr($old);
 	sql('dev', $_) for (
 		q{SELECT jit_request('SELECT ON hr.salary', '1 h', 'live')},
 		q{SELECT jit_request('UPDATE ON hr.salary', '1 s', 'expired')},

@@ -6,6 +6,7 @@ use warnings;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use JitAccess qw(create_hr);
 
 my $node = PostgreSQL::Test::Cluster->new('main');
 $node->init;
@@ -24,19 +25,12 @@ sub sql
 	return ($rc, $out, $err);
 }
 
-$node->safe_psql('postgres', q{
-	CREATE ROLE hr_owner; CREATE ROLE anna LOGIN; CREATE ROLE dev LOGIN; CREATE ROLE eve LOGIN;
-	CREATE ROLE manager LOGIN CREATEROLE;
-	GRANT hr_owner TO anna;
-	CREATE DATABASE hr_prod OWNER hr_owner;
-});
+create_hr($node);
 $node->safe_psql('hr_prod', q{
-	CREATE EXTENSION jit_access;
-	CREATE SCHEMA hr AUTHORIZATION hr_owner;
+	CREATE ROLE manager LOGIN CREATEROLE;
 	CREATE SCHEMA eve AUTHORIZATION eve;
 	GRANT USAGE ON SCHEMA hr, eve TO PUBLIC;
 	SET ROLE hr_owner;
-	CREATE TABLE hr.salary AS SELECT i AS emp_no, i * 10 AS amount FROM generate_series(1, 100) i;
 	CREATE TABLE hr.gone (x int);
 	CREATE TABLE hr.stays (x int);
 });

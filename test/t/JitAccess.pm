@@ -10,7 +10,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes ();
 
-our @EXPORT = qw(new_server session sql grant_access revoke_access grant_role
+our @EXPORT = qw(new_server create_hr session sql grant_access revoke_access grant_role
   stop_launcher continue_launcher sweep launcher_pid wait_for_deadline seconds_left
   wait_until wait_for_server $CUT_OFF);
 
@@ -29,6 +29,25 @@ sub new_server
 	$node->start;
 	$node->safe_psql('postgres', 'CREATE EXTENSION jit_access');
 	return $node;
+}
+
+# Database hr_prod of hr_owner, whose member anna approves what dev asks for.
+sub create_hr
+{
+	my ($node) = @_;
+	$node->safe_psql('postgres', q{
+		CREATE ROLE hr_owner; CREATE ROLE anna LOGIN; CREATE ROLE dev LOGIN; CREATE ROLE eve LOGIN;
+		GRANT hr_owner TO anna;
+		CREATE DATABASE hr_prod OWNER hr_owner;
+	});
+	$node->safe_psql('hr_prod', q{
+		CREATE EXTENSION jit_access;
+		CREATE SCHEMA hr AUTHORIZATION hr_owner;
+		GRANT USAGE ON SCHEMA hr TO dev;
+		SET ROLE hr_owner;
+		CREATE TABLE hr.salary AS SELECT i AS emp_no, i * 10 AS amount FROM generate_series(1, 100) i;
+	});
+	return;
 }
 
 sub sql
