@@ -390,9 +390,10 @@ CREATE FUNCTION jit.concerns_me(role oid, name name, origin text) RETURNS boolea
 COMMENT ON FUNCTION jit.concerns_me(oid, name, text) IS
 	'is the caller that role, or a member of it, a JIT administrator or an auditor?';
 
-CREATE FUNCTION jit.can_approve(request integer) RETURNS boolean
-	AS 'MODULE_PATHNAME', 'jit_can_approve' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
-COMMENT ON FUNCTION jit.can_approve(integer) IS 'could the caller approve this pending request now?';
+CREATE FUNCTION jit.access_to_approve(request integer) RETURNS text
+	AS 'MODULE_PATHNAME', 'jit_access_to_approve' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION jit.access_to_approve(integer) IS
+	'what the caller would agree to by approving this pending request now, by its present names; null if they could not approve it';
 
 CREATE FUNCTION jit.progress(request integer) RETURNS text
 	AS 'MODULE_PATHNAME', 'jit_progress' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
@@ -401,19 +402,18 @@ COMMENT ON FUNCTION jit.progress(integer) IS
 
 CREATE VIEW jit.request_access AS
 SELECT i.request_id,
-	string_agg(t.line, E';\n' ORDER BY i.item) FILTER (WHERE NOT i.added) AS access,
-	string_agg(t.line || CASE WHEN i.added THEN ' (added)' ELSE '' END, E';\n' ORDER BY i.item) AS with_added
+	string_agg(t.line, E';\n' ORDER BY i.item) AS access
 FROM jit.request_items i
 	CROSS JOIN LATERAL (SELECT CASE WHEN i.object_type = 'role' THEN ''
 		ELSE (SELECT string_agg(p || coalesce(' (' || array_to_string(i.columns, ', ') || ')', ''), ', ')
 				FROM unnest(i.privileges) p) || ' ON '
 			|| CASE WHEN i.object_type = 'table' THEN '' ELSE upper(i.object_type) || ' ' END
 		END || i.object AS line) t
+WHERE NOT i.added
 GROUP BY i.request_id;
 COMMENT ON VIEW jit.request_access IS 'what requests are for, one object or role a line; for the views below';
 COMMENT ON COLUMN jit.request_access.request_id IS 'number of the request';
-COMMENT ON COLUMN jit.request_access.access IS 'what was asked for';
-COMMENT ON COLUMN jit.request_access.with_added IS 'what an approver agrees to: USAGE on schemas that was added as well';
+COMMENT ON COLUMN jit.request_access.access IS 'what was asked for, by the names of then';
 
 CREATE VIEW jit.my_requests WITH (security_barrier) AS
 SELECT r.id AS request,
@@ -423,7 +423,8 @@ SELECT r.id AS request,
 	r.grantee AS "for",
 	t.access,
 	coalesce(r.duration::text, 'until ' || date_trunc('second', r.until)::text) AS duration,
-	concat_ws(E'\n', r.reason, r.ticket) AS reason,
+	concat_ws(E'\n', r.reason, r.ticket, (SELECT v.approver || ': ' || v.comment FROM jit.reviews v
+		WHERE v.request_id = r.id AND v.verdict = 'reject')) AS reason,
 	to_char(r.requested_at, CASE WHEN r.requested_at::date = current_date THEN 'HH24:MI:SS'
 		ELSE 'YYYY-MM-DD' END) AS asked,
 	to_char(e.ends, CASE WHEN e.ends::date = current_date THEN 'HH24:MI:SS'
@@ -443,16 +444,16 @@ COMMENT ON VIEW jit.my_requests IS 'requests by you or for you or a role you are
 COMMENT ON COLUMN jit.my_requests.request IS 'number of the request';
 COMMENT ON COLUMN jit.my_requests.status IS 'state at this moment';
 COMMENT ON COLUMN jit.my_requests."for" IS 'role that gets the access';
-COMMENT ON COLUMN jit.my_requests.access IS 'what was asked for';
+COMMENT ON COLUMN jit.my_requests.access IS 'what was asked for, by the names of then';
 COMMENT ON COLUMN jit.my_requests.duration IS 'how long, or until when';
-COMMENT ON COLUMN jit.my_requests.reason IS 'reason, and ticket on a line of its own';
+COMMENT ON COLUMN jit.my_requests.reason IS 'reason; on lines of their own the ticket, and who rejected it and why';
 COMMENT ON COLUMN jit.my_requests.asked IS 'when it was filed: the time if today, else the date';
 COMMENT ON COLUMN jit.my_requests.ends IS 'when it lapses, when the access expires, or when it ended: the time if today, else with the date';
 
 CREATE VIEW jit.inbox WITH (security_barrier) AS
 SELECT r.id AS request,
 	r.grantee AS "for",
-	t.with_added AS access,
+	t.access,
 	coalesce(r.duration::text, 'until ' || date_trunc('second', r.until)::text) AS duration,
 	concat_ws(E'\n', r.reason, r.ticket) AS reason,
 	r.risk,
@@ -460,13 +461,13 @@ SELECT r.id AS request,
 	to_char(r.requested_at, CASE WHEN r.requested_at::date = current_date THEN 'HH24:MI:SS'
 		ELSE 'YYYY-MM-DD' END) AS asked
 FROM jit.requests r
-	JOIN jit.request_access t ON t.request_id = r.id
-WHERE r.status = 'pending' AND r.lapses_at > clock_timestamp() AND jit.can_approve(r.id)
+	CROSS JOIN LATERAL (SELECT jit.access_to_approve(r.id) AS access) t
+WHERE r.status = 'pending' AND r.lapses_at > clock_timestamp() AND t.access IS NOT NULL
 ORDER BY r.id;
 COMMENT ON VIEW jit.inbox IS 'pending requests that you could approve now';
 COMMENT ON COLUMN jit.inbox.request IS 'number of the request';
 COMMENT ON COLUMN jit.inbox."for" IS 'role that gets the access';
-COMMENT ON COLUMN jit.inbox.access IS 'what you would agree to, one object or role a line';
+COMMENT ON COLUMN jit.inbox.access IS 'what you would agree to, one object or role a line, by the names of now';
 COMMENT ON COLUMN jit.inbox.duration IS 'how long, or until when';
 COMMENT ON COLUMN jit.inbox.reason IS 'reason, and ticket on a line of its own';
 COMMENT ON COLUMN jit.inbox.risk IS 'risk by the policies when it was filed';
@@ -503,7 +504,7 @@ SELECT r.id AS request,
 	r.grantee,
 	t.access,
 	ARRAY(SELECT i.object FROM jit.request_items i WHERE i.request_id = r.id AND NOT i.added
-		ORDER BY i.item) AS objects,
+		GROUP BY i.object ORDER BY min(i.item)) AS objects,
 	ARRAY(SELECT v.approver::text FROM jit.reviews v WHERE v.request_id = r.id AND v.verdict = 'approve'
 		ORDER BY v.review) AS approved_by,
 	r.activated_at,

@@ -54,7 +54,10 @@ jit_current_person(JitPerson *person)
 	person->login = GetAuthenticatedUserId();
 }
 
-/* Is the role named in jit_access.proxy_logins? */
+/*
+ * Is the role named in jit_access.proxy_logins?  Raises if they can't be read:
+ * then nobody knows who is a person.
+ */
 bool
 jit_is_proxy_login(Oid login)
 {
@@ -65,7 +68,11 @@ jit_is_proxy_login(Oid login)
 	if (name == NULL || jit_proxy_logins == NULL || jit_proxy_logins[0] == '\0')
 		return false;
 	if (!SplitIdentifierString(pstrdup(jit_proxy_logins), ',', &names))
-		return false;
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid list syntax in parameter \"%s\"", "jit_access.proxy_logins"),
+				 errdetail("Its value is \"%s\".", jit_proxy_logins),
+				 errhint("Separate the roles with commas, and put names that need it in double quotes.")));
 	foreach(lc, names)
 	{
 		if (strcmp(lfirst(lc), name) == 0)

@@ -518,7 +518,7 @@ jit_set_flow(PG_FUNCTION_ARGS)
 	Interval   *request_ttl;
 	ListCell   *lc;
 
-	jit_require_administrator("set an approval flow");
+	jit_require_administrator(fcinfo, "set an approval flow");
 	risk = jit_risk_argument(fcinfo, 0);
 	if (PG_ARGISNULL(1))
 		jit_refuse_null("steps");

@@ -67,6 +67,7 @@
 #include "utils/timestamp.h"
 
 #define MAX_GRANT_TRIES 5
+#define LONGEST_HOLD "10 s"		/* see terminate_holders() */
 
 /* Whose members this transaction has removed; in TopTransactionContext. */
 static List *ended_roles = NIL;
@@ -903,17 +904,22 @@ has_member(Oid roleid, Oid member)
 /*
  * End what other databases have granted to one role, or to everyone for
  * InvalidOid: the members go and the deadline becomes now, and the database
- * concerned settles its own ledger.  Inside an owner section.  Returns how
- * many were live.
+ * concerned settles its own ledger.  Who did it, and why, is an event here.
+ * Inside an owner section.  Returns how many were live.
  *
  * A role that another transaction is ending or altering is left out with a
  * WARNING if it is live: the panic button must not wait for anybody.
  */
 int
-jit_end_foreign_grants(Oid grantee)
+jit_end_foreign_grants(Oid grantee, const char *reason)
 {
 	int			n = 0;
+	StringInfoData roles;
+	JitPerson	person;
 	ListCell   *lc;
+
+	jit_current_person(&person);
+	initStringInfo(&roles);
 
 	foreach(lc, grant_roles(false))
 	{
@@ -943,8 +949,17 @@ jit_end_foreign_grants(Oid grantee)
 						 errhint("Find it in pg_locks, end it with pg_terminate_backend(), and run this again.")));
 			continue;
 		}
-		n += live;
+		if (live)
+		{
+			appendStringInfo(&roles, "%s%s", n > 0 ? ", " : "", jit_role_name(roleid));
+			n++;
+		}
 	}
+	if (n > 0)
+		jit_event("revoked", 0, jit_detail("roles", roles.data, "reason", reason, NULL),
+				  psprintf("%d in other databases than %s revoked by %s", n,
+						   quote_identifier(jit_database_name()),
+						   quote_identifier(jit_role_name(person.role))));
 	jit_wake_launcher_at_commit();
 	return n;
 }
@@ -1006,6 +1021,47 @@ clear_past_role(Oid roleid, bool drop, bool unknown, int elevel)
 	return error == NULL && !call.left;
 }
 
+/*
+ * A past role keeps its members because another transaction has them locked:
+ * whoever may revoke can leave that open, and what no hook denies would go on
+ * by these memberships.  So whoever is idle in such a transaction is
+ * terminated, and who has it busy for too long; but no administrator, who has
+ * nothing to gain from it, and may be in the middle of ending much else.
+ * Inside an owner section.
+ */
+static void
+terminate_holders(Oid roleid)
+{
+	int			n;
+	List	   *pids = NIL;
+	ListCell   *lc;
+	bool		isnull;
+
+	n = jit_query("SELECT a.pid, a.usesysid FROM pg_stat_activity a"
+				  " WHERE a.pid <> pg_backend_pid() AND a.usesysid IS NOT NULL"
+				  "  AND (a.state = 'idle in transaction'"
+				  "   OR a.xact_start < clock_timestamp() - interval '" LONGEST_HOLD "')"
+				  "  AND a.pid IN (SELECT l.pid FROM pg_locks l WHERE l.granted"
+				  "   AND (l.locktype = 'transactionid' AND l.mode = 'ExclusiveLock'"
+				  "     AND l.transactionid IN (SELECT m.xmax FROM pg_auth_members m WHERE m.roleid = $1)"
+				  "    OR l.locktype = 'object' AND l.classid = 'pg_authid'::regclass"
+				  "     AND l.objid = $1 AND l.mode <> 'AccessShareLock'))",
+				  1, OIDOID, ObjectIdGetDatum(roleid), false);
+	for (int i = 1; i <= n; i++)
+	{
+		if (!jit_is_administrator(DatumGetObjectId(jit_result(i, 2, &isnull))))
+			pids = lappend_int(pids, DatumGetInt32(jit_result(i, 1, &isnull)));
+	}
+	foreach(lc, pids)
+	{
+		ereport(LOG,
+				(errmsg("jit_access: terminating process %d: its open transaction holds up the end of role %s",
+						lfirst_int(lc), quote_identifier(jit_role_name(roleid)))));
+		jit_query("SELECT pg_terminate_backend($1)", 1,
+				  INT4OID, Int32GetDatum(lfirst_int(lc)), false);
+	}
+}
+
 /* Could the role be one that we made, as far as its attributes go? */
 static bool
 has_no_attributes(Oid roleid)
@@ -1034,10 +1090,11 @@ has_no_attributes(Oid roleid)
  * lose their members.
  *
  * What hinders it for roles whose deadline isn't later than "logged" has been
- * logged before.  False if some want another try: somebody has them locked.
+ * logged before.  False if some want another try: somebody has them locked;
+ * with "terminate" not for much longer.
  */
 bool
-jit_clear_past_roles(bool others, bool ledger, TimestampTz logged)
+jit_clear_past_roles(bool others, bool ledger, TimestampTz logged, bool terminate)
 {
 	bool		all = true;
 	ListCell   *lc;
@@ -1077,7 +1134,11 @@ jit_clear_past_roles(bool others, bool ledger, TimestampTz logged)
 		else if (OidIsValid(database))
 			drop = !SearchSysCacheExists1(DATABASEOID, ObjectIdGetDatum(database)) &&
 				has_no_attributes(roleid);
-		all &= clear_past_role(roleid, drop, unknown, elevel);
+		if (clear_past_role(roleid, drop, unknown, elevel))
+			continue;
+		all = false;
+		if (terminate)
+			terminate_holders(roleid);
 	}
 	return all;
 }

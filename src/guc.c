@@ -12,7 +12,9 @@
 
 #include <limits.h>
 
+#include "miscadmin.h"
 #include "utils/guc.h"
+#include "utils/varlena.h"
 
 char	   *jit_admin_role = NULL;
 char	   *jit_auditor_role = NULL;
@@ -31,6 +33,23 @@ static const struct config_enum_entry risk_options[] = {
 	{NULL, 0, false}
 };
 
+/*
+ * Where PostgreSQL would warn and go on with the default, which is that there
+ * are no proxies, a list that can't be read stays, and is an error at its use.
+ */
+static bool
+check_proxy_logins(char **newval, void **extra, GucSource source)
+{
+	List	   *names;
+
+	if (SplitIdentifierString(pstrdup(*newval), ',', &names) ||
+		process_shared_preload_libraries_in_progress ||
+		(source > PGC_S_FILE && source < PGC_S_INTERACTIVE))
+		return true;
+	GUC_check_errdetail("List syntax is invalid.");
+	return false;
+}
+
 /* Called from _PG_init() only. */
 void
 jit_define_settings(void)
@@ -44,7 +63,7 @@ jit_define_settings(void)
 
 	DefineCustomStringVariable("jit_access.auditor_role",
 							   "Role whose members see all requests, grants and events.",
-							   "Empty: only JIT administrators do.",
+							   "Empty: only JIT administrators see all requests and grants, and only superusers events.",
 							   &jit_auditor_role,
 							   "",
 							   PGC_SUSET, 0, NULL, NULL, NULL);
@@ -61,7 +80,7 @@ jit_define_settings(void)
 							   "For connection poolers and bots that SET ROLE.",
 							   &jit_proxy_logins,
 							   "",
-							   PGC_SUSET, GUC_LIST_INPUT, NULL, NULL, NULL);
+							   PGC_SUSET, GUC_LIST_INPUT, check_proxy_logins, NULL, NULL);
 
 	DefineCustomBoolVariable("jit_access.proxy_approvals",
 							 "Allows approvals from behind a proxy login.",

@@ -196,6 +196,9 @@ request_hint(List *missing)
 {
 	if (missing == NIL)
 		return errhint("Ask for access anew with jit_request().");
+	if (!jit_role_inherits(GetUserId()))
+		return errhint("Request a role that has this access, to be used with SET ROLE, or ALTER ROLE %s INHERIT.",
+					   quote_identifier(jit_role_name(GetUserId())));
 	if (RecoveryInProgress())
 		return errhint("Request access on the primary server: SELECT jit_request(%s, '1 hour', 'why you need it');",
 					   quote_literal_cstr(access_text(missing)));
@@ -326,7 +329,7 @@ ledger_detail(const Missing *missing, List *roles)
 					!array_holds(objids, missing->relid, NULL, 0))
 				{
 					last = end;
-					detail = psprintf(_("Request %d in %s is for another %s, which has been dropped since."),
+					detail = psprintf(_("Request %d in %s is for another %s, which has been dropped or renamed since."),
 									  request, quote_identifier(jit_database_name()), name);
 				}
 			}

@@ -183,9 +183,9 @@ extern bool jit_end_grant(const JitGrant *grant);
 extern void jit_drop_ended_roles(void);
 extern void jit_forget_ended_roles(void);
 extern bool jit_expire_grant(int request);
-extern int	jit_end_foreign_grants(Oid grantee);
+extern int	jit_end_foreign_grants(Oid grantee, const char *reason);
 extern bool jit_clear_past_roles(bool others, bool ledger,
-								 TimestampTz logged);
+								 TimestampTz logged, bool terminate);
 extern void jit_sync_auditor(void);
 extern void jit_before_drop(const DropStmt *stmt);
 extern void jit_object_dropped(Oid classid, Oid objid);
@@ -221,6 +221,7 @@ extern char *jit_result_text(int row, int column);
 extern Datum jit_int4_array(Datum *values, int n);
 extern ErrorData *jit_try(void (*work) (void *arg), void *arg);
 extern bool jit_extension_installed(void);
+extern void jit_prevent_if_read_only(FunctionCallInfo fcinfo);
 extern bool jit_open_ledger(void);
 extern const char *jit_origin(void);
 extern char *jit_cluster_origin(void);
@@ -382,7 +383,7 @@ extern JitDecision *jit_decide(const JitRequest *request,
 							   int64 duration /* microseconds */ );
 extern JitDecision *jit_decide_by_facts(Jsonb *facts);
 extern char *jit_stricter_now(const JitRequest *request);
-extern void jit_require_administrator(const char *action);
+extern void jit_require_administrator(FunctionCallInfo fcinfo, const char *action);
 extern void jit_refuse_null(const char *name) pg_attribute_noreturn();
 extern void jit_record_change(const char *event, const char *key,
 							  const char *name, Jsonb *before, Jsonb *after,
@@ -463,10 +464,13 @@ typedef struct JitLastingState
 {
 	Oid			actor;
 	const char *command;
+	List	   *unguarded;
 } JitLastingState;
 
 extern JitLastingState jit_lasting_state(void);
 extern void jit_restore_lasting_state(JitLastingState state);
+extern void jit_check_lasting_drop(Oid classid, Oid objid, int dropflags);
+extern void jit_check_lasting_done(void);
 extern void jit_check_lasting(Node *stmt);
 extern void jit_check_lasting_object(ObjectAccessType access, Oid classid,
 									 Oid objid, int subid, void *arg);

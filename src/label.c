@@ -599,7 +599,7 @@ jit_set_label(PG_FUNCTION_ARGS)
 	Oid			userid;
 	int			sec_context;
 
-	jit_require_administrator("set a label");
+	jit_require_administrator(fcinfo, "set a label");
 	stmt = parse_object(jit_required_text(fcinfo, 0, "object"));
 	label = jit_text_argument(fcinfo, 1, "label");
 

@@ -321,10 +321,11 @@ jit_risk_argument(FunctionCallInfo fcinfo, int n)
  * and code that runs with somebody else's rights doesn't count.
  */
 void
-jit_require_administrator(const char *action)
+jit_require_administrator(FunctionCallInfo fcinfo, const char *action)
 {
 	JitPerson	person;
 
+	jit_prevent_if_read_only(fcinfo);
 	(void) jit_open_ledger();
 	jit_current_person(&person);
 	if (GetUserId() == person.role && jit_person_administers(&person))
@@ -379,7 +380,7 @@ jit_set_policy(PG_FUNCTION_ARGS)
 	bool		enabled;
 	Jsonb	   *before;
 
-	jit_require_administrator("set a risk policy");
+	jit_require_administrator(fcinfo, "set a risk policy");
 	name = jit_required_text(fcinfo, 0, "name");
 	risk = jit_risk_argument(fcinfo, 1);
 	if (PG_ARGISNULL(2))
@@ -438,7 +439,7 @@ jit_drop_policy(PG_FUNCTION_ARGS)
 	char	   *name;
 	Jsonb	   *before;
 
-	jit_require_administrator("drop a risk policy");
+	jit_require_administrator(fcinfo, "drop a risk policy");
 	name = jit_required_text(fcinfo, 0, "name");
 
 	jit_enter_owner_section(&section);

@@ -239,6 +239,16 @@ jit_extension_installed(void)
 	return OidIsValid(get_extension_oid(JIT_EXTENSION, true));
 }
 
+/* Raise if the function, which writes to our tables, can't do so here. */
+void
+jit_prevent_if_read_only(FunctionCallInfo fcinfo)
+{
+	char	   *name = psprintf("%s()", get_func_name(fcinfo->flinfo->fn_oid));
+
+	PreventCommandDuringRecovery(name);
+	PreventCommandIfReadOnly(name);
+}
+
 /*
  * Before anything is done with our tables in a transaction: raise if the
  * extension in this database isn't of the library's version, since they may

@@ -54,7 +54,7 @@ PG_FUNCTION_INFO_V1(jit_revoke_from);
 PG_FUNCTION_INFO_V1(jit_revoke_all);
 PG_FUNCTION_INFO_V1(jit_grant);
 PG_FUNCTION_INFO_V1(jit_concerns_me);
-PG_FUNCTION_INFO_V1(jit_can_approve);
+PG_FUNCTION_INFO_V1(jit_access_to_approve);
 PG_FUNCTION_INFO_V1(jit_progress);
 PG_FUNCTION_INFO_V1(jit_watch_request);
 
@@ -73,14 +73,14 @@ PG_FUNCTION_INFO_V1(jit_watch_request);
  */
 
 static void
-prevent_on_standby(const char *what)
+prevent_on_standby(FunctionCallInfo fcinfo, const char *what)
 {
 	if (RecoveryInProgress())
 		ereport(ERROR,
 				(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
 				 errmsg("access cannot be %s on a standby server", what),
 				 errhint("Run it on the primary server; what it does reaches this server when it is replayed.")));
-	PreventCommandIfReadOnly("jit_access");
+	jit_prevent_if_read_only(fcinfo);
 	(void) jit_open_ledger();
 }
 
@@ -886,6 +886,19 @@ adopt_request(const JitRequest *request)
 			  TEXTOID, CStringGetTextDatum(jit_origin()), false);
 }
 
+/* Raise if whom the request is for has been dropped. */
+static void
+require_grantee(const JitRequest *request)
+{
+	if (!OidIsValid(request->grantee))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("role %s, which %s is for, does not exist any more",
+						quote_identifier(request->grantee_name),
+						request_text(request->id)),
+				 errhint("Reject it with jit_reject().")));
+}
+
 /*
  * Make the access of a request whose approval is complete: roles, state and
  * event.  Under the row lock, or in the transaction that filed it.
@@ -902,13 +915,7 @@ activate_request(JitRequest *request)
 	char	   *comment;
 	ListCell   *lc;
 
-	if (!OidIsValid(request->grantee))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("role %s, which %s is for, does not exist any more",
-						quote_identifier(request->grantee_name),
-						request_text(request->id)),
-				 errhint("Reject it with jit_reject().")));
+	require_grantee(request);
 	/* a role may have become what can't be handed out since it was filed */
 	(void) check_grantee(jit_role_name(request->grantee));
 	foreach(lc, request->items)
@@ -1032,7 +1039,10 @@ check_approver(JitRequest *request, const JitPerson *person, bool ending,
 				 errmsg("you cannot grant %s to %s", request->access,
 						quote_identifier(request->grantee_name)) :
 				 errmsg("you cannot %s %s", verb, request_text(request->id)),
-				 errdetail_internal("%s", why)));
+				 errdetail_internal("%s", why),
+				 strcmp(verb, "reject") == 0 &&
+				 jit_is_party(person, request->requester, request->requester_name, false) ?
+				 errhint("You can end your own request with jit_cancel().") : 0));
 }
 
 /*
@@ -1122,7 +1132,7 @@ jit_request(PG_FUNCTION_ARGS)
 	JitProgress progress;
 	int64		usecs;
 
-	prevent_on_standby("requested");
+	prevent_on_standby(fcinfo, "requested");
 	request = jit_request_from_arguments(fcinfo, 1, 2, 5, false, &usecs);
 	file_request(request, usecs);
 
@@ -1144,7 +1154,7 @@ jit_grant(PG_FUNCTION_ARGS)
 	char	   *why;
 	int64		usecs;
 
-	prevent_on_standby("granted");
+	prevent_on_standby(fcinfo, "granted");
 	if (PG_ARGISNULL(1))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
@@ -1187,7 +1197,7 @@ jit_approve(PG_FUNCTION_ARGS)
 	JitPerson	person;
 	const char *status;
 
-	prevent_on_standby("approved");
+	prevent_on_standby(fcinfo, "approved");
 	jit_current_person(&person);
 	if (duration != NULL)
 	{
@@ -1232,7 +1242,7 @@ jit_reject(PG_FUNCTION_ARGS)
 	JitPerson	person;
 	JitProgress progress;
 
-	prevent_on_standby("rejected");
+	prevent_on_standby(fcinfo, "rejected");
 	jit_current_person(&person);
 	for (int locked = 0; locked <= 1; locked++)
 	{
@@ -1252,7 +1262,8 @@ jit_reject(PG_FUNCTION_ARGS)
 								quote_identifier(jit_role_name(person.role))),
 					   jit_detail("comment", comment, NULL));
 	ereport(NOTICE,
-			(errmsg("%s is rejected", request_text(id))));
+			(errmsg("%s is rejected: %s does not get %s", request_text(id),
+					quote_identifier(request->grantee_name), request->access)));
 	PG_RETURN_DATUM(status_datum("rejected"));
 }
 
@@ -1265,7 +1276,7 @@ jit_cancel(PG_FUNCTION_ARGS)
 	JitRequest *request;
 	JitPerson	person;
 
-	prevent_on_standby("canceled");
+	prevent_on_standby(fcinfo, "canceled");
 	jit_current_person(&person);
 	for (int locked = 0; locked <= 1; locked++)
 	{
@@ -1338,7 +1349,7 @@ end_access(const JitRequest *request, const char *reason, bool certain)
 							 quote_identifier(jit_role_name(role)))));
 	}
 	jit_finish_request(request->id, "revoked", jit_now(),
-					   psprintf("%s revoked by %s: %s no longer has %s",
+					   psprintf("%s revoked by %s: %s no longer has %s through it",
 								request_text(request->id),
 								quote_identifier(jit_role_name(person.role)),
 								quote_identifier(request->grantee_name),
@@ -1407,13 +1418,13 @@ jit_revoke(PG_FUNCTION_ARGS)
 	JitRequest *request;
 	JitPerson	person;
 
-	prevent_on_standby("revoked");
+	prevent_on_standby(fcinfo, "revoked");
 	jit_current_person(&person);
 	for (int locked = 0; locked <= 1; locked++)
 	{
 		request = jit_load_request(id, locked);
-		if (!jit_is_party(&person, request->grantee, request->grantee_name, false) &&
-			!jit_person_administers(&person))
+		if (!jit_person_administers(&person) &&
+			!jit_is_party(&person, request->grantee, request->grantee_name, false))
 		{
 			load_items(request, true);
 			check_approver(request, &person, true, "revoke");
@@ -1519,7 +1530,7 @@ revoke_many(Oid grantee, const char *reason)
 	}
 
 	jit_enter_owner_section(&section);
-	n = jit_end_foreign_grants(grantee);
+	n = jit_end_foreign_grants(grantee, reason);
 	jit_leave_owner_section(&section);
 
 	foreach(lc, locked)
@@ -1547,7 +1558,7 @@ jit_revoke_from(PG_FUNCTION_ARGS)
 {
 	char	   *reason;
 
-	prevent_on_standby("revoked");
+	prevent_on_standby(fcinfo, "revoked");
 	if (PG_ARGISNULL(0))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
@@ -1562,7 +1573,7 @@ jit_revoke_from(PG_FUNCTION_ARGS)
 Datum
 jit_revoke_all(PG_FUNCTION_ARGS)
 {
-	prevent_on_standby("revoked");
+	prevent_on_standby(fcinfo, "revoked");
 	PG_RETURN_INT32(revoke_many(InvalidOid, jit_required_text(fcinfo, 0, "reason")));
 }
 
@@ -1589,45 +1600,56 @@ jit_concerns_me(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(OidIsValid(role) && jit_is_party(&person, role, NULL, true));
 }
 
-typedef struct CanApproveCall
+typedef struct AccessToApproveCall
 {
 	int			id;
 	JitPerson	person;
-	bool		result;
-} CanApproveCall;
+	StringInfoData access;		/* result: empty if the person can't */
+} AccessToApproveCall;
 
 static void
-try_can_approve(void *arg)
+try_access_to_approve(void *arg)
 {
-	CanApproveCall *call = arg;
+	AccessToApproveCall *call = arg;
 	JitRequest *request = jit_load_request(call->id, false);
+	ListCell   *lc;
 
-	if (strcmp(request->status, "pending") == 0 &&
-		request->lapses_at > jit_now())
+	if (strcmp(request->status, "pending") != 0 ||
+		request->lapses_at <= jit_now())
+		return;
+	require_grantee(request);
+	load_items(request, false);
+	if (jit_why_not_approve(request, &call->person, false) != NULL)
+		return;
+	foreach(lc, request->items)
 	{
-		load_items(request, false);
-		call->result = jit_why_not_approve(request, &call->person, false) == NULL;
+		JitItem    *item = lfirst(lc);
+
+		appendStringInfo(&call->access, "%s%s%s", call->access.len > 0 ? ";\n" : "",
+						 jit_item_text(item), item->added ? _(" (added)") : "");
 	}
 }
 
 /*
- * jit.can_approve(request)
+ * jit.access_to_approve(request)
  *
+ * In the names that the objects have now: they are what is granted.
  * A request for something that was dropped can't be approved; it must not
  * take the whole inbox with it, hence the subtransaction.
  */
 Datum
-jit_can_approve(PG_FUNCTION_ARGS)
+jit_access_to_approve(PG_FUNCTION_ARGS)
 {
-	CanApproveCall call = {.id = PG_GETARG_INT32(0)};
+	AccessToApproveCall call = {.id = PG_GETARG_INT32(0)};
 	ErrorData  *error;
 
 	(void) jit_open_ledger();
 	if (GetUserId() != GetOuterUserId())
-		PG_RETURN_BOOL(false);
+		PG_RETURN_NULL();
 	jit_current_person(&call.person);
+	initStringInfo(&call.access);
 
-	error = jit_try(try_can_approve, &call);
+	error = jit_try(try_access_to_approve, &call);
 	if (error != NULL &&
 		error->sqlerrcode != ERRCODE_UNDEFINED_OBJECT &&
 		error->sqlerrcode != ERRCODE_UNDEFINED_TABLE &&
@@ -1635,7 +1657,9 @@ jit_can_approve(PG_FUNCTION_ARGS)
 		error->sqlerrcode != ERRCODE_UNDEFINED_COLUMN &&
 		error->sqlerrcode != ERRCODE_UNDEFINED_SCHEMA)
 		ReThrowError(error);
-	PG_RETURN_BOOL(error == NULL && call.result);
+	if (error != NULL || call.access.len == 0)
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(call.access.data));
 }
 
 /* jit.progress(request) */

@@ -9,7 +9,8 @@
  * together, in a subtransaction; after that, those that are left, or all of
  * them if that has failed, each in a subtransaction of its own:
  *
- *	active, deadline past				the role goes, the request expired
+ *	active, deadline past				the role goes, the request expired; if the
+ *										role's came sooner, also: shortened
  *	active, role's deadline is another	the ledger follows: prolonged, shortened
  *	active, role is gone, or its		revoked natively; the ledger follows
  *	members are
@@ -34,8 +35,9 @@
  *	DROP DATABASE				waits for us: a batch at most, or, with FORCE,
  *								terminates us
  *
- * Then past grant roles that this database's ledger doesn't know lose their
- * members.  A sweeper sent for "others" leaves the ledger alone and does that
+ * Then past grant roles that this database's ledger doesn't know, or can't
+ * settle for now, lose their members.  Whoever keeps these locked by an open
+ * transaction is terminated: what has ended must not wait for them.  A sweeper sent for "others" leaves the ledger alone and does that
  * for the roles of other databases; those of databases that are gone are
  * dropped.
  *
@@ -153,6 +155,17 @@ request_text(const DueRow *row)
 					quote_identifier(jit_database_name()));
 }
 
+/* VALID UNTIL of the role has been changed: the event that says so. */
+static void
+record_followed(const DueRow *row, TimestampTz deadline)
+{
+	jit_event(deadline > row->grant.expires_at ? "prolonged" : "shortened",
+			  row->grant.request,
+			  jit_detail("expires_at", timestamptz_to_str(deadline), NULL),
+			  psprintf("%s follows VALID UNTIL of role %s: until %s", request_text(row),
+					   quote_identifier(row->grant.role), timestamptz_to_str(deadline)));
+}
+
 /*
  * Of these rows, settle those that are past: with one statement each for all
  * of them, which is what makes the difference for thousands.  Inside an owner
@@ -184,11 +197,14 @@ expire(List *rows, bool wait)
 			(OidIsValid(role) && !jit_end_role(role, wait)))
 			continue;
 		row->expired = true;
+		/* it ended before its time: from another database, say */
+		if (OidIsValid(role) && deadline < row->grant.expires_at)
+			record_followed(row, deadline);
 		requests[n] = Int32GetDatum(row->grant.request);
 		deadlines[n++] = TimestampTzGetDatum(deadline);
 		ids = lappend_int(ids, row->grant.request);
 		loglines = lappend(loglines,
-						   psprintf("%s expired: %s no longer has %s", request_text(row),
+						   psprintf("%s expired: %s no longer has %s through it", request_text(row),
 									quote_identifier(row->grant.grantee), row->access));
 	}
 	if (n == 0)
@@ -245,11 +261,7 @@ settle(DueRow *row)
 		(void) jit_query("UPDATE jit.requests SET expires_at = $2 WHERE id = $1",
 						 2, INT4OID, Int32GetDatum(grant->request), false,
 						 TIMESTAMPTZOID, TimestampTzGetDatum(deadline), false);
-		jit_event(deadline > grant->expires_at ? "prolonged" : "shortened",
-				  grant->request,
-				  jit_detail("expires_at", timestamptz_to_str(deadline), NULL),
-				  psprintf("%s follows VALID UNTIL of role %s: until %s", text,
-						   quote_identifier(grant->role), timestamptz_to_str(deadline)));
+		record_followed(row, deadline);
 	}
 }
 
@@ -585,6 +597,7 @@ typedef struct RolesState
 {
 	bool		readable;		/* is the ledger ours to read, and can it be? */
 	bool		left;			/* has somebody one of them locked? */
+	bool		terminate;		/* and for so long that they have to go? */
 } RolesState;
 
 static void
@@ -595,7 +608,8 @@ sweep_roles(void *arg)
 	JitOwnerSection section;
 
 	jit_enter_owner_section(&section);
-	state->left = !jit_clear_past_roles(task.others, ledger, task.logged);
+	state->left = !jit_clear_past_roles(task.others, ledger, task.logged,
+										state->terminate);
 	jit_leave_owner_section(&section);
 }
 
@@ -604,7 +618,7 @@ void
 jit_sweeper_main(Datum arg)
 {
 	LedgerState state = {NIL, 0, false, true, false, DT_NOEND};
-	RolesState	roles = {true, false};
+	RolesState	roles = {true, false, false};
 	bool		done = true;
 
 	memcpy(&task, MyBgworkerEntry->bgw_extra, sizeof(task));
@@ -626,6 +640,7 @@ jit_sweeper_main(Datum arg)
 	roles.readable = done && !task.others;
 	for (int tries = 0;; tries++)
 	{
+		roles.terminate = tries == ROLE_TRIES - 1;
 		done &= in_transaction(sweep_roles, &roles);
 		if (!done || !roles.left || tries == ROLE_TRIES)
 			break;

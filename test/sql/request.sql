@@ -27,6 +27,10 @@ SELECT jit_request('SELECT ON regress_hr.employee', '1 hour', 'why') AS id \gset
 SELECT status, "for", access, duration, reason FROM jit.my_requests WHERE request = :id;
 SELECT jit_approve(:id); -- not one's own
 SELECT jit_revoke(:id); -- not active
+-- nor where nothing can be written
+BEGIN READ ONLY;
+SELECT jit_cancel(:id);
+ROLLBACK;
 SET ROLE regress_jit_eve;
 SELECT jit_approve(:id); -- not hers to give
 SELECT jit_reject(:id, 'no'); -- neither

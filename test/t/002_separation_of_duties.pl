@@ -108,6 +108,19 @@ is(sql('bot', "SET ROLE olga; SELECT jit_approve($id)"), 'active', 'another one,
 $node->safe_psql('postgres', q{ALTER SYSTEM RESET ALL; SELECT pg_reload_conf()});
 $node->poll_query_until('postgres', q{SELECT current_setting('jit_access.proxy_logins') = ''});
 
+# a list of poolers that can't be read isn't an empty one
+my $invalid = qr/ERROR:  invalid value for parameter "jit_access\.proxy_logins".*DETAIL:  List syntax is invalid/s;
+like((sql('root', q{ALTER SYSTEM SET jit_access.proxy_logins = 'bot, batch bot'}))[1], $invalid, 'a list that cannot be read is refused');
+like((sql('root', q{SET jit_access.proxy_logins = 'bot,,'}))[1], $invalid, '... in a session, too');
+$id = ask('mate', q{SELECT jit_request('SELECT ON t', '2 hours', 'not pooled')});
+$node->append_conf('postgresql.conf', "jit_access.proxy_logins = 'bot, batch bot'");
+$node->restart;
+like((sql('bot', "SET ROLE olga; SELECT jit_approve($id)"))[1], qr/ERROR:  invalid list syntax in parameter "jit_access\.proxy_logins".*HINT:  Separate the roles with commas/s, '... and if it is there when the server starts, nobody approves');
+is(sql('root', q{SELECT jit_revoke_from('mate', 'x') > 0}), 't', '... but access can be ended');
+$node->append_conf('postgresql.conf', "jit_access.proxy_logins = ''");
+$node->reload;
+$node->poll_query_until('postgres', q{SELECT current_setting('jit_access.proxy_logins') = ''});
+
 # two steps, 2 of 3 in the first
 $node->safe_psql('postgres', q{SELECT jit_set_flow('moderate',
 	'[{"approver": "security", "approvals": 2}, {"approver": "owner", "approvals": 1}]')});
@@ -127,6 +140,9 @@ is($node->safe_psql('postgres', "SELECT approved_by FROM jit.history WHERE reque
 $id = ask('mate', q{SELECT jit_request('TRUNCATE ON t', '1 hour', 'x')});
 is(sql('sue', "SELECT jit_approve($id)"), 'pending', 'approved');
 is(sql('sue', "SELECT jit_reject($id, 'on second thoughts')"), 'rejected', 'and rejected by the same person');
+is(sql('mate', "SELECT reason FROM jit.my_requests WHERE request = $id"), "x\nsue: on second thoughts", '... which the requester reads');
+$id = ask('mate', q{SELECT jit_request('TRUNCATE ON t', '1 hour', 'x')});
+like((sql('mate', "SELECT jit_reject($id, 'a mistake')"))[1], qr/ERROR:  you cannot reject.*HINT:  You can end your own request with jit_cancel/s, 'of your own you need not be an approver');
 
 $node->stop;
 done_testing();

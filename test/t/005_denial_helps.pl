@@ -100,6 +100,18 @@ hints("SET search_path = hr; SELECT * FROM employee", q{'SELECT ON hr.employee'}
 hints('SELECT hr.caller()', q{'SELECT ON hr.department'}, 'in a function for the caller');
 hints('SELECT last_value FROM hr.seq', q{'SELECT ON hr.seq'}, 'a sequence');
 
+# up to 15, privileges don't reach whom a role is not inherited by
+sql('postgres', 'ALTER ROLE dev NOINHERIT');
+if ($node->safe_psql('postgres', 'SHOW server_version_num') < 160000)
+{
+	like((sql('dev', 'SELECT * FROM hr.part'))[2], qr/^HINT:  Request a role that has this access, to be used with SET ROLE, or ALTER ROLE dev INHERIT/m, 'NOINHERIT: a role is what to ask for');
+}
+else
+{
+	hints('SELECT * FROM hr.part', q{'SELECT ON hr.part'}, 'NOINHERIT');
+}
+sql('postgres', 'ALTER ROLE dev INHERIT');
+
 # where no request cures it
 hints('SELECT * FROM hr.blind', 'none', "what a view's owner lacks");
 hints('SELECT hr.definer()', 'none', "what a function's owner lacks");
@@ -134,7 +146,7 @@ is($wrong, 0, '... saying which request expired when, and what to ask for, in ea
 sql('hr_owner', "SELECT jit_approve($request)");
 $node->safe_psql('hr_prod', 'SET ROLE hr_owner; DROP TABLE hr.department; CREATE TABLE hr.department (dept_no int)');
 ($rc, $out, $err) = sql('dev', 'SELECT * FROM hr.department');
-like($err, qr/^DETAIL:  Request $request in hr_prod is for another hr.department, which has been dropped since/m, 'a table that was made anew');
+like($err, qr/^DETAIL:  Request $request in hr_prod is for another hr.department, which has been dropped or renamed since/m, 'a table that was made anew');
 
 # by a role
 $node->safe_psql('hr_prod', 'CREATE ROLE reporting; GRANT SELECT ON hr.employee TO reporting');

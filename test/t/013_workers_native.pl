@@ -95,6 +95,10 @@ is(value("SELECT count(*) FROM pg_roles WHERE rolname = '$role'"), '0', '... and
 ($id, $role) = grant('1 hour');
 is($node->safe_psql('other', "SELECT jit_revoke_from('dev', 'panic')"), '1', 'ended from another database');
 poll("SELECT status = 'expired' AND ended_at < activated_at + interval '1 min' FROM jit.requests WHERE id = $id", 'its own ledger follows');
+is(value("SELECT string_agg(event, ' ' ORDER BY id) FROM jit.events WHERE request_id = $id AND at > (SELECT activated_at FROM jit.requests WHERE id = $id)"),
+	'activated shortened expired', '... which says that it ended before its time');
+is($node->safe_psql('other', "SELECT request_id IS NULL, role = current_user, detail->>'roles', detail->>'reason' FROM jit.events WHERE event = 'revoked'"),
+	"t|t|$role|panic", '... and the other one by whom and why');
 
 # ... while somebody holds up one of them
 ($id, $role) = grant('1 hour');

@@ -28,6 +28,8 @@ my $denied = qr/ERROR:  42501: permission denied for table secret\n/;
 
 like((sql($standby, 'dev', 'SELECT count(*) FROM secret'))[1], qr/${denied}HINT:  Request access on the primary server: /, 'the hint says where to ask');
 like((sql($standby, 'dev', q{SELECT jit_request('SELECT ON secret', '1 hour', 'x')}))[1], qr/ERROR:  25006: access cannot be requested on a standby server\n/, 'not here');
+like((sql($standby, 'postgres', "SELECT $_"))[1], qr/ERROR:  25006: cannot execute jit_(set_policy|reset_clock)\(\) during recovery\n/, "... nor $_")
+  for (q{jit_set_policy('p', 'high', '$')}, 'jit_reset_clock()');
 
 # what can be read there
 sql($primary, 'dev', q{SELECT jit_request('UPDATE ON open', '1 hour', 'x')});

@@ -31,6 +31,7 @@ $node->safe_psql('hr_prod', q{
 	CREATE SCHEMA eve AUTHORIZATION eve;
 	GRANT USAGE ON SCHEMA hr, eve TO PUBLIC;
 	SET ROLE hr_owner;
+	CREATE SEQUENCE hr.numbers;
 	CREATE TABLE hr.gone (x int);
 	CREATE TABLE hr.stays (x int);
 });
@@ -145,9 +146,9 @@ $dev->query_safe('SELECT jit_revoke(2)');
 ($rc, $out, $err) = sql($super, q{SET statement_timeout = '20 s'; SELECT jit_revoke_all('panic')});
 is($rc, 0, 'the panic button does not wait for a transaction that has a row locked') or diag $err;
 is($out, 3, '... and ends all access all the same');
-$dev->query_safe('ROLLBACK');
+ok($node->poll_query_until('hr_prod', q{SELECT count(*) = 0 FROM pg_stat_activity WHERE usename = 'dev'}), '... and whoever has left it open is terminated');
 ($rc, $out, $err) = sql('dev', 'UPDATE hr.salary SET amount = 0');
-like($err, qr/permission denied/, '... also if that transaction is rolled back');
+like($err, qr/permission denied/, '... and has no access any more');
 ok($node->poll_query_until('hr_prod', q{SELECT status = 'expired' FROM jit.requests WHERE id = 2}), '... and the ledger follows');
 $eve->query_safe('COMMIT');
 $eve->quit;
@@ -163,10 +164,10 @@ $dev->query_safe('SET client_min_messages = error; BEGIN');
 $dev->query_safe('SELECT jit_revoke(8)');
 $node->safe_psql('postgres', 'CREATE EXTENSION jit_access');
 is($node->safe_psql('postgres', q{SET statement_timeout = '20 s'; SELECT jit_revoke_all('panic')}), 1, 'ended from another database as well');
-$dev->query_safe('ROLLBACK');
+ok($node->poll_query_until('hr_prod', q{SELECT count(*) = 0 FROM pg_stat_activity WHERE usename = 'dev'}), '... and its transaction is not left open');
 $dev->quit;
 ($rc, $out, $err) = sql('dev', 'SELECT * FROM hr.salary');
-like($err, qr/permission denied/, '... although its transaction was open');
+like($err, qr/permission denied/, '... which had access');
 
 # a revocation that is rolled back in part
 is((sql('anna', q{SELECT jit_grant('SELECT ON hr.salary', 'dev', '1 h')}))[1], 9, 'access once more');
@@ -177,68 +178,92 @@ like($err, qr/permission denied/, 'one that is not yet committed counts in its o
 ($rc, $out, $err) = sql('dev', q{BEGIN; SELECT jit_revoke(9); COMMIT});
 is($node->safe_psql('hr_prod', q{SELECT count(*) FROM pg_roles WHERE rolname = (SELECT role FROM jit.grants WHERE request_id = 9)}), 0, 'the role is gone with the commit');
 
+# the grantee lets a statement go on, which keeps the membership over the
+# deadline; looked at further down
+is((sql('anna', q{SELECT jit_grant('USAGE ON SEQUENCE hr.numbers', 'dev', '12 s')}))[1], 10, 'access once more');
+$dev = $node->background_psql('hr_prod', extra_params => [ '-U', 'dev' ]);
+$dev->query_until(qr/going on/, "\\echo going on\nSELECT jit_revoke(10), pg_sleep(600);\n");
+
 # of more grants than there is room for locks
 $node->safe_psql('hr_prod', q{SET client_min_messages = error}
 	. q{; DO $$ BEGIN FOR i IN 1 .. 1200 LOOP PERFORM jit_grant('SELECT ON hr.salary', 'eve', '1 h'); COMMIT; END LOOP; END $$});
 is($node->safe_psql('hr_prod', q{SELECT jit_revoke_from('eve', 'panic')}), 1200, 'the panic button ends more than could be locked');
 is($node->safe_psql('hr_prod', q{SELECT has_table_privilege('eve', 'hr.salary', 'SELECT')}), 'f', '... and leaves nothing');
+ok($node->poll_query_until('hr_prod', q{SELECT count(*) = 0 FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.roleid WHERE rolname ~ '^jit_grant_.*_10$'}), 'a statement that goes on does not hold up the end');
+# psql has gone, and can't be told to quit
+eval { $dev->quit };
 
 # the grantee, who may revoke, keeps that open so that nobody else can
-is((sql('anna', q{SELECT jit_grant('SELECT ON hr.salary', 'dev', '1 h')}))[1], 1210, 'access once more');
+is((sql('anna', q{SELECT jit_grant('SELECT ON hr.salary; USAGE ON SEQUENCE hr.numbers', 'dev', '1 h')}))[1], 1211, 'access once more');
+is((sql('dev', q{SELECT nextval('hr.numbers')}))[1], 1, '... also to what no hook denies');
 $dev = $node->background_psql('hr_prod', extra_params => [ '-U', 'dev' ]);
 $dev->query_safe('SET client_min_messages = error; BEGIN');
-$dev->query_safe('SELECT jit_revoke(1210)');
-($rc, $out, $err) = sql('anna', q{SET statement_timeout = '60 s'; SELECT jit_revoke(1210, 'at once')});
+$dev->query_safe('SELECT jit_revoke(1211)');
+($rc, $out, $err) = sql('anna', q{SET statement_timeout = '60 s'; SELECT jit_revoke(1211, 'at once')});
 is($out, 'expired', 'a revocation does not wait for one that is left open') or diag $err;
-like($err, qr/NOTICE:  request 1210 in hr_prod has ended: dev no longer has SELECT ON hr.salary through it.*another transaction/s, '... and says so');
+like($err, qr/NOTICE:  request 1211 in hr_prod has ended: dev no longer has SELECT ON hr.salary; USAGE ON SEQUENCE hr.numbers through it.*another transaction/s, '... and says so');
 ($rc, $out, $err) = sql('dev', 'SELECT * FROM hr.salary');
 like($err, qr/permission denied/, '... access has ended');
-$dev->query_safe('ROLLBACK');
+ok($node->poll_query_until('hr_prod', q{SELECT count(*) = 0 FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.roleid WHERE rolname ~ '^jit_grant_.*_1211$'}), '... and with the role, although it was left open');
+($rc, $out, $err) = sql('dev', q{SELECT nextval('hr.numbers')});
+like($err, qr/permission denied for sequence numbers/, '... so that nothing is left of it');
+ok(slurp_file($node->logfile) =~ /terminating process \d+: its open transaction holds up the end of role jit_grant_\d+_1211\n/, '... which the log tells');
 $dev->quit;
-($rc, $out, $err) = sql('dev', 'SELECT * FROM hr.salary');
-like($err, qr/permission denied/, '... also if the other is rolled back');
-ok($node->poll_query_until('hr_prod', q{SELECT status = 'expired' FROM jit.requests WHERE id = 1210}), '... and the ledger follows');
-is($node->safe_psql('hr_prod', q{SELECT role, detail FROM jit.events WHERE request_id = 1210 AND event = 'shortened'}), 'anna|{"reason": "at once"}', '... and tells of it');
 
 # two that revoke the same, each in the other's way
-is((sql('anna', q{SELECT jit_grant('SELECT ON hr.salary', 'dev', '1 h')}))[1], 1211, 'access once more');
-is((sql('anna', q{SELECT jit_grant('UPDATE ON hr.salary', 'dev', '1 h')}))[1], 1212, '... of two kinds');
+is((sql('anna', q{SELECT jit_grant('SELECT ON hr.salary', 'dev', '1 h')}))[1], 1212, 'access once more');
+is((sql('anna', q{SELECT jit_grant('UPDATE ON hr.salary', 'dev', '1 h')}))[1], 1213, '... of two kinds');
 my $anna = $node->background_psql('hr_prod', on_error_stop => 0, extra_params => [ '-U', 'anna' ]);
 $dev = $node->background_psql('hr_prod', on_error_stop => 0, extra_params => [ '-U', 'dev' ]);
-$_->[0]->query_safe("SET client_min_messages = error; BEGIN; SELECT jit_revoke($_->[1])") for ([ $anna, 1211 ], [ $dev, 1212 ]);
-$anna->query_until(qr/going on/, "\\echo going on\nSELECT jit_revoke(1212);\n");
+$_->[0]->query_safe("SET client_min_messages = error; BEGIN; SELECT jit_revoke($_->[1])") for ([ $anna, 1212 ], [ $dev, 1213 ]);
+$anna->query_until(qr/going on/, "\\echo going on\nSELECT jit_revoke(1213);\n");
 ok($node->poll_query_until('hr_prod', q{SELECT count(*) > 0 FROM pg_stat_activity WHERE usename = 'anna' AND wait_event_type = 'Lock'}), 'one waits for the other');
-$dev->query('SELECT jit_revoke(1211)');
+$dev->query('SELECT jit_revoke(1212)');
 $dev->query('ROLLBACK');
 $anna->query('COMMIT');
 unlike($anna->{stderr}, qr/ERROR/, 'a deadlock undoes no revocation');
-is($node->safe_psql('hr_prod', q{SELECT count(*) FROM pg_roles r JOIN pg_auth_members m ON m.roleid = r.oid WHERE rolname ~ '^jit_grant_.*_121[12]$' AND rolvaliduntil > clock_timestamp()}),
+is($node->safe_psql('hr_prod', q{SELECT count(*) FROM pg_roles r JOIN pg_auth_members m ON m.roleid = r.oid WHERE rolname ~ '^jit_grant_.*_121[23]$' AND rolvaliduntil > clock_timestamp()}),
 	0, '... and both are ended');
 $_->quit for ($anna, $dev);
 
 # whoever may alter the role, or take away what it was granted, leaves that open
-for my $request (1213 .. 1216)
+for my $request (1214 .. 1217)
 {
 	is((sql('anna', q{SELECT jit_grant('SELECT ON hr.salary', 'dev', '1 h')}))[1], $request, 'access once more');
 }
-my @roles = map { $node->safe_psql('hr_prod', "SELECT role FROM jit.grants WHERE request_id = $_") } 1213 .. 1216;
+my @roles = map { $node->safe_psql('hr_prod', "SELECT role FROM jit.grants WHERE request_id = $_") } 1214 .. 1217;
 my $scope = $node->safe_psql('hr_prod', "SELECT m.roleid::regrole FROM pg_auth_members m WHERE m.member = '$roles[3]'::regrole");
 my $admin = $node->background_psql('hr_prod', extra_params => [ '-U', $super ]);
 $admin->query_safe(join '; ', 'BEGIN', "REVOKE $scope FROM $roles[3]", map { "ALTER ROLE $_ CONNECTION LIMIT 5" } @roles[ 0 .. 2 ]);
-($rc, $out, $err) = sql('anna', q{SET lock_timeout = '60 s'; SELECT jit_revoke(1213)});
+($rc, $out, $err) = sql('anna', q{SET lock_timeout = '60 s'; SELECT jit_revoke(1214)});
 unlike($err, qr/ERROR|WARNING/, 'a revocation does not wait for somebody who alters the role');
 my $start = time;
-($rc, $out, $err) = sql('anna', q{SET lock_timeout = '60 s'; SELECT jit_revoke(1216)});
+($rc, $out, $err) = sql('anna', q{SET lock_timeout = '60 s'; SELECT jit_revoke(1217)});
 like($err, qr/WARNING:  role $roles[3] could not be dropped/, '... and not for good for somebody who takes something from it');
 cmp_ok(time - $start, '<', 50, '... but a second');
 is($node->safe_psql('postgres', q{SET lock_timeout = '60 s'; SELECT jit_revoke_all('panic')}), 2, '... nor does the panic button in another database');
 ($rc, $out, $err) = sql('dev', 'SELECT * FROM hr.salary');
 like($err, qr/permission denied/, '... access has ended');
-ok($node->poll_query_until('hr_prod', q{SELECT count(*) = 0 FROM jit.requests WHERE id BETWEEN 1213 AND 1216 AND status = 'active'}), '... and the ledger follows');
+ok($node->poll_query_until('hr_prod', q{SELECT count(*) = 0 FROM jit.requests WHERE id BETWEEN 1214 AND 1217 AND status = 'active'}), '... and the ledger follows');
 $admin->query_safe('ROLLBACK');
 $admin->quit;
 ($rc, $out, $err) = sql('dev', 'SELECT * FROM hr.salary');
 like($err, qr/permission denied/, '... also if that is rolled back');
+
+# another object under the name that was asked for
+$node->safe_psql('hr_prod', q{CREATE ROLE leaver LOGIN; SET ROLE hr_owner; CREATE TABLE hr.asked (); CREATE TABLE hr.swapped ()});
+my $asked = (sql('dev', q{SELECT jit_request('SELECT ON hr.asked', '1 h', 'x')}))[1];
+is((sql('anna', "SELECT access FROM jit.inbox WHERE request = $asked"))[1], 'SELECT ON hr.asked', 'what is asked for');
+sql('anna', 'SET ROLE hr_owner; ALTER TABLE hr.asked RENAME TO other; ALTER TABLE hr.swapped RENAME TO asked');
+is((sql('anna', "SELECT access FROM jit.inbox WHERE request = $asked"))[1], 'SELECT ON hr.other', 'the inbox shows what would be granted, not a name that it had');
+$asked = (sql('leaver', q{SELECT jit_request('SELECT, INSERT ON hr.asked', '1 h', 'x')}))[1];
+is((sql('anna', "SELECT access FROM jit.inbox WHERE request = $asked"))[1], 'SELECT, INSERT ON hr.asked', 'what is asked for by another');
+$node->safe_psql('hr_prod', q{DROP ROLE leaver});
+is((sql('anna', "SELECT access FROM jit.inbox WHERE request = $asked"))[1], '', '... is not in the inbox when whom it is for is gone');
+
+# a name that couldn't be given back
+($rc, $out, $err) = sql($super, 'ALTER ROLE eve RENAME TO jit_grant_5_5');
+like($err, qr/ERROR:  role name "jit_grant_5_5" is reserved\nDETAIL:  Roles of jit_access have names that start with/, 'a role does not get the name of one of ours');
 
 # a notification queue that somebody has filled; only from 17 on can it be
 # made small enough to try

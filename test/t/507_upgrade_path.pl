@@ -227,7 +227,7 @@ my @teeth = (
 	'CREATE STATISTICS jit.more ON event, at FROM jit.events', 'ALTER TABLE jit.events SET (fillfactor = 50)', 'ALTER TABLE jit.events SET (toast.autovacuum_enabled = off)',
 	'ALTER TABLE jit.events SET UNLOGGED', 'CREATE TABLE parent (); ALTER TABLE jit.events INHERIT parent', 'INSERT INTO jit.events (event) VALUES (1)',
 	# views, sequences, types
-	'ALTER VIEW jit.history RESET (security_barrier)', 'CREATE OR REPLACE VIEW jit.request_access AS SELECT id AS request_id, access, access AS with_added FROM jit.requests',
+	'ALTER VIEW jit.history RESET (security_barrier)', 'CREATE OR REPLACE VIEW jit.request_access AS SELECT id AS request_id, access FROM jit.requests',
 	'ALTER SEQUENCE jit.event_number INCREMENT 2', 'ALTER SEQUENCE jit.request_number AS bigint', 'ALTER SEQUENCE jit.event_number OWNED BY jit.events.id', q{SELECT FROM setval('jit.event_number', 7)},
 	q{ALTER TYPE jit.risk_level ADD VALUE 'more' BEFORE 'high'}, q{ALTER TYPE jit.risk_level RENAME VALUE 'low' TO 'lower'},
 	# privileges
