@@ -1236,7 +1236,8 @@ cutoff_xact_callback(XactEvent event, void *arg)
 		case XACT_EVENT_PRE_COMMIT:
 			jit_drop_ended_roles();
 			complete_changes();
-			if (written_needs == NIL || jit_commit_after_expiry)
+			if (written_needs == NIL || jit_commit_after_expiry ||
+				!TransactionIdIsValid(GetTopTransactionIdIfAny()))
 				break;
 			AcceptInvalidationMessages();
 			foreach(lc, written_needs)
@@ -1255,7 +1256,7 @@ cutoff_xact_callback(XactEvent event, void *arg)
 			if (written_needs != NIL)
 				ereport(ERROR,
 						(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-						 errmsg("cannot PREPARE a transaction that has written through temporary access"),
+						 errmsg("cannot PREPARE a transaction that has written or locked through temporary access"),
 						 errhint("Use COMMIT: a prepared transaction could be committed after the access has ended.")));
 			break;
 		case XACT_EVENT_COMMIT:

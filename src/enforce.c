@@ -44,6 +44,7 @@
 #include "catalog/dependency.h"
 #include "catalog/namespace.h"
 #include "catalog/objectaccess.h"
+#include "catalog/pg_aggregate.h"
 #include "catalog/pg_auth_members.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_class.h"
@@ -349,9 +350,11 @@ what_ended(Oid userid, const Wanted *wanted)
 	}
 	if (!OidIsValid(best_role))
 		return pstrdup(_("The temporary access that it relied on has ended."));
-	if (!jit_parse_grant_name(jit_role_name(best_role), &database, &request) ||
-		TIMESTAMP_NOT_FINITE(best))
+	if (!jit_parse_grant_name(jit_role_name(best_role), &database, &request))
 		return psprintf(_("Role %s is not a live grant of jit_access."),
+						quote_identifier(jit_role_name(best_role)));
+	if (TIMESTAMP_NOT_FINITE(best))
+		return psprintf(_("Role %s has no deadline, so it gives nothing."),
 						quote_identifier(jit_role_name(best_role)));
 	dbname = get_database_name(database);
 	return psprintf(_("Request %d in %s expired at %s."), request,
@@ -1258,8 +1261,9 @@ check_lock(LockStmt *lock, bool running)
 											 true);
 
 		if (OidIsValid(relid) && running)
+			/* which a prepared transaction would keep */
 			jit_note_reliance(GetUserId(), NULL, RelationRelationId, relid,
-							  mode, false);
+							  mode, true);
 		else if (OidIsValid(relid))
 			check_object(relation_kind(relid), get_rel_name(relid),
 						 RelationRelationId, relid, mode);
@@ -1449,14 +1453,21 @@ check_utility(Node *stmt)
 
 /*
  * A role of ours is recognised by its name in every database, so the name
- * must stay.  Dropping it, and changing its VALID UNTIL, are the ways to end
+ * must stay, and no other may get such a one by mistake: it couldn't be renamed
+ * back.  CREATE ROLE may, as a restore does.  Dropping it, and changing its VALID UNTIL, are the ways to end
  * and to prolong a grant natively.
  */
 static void
 check_rename(RenameStmt *rename)
 {
-	if (rename->renameType == OBJECT_ROLE &&
-		jit_role_kind(rename->subname) != JIT_ROLE_ORDINARY)
+	if (rename->renameType != OBJECT_ROLE)
+		return;
+	if (jit_role_kind(rename->newname) != JIT_ROLE_ORDINARY)
+		ereport(ERROR,
+				(errcode(ERRCODE_RESERVED_NAME),
+				 errmsg("role name \"%s\" is reserved", rename->newname),
+				 errdetail("Roles of jit_access have names that start with \"jit_grant_\" or \"jit_scope_\".")));
+	if (jit_role_kind(rename->subname) != JIT_ROLE_ORDINARY)
 		ereport(ERROR,
 				(errcode(ERRCODE_RESERVED_NAME),
 				 errmsg("role %s cannot be renamed", quote_identifier(rename->subname)),
@@ -1655,6 +1666,7 @@ jit_process_utility(PlannedStmt *pstmt, const char *query_string,
 			jit_run_relying_utility(run_relying_utility, &call);
 		else
 			run_utility(&call);
+		jit_check_lasting_done();
 	}
 	PG_FINALLY();
 	{
@@ -1721,11 +1733,58 @@ check_function(Oid objid)
 	if (superuser() && jit_role_kind_by_oid(userid) == JIT_ROLE_ORDINARY)
 		return;
 	before = whole_closure(userid);
+	/* what it writes is anybody's guess */
 	jit_note_reliance(userid, NULL, ProcedureRelationId, objid, ACL_EXECUTE,
-					  false);
+					  func_volatile(objid) == PROVOLATILE_VOLATILE);
 	if (gives(before, &wanted) && !gives(live_closure(userid), &wanted))
 		deny("function", get_func_name(objid), userid, &wanted);
 	note_planned(objid);
+}
+
+/* None of PostgreSQL's own has an owner with temporary access. */
+static inline bool
+is_users_aggregate(Oid objid)
+{
+	return objid >= FirstNormalObjectId &&
+		get_func_prokind(objid) == PROKIND_AGGREGATE;
+}
+
+/*
+ * PostgreSQL checks the functions of an aggregate for its owner, who may have
+ * them through temporary access.  It asks for the aggregate first.
+ */
+static void
+check_aggregate(Oid objid)
+{
+	static const AttrNumber functions[] = {
+		Anum_pg_aggregate_aggtransfn, Anum_pg_aggregate_aggfinalfn,
+		Anum_pg_aggregate_aggcombinefn, Anum_pg_aggregate_aggserialfn,
+		Anum_pg_aggregate_aggdeserialfn, Anum_pg_aggregate_aggmtransfn,
+		Anum_pg_aggregate_aggminvtransfn, Anum_pg_aggregate_aggmfinalfn
+	};
+	Oid			owner = jit_object_owner(ProcedureRelationId, objid);
+	HeapTuple	tuple;
+
+	if (!OidIsValid(owner) || owner == GetUserId() || superuser_arg(owner) ||
+		user_deadline(owner) == DT_NOEND)
+		return;
+	tuple = SearchSysCache1(AGGFNOID, ObjectIdGetDatum(objid));
+	for (size_t i = 0; HeapTupleIsValid(tuple) && i < lengthof(functions); i++)
+	{
+		bool		isnull;
+		Oid			function = DatumGetObjectId(SysCacheGetAttr(AGGFNOID, tuple, functions[i],
+																&isnull));
+		Wanted		wanted = {.classid = ProcedureRelationId,.objid = function,
+		.mode = ACL_EXECUTE};
+
+		if (!OidIsValid(function))
+			continue;
+		jit_note_reliance(owner, NULL, ProcedureRelationId, function, ACL_EXECUTE, false);
+		if (gives(whole_closure(owner), &wanted) && !gives(live_closure(owner), &wanted))
+			deny("function", get_func_name(function), owner, &wanted);
+	}
+	if (HeapTupleIsValid(tuple))
+		ReleaseSysCache(tuple);
 }
 
 static pg_noinline void
@@ -1741,6 +1800,8 @@ check_object_access(ObjectAccessType access, Oid classid, Oid objid, int subid,
 			/* by protocol: nothing was planned or started */
 			if (unlikely(ActivePortal == NULL))
 				accept_invalidations();
+			if (is_users_aggregate(objid))
+				check_aggregate(objid);
 			if (is_public_function(objid))
 				break;
 			/* an expression may have set the role, and no query begun since */
@@ -1814,6 +1875,7 @@ check_object_access(ObjectAccessType access, Oid classid, Oid objid, int subid,
 				note_role(objid);
 				note_memberships(objid);
 			}
+			jit_check_lasting_drop(classid, objid, ((ObjectAccessDrop *) arg)->dropflags);
 			jit_object_dropped(classid, objid);
 			break;
 		default:
@@ -1828,7 +1890,7 @@ jit_object_access(ObjectAccessType access, Oid classid, Oid objid, int subid,
 	/* called for each function in each statement, and just like this */
 	if (access != OAT_FUNCTION_EXECUTE)
 		check_object_access(access, classid, objid, subid, arg);
-	else if (!quiet())
+	else if (!quiet() || is_users_aggregate(objid))
 		check_object_access(OAT_FUNCTION_EXECUTE, ProcedureRelationId, objid, 0,
 							NULL);
 }

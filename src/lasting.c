@@ -100,6 +100,7 @@
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
+#include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
@@ -123,6 +124,12 @@ typedef struct Authority
  */
 static const char *command = NULL;
 static Oid	actor = InvalidOid;
+
+/*
+ * Relations that a policy, trigger or rule of has been dropped by the command
+ * so far; in TopTransactionContext.
+ */
+static List *unguarded = NIL;
 
 /* ----------------------------------------------------------------------
  * Who acts, by what authority
@@ -420,10 +427,25 @@ depends_on_foreign(Oid classid, Oid objid, Oid owner)
 	return result;
 }
 
+/* Does it read a value from text or bytes, as the input function of a type? */
+static bool
+is_input_function(Oid funcid)
+{
+	Oid		   *types;
+	int			n;
+	bool		result = false;
+
+	(void) get_func_signature(funcid, &types, &n);
+	for (int i = 0; i < n; i++)
+		result |= types[i] == CSTRINGOID || types[i] == INTERNALOID;
+	return result;
+}
+
 /*
- * Could the function run a query that is given to it as text, where no
- * dependency shows whose code that leads to, or tell others what it is given?
- * Of those that aren't immutable we know only some of PostgreSQL's own.
+ * Could the function run a query that is given to it as text, or the checks of
+ * a domain that it is given the name or OID of, where no dependency shows whose
+ * code that leads to, or tell others what it is given?  Of those that aren't
+ * immutable we know only some of PostgreSQL's own.
  */
 static bool
 runs_unknown_code(Oid funcid, void *context)
@@ -440,7 +462,8 @@ runs_unknown_code(Oid funcid, void *context)
 	if (funcid >= FirstUnpinnedObjectId || name == NULL)
 		return true;
 	if (volatility == PROVOLATILE_STABLE)
-		return strstr(name, "_to_xml") != NULL;
+		return strstr(name, "_to_xml") != NULL ||
+			strncmp(name, "pg_input_", 9) == 0 || is_input_function(funcid);
 	for (size_t i = 0; i < lengthof(harmless); i++)
 	{
 		if (strcmp(name, harmless[i]) == 0)
@@ -499,10 +522,11 @@ default_is_foreign(Oid relid, int attnum, Oid owner)
 
 /*
  * The same for the types of a relation's columns: the owner of a domain can
- * give it a check later.
+ * give it a check later.  And has a column got another's name?  Then code that
+ * finds it by that name, which runs with somebody's rights, is led elsewhere.
  */
 static bool
-types_are_foreign(Oid relid, Oid owner)
+columns_are_foreign(Oid relid, Oid owner)
 {
 	Relation	catalog = table_open(AttributeRelationId, AccessShareLock);
 	ScanKeyData key;
@@ -517,9 +541,11 @@ types_are_foreign(Oid relid, Oid owner)
 	while (!result && HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
 		Form_pg_attribute form = (Form_pg_attribute) GETSTRUCT(tuple);
+		char	   *before = get_attname(relid, form->attnum, true);
 
 		result = form->attnum > 0 && !form->attisdropped &&
-			is_foreign(TypeRelationId, form->atttypid, owner);
+			(is_foreign(TypeRelationId, form->atttypid, owner) ||
+			 (before != NULL && strcmp(before, NameStr(form->attname)) != 0));
 	}
 	systable_endscan(scan);
 	table_close(catalog, AccessShareLock);
@@ -547,7 +573,7 @@ relation_is_plain(Oid relid)
 		case RELKIND_RELATION:
 		case RELKIND_PARTITIONED_TABLE:
 		case RELKIND_COMPOSITE_TYPE:
-			result = !types_are_foreign(relid, now->relowner) &&
+			result = !columns_are_foreign(relid, now->relowner) &&
 				(!OidIsValid(now->reloftype) ||
 				 !is_foreign(TypeRelationId, now->reloftype, now->relowner));
 			break;
@@ -564,10 +590,13 @@ relation_is_plain(Oid relid)
 	{
 		Oid			owner = jit_object_owner(RelationRelationId, relid);
 
-		/* given away, or moved: that is authority */
+		/* given away, moved or, but for an index, renamed: that is authority */
 		if (OidIsValid(owner) &&
 			(owner != now->relowner ||
-			 get_rel_namespace(relid) != now->relnamespace))
+			 get_rel_namespace(relid) != now->relnamespace ||
+			 (now->relkind != RELKIND_INDEX && now->relkind != RELKIND_PARTITIONED_INDEX &&
+			  now->relkind != RELKIND_TOASTVALUE &&
+			  strcmp(get_rel_name(relid), NameStr(now->relname)) != 0)))
 			result = false;
 	}
 	heap_freetuple(tuple);
@@ -603,13 +632,22 @@ is_plain(bool created, Oid classid, Oid objid, int subid, Oid auxiliary)
 		case ConstraintRelationId:
 			{
 				HeapTuple	tuple = row_now(ConstraintRelationId, objid);
+				Form_pg_constraint form;
 				Relation	catalog;
 				Oid			relid;
 				bool		unknown;
 
 				if (!HeapTupleIsValid(tuple))
 					return false;
-				relid = ((Form_pg_constraint) GETSTRUCT(tuple))->conrelid;
+				form = (Form_pg_constraint) GETSTRUCT(tuple);
+				relid = form->conrelid;
+				/* CASCADE and the like write for whoever may write elsewhere */
+				if (form->contype == CONSTRAINT_FOREIGN &&
+					((form->confupdtype != FKCONSTR_ACTION_NOACTION &&
+					  form->confupdtype != FKCONSTR_ACTION_RESTRICT) ||
+					 (form->confdeltype != FKCONSTR_ACTION_NOACTION &&
+					  form->confdeltype != FKCONSTR_ACTION_RESTRICT)))
+					return false;
 				catalog = table_open(ConstraintRelationId, AccessShareLock);
 				unknown = expression_runs_unknown_code(catalog, tuple,
 													   Anum_pg_constraint_conbin);
@@ -655,6 +693,10 @@ is_plain(bool created, Oid classid, Oid objid, int subid, Oid auxiliary)
 				table_close(catalog, AccessShareLock);
 				return has_no_expressions;
 			}
+		case ProcedureRelationId:
+			/* the constructors of a range type, which is judged itself */
+			return created && owner_now(classid, objid) == BOOTSTRAP_SUPERUSERID &&
+				column_now(classid, objid, Anum_pg_proc_prolang) == INTERNALlanguageId;
 		case LargeObjectRelationId:
 			return true;
 		default:
@@ -1024,6 +1066,47 @@ jit_check_lasting_object(ObjectAccessType access, Oid classid, Oid objid,
 	PG_END_TRY();
 }
 
+/*
+ * Called by the object access hook when an object is about to be dropped, be
+ * it by CASCADE.  What guards or watches a relation may go together with it
+ * only, which jit_check_lasting_done() sees.
+ */
+void
+jit_check_lasting_drop(Oid classid, Oid objid, int dropflags)
+{
+	Authority	authority;
+	HeapTuple	tuple;
+	Oid			relid = InvalidOid;
+	MemoryContext context;
+
+	if (!OidIsValid(actor) || likely(!must_be_judged()) ||
+		(dropflags & PERFORM_DELETION_INTERNAL) != 0)
+		return;
+	switch (classid)
+	{
+		case PolicyRelationId:
+			relid = column_now(classid, objid, Anum_pg_policy_polrelid);
+			break;
+		case RewriteRelationId:
+			relid = column_now(classid, objid, Anum_pg_rewrite_ev_class);
+			break;
+		case TriggerRelationId:
+			tuple = row_now(classid, objid);
+			if (HeapTupleIsValid(tuple) &&
+				!((Form_pg_trigger) GETSTRUCT(tuple))->tgisinternal)
+				relid = ((Form_pg_trigger) GETSTRUCT(tuple))->tgrelid;
+			break;
+	}
+	if (!OidIsValid(relid) || isAnyTempNamespace(get_rel_namespace(relid)))
+		return;
+	get_authority(&authority, JIT_FILTER_STANDING);
+	if (owns_relation(&authority, relid))
+		return;
+	context = MemoryContextSwitchTo(TopTransactionContext);
+	unguarded = lappend_oid(unguarded, relid);
+	MemoryContextSwitchTo(context);
+}
+
 /* ----------------------------------------------------------------------
  * Utility commands
  * ----------------------------------------------------------------------
@@ -1072,7 +1155,10 @@ check_new_owner(Node *stmt)
 		check_owner(get_rolespec_oid(role, true));
 }
 
-/* Forms of ALTER TABLE that change shape and contents only. */
+/*
+ * Forms of ALTER TABLE that change shape and contents only.  To make a table a
+ * child gives whoever may read the parent what is in it.
+ */
 static bool
 alters_plainly(const AlterTableCmd *cmd)
 {
@@ -1105,10 +1191,8 @@ alters_plainly(const AlterTableCmd *cmd)
 		case AT_SetTableSpace:
 		case AT_SetRelOptions:
 		case AT_ResetRelOptions:
-		case AT_AddInherit:
 		case AT_DropInherit:
 		case AT_ReplicaIdentity:
-		case AT_AttachPartition:
 		case AT_DetachPartition:
 		case AT_DetachPartitionFinalize:
 		case AT_AddIdentity:
@@ -1350,6 +1434,34 @@ may_alter_role(Authority *authority, const RoleSpec *role)
 		 may_administer(authority, roleid));
 }
 
+/*
+ * May it store a setting of that parameter, or of any for NULL?  Whoever may
+ * SET it now is believed at each login from then on.
+ */
+static bool
+may_store_setting(Authority *authority, const VariableSetStmt *set)
+{
+	const char *name = set->kind == VAR_RESET_ALL ? NULL : set->name;
+	List	   *all = jit_role_closure(authority->userid, JIT_CLOSURE_PRIVS,
+									   JIT_FILTER_NONE, 0);
+	Relation	catalog = table_open(ParameterAclRelationId, AccessShareLock);
+	SysScanDesc scan = systable_beginscan(catalog, InvalidOid, false, NULL, 0, NULL);
+	HeapTuple	tuple;
+	bool		result = true;
+
+	while (result && HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Oid			objid = ((Form_pg_parameter_acl) GETSTRUCT(tuple))->oid;
+
+		if ((name == NULL || ParameterAclLookup(name, true) == objid) &&
+			jit_object_aclmask(ParameterAclRelationId, objid, 0, all, ACL_SET) != 0)
+			result = has_privilege(authority, ParameterAclRelationId, objid, ACL_SET);
+	}
+	systable_endscan(scan);
+	table_close(catalog, AccessShareLock);
+	return result;
+}
+
 /* DROP of what protects or watches a table. */
 static bool
 may_drop(Authority *authority, const DropStmt *stmt)
@@ -1428,7 +1540,10 @@ may_run(Authority *authority, Node *stmt)
 		case T_AlterRoleStmt:
 			return may_alter_role(authority, ((AlterRoleStmt *) stmt)->role);
 		case T_AlterRoleSetStmt:
-			return may_alter_role(authority, ((AlterRoleSetStmt *) stmt)->role);
+			return may_alter_role(authority, ((AlterRoleSetStmt *) stmt)->role) &&
+				may_store_setting(authority, ((AlterRoleSetStmt *) stmt)->setstmt);
+		case T_AlterDatabaseSetStmt:
+			return may_store_setting(authority, ((AlterDatabaseSetStmt *) stmt)->setstmt);
 		case T_DropRoleStmt:
 			return for_all_roles(authority, ((DropRoleStmt *) stmt)->roles, may_administer);
 		case T_RenameStmt:
@@ -1486,6 +1601,7 @@ jit_check_lasting(Node *stmt)
 	Authority	authority;
 
 	actor = GetUserId();
+	unguarded = NIL;
 	if (IsA(stmt, TransactionStmt))
 		return;					/* perhaps no catalogs to look at */
 	check_new_owner(stmt);
@@ -1497,10 +1613,27 @@ jit_check_lasting(Node *stmt)
 		refuse(&authority);
 }
 
+/* The same after it was run. */
+void
+jit_check_lasting_done(void)
+{
+	ListCell   *lc;
+	Authority	authority;
+
+	foreach(lc, unguarded)
+	{
+		if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(lfirst_oid(lc))))
+			continue;
+		get_authority(&authority, JIT_FILTER_STANDING);
+		(void) owns_relation(&authority, lfirst_oid(lc));
+		refuse(&authority);
+	}
+}
+
 JitLastingState
 jit_lasting_state(void)
 {
-	JitLastingState state = {actor, command};
+	JitLastingState state = {actor, command, unguarded};
 
 	return state;
 }
@@ -1510,4 +1643,5 @@ jit_restore_lasting_state(JitLastingState state)
 {
 	actor = state.actor;
 	command = state.command;
+	unguarded = state.unguarded;
 }

@@ -5,7 +5,8 @@
 # Guards cutoff_xact_callback() in cutoff.c; the launcher is stopped.  Seen to
 # fail with the checks of its PRE_COMMIT and PRE_PREPARE cases taken out, what
 # waits for a lock without command_closure in enforce.c, and DDL under SET ROLE
-# without note_set_role_reliance() in check_object_access().
+# without note_set_role_reliance() in check_object_access(), functions noted as
+# writing nothing.
 use strict;
 use warnings;
 use PostgreSQL::Test::Utils;
@@ -19,6 +20,9 @@ $node->safe_psql('postgres', q{
 	CREATE TABLE open (x int); GRANT SELECT, INSERT ON open TO PUBLIC;
 	CREATE TABLE of_writer (x int); GRANT SELECT, INSERT ON of_writer TO writer;
 	CREATE TABLE copied (x int);
+	CREATE TABLE paid (x int);
+	CREATE FUNCTION pay(int) RETURNS void SECURITY DEFINER LANGUAGE sql AS 'INSERT INTO paid VALUES ($1)';
+	REVOKE EXECUTE ON FUNCTION pay(int) FROM PUBLIC;
 	CREATE TABLE altered (x int); ALTER TABLE altered OWNER TO writer;
 	CREATE TABLE altered_too (x int); ALTER TABLE altered_too OWNER TO writer;
 	CREATE TABLE dropped_too (x int); ALTER TABLE dropped_too OWNER TO writer;
@@ -35,12 +39,13 @@ $node->safe_psql('postgres', q{
 		INSERT INTO secret VALUES (102); COMMIT;
 	END $$;
 });
-my $access = 'SELECT, INSERT, UPDATE, DELETE ON secret; INSERT ON copied; TRUNCATE ON cut; writer';
+my $access = 'SELECT, INSERT, UPDATE, DELETE ON secret; INSERT ON copied; TRUNCATE ON cut; EXECUTE ON FUNCTION pay(int); writer';
 my @writes = (
 	[ 'INSERT', 'INSERT INTO secret VALUES (1)' ],
-	[ 'UPDATE', 'UPDATE secret SET x = 2' ],
-	[ 'DELETE', 'DELETE FROM secret' ],
+	[ 'UPDATE', 'UPDATE secret SET x = 2 WHERE x = 0' ],
+	[ 'DELETE', 'DELETE FROM secret WHERE x = 1000' ],
 	[ 'modifying CTE', 'WITH w AS (INSERT INTO secret VALUES (3) RETURNING x) SELECT x FROM w' ],
+	[ 'function', 'SELECT pay(1)' ],
 	[ 'DO', 'DO $$ BEGIN INSERT INTO secret VALUES (4); END $$' ],
 	[ 'COPY', "\\copy copied FROM PROGRAM 'echo 5'\n" ],
 	[ 'TRUNCATE', 'TRUNCATE cut' ],
@@ -54,8 +59,8 @@ my @writes = (
 	[ 'CREATE TABLE under SET ROLE', 'SET LOCAL ROLE writer; CREATE TABLE writers.made_by_writer (x int); RESET ROLE' ],
 	[ 'COPY under SET ROLE', "SET LOCAL ROLE writer;\n\\copy of_writer FROM PROGRAM 'echo 7'\nRESET ROLE" ],
 );
-$node->safe_psql('postgres', 'INSERT INTO secret VALUES (0)');
-my $state = q{SELECT (SELECT array_agg(x) FROM secret), (SELECT array_agg(x) FROM cut), (SELECT array_agg(x) FROM of_writer), (SELECT array_agg(x) FROM copied), (SELECT array_agg(attname) FROM pg_attribute WHERE attrelid = 'altered'::regclass AND attnum > 0), to_regclass('dropped'), to_regclass('writers.made'), to_regclass('writers.made_too')};
+$node->safe_psql('postgres', 'INSERT INTO secret VALUES (0), (1000)');
+my $state = q{SELECT (SELECT array_agg(x) FROM secret), (SELECT array_agg(x) FROM cut), (SELECT array_agg(x) FROM of_writer), (SELECT array_agg(x) FROM copied), (SELECT array_agg(x) FROM paid), (SELECT array_agg(attname) FROM pg_attribute WHERE attrelid = 'altered'::regclass AND attnum > 0), to_regclass('dropped'), to_regclass('writers.made'), to_regclass('writers.made_too')};
 my $before = $node->safe_psql('postgres', $state);
 my $rolled_back = qr/ERROR:  42501: transaction is rolled back: the temporary access that it wrote through has ended/;
 
@@ -76,8 +81,7 @@ for my $how ('deadline', 'revocation')
 	{
 		my ($name, $sql) = @$write;
 		$write->[-1]->do('BEGIN');
-		# UPDATE and DELETE would wait for each other
-		my ($out, $err) = $write->[-1]->do($name eq 'DELETE' ? 'DELETE FROM secret WHERE x = 1000' : $sql);
+		my ($out, $err) = $write->[-1]->do($sql);
 		is($err, '', "$how: $name before");
 	}
 	$other->do('BEGIN; SELECT count(*) FROM secret; INSERT INTO open VALUES (1); ALTER TABLE dev_has ADD COLUMN y int; DROP TABLE dev_has; CREATE TEMP TABLE dev_has (x int); CREATE TABLE devs.made (x int); CREATE INDEX ON devs.made (x); DROP TABLE devs.made');
@@ -135,8 +139,13 @@ is($node->safe_psql('postgres', q{SELECT to_regclass('writers.late'), to_regclas
 # PREPARE TRANSACTION
 my $id = grant_access($node, $access, 'dev', '1 hour');
 my $s = session($node, 'dev');
-like(($s->do("BEGIN; INSERT INTO secret VALUES (1); PREPARE TRANSACTION 'one'"))[1], qr/ERROR:  0A000: cannot PREPARE a transaction that has written through temporary access/, 'PREPARE TRANSACTION is refused');
+like(($s->do("BEGIN; INSERT INTO secret VALUES (1); PREPARE TRANSACTION 'one'"))[1], qr/ERROR:  0A000: cannot PREPARE a transaction that has written or locked through temporary access/, 'PREPARE TRANSACTION is refused');
 $s->do('ROLLBACK');
+for my $sql ('SELECT pay(2)', 'LOCK TABLE secret IN ACCESS EXCLUSIVE MODE')
+{
+	like(($s->do("BEGIN; $sql; PREPARE TRANSACTION 'one'"))[1], qr/ERROR:  0A000: cannot PREPARE a transaction that has written or locked through temporary access/, "... after $sql");
+	$s->do('ROLLBACK');
+}
 is(($s->do("BEGIN; SELECT count(*) FROM secret; INSERT INTO open VALUES (1); PREPARE TRANSACTION 'two'"))[1], '', '... not after other writes');
 $node->safe_psql('postgres', "ROLLBACK PREPARED 'two'");
 is(($s->do('BEGIN; INSERT INTO secret VALUES (8); COMMIT; BEGIN; INSERT INTO open VALUES (2)'))[1], '', 'committed in time');

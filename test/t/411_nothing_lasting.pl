@@ -51,6 +51,13 @@ $node->safe_psql('hr_prod', q{
 	CREATE RULE old_rule AS ON DELETE TO hr.parts DO INSTEAD NOTHING;
 	CREATE DOMAIN hr.dom AS int;
 	CREATE SEQUENCE hr.seq;
+	CREATE TABLE hr.child (emp_no int NOT NULL, amount int);
+	CREATE TABLE hr.loose (x int);
+	CREATE TABLE hr.guarded (x int, y int);
+	CREATE POLICY guard ON hr.guarded USING (x = 1);
+	CREATE TABLE hr.guard (x int);
+	CREATE TABLE hr.ruled (x int);
+	CREATE RULE log AS ON INSERT TO hr.ruled DO ALSO INSERT INTO hr.guard VALUES (1);
 	RESET ROLE;
 	SET ROLE dev;
 	CREATE TABLE dev.mine (x int, y int);
@@ -194,6 +201,11 @@ refused('dev', '', q{ALTER TABLE hr.salary ADD CHECK (table_to_xml('dev.v'::text
 refused('dev', '', q{ALTER TABLE hr.salary ADD z text DEFAULT query_to_xml('SELECT dev.evil(1)', true, true, '')::text}, 'a DEFAULT that runs a query');
 refused('dev', '', q{ALTER TABLE hr.salary ADD CHECK (pg_notify('leak', amount::text) IS NOT NULL)}, 'a CHECK that notifies');
 refused_everywhere(q{CREATE TABLE hr.t (x int CHECK (pg_notify('leak', x::text) IS NOT NULL))}, 'a CHECK that notifies in a new table', 'set');
+# input functions, which run the checks of a domain that is given to them as an OID or a name
+my $domain = $node->safe_psql('hr_prod', q{SELECT 'dev.dom'::regtype::oid});
+refused('dev', '', "ALTER TABLE hr.salary ADD CHECK (array_in('{1}', $domain, -1) IS NOT NULL)", 'a CHECK that reads an array of a type');
+refused('dev', '', "ALTER TABLE hr.salary ADD CHECK (pg_input_is_valid('1', 'dev.dom'))", 'a CHECK that reads a type')
+  if $node->safe_psql('postgres', 'SHOW server_version_num') >= 160000;
 refused('dev', '', 'CREATE STATISTICS dev.s ON (dev.evil(amount)) FROM hr.salary', 'an expression of statistics');
 refused_everywhere('CREATE TABLE hr.t (x int) PARTITION BY RANGE (dev.evil(x))', 'a partition key', 'set');
 # under SET ROLE as well, since the owner may use dev's schema
@@ -211,6 +223,23 @@ refused('dev', '', 'CREATE TABLE dev.q (x int); ALTER TABLE hr.parts ATTACH PART
 refused('dev', '', 'CREATE TABLE dev.q (emp_no int NOT NULL, amount int); ALTER TABLE dev.q INHERIT hr.salary', 'INHERIT');
 refused('dev', '', 'CREATE TABLE dev.q (y int) INHERITS (hr.salary)', 'INHERITS');
 refused('dev', '', 'CREATE TABLE dev.q (emp_no int REFERENCES hr.salary)', 'a foreign key');
+
+# ---- rows of one table under the privileges on another
+refused_everywhere('ALTER TABLE hr.child INHERIT hr.salary', 'INHERIT among the owner\'s tables');
+refused_everywhere('ALTER TABLE hr.parts ATTACH PARTITION hr.loose DEFAULT', 'ATTACH PARTITION among the owner\'s tables');
+refused_everywhere("ALTER TABLE hr.child ADD FOREIGN KEY (emp_no) REFERENCES hr.salary ON $_", "a foreign key ON $_")
+  for ('DELETE CASCADE', 'UPDATE CASCADE', 'DELETE SET NULL', 'UPDATE SET DEFAULT');
+refused_everywhere('CREATE TABLE hr.t (x int REFERENCES hr.salary ON DELETE CASCADE)', 'one with a new table', 'set');
+refused_everywhere('ALTER TABLE hr.child RENAME TO other', 'renaming a table');
+refused_everywhere('ALTER TABLE hr.child RENAME amount TO other', 'renaming a column');
+refused_everywhere('ALTER SEQUENCE hr.seq RENAME TO other', 'renaming a sequence');
+
+# ---- what guards a table, dropped with something else
+refused_everywhere('DROP FUNCTION hr.log() CASCADE', 'a trigger, with its function');
+refused_everywhere('ALTER TABLE hr.guarded DROP COLUMN x CASCADE', 'a policy, with a column');
+refused_everywhere('DROP TABLE hr.guard CASCADE', 'a rule, with a table');
+allowed('dev', $_, 'DROP TABLE hr.guarded', 'a table with its policy') for ('', 'SET ROLE hr_owner');
+allowed('dev', $_, 'DROP TABLE hr.guard, hr.ruled CASCADE', 'a table with its rule') for ('', 'SET ROLE hr_owner');
 
 # ---- roles, through SET ROLE to one with CREATEROLE
 is((sql('postgres', q{SELECT jit_grant('manager', 'dev', '1 hour', 'test')}))[1], '2', 'dev may manage roles for an hour');
@@ -251,6 +280,16 @@ allowed('eve', '', q{DO LANGUAGE plpgsql2 'BEGIN END'; CREATE OR REPLACE FUNCTIO
 $node->safe_psql('hr_prod', qq{DO \$\$ BEGIN EXECUTE format('ALTER ROLE %I VALID UNTIL %L', (SELECT rolname FROM pg_roles WHERE rolname LIKE 'jit\\_grant\\_%\\_$eves'), '2020-01-01'); END \$\$});
 like((sql('eve', q{DO LANGUAGE plpgsql2 'BEGIN END'}))[2], qr/ERROR:  permission denied for language plpgsql2\nDETAIL:  Request $eves in hr_prod expired/, 'until it has ended');
 
+# ---- a setting that is stored
+my $settings = (sql('postgres', q{SELECT jit_grant('SET ON PARAMETER log_statement, session_replication_role', 'dev', '1 hour', 'test')}))[1];
+allowed('dev', '', q{SET log_statement = 'none'}, 'SET');
+refused('dev', '', $_, $_) for (q{ALTER ROLE dev SET log_statement = 'none'}, q{ALTER ROLE dev IN DATABASE hr_prod SET session_replication_role = replica},
+	'ALTER ROLE dev RESET log_statement', 'ALTER ROLE dev RESET ALL');
+$node->safe_psql('postgres', 'CREATE DATABASE of_dev OWNER dev');
+refused('dev', '', q{ALTER DATABASE of_dev SET log_statement = 'none'}, 'ALTER DATABASE SET');
+allowed('dev', '', q{ALTER DATABASE of_dev SET work_mem = '8MB'}, 'ALTER DATABASE SET of what anybody may set');
+sql('postgres', "SELECT jit_revoke($settings)");
+
 # ---- a function or view in the temporary schema lives as long as the session
 refused('dev', 'SET ROLE hr_owner', q{CREATE FUNCTION pg_temp.f() RETURNS bigint SECURITY DEFINER LANGUAGE sql AS 'SELECT count(*) FROM hr.salary'}, 'a temporary function');
 refused('dev', 'SET ROLE hr_owner', q{CREATE TEMP VIEW f AS SELECT count(*) FROM hr.salary}, 'a temporary view');
@@ -282,8 +321,8 @@ for my $prelude ('', 'SET ROLE hr_owner')
 	allowed('dev', $prelude, 'CREATE TEMP TABLE t (x serial PRIMARY KEY, y int DEFAULT 1 CHECK (y > 0)); CREATE INDEX ON t (y)', 'a temporary table');
 	allowed('dev', $prelude, 'CREATE STATISTICS ' . ($prelude ? 'hr.s' : 'dev.s') . ' ON emp_no, amount FROM hr.salary', 'statistics of columns');
 	allowed('dev', $prelude, q{ALTER TABLE hr.salary ADD z int NOT NULL DEFAULT 1 CHECK (z > 0), ALTER amount TYPE bigint, DROP CONSTRAINT salary_pkey;
-		CREATE INDEX ON hr.salary (abs(amount)); ALTER TABLE hr.salary RENAME amount TO a; ALTER TABLE hr.salary RENAME TO wages;
-		ANALYZE hr.wages; DROP TABLE hr.wages}, 'the shape of a table');
+		CREATE INDEX i ON hr.salary (abs(amount)); ALTER INDEX hr.i RENAME TO j;
+		ANALYZE hr.salary; DROP TABLE hr.salary CASCADE}, 'the shape of a table');
 	allowed('dev', $prelude, 'DROP VIEW hr.old_view; DROP FUNCTION hr.old_function(); COMMENT ON TABLE hr.salary IS $$x$$', 'dropping');
 }
 allowed('dev', 'SET ROLE hr_owner', q{CREATE TABLE hr.t0 (id int PRIMARY KEY, emp_no int REFERENCES hr.salary)}, 'a foreign key of the owner');
@@ -301,7 +340,7 @@ allowed('dev', '', q{CREATE VIEW dev.v AS SELECT * FROM hr.salary; GRANT SELECT 
 	CREATE INDEX ON dev.mine (dev.evil(x)); CREATE STATISTICS dev.s ON (dev.evil(x)) FROM dev.mine; ALTER STATISTICS dev.s RENAME TO s2;
 	CREATE TABLE dev.p (x int) PARTITION BY RANGE (dev.evil(x)); ALTER DEFAULT PRIVILEGES IN SCHEMA dev GRANT SELECT ON TABLES TO eve;
 	GRANT ALL ON dev.mine TO eve; GRANT SELECT (x) ON dev.mine TO eve; GRANT USAGE ON SCHEMA dev TO eve; REVOKE ALL ON ALL TABLES IN SCHEMA dev FROM eve;
-	ALTER ROLE dev SET work_mem = '8MB'}, 'what is dev\'s own');
+	ALTER ROLE dev SET work_mem = '8MB'; CREATE TYPE dev.range AS RANGE (subtype = int4); SELECT dev.range(1, 2)}, 'what is dev\'s own');
 is((sql('dev', 'CREATE VIEW dev.v AS SELECT * FROM hr.salary WHERE emp_no = 1; SELECT count(*) FROM dev.v'))[1], '1', 'a view of one\'s own');
 is($node->safe_psql('hr_prod', q{SET client_min_messages = error; SET ROLE hr_owner; CREATE VIEW hr.v AS SELECT 1; GRANT SELECT ON hr.v TO eve; DROP VIEW hr.v; SELECT 1}), '1',
 	'a superuser as the owner');

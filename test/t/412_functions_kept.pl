@@ -262,6 +262,22 @@ like(($s->do('SELECT of_owner()'))[1], qr/permission denied for function secret\
 $s->quit;
 continue_launcher();
 
+# the functions of an aggregate are its owner's to have, whoever calls it
+$node->safe_psql('postgres', q{
+	CREATE FUNCTION add(int, int) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT $1 + $2';
+	REVOKE EXECUTE ON FUNCTION add(int, int) FROM PUBLIC;
+	CREATE SCHEMA AUTHORIZATION dev; GRANT USAGE ON SCHEMA dev TO PUBLIC});
+stop_launcher($node);
+$id = grant_access($node, 'EXECUTE ON FUNCTION add(int, int)', 'dev', '3 s');
+sql($node, 'dev', q{CREATE AGGREGATE dev.total(int) (sfunc = add, stype = int, initcond = '0')});
+$s = session($node, 'other');
+is($s->do('SELECT dev.total(x) FROM generate_series(1, 3) x'), '6', 'an aggregate over a function that its owner has for now');
+wait_for_deadline($node, $id);
+like(($s->do("SELECT dev.total(x) $_ FROM generate_series(1, 3) x"))[1], qr/permission denied for function add\nDETAIL:  Request $id in postgres expired/, '... is denied after the deadline' . ($_ ? ' in a window, too' : ''))
+  for ('', 'OVER ()');
+$s->quit;
+continue_launcher();
+
 unlike(slurp_file($node->logfile), qr/terminated by signal|TRAP|resource leak|reference leak/i, 'no crash and no leak in the log');
 $node->stop;
 done_testing();
