@@ -641,8 +641,12 @@ is_plain(bool created, Oid classid, Oid objid, int subid, Oid auxiliary)
 					return false;
 				form = (Form_pg_constraint) GETSTRUCT(tuple);
 				relid = form->conrelid;
-				/* CASCADE and the like write for whoever may write elsewhere */
-				if (form->contype == CONSTRAINT_FOREIGN &&
+
+				/*
+				 * CASCADE and the like write for whoever may write elsewhere;
+				 * a partition has them from its parent.
+				 */
+				if (form->contype == CONSTRAINT_FOREIGN && !OidIsValid(form->conparentid) &&
 					((form->confupdtype != FKCONSTR_ACTION_NOACTION &&
 					  form->confupdtype != FKCONSTR_ACTION_RESTRICT) ||
 					 (form->confdeltype != FKCONSTR_ACTION_NOACTION &&

@@ -53,6 +53,8 @@ $node->safe_psql('hr_prod', q{
 	CREATE SEQUENCE hr.seq;
 	CREATE TABLE hr.child (emp_no int NOT NULL, amount int);
 	CREATE TABLE hr.loose (x int);
+	CREATE TABLE hr.referred (x int PRIMARY KEY);
+	CREATE TABLE hr.referring (x int REFERENCES hr.referred ON DELETE CASCADE) PARTITION BY LIST (x);
 	CREATE TABLE hr.guarded (x int, y int);
 	CREATE POLICY guard ON hr.guarded USING (x = 1);
 	CREATE TABLE hr.guard (x int);
@@ -329,7 +331,7 @@ allowed('dev', 'SET ROLE hr_owner', q{CREATE TABLE hr.t0 (id int PRIMARY KEY, em
 allowed('dev', 'SET ROLE hr_owner', q{CREATE TYPE hr.mood AS ENUM ('ok'); CREATE TABLE hr.t0 (id int); ALTER TABLE hr.t0 ADD mood hr.mood}, 'an enum of the owner');
 allowed('dev', 'SET ROLE hr_owner', q{CREATE TABLE hr.t (id serial PRIMARY KEY, emp_no int REFERENCES hr.salary, name text, t timestamptz DEFAULT now(), u uuid DEFAULT gen_random_uuid(), v date DEFAULT CURRENT_DATE, w float DEFAULT random());
 	CREATE TYPE hr.mood AS ENUM ('ok'); ALTER TABLE hr.t ADD mood hr.mood; CREATE SCHEMA hr2; CREATE TABLE hr2.t (LIKE hr.t INCLUDING ALL);
-	CREATE TABLE hr.p1 PARTITION OF hr.parts FOR VALUES IN (1);
+	CREATE TABLE hr.p1 PARTITION OF hr.parts FOR VALUES IN (1); CREATE TABLE hr.p3 PARTITION OF hr.referring FOR VALUES IN (1);
 	CREATE TABLE hr.p2 (x int) PARTITION BY RANGE (x)}, 'new tables of the owner');
 allowed('dev', '', q{CREATE VIEW dev.v AS SELECT * FROM hr.salary; GRANT SELECT ON dev.v TO eve; CREATE MATERIALIZED VIEW dev.m AS SELECT * FROM hr.salary;
 	REFRESH MATERIALIZED VIEW dev.m; CREATE TABLE dev.copy AS SELECT * FROM hr.salary; CREATE TABLE dev.fk (x int PRIMARY KEY, y int REFERENCES dev.fk);
