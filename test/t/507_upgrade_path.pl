@@ -213,7 +213,7 @@ my @teeth = (
 		'TRIGGER watch ON jit.requests', 'CONSTRAINT grants_pkey ON jit.grants'),
 	'COMMENT ON TABLE jit.requests IS NULL',
 	# columns
-	'ALTER TABLE jit.reviews ADD more integer', 'ALTER TABLE jit.reviews DROP comment', 'ALTER TABLE jit.reviews RENAME comment TO remark',
+	'ALTER TABLE jit.reviews ADD more integer', 'ALTER TABLE jit.reviews DROP by_superuser', 'ALTER TABLE jit.reviews RENAME comment TO remark',
 	q{ALTER TABLE jit.events DROP event, ADD event text NOT NULL; COMMENT ON COLUMN jit.events.event IS 'what happened, e.g. requested, activated, expired'},
 	(map { "ALTER TABLE jit.events ALTER $_" } 'id TYPE numeric', 'event DROP NOT NULL', 'at SET DEFAULT now()', 'at DROP DEFAULT', 'event SET STORAGE external',
 		'event SET STATISTICS 7', 'event SET (n_distinct = 7)', 'event TYPE text COLLATE "C"', 'event SET COMPRESSION pglz'),
