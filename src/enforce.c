@@ -1453,9 +1453,9 @@ check_utility(Node *stmt)
 
 /*
  * A role of ours is recognised by its name in every database, so the name
- * must stay, and no other may get such a one by mistake: it couldn't be renamed
- * back.  CREATE ROLE may, as a restore does.  Dropping it, and changing its VALID UNTIL, are the ways to end
- * and to prolong a grant natively.
+ * must stay, and no other may get such a one by mistake: it couldn't be
+ * renamed back.  CREATE ROLE may, as a restore does.  Dropping it, and changing
+ * its VALID UNTIL, are the ways to end and to prolong a grant natively.
  */
 static void
 check_rename(RenameStmt *rename)
