@@ -716,6 +716,7 @@ add_need(Reliance *reliance, Oid userid, bool writes, const Cover *covers,
 }
 
 static void arm(void);
+static void cutoff_xact_callback(XactEvent event, void *arg);
 static Reliance *begin_reliance(QueryDesc *query);
 
 /*
@@ -1132,6 +1133,20 @@ jit_executor_finish(QueryDesc *query)
 		run_finish(query);
 	else
 		run_relying(reliance, run_finish, query);
+	jit_judge_commit_first();
+}
+
+/*
+ * Callbacks run from the last one registered to the first: before COMMIT, so
+ * that a foreign data wrapper's doesn't commit elsewhere what ours refuses.
+ */
+void
+jit_judge_commit_first(void)
+{
+	if (written_needs == NIL)
+		return;
+	UnregisterXactCallback(cutoff_xact_callback, NULL);
+	RegisterXactCallback(cutoff_xact_callback, NULL);
 }
 
 /*
@@ -1236,8 +1251,7 @@ cutoff_xact_callback(XactEvent event, void *arg)
 		case XACT_EVENT_PRE_COMMIT:
 			jit_drop_ended_roles();
 			complete_changes();
-			if (written_needs == NIL || jit_commit_after_expiry ||
-				!TransactionIdIsValid(GetTopTransactionIdIfAny()))
+			if (written_needs == NIL || jit_commit_after_expiry)
 				break;
 			AcceptInvalidationMessages();
 			foreach(lc, written_needs)
@@ -1256,7 +1270,7 @@ cutoff_xact_callback(XactEvent event, void *arg)
 			if (written_needs != NIL)
 				ereport(ERROR,
 						(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-						 errmsg("cannot PREPARE a transaction that has written or locked through temporary access"),
+						 errmsg("cannot PREPARE a transaction that may have written or locked through temporary access"),
 						 errhint("Use COMMIT: a prepared transaction could be committed after the access has ended.")));
 			break;
 		case XACT_EVENT_COMMIT:

@@ -1644,6 +1644,7 @@ jit_process_utility(PlannedStmt *pstmt, const char *query_string,
 		note_indexed((IndexStmt *) stmt);
 	if (!leads_out(stmt) && unlikely(needs_judging(GetUserId())))
 		check_utility(stmt);
+	jit_judge_commit_first();
 
 	if (is_copy)
 	{

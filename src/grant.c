@@ -1022,31 +1022,42 @@ clear_past_role(Oid roleid, bool drop, bool unknown, int elevel)
 }
 
 /*
- * A past role keeps its members because another transaction has them locked:
+ * Past roles keep their members because another transaction has them locked:
  * whoever may revoke can leave that open, and what no hook denies would go on
  * by these memberships.  So whoever is idle in such a transaction is
  * terminated, and who has it busy for too long; but no administrator, who has
  * nothing to gain from it, and may be in the middle of ending much else.
  * Inside an owner section.
+ *
+ * One query for all of them: the state of sessions is that of its first use
+ * in a transaction.  Who doesn't tell theirs counts as idle.
  */
 static void
-terminate_holders(Oid roleid)
+terminate_holders(List *roles)
 {
-	int			n;
+	Datum	   *roleids = palloc(list_length(roles) * sizeof(Datum));
 	List	   *pids = NIL;
 	ListCell   *lc;
+	int			n;
 	bool		isnull;
 
+	foreach(lc, roles)
+		roleids[foreach_current_index(lc)] = ObjectIdGetDatum(lfirst_oid(lc));
 	n = jit_query("SELECT a.pid, a.usesysid FROM pg_stat_activity a"
 				  " WHERE a.pid <> pg_backend_pid() AND a.usesysid IS NOT NULL"
-				  "  AND (a.state = 'idle in transaction'"
+				  "  AND (a.state LIKE 'idle in transaction%' OR a.xact_start IS NULL"
 				  "   OR a.xact_start < clock_timestamp() - interval '" LONGEST_HOLD "')"
 				  "  AND a.pid IN (SELECT l.pid FROM pg_locks l WHERE l.granted"
-				  "   AND (l.locktype = 'transactionid' AND l.mode = 'ExclusiveLock'"
-				  "     AND l.transactionid IN (SELECT m.xmax FROM pg_auth_members m WHERE m.roleid = $1)"
-				  "    OR l.locktype = 'object' AND l.classid = 'pg_authid'::regclass"
-				  "     AND l.objid = $1 AND l.mode <> 'AccessShareLock'))",
-				  1, OIDOID, ObjectIdGetDatum(roleid), false);
+	/* an OID for a role, or a row that is being deleted, and no multixact */
+				  "   AND (l.locktype = 'object' AND l.classid = 'pg_authid'::regclass"
+				  "     AND l.objid = ANY ($1) AND l.mode <> 'AccessShareLock'"
+				  "    OR l.locktype = 'transactionid' AND l.mode = 'ExclusiveLock'"
+				  "     AND l.transactionid IN (SELECT m.xmax FROM pg_auth_members m WHERE m.roleid = ANY ($1))"
+				  "     AND l.pid IN (SELECT r.pid FROM pg_locks r WHERE r.locktype = 'relation'"
+				  "      AND r.relation = 'pg_auth_members'::regclass AND r.mode <> 'AccessShareLock')))",
+				  1, OIDARRAYOID,
+				  PointerGetDatum(construct_array(roleids, list_length(roles), OIDOID, sizeof(Oid),
+												  true, TYPALIGN_INT)), false);
 	for (int i = 1; i <= n; i++)
 	{
 		if (!jit_is_administrator(DatumGetObjectId(jit_result(i, 2, &isnull))))
@@ -1055,8 +1066,8 @@ terminate_holders(Oid roleid)
 	foreach(lc, pids)
 	{
 		ereport(LOG,
-				(errmsg("jit_access: terminating process %d: its open transaction holds up the end of role %s",
-						lfirst_int(lc), quote_identifier(jit_role_name(roleid)))));
+				(errmsg("jit_access: terminating process %d: its open transaction holds up the end of temporary access",
+						lfirst_int(lc))));
 		jit_query("SELECT pg_terminate_backend($1)", 1,
 				  INT4OID, Int32GetDatum(lfirst_int(lc)), false);
 	}
@@ -1096,7 +1107,7 @@ has_no_attributes(Oid roleid)
 bool
 jit_clear_past_roles(bool others, bool ledger, TimestampTz logged, bool terminate)
 {
-	bool		all = true;
+	List	   *left = NIL;
 	ListCell   *lc;
 
 	foreach(lc, grant_roles(true))
@@ -1136,11 +1147,11 @@ jit_clear_past_roles(bool others, bool ledger, TimestampTz logged, bool terminat
 				has_no_attributes(roleid);
 		if (clear_past_role(roleid, drop, unknown, elevel))
 			continue;
-		all = false;
-		if (terminate)
-			terminate_holders(roleid);
+		left = lappend_oid(left, roleid);
 	}
-	return all;
+	if (terminate && left != NIL)
+		terminate_holders(left);
+	return left == NIL;
 }
 
 /* ----------------------------------------------------------------------

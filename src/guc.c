@@ -12,6 +12,7 @@
 
 #include <limits.h>
 
+#include "access/parallel.h"
 #include "miscadmin.h"
 #include "utils/guc.h"
 #include "utils/varlena.h"
@@ -40,10 +41,14 @@ static const struct config_enum_entry risk_options[] = {
 static bool
 check_proxy_logins(char **newval, void **extra, GucSource source)
 {
+	char	   *list = pstrdup(*newval);
 	List	   *names;
+	bool		valid = SplitIdentifierString(list, ',', &names);
 
-	if (SplitIdentifierString(pstrdup(*newval), ',', &names) ||
-		process_shared_preload_libraries_in_progress ||
+	list_free(names);
+	pfree(list);
+	if (valid || process_shared_preload_libraries_in_progress ||
+		InitializingParallelWorker ||
 		(source > PGC_S_FILE && source < PGC_S_INTERACTIVE))
 		return true;
 	GUC_check_errdetail("List syntax is invalid.");

@@ -478,6 +478,7 @@ extern void jit_check_lasting_object(ObjectAccessType access, Oid classid,
 /* ---- cutoff.c: the end for what is running --------------------------- */
 
 extern void jit_install_cutoff(void);
+extern void jit_judge_commit_first(void);
 extern void jit_cutoff_shmem_request(void);
 extern void jit_cutoff_shmem_startup(void);
 

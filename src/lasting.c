@@ -305,6 +305,8 @@ refuse(const Authority *authority)
 			 jit_role_kind_by_oid(authority->missing_role) == JIT_ROLE_ORDINARY ?
 			 errhint("Have it done by somebody who is %s, or a member of it, permanently.",
 					 quote_identifier(jit_role_name(authority->missing_role))) :
+			 strncmp(doing, "CREATE TABLE", 12) == 0 ?
+			 errhint("Have it done by somebody who has the privileges for it permanently, or use SET ROLE to make it the schema owner's.") :
 			 errhint("Have it done by somebody who has the privileges for it permanently.")));
 }
 
@@ -427,20 +429,6 @@ depends_on_foreign(Oid classid, Oid objid, Oid owner)
 	return result;
 }
 
-/* Does it read a value from text or bytes, as the input function of a type? */
-static bool
-is_input_function(Oid funcid)
-{
-	Oid		   *types;
-	int			n;
-	bool		result = false;
-
-	(void) get_func_signature(funcid, &types, &n);
-	for (int i = 0; i < n; i++)
-		result |= types[i] == CSTRINGOID || types[i] == INTERNALOID;
-	return result;
-}
-
 /*
  * Could the function run a query that is given to it as text, or the checks of
  * a domain that it is given the name or OID of, where no dependency shows whose
@@ -453,6 +441,13 @@ runs_unknown_code(Oid funcid, void *context)
 	static const char *const harmless[] = {
 		"nextval", "random", "clock_timestamp", "timeofday", "gen_random_uuid"
 	};
+
+	/* input functions that are told the type, which may be or hold a domain */
+	static const char *const readers[] = {
+		"array_in", "array_recv", "record_in", "record_recv", "domain_in",
+		"domain_recv", "range_in", "range_recv", "multirange_in",
+		"multirange_recv", "pg_input_is_valid", "pg_input_error_info"
+	};
 	char		volatility = func_volatile(funcid);
 	char	   *name;
 
@@ -461,9 +456,13 @@ runs_unknown_code(Oid funcid, void *context)
 	name = get_func_name(funcid);
 	if (funcid >= FirstUnpinnedObjectId || name == NULL)
 		return true;
+	for (size_t i = 0; i < lengthof(readers); i++)
+	{
+		if (strcmp(name, readers[i]) == 0)
+			return true;
+	}
 	if (volatility == PROVOLATILE_STABLE)
-		return strstr(name, "_to_xml") != NULL ||
-			strncmp(name, "pg_input_", 9) == 0 || is_input_function(funcid);
+		return strstr(name, "_to_xml") != NULL;
 	for (size_t i = 0; i < lengthof(harmless); i++)
 	{
 		if (strcmp(name, harmless[i]) == 0)
@@ -557,9 +556,48 @@ columns_are_foreign(Oid relid, Oid owner)
  * ----------------------------------------------------------------------
  */
 
+/* Is the type called what it was called before, in the same schema? */
+static bool
+keeps_name(Oid typid, Form_pg_type now)
+{
+	HeapTuple	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(typid));
+	bool		result;
+
+	if (!HeapTupleIsValid(tuple))
+		return true;
+	result = ((Form_pg_type) GETSTRUCT(tuple))->typnamespace == now->typnamespace &&
+		strcmp(NameStr(((Form_pg_type) GETSTRUCT(tuple))->typname),
+			   NameStr(now->typname)) == 0;
+	ReleaseSysCache(tuple);
+	return result;
+}
+
+/*
+ * May what the role owns be made in the schema, by the acting user?  It stays
+ * the role's, under a name that others may trust: so the schema has to be the
+ * role's, too, or CREATE on it was approved as such.
+ */
+static bool
+may_own_in(Oid owner, Oid namespace)
+{
+	List	   *scopes = NIL;
+	ListCell   *lc;
+
+	if (owner_now(NamespaceRelationId, namespace) == owner ||
+		isAnyTempNamespace(namespace))
+		return true;
+	foreach(lc, jit_role_closure(actor, JIT_CLOSURE_PRIVS, JIT_FILTER_LIVE, jit_now()))
+	{
+		if (jit_role_kind_by_oid(lfirst_oid(lc)) == JIT_ROLE_SCOPE)
+			scopes = lappend_oid(scopes, lfirst_oid(lc));
+	}
+	return scopes != NIL &&
+		jit_object_aclmask(NamespaceRelationId, namespace, 0, scopes, ACL_CREATE) != 0;
+}
+
 /* Shape and contents of a table, with nobody else's hand in it? */
 static bool
-relation_is_plain(Oid relid)
+relation_is_plain(bool created, Oid relid)
 {
 	HeapTuple	tuple = row_now(RelationRelationId, relid);
 	Form_pg_class now;
@@ -568,6 +606,10 @@ relation_is_plain(Oid relid)
 	if (!HeapTupleIsValid(tuple))
 		return false;
 	now = (Form_pg_class) GETSTRUCT(tuple);
+	if (created && now->relkind != RELKIND_INDEX &&
+		now->relkind != RELKIND_PARTITIONED_INDEX && now->relkind != RELKIND_TOASTVALUE &&
+		!may_own_in(now->relowner, now->relnamespace))
+		return false;
 	switch (now->relkind)
 	{
 		case RELKIND_RELATION:
@@ -620,9 +662,9 @@ is_plain(bool created, Oid classid, Oid objid, int subid, Oid auxiliary)
 	switch (classid)
 	{
 		case RelationRelationId:
-			return relation_is_plain(objid);
+			return relation_is_plain(created, objid);
 		case IndexRelationId:
-			return relation_is_plain(objid);
+			return relation_is_plain(false, objid);
 		case AttrDefaultRelationId:
 			return !default_is_foreign(objid, subid,
 									   owner_now(RelationRelationId, objid));
@@ -670,6 +712,12 @@ is_plain(bool created, Oid classid, Oid objid, int subid, Oid auxiliary)
 				form = (Form_pg_type) GETSTRUCT(tuple);
 				if (jit_object_owner(TypeRelationId, objid) != InvalidOid &&
 					jit_object_owner(TypeRelationId, objid) != form->typowner)
+					return false;
+				/* array types have no names of their own */
+				if (!IsTrueArrayType(form) && !keeps_name(objid, form))
+					return false;
+				if (created && form->typtype == TYPTYPE_ENUM &&
+					!may_own_in(form->typowner, form->typnamespace))
 					return false;
 				return form->typtype == TYPTYPE_COMPOSITE ||
 					form->typtype == TYPTYPE_ENUM ||
@@ -1084,7 +1132,8 @@ jit_check_lasting_drop(Oid classid, Oid objid, int dropflags)
 	MemoryContext context;
 
 	if (!OidIsValid(actor) || likely(!must_be_judged()) ||
-		(dropflags & PERFORM_DELETION_INTERNAL) != 0)
+	/* a partition that is detached loses its parent's triggers */
+		(classid != TriggerRelationId && (dropflags & PERFORM_DELETION_INTERNAL) != 0))
 		return;
 	switch (classid)
 	{
@@ -1216,7 +1265,10 @@ may_alter_table(Authority *authority, const AlterTableStmt *stmt)
 	Oid			relid;
 
 	foreach(lc, stmt->cmds)
-		plain &= alters_plainly(lfirst_node(AlterTableCmd, lc));
+		plain &= alters_plainly(lfirst_node(AlterTableCmd, lc)) ||
+	/* an index conveys nothing */
+		(stmt->objtype == OBJECT_INDEX &&
+		 lfirst_node(AlterTableCmd, lc)->subtype == AT_AttachPartition);
 	if (plain && stmt->objtype != OBJECT_VIEW && stmt->objtype != OBJECT_MATVIEW &&
 		stmt->objtype != OBJECT_FOREIGN_TABLE)
 		return true;
@@ -1509,6 +1561,16 @@ may_change_owner(Authority *authority, const AlterOwnerStmt *stmt)
 		has_role(authority, jit_object_owner(address.classId, address.objectId));
 }
 
+static bool
+may_rename_value(Authority *authority, const AlterEnumStmt *stmt)
+{
+	ObjectAddress address = resolve(OBJECT_TYPE,
+									(Node *) makeTypeNameFromNameList(stmt->typeName));
+
+	return !OidIsValid(address.objectId) ||
+		has_role(authority, jit_object_owner(address.classId, address.objectId));
+}
+
 /* Labels say how well an object is to be guarded. */
 static bool
 may_label(Authority *authority, const SecLabelStmt *stmt)
@@ -1559,6 +1621,10 @@ may_run(Authority *authority, Node *stmt)
 
 				return !OidIsValid(role) || may_administer(authority, role);
 			}
+		case T_AlterEnumStmt:
+			/* what is stored would mean something else */
+			return ((AlterEnumStmt *) stmt)->oldVal == NULL ||
+				may_rename_value(authority, (AlterEnumStmt *) stmt);
 		case T_AlterTableStmt:
 			return may_alter_table(authority, (AlterTableStmt *) stmt);
 		case T_CreateStmt:

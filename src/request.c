@@ -1655,7 +1655,9 @@ jit_access_to_approve(PG_FUNCTION_ARGS)
 		error->sqlerrcode != ERRCODE_UNDEFINED_TABLE &&
 		error->sqlerrcode != ERRCODE_UNDEFINED_FUNCTION &&
 		error->sqlerrcode != ERRCODE_UNDEFINED_COLUMN &&
-		error->sqlerrcode != ERRCODE_UNDEFINED_SCHEMA)
+		error->sqlerrcode != ERRCODE_UNDEFINED_SCHEMA &&
+		error->sqlerrcode != ERRCODE_WRONG_OBJECT_TYPE &&
+		error->sqlerrcode != ERRCODE_AMBIGUOUS_FUNCTION)
 		ReThrowError(error);
 	if (error != NULL || call.access.len == 0)
 		PG_RETURN_NULL();

@@ -54,11 +54,17 @@ $node->safe_psql('hr_prod', q{
 	CREATE TABLE hr.child (emp_no int NOT NULL, amount int);
 	CREATE TABLE hr.loose (x int);
 	CREATE TABLE hr.referred (x int PRIMARY KEY);
+	CREATE TABLE hr.referring1 (x int);
 	CREATE TABLE hr.referring (x int REFERENCES hr.referred ON DELETE CASCADE) PARTITION BY LIST (x);
+	ALTER TABLE hr.referring ATTACH PARTITION hr.referring1 FOR VALUES IN (2);
 	CREATE TABLE hr.guarded (x int, y int);
 	CREATE POLICY guard ON hr.guarded USING (x = 1);
 	CREATE TABLE hr.guard (x int);
 	CREATE TABLE hr.ruled (x int);
+	CREATE TABLE hr.watched (x int) PARTITION BY LIST (x);
+	CREATE TABLE hr.watched1 PARTITION OF hr.watched FOR VALUES IN (1);
+	CREATE TRIGGER log AFTER INSERT ON hr.watched FOR EACH ROW EXECUTE FUNCTION hr.log();
+	CREATE TYPE hr.level AS ENUM ('secret', 'public');
 	CREATE RULE log AS ON INSERT TO hr.ruled DO ALSO INSERT INTO hr.guard VALUES (1);
 	RESET ROLE;
 	SET ROLE dev;
@@ -68,6 +74,7 @@ $node->safe_psql('hr_prod', q{
 	CREATE FUNCTION dev.give_me() RETURNS int SECURITY DEFINER LANGUAGE sql AS 'SELECT 1';
 	CREATE DOMAIN dev.dom AS int;
 	CREATE TYPE dev.composite AS (x int);
+	CREATE TYPE dev.mood AS ENUM ('secret');
 });
 my $launcher = $node->safe_psql('postgres', q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'jit_access launcher'});
 kill 'STOP', $launcher;
@@ -235,11 +242,21 @@ refused_everywhere('CREATE TABLE hr.t (x int REFERENCES hr.salary ON DELETE CASC
 refused_everywhere('ALTER TABLE hr.child RENAME TO other', 'renaming a table');
 refused_everywhere('ALTER TABLE hr.child RENAME amount TO other', 'renaming a column');
 refused_everywhere('ALTER SEQUENCE hr.seq RENAME TO other', 'renaming a sequence');
+refused_everywhere('ALTER TYPE hr.level RENAME TO other', 'renaming a type');
+refused_everywhere(q{ALTER TYPE hr.level RENAME VALUE 'secret' TO 'open'}, 'renaming a value');
+refused_everywhere('ALTER TYPE dev.mood SET SCHEMA hr', 'a type of one\'s own in another\'s schema', 'inherited');
+
+# ---- of one's own, under a name in another's schema
+refused_everywhere('DROP TABLE hr.child; CREATE TABLE hr.child (x int)', 'a table in place of the owner\'s', 'inherited');
+refused_everywhere("CREATE TYPE hr.other AS ENUM ('x')", 'an enum in the owner\'s schema', 'inherited');
+refused_everywhere('CREATE TYPE hr.other AS (x int)', 'a composite type in the owner\'s schema', 'inherited');
+refused_everywhere('CREATE SEQUENCE hr.other', 'a sequence in the owner\'s schema', 'inherited');
 
 # ---- what guards a table, dropped with something else
 refused_everywhere('DROP FUNCTION hr.log() CASCADE', 'a trigger, with its function');
 refused_everywhere('ALTER TABLE hr.guarded DROP COLUMN x CASCADE', 'a policy, with a column');
 refused_everywhere('DROP TABLE hr.guard CASCADE', 'a rule, with a table');
+refused_everywhere('ALTER TABLE hr.watched DETACH PARTITION hr.watched1', 'a trigger, by DETACH PARTITION');
 allowed('dev', $_, 'DROP TABLE hr.guarded', 'a table with its policy') for ('', 'SET ROLE hr_owner');
 allowed('dev', $_, 'DROP TABLE hr.guard, hr.ruled CASCADE', 'a table with its rule') for ('', 'SET ROLE hr_owner');
 
@@ -323,7 +340,9 @@ for my $prelude ('', 'SET ROLE hr_owner')
 	allowed('dev', $prelude, 'CREATE TEMP TABLE t (x serial PRIMARY KEY, y int DEFAULT 1 CHECK (y > 0)); CREATE INDEX ON t (y)', 'a temporary table');
 	allowed('dev', $prelude, 'CREATE STATISTICS ' . ($prelude ? 'hr.s' : 'dev.s') . ' ON emp_no, amount FROM hr.salary', 'statistics of columns');
 	allowed('dev', $prelude, q{ALTER TABLE hr.salary ADD z int NOT NULL DEFAULT 1 CHECK (z > 0), ALTER amount TYPE bigint, DROP CONSTRAINT salary_pkey;
-		CREATE INDEX i ON hr.salary (abs(amount)); ALTER INDEX hr.i RENAME TO j;
+		CREATE INDEX i ON hr.salary (abs(amount)); ALTER INDEX hr.i RENAME TO j; ALTER TABLE hr.referring DETACH PARTITION hr.referring1;
+		CREATE INDEX i ON ONLY hr.watched (x); CREATE INDEX i1 ON hr.watched1 (x); ALTER INDEX hr.i ATTACH PARTITION hr.i1;
+		ALTER TABLE hr.guarded ADD z text CHECK (z::date > '2000-01-01');
 		ANALYZE hr.salary; DROP TABLE hr.salary CASCADE}, 'the shape of a table');
 	allowed('dev', $prelude, 'DROP VIEW hr.old_view; DROP FUNCTION hr.old_function(); COMMENT ON TABLE hr.salary IS $$x$$', 'dropping');
 }
