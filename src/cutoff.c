@@ -1133,12 +1133,12 @@ jit_executor_finish(QueryDesc *query)
 		run_finish(query);
 	else
 		run_relying(reliance, run_finish, query);
-	jit_judge_commit_first();
 }
 
 /*
- * Callbacks run from the last one registered to the first: before COMMIT, so
- * that a foreign data wrapper's doesn't commit elsewhere what ours refuses.
+ * Callbacks run from the last one registered to the first: a foreign data
+ * wrapper's mustn't commit elsewhere what ours refuses.  Only called before
+ * COMMIT, where no callbacks are being run.
  */
 void
 jit_judge_commit_first(void)

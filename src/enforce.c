@@ -1644,7 +1644,8 @@ jit_process_utility(PlannedStmt *pstmt, const char *query_string,
 		note_indexed((IndexStmt *) stmt);
 	if (!leads_out(stmt) && unlikely(needs_judging(GetUserId())))
 		check_utility(stmt);
-	jit_judge_commit_first();
+	if (IsA(stmt, TransactionStmt) && ((TransactionStmt *) stmt)->kind == TRANS_STMT_COMMIT)
+		jit_judge_commit_first();
 
 	if (is_copy)
 	{
