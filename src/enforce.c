@@ -1720,19 +1720,18 @@ is_public_function(Oid objid)
 }
 
 /*
- * The user, who has temporary access, is to execute a function.  Noting that
- * may take in the end of all that the user had: so who counts is asked
- * before.  (PostgreSQL checks some functions for other users.)
+ * A user who has temporary access is to execute a function.  Noting that may
+ * take in the end of all that the user had: so who counts is asked before.
+ * (PostgreSQL checks some functions for other users.)
  */
 static void
-check_function(Oid objid)
+check_function(Oid userid, Oid objid)
 {
-	Oid			userid = GetUserId();
 	Wanted		wanted = {.classid = ProcedureRelationId,.objid = objid,
 	.mode = ACL_EXECUTE};
 	List	   *before;
 
-	if (superuser() && jit_role_kind_by_oid(userid) == JIT_ROLE_ORDINARY)
+	if (superuser_arg(userid) && jit_role_kind_by_oid(userid) == JIT_ROLE_ORDINARY)
 		return;
 	before = whole_closure(userid);
 	/* what it writes is anybody's guess */
@@ -1767,7 +1766,7 @@ check_aggregate(Oid objid)
 	Oid			owner = jit_object_owner(ProcedureRelationId, objid);
 	HeapTuple	tuple;
 
-	if (!OidIsValid(owner) || owner == GetUserId() || superuser_arg(owner) ||
+	if (!OidIsValid(owner) || owner == GetUserId() ||
 		user_deadline(owner) == DT_NOEND)
 		return;
 	tuple = SearchSysCache1(AGGFNOID, ObjectIdGetDatum(objid));
@@ -1776,14 +1775,9 @@ check_aggregate(Oid objid)
 		bool		isnull;
 		Oid			function = DatumGetObjectId(SysCacheGetAttr(AGGFNOID, tuple, functions[i],
 																&isnull));
-		Wanted		wanted = {.classid = ProcedureRelationId,.objid = function,
-		.mode = ACL_EXECUTE};
 
-		if (!OidIsValid(function))
-			continue;
-		jit_note_reliance(owner, NULL, ProcedureRelationId, function, ACL_EXECUTE, false);
-		if (gives(whole_closure(owner), &wanted) && !gives(live_closure(owner), &wanted))
-			deny("function", get_func_name(function), owner, &wanted);
+		if (OidIsValid(function))
+			check_function(owner, function);
 	}
 	if (HeapTupleIsValid(tuple))
 		ReleaseSysCache(tuple);
@@ -1814,7 +1808,7 @@ check_object_access(ObjectAccessType access, Oid classid, Oid objid, int subid,
 				check_roles();
 			}
 			if (user_deadline(GetUserId()) != DT_NOEND)
-				check_function(objid);
+				check_function(GetUserId(), objid);
 			break;
 		case OAT_NAMESPACE_SEARCH:
 			{

@@ -1048,7 +1048,7 @@ terminate_holders(List *roles)
 				  "  AND (a.state LIKE 'idle in transaction%' OR a.xact_start IS NULL"
 				  "   OR a.xact_start < clock_timestamp() - interval '" LONGEST_HOLD "')"
 				  "  AND a.pid IN (SELECT l.pid FROM pg_locks l WHERE l.granted"
-	/* an OID for a role, or a row that is being deleted, and no multixact */
+	/* the role, or the row of a member: by xid, which xmax may not be */
 				  "   AND (l.locktype = 'object' AND l.classid = 'pg_authid'::regclass"
 				  "     AND l.objid = ANY ($1) AND l.mode <> 'AccessShareLock'"
 				  "    OR l.locktype = 'transactionid' AND l.mode = 'ExclusiveLock'"

@@ -601,14 +601,16 @@ relation_is_plain(bool created, Oid relid)
 {
 	HeapTuple	tuple = row_now(RelationRelationId, relid);
 	Form_pg_class now;
+	bool		of_table;		/* an index or the like, by whose name nobody
+								 * finds anything */
 	bool		result = false;
 
 	if (!HeapTupleIsValid(tuple))
 		return false;
 	now = (Form_pg_class) GETSTRUCT(tuple);
-	if (created && now->relkind != RELKIND_INDEX &&
-		now->relkind != RELKIND_PARTITIONED_INDEX && now->relkind != RELKIND_TOASTVALUE &&
-		!may_own_in(now->relowner, now->relnamespace))
+	of_table = now->relkind == RELKIND_INDEX ||
+		now->relkind == RELKIND_PARTITIONED_INDEX || now->relkind == RELKIND_TOASTVALUE;
+	if (created && !of_table && !may_own_in(now->relowner, now->relnamespace))
 		return false;
 	switch (now->relkind)
 	{
@@ -632,12 +634,11 @@ relation_is_plain(bool created, Oid relid)
 	{
 		Oid			owner = jit_object_owner(RelationRelationId, relid);
 
-		/* given away, moved or, but for an index, renamed: that is authority */
+		/* given away, moved or renamed: that is authority */
 		if (OidIsValid(owner) &&
 			(owner != now->relowner ||
 			 get_rel_namespace(relid) != now->relnamespace ||
-			 (now->relkind != RELKIND_INDEX && now->relkind != RELKIND_PARTITIONED_INDEX &&
-			  now->relkind != RELKIND_TOASTVALUE &&
+			 (!of_table &&
 			  strcmp(get_rel_name(relid), NameStr(now->relname)) != 0)))
 			result = false;
 	}
@@ -1491,13 +1492,14 @@ may_alter_role(Authority *authority, const RoleSpec *role)
 }
 
 /*
- * May it store a setting of that parameter, or of any for NULL?  Whoever may
- * SET it now is believed at each login from then on.
+ * May it store a setting of that parameter, or reset any?  Whoever may SET it
+ * now is believed at each login from then on.
  */
 static bool
 may_store_setting(Authority *authority, const VariableSetStmt *set)
 {
-	const char *name = set->kind == VAR_RESET_ALL ? NULL : set->name;
+	bool		any = set->kind == VAR_RESET_ALL;
+	Oid			parameter = any ? InvalidOid : ParameterAclLookup(set->name, true);
 	List	   *all = jit_role_closure(authority->userid, JIT_CLOSURE_PRIVS,
 									   JIT_FILTER_NONE, 0);
 	Relation	catalog = table_open(ParameterAclRelationId, AccessShareLock);
@@ -1509,7 +1511,7 @@ may_store_setting(Authority *authority, const VariableSetStmt *set)
 	{
 		Oid			objid = ((Form_pg_parameter_acl) GETSTRUCT(tuple))->oid;
 
-		if ((name == NULL || ParameterAclLookup(name, true) == objid) &&
+		if ((any || objid == parameter) &&
 			jit_object_aclmask(ParameterAclRelationId, objid, 0, all, ACL_SET) != 0)
 			result = has_privilege(authority, ParameterAclRelationId, objid, ACL_SET);
 	}
@@ -1545,43 +1547,36 @@ may_drop(Authority *authority, const DropStmt *stmt)
 	return true;
 }
 
+/* Has it the role that owns the object?  True if there is none. */
+static bool
+owns_named(Authority *authority, ObjectType objtype, Node *object)
+{
+	ObjectAddress address = resolve(objtype, object);
+
+	return !OidIsValid(address.objectId) ||
+		has_role(authority, jit_object_owner(address.classId, address.objectId));
+}
+
 static bool
 may_change_owner(Authority *authority, const AlterOwnerStmt *stmt)
 {
 	Node	   *object = stmt->object;
-	ObjectAddress address;
 
 	if (!for_all_roles(authority, list_make1(stmt->newowner), may_give_to))
 		return false;
 	/* as AlterTypeOwner() does */
 	if (stmt->objectType == OBJECT_TYPE || stmt->objectType == OBJECT_DOMAIN)
 		object = (Node *) makeTypeNameFromNameList(castNode(List, object));
-	address = resolve(stmt->objectType, object);
-	return !OidIsValid(address.objectId) ||
-		has_role(authority, jit_object_owner(address.classId, address.objectId));
-}
-
-static bool
-may_rename_value(Authority *authority, const AlterEnumStmt *stmt)
-{
-	ObjectAddress address = resolve(OBJECT_TYPE,
-									(Node *) makeTypeNameFromNameList(stmt->typeName));
-
-	return !OidIsValid(address.objectId) ||
-		has_role(authority, jit_object_owner(address.classId, address.objectId));
+	return owns_named(authority, stmt->objectType, object);
 }
 
 /* Labels say how well an object is to be guarded. */
 static bool
 may_label(Authority *authority, const SecLabelStmt *stmt)
 {
-	ObjectAddress address;
-
 	if (stmt->objtype == OBJECT_ROLE)
 		return authority->closure != NIL;
-	address = resolve(stmt->objtype, stmt->object);
-	return !OidIsValid(address.objectId) ||
-		has_role(authority, jit_object_owner(address.classId, address.objectId));
+	return owns_named(authority, stmt->objtype, stmt->object);
 }
 
 static bool
@@ -1624,7 +1619,8 @@ may_run(Authority *authority, Node *stmt)
 		case T_AlterEnumStmt:
 			/* what is stored would mean something else */
 			return ((AlterEnumStmt *) stmt)->oldVal == NULL ||
-				may_rename_value(authority, (AlterEnumStmt *) stmt);
+				owns_named(authority, OBJECT_TYPE,
+						   (Node *) makeTypeNameFromNameList(((AlterEnumStmt *) stmt)->typeName));
 		case T_AlterTableStmt:
 			return may_alter_table(authority, (AlterTableStmt *) stmt);
 		case T_CreateStmt:

@@ -37,9 +37,9 @@
  *
  * Then past grant roles that this database's ledger doesn't know, or can't
  * settle for now, lose their members.  Whoever keeps these locked by an open
- * transaction is terminated: what has ended must not wait for them.  A sweeper sent for "others" leaves the ledger alone and does that
- * for the roles of other databases; those of databases that are gone are
- * dropped.
+ * transaction is terminated: what has ended must not wait for them.  A sweeper
+ * sent for "others" leaves the ledger alone and does that for the roles of
+ * other databases; those of databases that are gone are dropped.
  *
  * It runs under whatever ALTER DATABASE ... SET its owner has made, and
  * overrides all that could hinder it.
