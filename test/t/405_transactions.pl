@@ -42,11 +42,10 @@ $node->safe_psql('postgres', q{
 my $access = 'SELECT, INSERT, UPDATE, DELETE ON secret; INSERT ON copied; TRUNCATE ON cut; EXECUTE ON FUNCTION pay(int); CREATE ON SCHEMA writers; INSERT ON far; writer';
 # elsewhere, where PostgreSQL commits by itself
 my $has_fdw = -e $node->config_data('--sharedir') . '/extension/postgres_fdw.control';
-$node->safe_psql('postgres', 'CREATE TABLE far (x int)');
-$node->safe_psql('postgres', 'DROP TABLE far; CREATE TABLE remote (x int); CREATE EXTENSION postgres_fdw;'
+$node->safe_psql('postgres', !$has_fdw ? 'CREATE TABLE far (x int)' : 'CREATE TABLE remote (x int); CREATE EXTENSION postgres_fdw;'
 	. "CREATE SERVER loop FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host '" . $node->host . "', port '" . $node->port . "', dbname 'postgres');"
 	. q{CREATE USER MAPPING FOR dev SERVER loop OPTIONS (user 'postgres', password_required 'false');
-		CREATE FOREIGN TABLE far (x int) SERVER loop OPTIONS (table_name 'remote')}) if $has_fdw;
+		CREATE FOREIGN TABLE far (x int) SERVER loop OPTIONS (table_name 'remote')});
 my @writes = (
 	[ 'foreign table', 'INSERT INTO far VALUES (8)' ],
 	[ 'INSERT', 'INSERT INTO secret VALUES (1)' ],

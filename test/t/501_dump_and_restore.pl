@@ -94,7 +94,7 @@ is($new->safe_psql('postgres', q{SELECT rolvaliduntil FROM pg_authid WHERE rolna
 	'... the deadline is the old one');
 is((sql($new, 'dev', 'SELECT count(*) FROM hr.salary'))[1], 100, '... access lives on');
 # request 2 may be over by now
-is((sql($new, 'dev', 'SELECT request FROM jit.active_grants WHERE request <> 2 ORDER BY 1'))[1], "1\n7", '... and is listed');
+like((sql($new, 'dev', 'SELECT request FROM jit.active_grants ORDER BY 1'))[1], qr/^1\n(2\n)?7$/, '... and is listed');
 
 my ($rc, $out);
 ($rc, $out, $err) = sql($new, 'dev', q{SELECT jit_approve(3)});
