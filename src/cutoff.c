@@ -1282,7 +1282,8 @@ cutoff_xact_callback(XactEvent event, void *arg)
 			if (jit_nrunning == 0)
 				fired = false;
 			written_needs = NIL;
-			if (event == XACT_EVENT_ABORT)
+			/* nobody is told when a prepared one is committed; see sweeper.c */
+			if (event != XACT_EVENT_COMMIT)
 				changes = NIL;
 			break;
 		default:

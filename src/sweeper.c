@@ -248,6 +248,8 @@ settle(DueRow *row)
 		const char *drift = OidIsValid(role) ? "has no members" : "is gone";
 
 		(void) jit_end_grant(grant);
+		/* by COMMIT PREPARED, maybe, which tells nobody who is running */
+		jit_note_grant_changed(grant->role_oid);
 		jit_finish_request(grant->request, "revoked", now,
 						   psprintf("%s revoked: its role %s %s", text,
 									quote_identifier(grant->role), drift),
@@ -261,6 +263,7 @@ settle(DueRow *row)
 		(void) jit_query("UPDATE jit.requests SET expires_at = $2 WHERE id = $1",
 						 2, INT4OID, Int32GetDatum(grant->request), false,
 						 TIMESTAMPTZOID, TimestampTzGetDatum(deadline), false);
+		jit_note_grant_changed(role);
 		record_followed(row, deadline);
 	}
 }

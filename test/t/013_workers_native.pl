@@ -5,6 +5,7 @@ use warnings;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use JitAccess;
 
 my $node = PostgreSQL::Test::Cluster->new('main');
 $node->init;
@@ -75,6 +76,25 @@ $node->safe_psql('postgres', qq{
 	ALTER ROLE $role CONNECTION LIMIT 1});
 poll("SELECT expires_at = '2099-01-01 00:00+00' FROM jit.requests WHERE id = $id", 'the ledger follows a prepared transaction');
 $node->safe_psql('postgres', "SELECT jit_revoke($id)");
+
+# ... and so do statements that are running
+my ($other_id, $other) = grant('1 hour', 'SELECT ON u');
+my $session = session($node, 'dev');
+my $started = q{SELECT count(*) = 1 FROM pg_stat_activity WHERE query LIKE '%pg_sleep(600) FROM t%' AND wait_event = 'PgSleep'};
+($id, $role) = grant('1 hour');
+$session->begin('SELECT pg_sleep(600) FROM t');
+poll($started, 'a statement runs');
+$node->safe_psql('postgres', qq{BEGIN; ALTER ROLE $role VALID UNTIL '2099-01-01 00:00+00'; PREPARE TRANSACTION 'prolong'});
+$node->safe_psql('postgres', q{ROLLBACK PREPARED 'prolong'});
+ok(!wait_until(sub { $session->ended }, 0.2), 'it is not cut off by what is only prepared');
+$node->safe_psql('postgres', qq{
+	BEGIN; DROP ROLE $role; PREPARE TRANSACTION 'drop';
+	COMMIT PREPARED 'drop';
+	ALTER ROLE $other CONNECTION LIMIT 1});
+ok(wait_until(sub { $session->ended }), '... but when the ledger has followed');
+like(($session->end)[1], qr/${CUT_OFF}DETAIL:  Request $id in postgres was revoked/, '... in words that say so');
+$session->quit;
+$node->safe_psql('postgres', "SELECT jit_revoke($other_id)");
 
 # prolonged while the old deadline passes: no gap
 ($id, $role) = grant('2 s');
