@@ -1750,10 +1750,19 @@ acl_needs_superuser(Form_pg_shdepend depend, Oid roleid)
 }
 
 /*
+ * Is it about another database, or what is in one?  Who may have that is not
+ * for this one's flows to say.
+ */
+static bool
+is_elsewhere(Form_pg_shdepend depend)
+{
+	return (OidIsValid(depend->dbid) && depend->dbid != MyDatabaseId) ||
+		(depend->classid == DatabaseRelationId && depend->objid != MyDatabaseId);
+}
+
+/*
  * Why handing out membership of a role, without those that it is a member
- * of, takes a superuser; NULL if it doesn't.  Grant options are looked for in
- * this database and on shared objects: those in other databases can't be
- * read from here, but can't be used there to make lasting access either.
+ * of, takes a superuser; NULL if it doesn't.
  */
 static const char *
 role_needs_superuser(Oid roleid)
@@ -1805,8 +1814,9 @@ role_needs_superuser(Oid roleid)
 
 		if (depend->deptype == SHARED_DEPENDENCY_OWNER)
 			reason = _("the role owns objects");
-		else if (depend->deptype == SHARED_DEPENDENCY_ACL &&
-				 (depend->dbid == MyDatabaseId || depend->dbid == InvalidOid))
+		else if (is_elsewhere(depend))
+			reason = _("the role has privileges in other databases, or on them");
+		else if (depend->deptype == SHARED_DEPENDENCY_ACL)
 			reason = acl_needs_superuser(depend, roleid);
 	}
 	systable_endscan(scan);
@@ -1839,6 +1849,9 @@ jit_item_needs_superuser(const JitItem *item)
 	}
 	if (item->privs & ~kind_of(item->objtype)->allowed)
 		return _("it can be used for more than the data asked for");
+	if (item->address.classId == DatabaseRelationId &&
+		item->address.objectId != MyDatabaseId)
+		return _("it is on another database");
 	if (item->address.classId == ProcedureRelationId)
 		return function_needs_superuser(item->address.objectId);
 	return NULL;

@@ -34,7 +34,9 @@
 #include "access/genam.h"
 #include "access/heapam.h"
 #include "access/htup_details.h"
+#include "access/subtrans.h"
 #include "access/table.h"
+#include "access/transam.h"
 #include "access/xact.h"
 #include "catalog/dependency.h"
 #include "catalog/indexing.h"
@@ -56,6 +58,7 @@
 #include "storage/bufmgr.h"
 #include "storage/lmgr.h"
 #include "storage/lock.h"
+#include "storage/procarray.h"
 #include "utils/builtins.h"
 #include "utils/catcache.h"
 #include "utils/fmgroids.h"
@@ -1036,27 +1039,49 @@ static void
 terminate_holders(List *roles)
 {
 	Datum	   *roleids = palloc(list_length(roles) * sizeof(Datum));
+	ArrayType  *array;
+	Datum	   *xids;
 	List	   *pids = NIL;
 	ListCell   *lc;
+	int			nxids;
 	int			n;
 	bool		isnull;
 
 	foreach(lc, roles)
 		roleids[foreach_current_index(lc)] = ObjectIdGetDatum(lfirst_oid(lc));
+	array = construct_array(roleids, list_length(roles), OIDOID, sizeof(Oid),
+							true, TYPALIGN_INT);
+
+	/* whose xmax that is: only of whole transactions has pg_locks an entry */
+	nxids = jit_query("SELECT DISTINCT xmax FROM pg_auth_members WHERE roleid = ANY ($1)",
+					  1, OIDARRAYOID, PointerGetDatum(array), false);
+	xids = palloc(nxids * sizeof(Datum));
+	n = 0;
+	for (int i = 1; i <= nxids; i++)
+	{
+		TransactionId xid = DatumGetTransactionId(jit_result(i, 1, &isnull));
+
+		if (TransactionIdIsInProgress(xid) &&
+			!TransactionIdPrecedes(xid, TransactionXmin))
+			xids[n++] = TransactionIdGetDatum(SubTransGetTopmostTransaction(xid));
+	}
+	nxids = n;
+
 	n = jit_query("SELECT a.pid, a.usesysid FROM pg_stat_activity a"
 				  " WHERE a.pid <> pg_backend_pid() AND a.usesysid IS NOT NULL"
 				  "  AND (a.state LIKE 'idle in transaction%' OR a.xact_start IS NULL"
 				  "   OR a.xact_start < clock_timestamp() - interval '" LONGEST_HOLD "')"
 				  "  AND a.pid IN (SELECT l.pid FROM pg_locks l WHERE l.granted"
-	/* the role, or the row of a member: by xid, which xmax may not be */
+	/* the role, or the row of a member */
 				  "   AND (l.locktype = 'object' AND l.classid = 'pg_authid'::regclass"
 				  "     AND l.objid = ANY ($1) AND l.mode <> 'AccessShareLock'"
 				  "    OR l.locktype = 'transactionid' AND l.mode = 'ExclusiveLock'"
-				  "     AND l.transactionid IN (SELECT m.xmax FROM pg_auth_members m WHERE m.roleid = ANY ($1))"
+				  "     AND l.transactionid = ANY ($2)"
 				  "     AND l.pid IN (SELECT r.pid FROM pg_locks r WHERE r.locktype = 'relation'"
 				  "      AND r.relation = 'pg_auth_members'::regclass AND r.mode <> 'AccessShareLock')))",
-				  1, OIDARRAYOID,
-				  PointerGetDatum(construct_array(roleids, list_length(roles), OIDOID, sizeof(Oid),
+				  2, OIDARRAYOID, PointerGetDatum(array), false,
+				  XIDARRAYOID,
+				  PointerGetDatum(construct_array(xids, nxids, XIDOID, sizeof(TransactionId),
 												  true, TYPALIGN_INT)), false);
 	for (int i = 1; i <= n; i++)
 	{
@@ -1194,9 +1219,32 @@ auditor_privileges_right(Oid auditor)
 }
 
 /*
+ * Would a new session have the same jit_access.auditor_role?  One that is
+ * older than an ALTER DATABASE has what was set before, and one of ALTER
+ * ROLE ... SET what is set for nobody else: neither says who audits.
+ */
+static bool
+auditor_role_is_present(void)
+{
+	bool		isnull;
+
+	(void) jit_query("SELECT CASE WHEN p.source = 'session' THEN true"
+					 " WHEN o.value IS NOT NULL THEN o.value = p.setting"
+					 " ELSE p.source NOT IN ('global', 'database', 'user', 'database user') END"
+					 " FROM pg_settings p LEFT JOIN LATERAL"
+					 "  (SELECT substr(c, length(p.name) + 2) AS value"
+					 "   FROM pg_db_role_setting s, unnest(s.setconfig) c"
+					 "   WHERE s.setrole = 0 AND s.setdatabase IN (0, $1) AND starts_with(c, p.name || '=')"
+					 "   ORDER BY s.setdatabase DESC LIMIT 1) o ON true"
+					 " WHERE p.name = 'jit_access.auditor_role'",
+					 1, OIDOID, ObjectIdGetDatum(MyDatabaseId), false);
+	return DatumGetBool(jit_result(1, 1, &isnull));
+}
+
+/*
  * Let the members of jit_access.auditor_role read the tables of schema jit,
- * and nobody else: the setting decides, whenever something is recorded.
- * Inside an owner section.
+ * and nobody else: the setting decides, whenever something is recorded in a
+ * session that has the present one.  Inside an owner section.
  */
 void
 jit_sync_auditor(void)
@@ -1206,7 +1254,7 @@ jit_sync_auditor(void)
 
 	if (jit_auditor_role != NULL && jit_auditor_role[0] != '\0')
 		auditor = get_role_oid(jit_auditor_role, true);
-	if (auditor_privileges_right(auditor))
+	if (auditor_privileges_right(auditor) || !auditor_role_is_present())
 		return;
 
 	/* one at a time, or they would meet in the catalog */

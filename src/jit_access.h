@@ -221,7 +221,7 @@ extern char *jit_result_text(int row, int column);
 extern Datum jit_int4_array(Datum *values, int n);
 extern ErrorData *jit_try(void (*work) (void *arg), void *arg);
 extern bool jit_extension_installed(void);
-extern void jit_prevent_if_read_only(FunctionCallInfo fcinfo);
+extern void jit_prevent_if_not_here(FunctionCallInfo fcinfo);
 extern bool jit_open_ledger(void);
 extern const char *jit_origin(void);
 extern char *jit_cluster_origin(void);

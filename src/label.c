@@ -193,14 +193,9 @@ user_is_administrator(void)
 {
 	JitPerson	person;
 
-	if (!jit_is_administrator(GetUserId()))
-		return false;
 	jit_current_person(&person);
-	return GetUserId() != person.role || person.role == person.session ||
-		superuser_arg(person.session) ||
-		list_member_oid(jit_role_closure(person.session, JIT_CLOSURE_SET,
-										 JIT_FILTER_STANDING, jit_now()),
-						person.role);
+	return GetUserId() == person.role ? jit_person_administers(&person) :
+		jit_is_administrator(GetUserId());
 }
 
 /*

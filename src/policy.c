@@ -325,7 +325,7 @@ jit_require_administrator(FunctionCallInfo fcinfo, const char *action)
 {
 	JitPerson	person;
 
-	jit_prevent_if_read_only(fcinfo);
+	jit_prevent_if_not_here(fcinfo);
 	(void) jit_open_ledger();
 	jit_current_person(&person);
 	if (GetUserId() == person.role && jit_person_administers(&person))

@@ -36,6 +36,7 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/resowner.h"
+#include "utils/snapmgr.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
@@ -139,8 +140,9 @@ kept_plan(const char *sql, int nargs, Oid *types)
 /*
  * Run one statement inside an owner section and return how many rows it
  * processed.  The parameters come as triples: type Oid, Datum, isnull (int);
- * with any, sql must be a constant: its plan is kept, by address.  The
- * snapshot is a new one, as for any statement of a volatile function.
+ * with any, sql must be a constant: its plan is kept, by address.  With any,
+ * the snapshot is a new one at every isolation level: what has been decided
+ * meanwhile counts, as for foreign keys (ri_PerformCheck()).
  */
 int
 jit_query(const char *sql, int nargs,...)
@@ -166,7 +168,10 @@ jit_query(const char *sql, int nargs,...)
 	if (nargs == 0)
 		rc = SPI_execute(sql, false, 0);
 	else
-		rc = SPI_execute_plan(kept_plan(sql, nargs, types), values, nulls, false, 0);
+		rc = SPI_execute_snapshot(kept_plan(sql, nargs, types), values, nulls,
+								  IsolationUsesXactSnapshot() ?
+								  GetLatestSnapshot() : InvalidSnapshot,
+								  InvalidSnapshot, false, true, 0);
 	if (rc < 0)
 		elog(ERROR, "jit_query failed: %s", SPI_result_code_string(rc));
 	return (int) SPI_processed;
@@ -239,14 +244,22 @@ jit_extension_installed(void)
 	return OidIsValid(get_extension_oid(JIT_EXTENSION, true));
 }
 
-/* Raise if the function, which writes to our tables, can't do so here. */
+/*
+ * Raise if the function, which writes to our tables, can't do so here.  In a
+ * security-restricted operation, such as autovacuum's ANALYZE, somebody else's
+ * code runs in the name of whoever is at the other end of the session.
+ */
 void
-jit_prevent_if_read_only(FunctionCallInfo fcinfo)
+jit_prevent_if_not_here(FunctionCallInfo fcinfo)
 {
 	char	   *name = psprintf("%s()", get_func_name(fcinfo->flinfo->fn_oid));
 
 	PreventCommandDuringRecovery(name);
 	PreventCommandIfReadOnly(name);
+	if (InSecurityRestrictedOperation())
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("cannot execute %s within security-restricted operation", name)));
 }
 
 /*

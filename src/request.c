@@ -80,7 +80,7 @@ prevent_on_standby(FunctionCallInfo fcinfo, const char *what)
 				(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
 				 errmsg("access cannot be %s on a standby server", what),
 				 errhint("Run it on the primary server; what it does reaches this server when it is replayed.")));
-	jit_prevent_if_read_only(fcinfo);
+	jit_prevent_if_not_here(fcinfo);
 	(void) jit_open_ledger();
 }
 
@@ -174,6 +174,16 @@ interval_text(const Interval *interval)
 {
 	return DatumGetCString(DirectFunctionCall1(interval_out,
 											   IntervalPGetDatum(interval)));
+}
+
+/*
+ * Is the caller a JIT administrator, and not just whoever happens to run a
+ * function of somebody else's?
+ */
+static bool
+caller_administers(const JitPerson *person)
+{
+	return GetUserId() == GetOuterUserId() && jit_person_administers(person);
 }
 
 /* "request 17 in hr_prod" */
@@ -455,7 +465,7 @@ jit_prepare_request(const char *access, Interval *duration,
 
 	if (!direct && request->grantee != person.role &&
 		!jit_is_member(person.role, request->grantee, JIT_FILTER_STANDING) &&
-		!jit_person_administers(&person))
+		!caller_administers(&person))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("you cannot request access for role %s",
@@ -1247,7 +1257,7 @@ jit_reject(PG_FUNCTION_ARGS)
 	for (int locked = 0; locked <= 1; locked++)
 	{
 		request = jit_load_request(id, locked);
-		if (!jit_person_administers(&person))
+		if (!caller_administers(&person))
 		{
 			load_items(request, true);
 			check_approver(request, &person, true, "reject");
@@ -1423,7 +1433,7 @@ jit_revoke(PG_FUNCTION_ARGS)
 	for (int locked = 0; locked <= 1; locked++)
 	{
 		request = jit_load_request(id, locked);
-		if (!jit_person_administers(&person) &&
+		if (!caller_administers(&person) &&
 			!jit_is_party(&person, request->grantee, request->grantee_name, false))
 		{
 			load_items(request, true);
@@ -1477,7 +1487,7 @@ revoke_many(Oid grantee, const char *reason)
 	bool		isnull;
 
 	jit_current_person(&person);
-	if (!jit_person_administers(&person) || GetUserId() != GetOuterUserId())
+	if (!caller_administers(&person))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied to revoke access of others"),
@@ -1591,6 +1601,8 @@ jit_concerns_me(PG_FUNCTION_ARGS)
 	char	   *origin = text_to_cstring(PG_GETARG_TEXT_PP(2));
 	JitPerson	person;
 
+	if (GetUserId() != GetOuterUserId())
+		PG_RETURN_BOOL(false);
 	jit_current_person(&person);
 	if (jit_person_audits(&person))
 		PG_RETURN_BOOL(true);
@@ -1675,7 +1687,7 @@ jit_progress(PG_FUNCTION_ARGS)
 
 	(void) jit_open_ledger();
 	request = jit_load_request(PG_GETARG_INT32(0), false);
-	if (strcmp(request->status, "pending") != 0)
+	if (strcmp(request->status, "pending") != 0 || GetUserId() != GetOuterUserId())
 		PG_RETURN_NULL();
 	jit_current_person(&person);
 	if (!jit_person_audits(&person) &&
