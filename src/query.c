@@ -140,9 +140,9 @@ kept_plan(const char *sql, int nargs, Oid *types)
 /*
  * Run one statement inside an owner section and return how many rows it
  * processed.  The parameters come as triples: type Oid, Datum, isnull (int);
- * with any, sql must be a constant: its plan is kept, by address.  With any,
- * the snapshot is a new one at every isolation level: what has been decided
- * meanwhile counts, as for foreign keys (ri_PerformCheck()).
+ * with any, sql must be a constant: its plan is kept, by address.  The
+ * snapshot is a new one at every isolation level: what has been decided
+ * meanwhile counts, as it does for foreign keys (ri_PerformCheck()).
  */
 int
 jit_query(const char *sql, int nargs,...)
@@ -151,6 +151,7 @@ jit_query(const char *sql, int nargs,...)
 	Datum		values[32];
 	char		nulls[32];
 	va_list		args;
+	SPIPlanPtr	plan;
 	int			rc;
 
 	Assert(nargs <= lengthof(types));
@@ -165,13 +166,11 @@ jit_query(const char *sql, int nargs,...)
 	}
 	va_end(args);
 
-	if (nargs == 0)
-		rc = SPI_execute(sql, false, 0);
-	else
-		rc = SPI_execute_snapshot(kept_plan(sql, nargs, types), values, nulls,
-								  IsolationUsesXactSnapshot() ?
-								  GetLatestSnapshot() : InvalidSnapshot,
-								  InvalidSnapshot, false, true, 0);
+	plan = nargs == 0 ? SPI_prepare(sql, 0, NULL) : kept_plan(sql, nargs, types);
+	rc = SPI_execute_snapshot(plan, values, nulls,
+							  IsolationUsesXactSnapshot() ?
+							  GetLatestSnapshot() : InvalidSnapshot,
+							  InvalidSnapshot, false, true, 0);
 	if (rc < 0)
 		elog(ERROR, "jit_query failed: %s", SPI_result_code_string(rc));
 	return (int) SPI_processed;
