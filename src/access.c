@@ -1749,10 +1749,7 @@ acl_needs_superuser(Form_pg_shdepend depend, Oid roleid)
 	return privs != 0 ? _("the role holds grant options") : NULL;
 }
 
-/*
- * Is it about another database, or what is in one?  Who may have that is not
- * for this one's flows to say.
- */
+/* Is it about another database, or what is in one? */
 static bool
 is_elsewhere(Form_pg_shdepend depend)
 {
@@ -1762,10 +1759,11 @@ is_elsewhere(Form_pg_shdepend depend)
 
 /*
  * Why handing out membership of a role, without those that it is a member
- * of, takes a superuser; NULL if it doesn't.
+ * of, takes a superuser; NULL if it doesn't.  *elsewhere is set if it has
+ * something in other databases.
  */
 static const char *
-role_needs_superuser(Oid roleid)
+role_needs_superuser(Oid roleid, bool *elsewhere)
 {
 	HeapTuple	tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(roleid));
 	Form_pg_authid form;
@@ -1815,7 +1813,7 @@ role_needs_superuser(Oid roleid)
 		if (depend->deptype == SHARED_DEPENDENCY_OWNER)
 			reason = _("the role owns objects");
 		else if (is_elsewhere(depend))
-			reason = _("the role has privileges in other databases, or on them");
+			*elsewhere = true;
 		else if (depend->deptype == SHARED_DEPENDENCY_ACL)
 			reason = acl_needs_superuser(depend, roleid);
 	}
@@ -1828,9 +1826,13 @@ role_needs_superuser(Oid roleid)
  * Why a superuser must be among those who agree to the item, for a message;
  * NULL if it is on the allow-list (DESIGN, "What a flow may hand out").
  * Whatever isn't known to be harmless isn't on it.
+ *
+ * *elsewhere is set if it reaches other databases.  That is not for the flows
+ * of this one to hand out, so it takes a superuser as well, unless somebody
+ * agrees who could grant it.
  */
 const char *
-jit_item_needs_superuser(const JitItem *item)
+jit_item_needs_superuser(const JitItem *item, bool *elsewhere)
 {
 	const char *reason = NULL;
 	ListCell   *lc;
@@ -1841,7 +1843,7 @@ jit_item_needs_superuser(const JitItem *item)
 									 JIT_CLOSURE_MEMBERS, JIT_FILTER_NONE,
 									 jit_now()))
 		{
-			reason = role_needs_superuser(lfirst_oid(lc));
+			reason = role_needs_superuser(lfirst_oid(lc), elsewhere);
 			if (reason != NULL)
 				break;
 		}
@@ -1851,7 +1853,7 @@ jit_item_needs_superuser(const JitItem *item)
 		return _("it can be used for more than the data asked for");
 	if (item->address.classId == DatabaseRelationId &&
 		item->address.objectId != MyDatabaseId)
-		return _("it is on another database");
+		*elsewhere = true;
 	if (item->address.classId == ProcedureRelationId)
 		return function_needs_superuser(item->address.objectId);
 	return NULL;

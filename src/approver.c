@@ -267,6 +267,31 @@ step_admits(const JitRequest *request, const FlowStep *step, Oid role)
 	return false;
 }
 
+/* Has the flow a step that only who could GRANT it can pass? */
+static bool
+asks_grantor(List *steps)
+{
+	ListCell   *lc;
+
+	foreach(lc, steps)
+	{
+		FlowStep   *step = lfirst(lc);
+
+		if (list_length(step->names) == 1 &&
+			strcmp(linitial(step->names), GRANTOR) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Must a superuser be among those who agree?  Needs request->items. */
+bool
+jit_needs_superuser(const JitRequest *request)
+{
+	return request->needs_superuser ||
+		(request->elsewhere && !asks_grantor(flow_steps(request)));
+}
+
 /*
  * Where the approval stands, by the approvals in request->reviews.
  */
@@ -300,14 +325,14 @@ jit_flow_progress(JitRequest *request, JitProgress *progress)
 			progress->given = given;
 			progress->needed = step->approvals;
 			progress->approvers = step_text(step);
-			if (request->needs_superuser)
+			if (jit_needs_superuser(request))
 				progress->steps++;
 			return;
 		}
 	}
 
 	progress->step = list_length(steps) + 1;
-	if (request->needs_superuser && !superuser_seen)
+	if (jit_needs_superuser(request) && !superuser_seen)
 	{
 		progress->steps++;
 		progress->needed = 1;
@@ -406,6 +431,10 @@ jit_why_not_approve(JitRequest *request, const JitPerson *person, bool ending)
 	List	   *steps;
 	ListCell   *lc;
 	JitProgress progress;
+	FlowStep	grantor = {
+		.names = list_make1(GRANTOR),
+		.oids = list_make1_oid(InvalidOid)
+	};
 
 	/* ending something takes authority, but nobody else */
 	if (!ending && (why = jit_why_not_impartial(request, person)) != NULL)
@@ -438,11 +467,13 @@ jit_why_not_approve(JitRequest *request, const JitPerson *person, bool ending)
 			step_admits(request, lfirst(lc), person->role))
 			return NULL;
 	}
-	if (request->needs_superuser &&
+	if (jit_needs_superuser(request) &&
 		(ending || progress.step == list_length(steps) + 1) &&
 		superuser_arg(person->role))
 		return NULL;
-	if (ending && steps == NIL && jit_person_administers(person))
+	/* where nobody needs to agree, those can end it who could without us */
+	if (ending && steps == NIL &&
+		(jit_person_administers(person) || step_admits(request, &grantor, person->role)))
 		return NULL;
 
 	if (ending || progress.approvers == NULL)

@@ -100,7 +100,8 @@ explain_items(ReturnSetInfo *rsinfo, const JitRequest *request, Jsonb *facts)
 		JsonbValue *fact = getIthJsonbValueFromContainer(items,
 														 foreach_current_index(lc));
 		char	   *text = item_facts_text(fact->val.binary.data);
-		const char *why = jit_item_needs_superuser(item);
+		bool		elsewhere = false;
+		const char *why = jit_item_needs_superuser(item, &elsewhere);
 
 		explain_line(rsinfo, "  %s%s%s", jit_item_text(item),
 					 item->objtype == OBJECT_ROLE ? _(" (membership)") : "",
@@ -109,6 +110,8 @@ explain_items(ReturnSetInfo *rsinfo, const JitRequest *request, Jsonb *facts)
 			explain_line(rsinfo, "    %s", text);
 		if (why != NULL)
 			explain_line(rsinfo, _("    needs a superuser: %s"), why);
+		else if (elsewhere)
+			explain_line(rsinfo, _("    reaches other databases: needs a superuser, or a step of @grantor alone"));
 	}
 }
 
@@ -177,6 +180,7 @@ explain_step(ReturnSetInfo *rsinfo, const JitRequest *request, int number,
 
 	probe.flow = jit_steps_to_jsonb(steps);
 	probe.needs_superuser = steps == NIL;
+	probe.elsewhere = false;
 	names = jit_approvers_text(&probe, &people);
 	if (people == 0)
 		explain_line(rsinfo, _("  step %d: %s; nobody could"), number, text);
@@ -199,7 +203,7 @@ explain_flow(ReturnSetInfo *rsinfo, const JitRequest *request, List *steps)
 		explain_step(rsinfo, request, foreach_current_index(lc) + 1,
 					 list_make1(step), jit_step_text(step), step->approvals);
 	}
-	if (request->needs_superuser)
+	if (jit_needs_superuser(request))
 		explain_step(rsinfo, request, list_length(steps) + 1, NIL,
 					 _("1 approval by a superuser, unless there was one before"), 1);
 	else if (steps == NIL)

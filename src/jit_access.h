@@ -152,7 +152,7 @@ extern bool jit_item_grantable(const JitItem *item, Oid roleid);
 extern bool jit_item_held(const JitItem *item, Oid grantee,
 						  JitClosureFilter filter, TimestampTz until);
 extern char *jit_item_source(const JitItem *item, Oid grantee);
-extern const char *jit_item_needs_superuser(const JitItem *item);
+extern const char *jit_item_needs_superuser(const JitItem *item, bool *elsewhere);
 extern void jit_check_item_requestable(const JitItem *item);
 extern void jit_lock_items(List *items);
 extern GrantStmt *jit_item_grant_stmt(const JitItem *item,
@@ -228,6 +228,7 @@ extern char *jit_cluster_origin(void);
 extern bool jit_is_of_cluster(const char *origin);
 extern bool jit_is_copy(const char *origin);
 extern char *jit_timestamp_text(TimestampTz at);
+extern char *jit_name_of_database(Oid database);
 extern char *jit_database_name(void);
 extern char *jit_role_name(Oid roleid);
 
@@ -261,6 +262,7 @@ typedef struct JitRequest
 	Jsonb	   *flow;			/* steps, as in jit.requests.flow */
 	char	   *risk;
 	bool		needs_superuser;
+	bool		elsewhere;		/* reaches other databases; known with items */
 	char	   *origin;			/* where it was filed, as jit_origin() */
 	bool		here;			/* filed in this database of this cluster */
 	bool		cluster;		/* filed in this cluster: OIDs of roles count */
@@ -303,6 +305,7 @@ extern char *jit_why_not_impartial(const JitRequest *request,
 								   const JitPerson *person);
 extern char *jit_why_not_approve(JitRequest *request, const JitPerson *person,
 								 bool ending);
+extern bool jit_needs_superuser(const JitRequest *request);
 extern void jit_flow_progress(JitRequest *request, JitProgress *progress);
 extern char *jit_approvers_text(JitRequest *request, int *people);
 

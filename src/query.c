@@ -364,13 +364,20 @@ jit_timestamp_text(TimestampTz at)
 	return pstrdup(timestamptz_to_str(at));
 }
 
-/* Name of this database, for messages. */
+/* Name of a database, for messages; its OID when it is gone. */
+char *
+jit_name_of_database(Oid database)
+{
+	char	   *name = get_database_name(database);
+
+	return name ? name : psprintf("%u", database);
+}
+
+/* The same of this one. */
 char *
 jit_database_name(void)
 {
-	char	   *name = get_database_name(MyDatabaseId);
-
-	return name ? name : psprintf("%u", MyDatabaseId);
+	return jit_name_of_database(MyDatabaseId);
 }
 
 /* Name of a role, for messages; its OID when the role is gone. */

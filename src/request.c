@@ -159,16 +159,6 @@ jit_interval_usecs(const Interval *interval, const char *what)
 	return usecs;
 }
 
-/* Microseconds as an interval of hours, minutes and seconds. */
-static Interval *
-usecs_interval(int64 usecs)
-{
-	Interval   *interval = palloc0(sizeof(Interval));
-
-	interval->time = usecs;
-	return interval;
-}
-
 static char *
 interval_text(const Interval *interval)
 {
@@ -366,7 +356,7 @@ load_items(JitRequest *request, bool missing_ok)
 
 	/* what a role holds may have grown since it was filed */
 	foreach(lc, request->items)
-		request->needs_superuser |= jit_item_needs_superuser(lfirst(lc)) != NULL;
+		request->needs_superuser |= jit_item_needs_superuser(lfirst(lc), &request->elsewhere) != NULL;
 }
 
 /*
@@ -384,9 +374,13 @@ require_status(const JitRequest *request, const char *status)
 	if (strcmp(is, "active") == 0)
 	{
 		Oid			role = get_role_oid(jit_grant_role_name(request->id), true);
-		TimestampTz deadline = OidIsValid(role) && request->here ?
-		jit_role_deadline(role) : request->expires_at;
+		TimestampTz deadline = DT_NOBEGIN;
 
+		if (OidIsValid(role) && request->here)
+			deadline = jit_role_deadline(role);
+		/* one that was taken away denies, but there is a role to revoke */
+		if (deadline == DT_NOBEGIN)
+			deadline = request->expires_at;
 		if (deadline <= jit_now())
 			is = "expired";
 	}
@@ -502,7 +496,7 @@ jit_prepare_request(const char *access, Interval *duration,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("access cannot be requested for so long"),
 				 errdetail("jit_access.max_duration is %s.",
-						   interval_text(usecs_interval((int64) jit_max_duration * USECS_PER_SEC)))));
+						   jit_usecs_text((int64) jit_max_duration * USECS_PER_SEC))));
 
 	request->items = jit_parse_access(access);
 	foreach(lc, request->items)
@@ -534,7 +528,7 @@ jit_prepare_request(const char *access, Interval *duration,
 					 errdetail("Role %s is a member of role %s.",
 							   quote_identifier(jit_role_name(item->address.objectId)),
 							   quote_identifier(request->grantee_name))));
-		if (jit_item_needs_superuser(item) != NULL)
+		if (jit_item_needs_superuser(item, &request->elsewhere) != NULL)
 			request->needs_superuser = true;
 		/* access that ends at that very time is as good */
 		if (held && !jit_item_held(item, request->grantee, JIT_FILTER_LIVE,
@@ -553,6 +547,8 @@ jit_prepare_request(const char *access, Interval *duration,
 			detail = psprintf(_("%s comes through request %d until %s."),
 							  jit_item_text(item), id,
 							  jit_timestamp_text(jit_role_deadline(get_role_oid(source, false))));
+		else if (source != NULL && strcmp(source, "public") == 0)
+			detail = psprintf(_("%s is granted to PUBLIC."), jit_item_text(item));
 		else if (source != NULL)
 			detail = psprintf(_("%s comes through role %s."),
 							  jit_item_text(item), quote_identifier(source));
@@ -608,7 +604,7 @@ check_decision(const JitRequest *request, const JitDecision *decision,
 				 errmsg("access of %s risk cannot be requested for so long",
 						jit_risk_name(decision->risk)),
 				 errdetail("At most %s is allowed.",
-						   interval_text(usecs_interval(decision->max_duration)))));
+						   jit_usecs_text(decision->max_duration))));
 	check_pattern(request->reason, decision->reason_pattern, "reason",
 				  decision->risk);
 	check_pattern(request->ticket, decision->ticket_pattern, "ticket",
@@ -704,8 +700,8 @@ report_pending(JitRequest *request)
 	if (people == 0)
 		ereport(WARNING,
 				(errmsg("nobody can approve %s", request_text(request->id)),
-				 errdetail("The only roles that could are you, the role it is for, or members of that role."),
-				 errhint("Ask an administrator to name approvers with jit_set_flow().")));
+				 errdetail("There is no login that could but you, the role it is for, or members of that role."),
+				 errhint("Ask an administrator to name approvers with jit_set_flow(), and request it anew.")));
 	else if (people < missing)
 		ereport(WARNING,
 				(errmsg_plural("only %d person can approve %s",
@@ -1196,6 +1192,45 @@ jit_grant(PG_FUNCTION_ARGS)
 	PG_RETURN_INT32(request->id);
 }
 
+/*
+ * Is that less than what the request is for by now?  If not, says so; and as
+ * nothing longer is kept, sums don't overflow.
+ */
+static bool
+shortens(const JitRequest *request, int64 usecs)
+{
+	int64		longest = request->duration != NULL ?
+	jit_interval_usecs(request->duration, "duration") : request->until - jit_now();
+	bool		shortened = false;
+	ListCell   *lc;
+
+	foreach(lc, request->reviews)
+	{
+		Interval   *duration = ((JitReview *) lfirst(lc))->duration;
+
+		if (duration != NULL && jit_interval_usecs(duration, "duration") < longest)
+		{
+			longest = jit_interval_usecs(duration, "duration");
+			shortened = true;
+		}
+	}
+	if (usecs <= longest)
+		return true;
+	ereport(NOTICE,
+			(shortened ?
+			 errmsg("%s stays as short as it was approved", request_text(request->id)) :
+			 errmsg("%s stays as short as requested", request_text(request->id)),
+			 shortened ?
+			 errdetail("An approver can only shorten it; it was approved for %s.",
+					   jit_usecs_text(longest)) :
+			 request->duration == NULL ?
+			 errdetail("An approver can only shorten it; it was requested until %s.",
+					   jit_timestamp_text(request->until)) :
+			 errdetail("An approver can only shorten it; it was requested for %s.",
+					   jit_usecs_text(longest))));
+	return false;
+}
+
 /* jit_approve(request, comment, duration) */
 Datum
 jit_approve(PG_FUNCTION_ARGS)
@@ -1203,6 +1238,7 @@ jit_approve(PG_FUNCTION_ARGS)
 	int			id = request_argument(fcinfo);
 	char	   *comment = jit_text_argument(fcinfo, 1, "comment");
 	Interval   *duration = PG_ARGISNULL(2) ? NULL : PG_GETARG_INTERVAL_P(2);
+	int64		usecs = 0;
 	JitRequest *request;
 	JitPerson	person;
 	const char *status;
@@ -1210,24 +1246,7 @@ jit_approve(PG_FUNCTION_ARGS)
 	prevent_on_standby(fcinfo, "approved");
 	jit_current_person(&person);
 	if (duration != NULL)
-	{
-		int64		usecs = jit_interval_usecs(duration, "duration");
-
-		/* no longer than anything that can be asked for: sums don't overflow */
-		if (usecs > (int64) jit_max_duration * USECS_PER_SEC)
-			duration = NULL;
-		request = jit_load_request(id, false);
-		if (request->duration != NULL &&
-			usecs > jit_interval_usecs(request->duration, "duration"))
-		{
-			ereport(NOTICE,
-					(errmsg("%s stays as short as requested",
-							request_text(id)),
-					 errdetail("An approver can only shorten it; it was requested for %s.",
-							   interval_text(request->duration))));
-			duration = NULL;
-		}
-	}
+		usecs = jit_interval_usecs(duration, "duration");
 
 	/* once to see whether the caller may, then again under the lock */
 	for (int locked = 0; locked <= 1; locked++)
@@ -1237,6 +1256,8 @@ jit_approve(PG_FUNCTION_ARGS)
 		load_items(request, false);
 		check_approver(request, &person, false, "approve");
 	}
+	if (duration != NULL && !shortens(request, usecs))
+		duration = NULL;
 
 	status = approve_request(request, &person, duration, comment);
 	PG_RETURN_DATUM(status_datum(status));
@@ -1298,7 +1319,8 @@ jit_cancel(PG_FUNCTION_ARGS)
 					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 					 errmsg("you cannot cancel %s", request_text(id)),
 					 errdetail("Only whoever asked for it or gets the access can."),
-					 errhint("An approver can end it with jit_reject().")));
+					 strcmp(request->status, "pending") == 0 ?
+					 errhint("An approver can end it with jit_reject().") : 0));
 		require_status(request, "pending");
 	}
 
@@ -1306,6 +1328,9 @@ jit_cancel(PG_FUNCTION_ARGS)
 					   psprintf("%s canceled by %s", request_text(id),
 								quote_identifier(jit_role_name(person.role))),
 					   jit_detail("reason", reason, NULL));
+	ereport(NOTICE,
+			(errmsg("%s is canceled: %s does not get %s", request_text(id),
+					quote_identifier(request->grantee_name), request->access)));
 	PG_RETURN_DATUM(status_datum("canceled"));
 }
 
@@ -1329,8 +1354,8 @@ end_access(const JitRequest *request, const char *reason, bool certain)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("%s is a copy of a request of another database",
 						request_text(request->id)),
-				 errhint("Revoke it in the database with OID %s.",
-						 strchr(request->origin, '/') + 1)));
+				 errhint("Revoke it in database %s.",
+						 quote_identifier(jit_name_of_database(atooid(strchr(request->origin, '/') + 1))))));
 
 	jit_current_person(&person);
 	jit_enter_owner_section(&section);
@@ -1434,7 +1459,8 @@ jit_revoke(PG_FUNCTION_ARGS)
 	{
 		request = jit_load_request(id, locked);
 		if (!caller_administers(&person) &&
-			!jit_is_party(&person, request->grantee, request->grantee_name, false))
+			!jit_is_party(&person, request->grantee, request->grantee_name, false) &&
+			!jit_is_party(&person, request->requester, request->requester_name, false))
 		{
 			load_items(request, true);
 			check_approver(request, &person, true, "revoke");
@@ -1466,6 +1492,30 @@ jit_revoke(PG_FUNCTION_ARGS)
 	PG_RETURN_DATUM(status_datum("revoked"));
 }
 
+/* All access of the role's own has been ended: say what reaches it still. */
+static void
+warn_of_groups(Oid grantee)
+{
+	ListCell   *lc;
+
+	foreach(lc, jit_role_closure(grantee, JIT_CLOSURE_MEMBERS, JIT_FILTER_LIVE,
+								 jit_now()))
+	{
+		Oid			database;
+		int			request;
+
+		if (jit_parse_grant_name(jit_role_name(lfirst_oid(lc)), &database, &request))
+			ereport(WARNING,
+					(errmsg("%s still has temporary access by request %d in %s",
+							quote_identifier(jit_role_name(grantee)), request,
+							quote_identifier(jit_name_of_database(database))),
+					 errdetail("It is for a role that %s is a member of.",
+							   quote_identifier(jit_role_name(grantee))),
+					 errhint("End it there with SELECT jit_revoke(%d); or take the membership away.",
+							 request)));
+	}
+}
+
 /*
  * End every access and cancel every pending request of a grantee, or of
  * everyone for InvalidOid.  The panic button must not wait for rows that
@@ -1483,7 +1533,8 @@ revoke_many(Oid grantee, const char *reason)
 	MemoryContext spi_context;
 	ListCell   *lc;
 	int			n;
-	int			ended = 0;
+	int			revoked = 0;
+	int			canceled = 0;
 	bool		isnull;
 
 	jit_current_person(&person);
@@ -1530,13 +1581,16 @@ revoke_many(Oid grantee, const char *reason)
 			if (jit_is_copy(request->origin))
 				continue;
 			end_access(request, reason, false);
+			revoked++;
 		}
 		else
+		{
 			jit_finish_request(request->id, "canceled", jit_now(),
 							   psprintf("%s canceled by %s", request_text(request->id),
 										quote_identifier(jit_role_name(person.role))),
 							   jit_detail("reason", reason, NULL));
-		ended++;
+			canceled++;
+		}
 	}
 
 	jit_enter_owner_section(&section);
@@ -1545,11 +1599,17 @@ revoke_many(Oid grantee, const char *reason)
 
 	foreach(lc, locked)
 	{
+		JitRequest *request;
+
 		if (end_locked_access(lfirst_int(lc), reason, &person))
 		{
-			ended++;
+			revoked++;
 			continue;
 		}
+		/* by a sweeper, maybe, because its time is over */
+		request = jit_load_request(lfirst_int(lc), false);
+		if (strcmp(request->status, "active") == 0 && request->expires_at <= jit_now())
+			continue;
 		ereport(WARNING,
 				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
 				 errmsg("%s was not ended: another transaction is changing it",
@@ -1557,9 +1617,11 @@ revoke_many(Oid grantee, const char *reason)
 				 errhint("Find it in pg_stat_activity, end it with pg_terminate_backend(), and run this again.")));
 	}
 	ereport(NOTICE,
-			(errmsg("ended %d in %s and %d in other databases", ended,
-					quote_identifier(jit_database_name()), n)));
-	return ended + n;
+			(errmsg("ended access by %d requests in %s and %d in other databases; canceled %d that were pending",
+					revoked, quote_identifier(jit_database_name()), n, canceled)));
+	if (OidIsValid(grantee))
+		warn_of_groups(grantee);
+	return revoked + canceled + n;
 }
 
 /* jit_revoke_from(grantee, reason) */

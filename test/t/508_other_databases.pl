@@ -47,10 +47,23 @@ for my $access ('hr_reader', 'hr_nested', 'hr_row', 'hr_guest', 'CONNECT ON DATA
 	like((sql($node, 'anna', "SELECT jit_approve($id)", 'sandbox'))[1], qr/you cannot approve request $id/, '... nor the owner of the sandbox');
 }
 like(join("\n", (sql($node, 'dev', q{SELECT * FROM jit_explain('hr_reader; CONNECT ON DATABASE hr_prod', '1 h', 'x')}, 'sandbox'))[0]),
-	qr/hr_reader.*needs a superuser: the role has privileges in other databases, or on them.*CONNECT.*needs a superuser: it is on another database/s, 'jit_explain says why');
+	qr/hr_reader[^\n]*\n\s+reaches other databases: needs a superuser, or a step of \@grantor alone.*CONNECT.*reaches other databases.*step 1: 1 approval by a superuser/s, 'jit_explain says why');
 like((sql($node, 'dev', 'SELECT count(*) FROM hr.salary', 'hr_prod'))[1], qr/permission denied for database "hr_prod"/, 'dev has come no nearer');
 like(request($_), qr/NOTICE:  00000: dev has .* in sandbox until/, "$_: what is the sandbox's own is had at once")
   for ('sandbox_reader', 'TEMPORARY ON DATABASE sandbox', 'INSERT ON toy');
+
+# ... or who could grant it anyway, wherever they are asked
+$node->safe_psql('sandbox', q{SET client_min_messages = error; GRANT hr_reader TO anna WITH ADMIN OPTION;
+	SELECT jit_set_flow('moderate', '[{"any_of": ["@grantor", "hr_owner"]}]')});
+like(request('hr_reader'), qr/request \d+ in sandbox is pending: 1 approval by anyone who could grant it or hr_owner/, 'a step that others pass, too');
+my ($id) = $node->safe_psql('sandbox', 'SELECT max(id) FROM jit.requests');
+is((sql($node, 'anna', "SELECT jit_approve($id)", 'sandbox'))[0], 'pending', '... does not do');
+like(request('hr_reader'), qr/is pending/, '... again');
+$node->safe_psql('sandbox', q{SET client_min_messages = error; SELECT jit_set_flow('moderate', '[{"approver": "@grantor"}]')});
+like(request('hr_reader'), qr/request \d+ in sandbox is pending: 1 approval by anyone who could grant it \(anna\)/, 'a step of those who could grant it');
+$id = $node->safe_psql('sandbox', 'SELECT max(id) FROM jit.requests');
+is((sql($node, 'anna', "SELECT jit_approve($id)", 'sandbox'))[0], 'active', '... does');
+$node->safe_psql('sandbox', q{SET client_min_messages = error; SELECT jit_revoke_all('x'), jit_set_flow('moderate', '[]')});
 
 # ---- who audits
 
