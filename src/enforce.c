@@ -1137,8 +1137,10 @@ check_ownership(Oid classid, Oid objid)
 	}
 	else if (classid != TypeRelationId &&
 			 is_objectclass_supported(classid) &&
-			 get_object_attnum_owner(classid) != InvalidAttrNumber)
+			 get_object_attnum_owner(classid) != InvalidAttrNumber &&
+			 lost_privilege(classid, objid, 0))
 	{
+		/* only now: a function's types may have been dropped before it */
 		ObjectAddressSet(address, classid, objid);
 		check_object(get_object_class_descr(classid),
 					 getObjectIdentity(&address, true), classid, objid, 0);

@@ -76,6 +76,14 @@ $node->safe_psql('hr_prod', q{
 	CREATE TYPE dev.composite AS (x int);
 	CREATE TYPE dev.mood AS ENUM ('secret');
 });
+# one extension is dev's, another the owner's
+my $extensions = -e $node->config_data('--sharedir') . '/extension/citext.control';
+$node->safe_psql('hr_prod', q{
+	GRANT CREATE ON DATABASE hr_prod TO dev;
+	SET ROLE dev; CREATE EXTENSION citext SCHEMA dev; RESET ROLE;
+	REVOKE CREATE ON DATABASE hr_prod FROM dev;
+	SET ROLE hr_owner; CREATE EXTENSION pg_trgm SCHEMA hr; CREATE TABLE hr.member (x int); ALTER EXTENSION pg_trgm ADD TABLE hr.member;
+}) if $extensions;
 my $launcher = $node->safe_psql('postgres', q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'jit_access launcher'});
 kill 'STOP', $launcher;
 
@@ -259,6 +267,15 @@ refused_everywhere('DROP TABLE hr.guard CASCADE', 'a rule, with a table');
 refused_everywhere('ALTER TABLE hr.watched DETACH PARTITION hr.watched1', 'a trigger, by DETACH PARTITION');
 allowed('dev', $_, 'DROP TABLE hr.guarded', 'a table with its policy') for ('', 'SET ROLE hr_owner');
 allowed('dev', $_, 'DROP TABLE hr.guard, hr.ruled CASCADE', 'a table with its rule') for ('', 'SET ROLE hr_owner');
+
+# ---- what goes when an extension does, by its owner's hand
+if ($extensions)
+{
+	$node->safe_psql('hr_prod', 'CREATE CAST (hr.level AS int) WITH INOUT; CREATE CAST (dev.mood AS int) WITH INOUT');
+	allowed('dev', '', 'ALTER EXTENSION citext ADD TABLE dev.mine; ALTER EXTENSION citext DROP TABLE dev.mine; ALTER EXTENSION citext ADD CAST (dev.mood AS int)',
+		'an extension of one\'s own');
+	allowed('dev', '', 'DROP EXTENSION citext', 'dropping an extension of one\'s own');
+}
 
 # ---- roles, through SET ROLE to one with CREATEROLE
 is((sql('postgres', q{SELECT jit_grant('manager', 'dev', '1 hour', 'test')}))[1], '2', 'dev may manage roles for an hour');
