@@ -1553,8 +1553,14 @@ owns_named(Authority *authority, ObjectType objtype, Node *object)
 {
 	ObjectAddress address = resolve(objtype, object);
 
-	return !OidIsValid(address.objectId) ||
-		has_role(authority, jit_object_owner(address.classId, address.objectId));
+	if (!OidIsValid(address.objectId))
+		return true;
+	/* casts and transforms are whoever's the types are */
+	if (is_objectclass_supported(address.classId) &&
+		get_object_attnum_owner(address.classId) == InvalidAttrNumber)
+		return authorized(authority, false, address.classId, address.objectId,
+						  InvalidOid);
+	return has_role(authority, jit_object_owner(address.classId, address.objectId));
 }
 
 static bool
@@ -1633,6 +1639,11 @@ may_run(Authority *authority, Node *stmt)
 			return may_drop(authority, (DropStmt *) stmt);
 		case T_SecLabelStmt:
 			return may_label(authority, (SecLabelStmt *) stmt);
+		case T_AlterExtensionContentsStmt:
+			/* the extension's owner drops it; whose that is, the hook sees */
+			return owns_named(authority,
+							  ((AlterExtensionContentsStmt *) stmt)->objtype,
+							  ((AlterExtensionContentsStmt *) stmt)->object);
 		case T_AlterOwnerStmt:
 			return may_change_owner(authority, (AlterOwnerStmt *) stmt);
 		case T_CreateSchemaStmt:

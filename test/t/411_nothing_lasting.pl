@@ -272,6 +272,10 @@ allowed('dev', $_, 'DROP TABLE hr.guard, hr.ruled CASCADE', 'a table with its ru
 if ($extensions)
 {
 	$node->safe_psql('hr_prod', 'CREATE CAST (hr.level AS int) WITH INOUT; CREATE CAST (dev.mood AS int) WITH INOUT');
+	refused_everywhere("ALTER EXTENSION citext ADD $_", "$_ made part of an extension", 'inherited')
+	  for ('TABLE hr.salary', 'SCHEMA hr', 'VIEW hr.old_view', 'SEQUENCE hr.seq', 'FUNCTION hr.old_function()', 'TYPE hr.level', 'DOMAIN hr.dom', 'CAST (hr.level AS int)');
+	refused_everywhere($_, $_, 'inherited')
+	  for ('ALTER EXTENSION pg_trgm ADD TABLE dev.mine', 'ALTER EXTENSION pg_trgm DROP TABLE hr.member');
 	allowed('dev', '', 'ALTER EXTENSION citext ADD TABLE dev.mine; ALTER EXTENSION citext DROP TABLE dev.mine; ALTER EXTENSION citext ADD CAST (dev.mood AS int)',
 		'an extension of one\'s own');
 	allowed('dev', '', 'DROP EXTENSION citext', 'dropping an extension of one\'s own');
