@@ -1576,6 +1576,18 @@ may_change_owner(Authority *authority, const AlterOwnerStmt *stmt)
 	return owns_named(authority, stmt->objectType, object);
 }
 
+/* No object access hook comes.  A trigger is whoever's the relation is. */
+static bool
+may_let_depend(Authority *authority, const AlterObjectDependsStmt *stmt)
+{
+	Oid			relid;
+
+	if (stmt->relation == NULL)
+		return owns_named(authority, stmt->objectType, stmt->object);
+	relid = RangeVarGetRelid(stmt->relation, AccessShareLock, true);
+	return !OidIsValid(relid) || owns_relation(authority, relid);
+}
+
 /* Labels say how well an object is to be guarded. */
 static bool
 may_label(Authority *authority, const SecLabelStmt *stmt)
@@ -1644,6 +1656,9 @@ may_run(Authority *authority, Node *stmt)
 			return owns_named(authority,
 							  ((AlterExtensionContentsStmt *) stmt)->objtype,
 							  ((AlterExtensionContentsStmt *) stmt)->object);
+		case T_AlterObjectDependsStmt:
+			/* the same, without being part of it */
+			return may_let_depend(authority, (AlterObjectDependsStmt *) stmt);
 		case T_AlterOwnerStmt:
 			return may_change_owner(authority, (AlterOwnerStmt *) stmt);
 		case T_CreateSchemaStmt:

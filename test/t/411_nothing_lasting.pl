@@ -66,6 +66,8 @@ $node->safe_psql('hr_prod', q{
 	CREATE TRIGGER log AFTER INSERT ON hr.watched FOR EACH ROW EXECUTE FUNCTION hr.log();
 	CREATE TYPE hr.level AS ENUM ('secret', 'public');
 	CREATE RULE log AS ON INSERT TO hr.ruled DO ALSO INSERT INTO hr.guard VALUES (1);
+	CREATE PROCEDURE hr.old_procedure() LANGUAGE sql AS 'SELECT 1';
+	CREATE MATERIALIZED VIEW hr.old_matview AS SELECT 1 AS x;
 	RESET ROLE;
 	SET ROLE dev;
 	CREATE TABLE dev.mine (x int, y int);
@@ -276,7 +278,9 @@ if ($extensions)
 	  for ('TABLE hr.salary', 'SCHEMA hr', 'VIEW hr.old_view', 'SEQUENCE hr.seq', 'FUNCTION hr.old_function()', 'TYPE hr.level', 'DOMAIN hr.dom', 'CAST (hr.level AS int)');
 	refused_everywhere($_, $_, 'inherited')
 	  for ('ALTER EXTENSION pg_trgm ADD TABLE dev.mine', 'ALTER EXTENSION pg_trgm DROP TABLE hr.member');
-	allowed('dev', '', 'ALTER EXTENSION citext ADD TABLE dev.mine; ALTER EXTENSION citext DROP TABLE dev.mine; ALTER EXTENSION citext ADD CAST (dev.mood AS int)',
+	refused_everywhere("ALTER $_ DEPENDS ON EXTENSION citext", "$_ goes with an extension")
+	  for ('TRIGGER log ON hr.salary', 'FUNCTION hr.old_function()', 'PROCEDURE hr.old_procedure()', 'ROUTINE hr.old_function()', 'INDEX hr.salary_pkey', 'MATERIALIZED VIEW hr.old_matview');
+	allowed('dev', '', 'ALTER EXTENSION citext ADD TABLE dev.mine; ALTER EXTENSION citext DROP TABLE dev.mine; ALTER EXTENSION citext ADD CAST (dev.mood AS int); ALTER FUNCTION dev.evil(int) DEPENDS ON EXTENSION citext',
 		'an extension of one\'s own');
 	allowed('dev', '', 'DROP EXTENSION citext', 'dropping an extension of one\'s own');
 }
