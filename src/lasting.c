@@ -53,12 +53,14 @@
 #include "catalog/dependency.h"
 #include "catalog/indexing.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_am.h"
 #include "catalog/pg_attrdef.h"
 #include "catalog/pg_attribute.h"
 #include "catalog/pg_auth_members.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_cast.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_collation.h"
 #include "catalog/pg_constraint.h"
 #include "catalog/pg_database.h"
 #include "catalog/pg_db_role_setting.h"
@@ -74,6 +76,7 @@
 #include "catalog/pg_largeobject.h"
 #include "catalog/pg_largeobject_metadata.h"
 #include "catalog/pg_namespace.h"
+#include "catalog/pg_opclass.h"
 #include "catalog/pg_operator.h"
 #include "catalog/pg_parameter_acl.h"
 #include "catalog/pg_policy.h"
@@ -375,6 +378,14 @@ column_now(Oid classid, Oid objid, AttrNumber attnum)
 	return isnull ? InvalidOid : DatumGetObjectId(value);
 }
 
+static bool
+has_owner(Oid classid)
+{
+	return classid == LargeObjectRelationId ||
+		(is_objectclass_supported(classid) &&
+		 get_object_attnum_owner(classid) != InvalidAttrNumber);
+}
+
 static Oid
 owner_now(Oid classid, Oid objid)
 {
@@ -414,15 +425,8 @@ depends_on_foreign(Oid classid, Oid objid, Oid owner)
 	{
 		Form_pg_depend form = (Form_pg_depend) GETSTRUCT(tuple);
 
-		switch (form->refclassid)
-		{
-			case ProcedureRelationId:
-			case OperatorRelationId:
-			case TypeRelationId:
-			case RelationRelationId:
-				result = is_foreign(form->refclassid, form->refobjid, owner);
-				break;
-		}
+		result = has_owner(form->refclassid) &&
+			is_foreign(form->refclassid, form->refobjid, owner);
 	}
 	systable_endscan(scan);
 	table_close(depend, AccessShareLock);
@@ -520,8 +524,9 @@ default_is_foreign(Oid relid, int attnum, Oid owner)
 }
 
 /*
- * The same for the types of a relation's columns: the owner of a domain can
- * give it a check later.  And has a column got another's name?  Then code that
+ * The same for the types and collations of a relation's columns: the owner of
+ * a domain can give it a check later, and whoever drops one can drop the column
+ * with it.  And has a column got another's name?  Then code that
  * finds it by that name, which runs with somebody's rights, is led elsewhere.
  */
 static bool
@@ -544,6 +549,8 @@ columns_are_foreign(Oid relid, Oid owner)
 
 		result = form->attnum > 0 && !form->attisdropped &&
 			(is_foreign(TypeRelationId, form->atttypid, owner) ||
+			 (OidIsValid(form->attcollation) &&
+			  is_foreign(CollationRelationId, form->attcollation, owner)) ||
 			 (before != NULL && strcmp(before, NameStr(form->attname)) != 0));
 	}
 	systable_endscan(scan);
@@ -986,8 +993,7 @@ authorized(Authority *authority, bool created, Oid classid, Oid objid,
 					may_administer(authority, auxiliary);
 			return has_role(authority, owner_now(DatabaseRelationId, objid));
 	}
-	if (is_objectclass_supported(classid) &&
-		get_object_attnum_owner(classid) != InvalidAttrNumber)
+	if (has_owner(classid))
 		return authorized_by_owner(authority, created, classid, objid);
 	return false;
 }
@@ -1278,6 +1284,13 @@ may_alter_table(Authority *authority, const AlterTableStmt *stmt)
 		owns_relation(authority, relid);
 }
 
+/* Is what was found by name somebody else's than the acting user's? */
+static bool
+found_is_foreign(Oid classid, Oid objid)
+{
+	return OidIsValid(objid) && is_foreign(classid, objid, actor);
+}
+
 /*
  * No object access hook comes once the partition key is there, and its
  * expressions run with the rights of whoever inserts.
@@ -1289,7 +1302,17 @@ may_create_table(Authority *authority, const CreateStmt *stmt)
 
 	foreach(lc, stmt->partspec ? stmt->partspec->partParams : NIL)
 	{
-		if (lfirst_node(PartitionElem, lc)->expr != NULL)
+		PartitionElem *elem = lfirst_node(PartitionElem, lc);
+
+		if (elem->expr != NULL ||
+			(elem->collation != NIL &&
+			 found_is_foreign(CollationRelationId,
+							  get_collation_oid(elem->collation, true))) ||
+			(elem->opclass != NIL &&
+			 (found_is_foreign(OperatorClassRelationId,
+							   get_opclass_oid(BTREE_AM_OID, elem->opclass, true)) ||
+			  found_is_foreign(OperatorClassRelationId,
+							   get_opclass_oid(HASH_AM_OID, elem->opclass, true)))))
 			return authority->closure != NIL;
 	}
 	return true;
@@ -1555,9 +1578,8 @@ owns_named(Authority *authority, ObjectType objtype, Node *object)
 
 	if (!OidIsValid(address.objectId))
 		return true;
-	/* casts and transforms are whoever's the types are */
-	if (is_objectclass_supported(address.classId) &&
-		get_object_attnum_owner(address.classId) == InvalidAttrNumber)
+	/* casts and transforms go by their types */
+	if (!has_owner(address.classId))
 		return authorized(authority, false, address.classId, address.objectId,
 						  InvalidOid);
 	return has_role(authority, jit_object_owner(address.classId, address.objectId));

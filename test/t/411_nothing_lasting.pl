@@ -68,6 +68,9 @@ $node->safe_psql('hr_prod', q{
 	CREATE RULE log AS ON INSERT TO hr.ruled DO ALSO INSERT INTO hr.guard VALUES (1);
 	CREATE PROCEDURE hr.old_procedure() LANGUAGE sql AS 'SELECT 1';
 	CREATE MATERIALIZED VIEW hr.old_matview AS SELECT 1 AS x;
+	CREATE TABLE hr.named (x int, nm text);
+	CREATE COLLATION hr.c FROM "C";
+	CREATE TEXT SEARCH CONFIGURATION hr.cfg (COPY = simple);
 	RESET ROLE;
 	SET ROLE dev;
 	CREATE TABLE dev.mine (x int, y int);
@@ -77,6 +80,12 @@ $node->safe_psql('hr_prod', q{
 	CREATE DOMAIN dev.dom AS int;
 	CREATE TYPE dev.composite AS (x int);
 	CREATE TYPE dev.mood AS ENUM ('secret');
+	CREATE COLLATION dev.c FROM "C";
+	CREATE TEXT SEARCH CONFIGURATION dev.cfg (COPY = simple);
+	RESET ROLE;
+	CREATE OPERATOR CLASS dev.ops FOR TYPE int USING btree AS OPERATOR 1 <, OPERATOR 2 <=, OPERATOR 3 =, OPERATOR 4 >=, OPERATOR 5 >, FUNCTION 1 btint4cmp(int, int);
+	CREATE OPERATOR CLASS dev.hash_ops FOR TYPE int USING hash AS OPERATOR 1 =, FUNCTION 2 hashint4extended(int, bigint);
+	ALTER OPERATOR CLASS dev.ops USING btree OWNER TO dev; ALTER OPERATOR CLASS dev.hash_ops USING hash OWNER TO dev;
 });
 # one extension is dev's, another the owner's
 my $extensions = -e $node->config_data('--sharedir') . '/extension/citext.control';
@@ -236,6 +245,15 @@ refused_everywhere('CREATE TABLE hr.t (x dev.dom)', 'a domain in a new table', '
 refused_everywhere('CREATE TABLE hr.t OF dev.composite', 'a table OF a type', 'set');
 refused_everywhere('CREATE INDEX ON hr.salary (dev.evil(amount))', 'an index expression', 'set');
 
+# ---- what takes a column, table or index with it when its owner drops it
+refused_everywhere($_, $_)
+  for ('ALTER TABLE hr.named ALTER nm TYPE text COLLATE dev.c', 'ALTER TABLE hr.named ADD z text COLLATE dev.c', 'CREATE INDEX ON hr.named (nm COLLATE dev.c)', 'CREATE INDEX ON hr.named (x dev.ops)',
+	q{ALTER TABLE hr.named ADD CHECK (nm COLLATE dev.c > 'a')}, q{ALTER TABLE hr.named ADD v tsvector GENERATED ALWAYS AS (to_tsvector('dev.cfg', nm)) STORED},
+	q{CREATE INDEX ON hr.named USING gin (to_tsvector('dev.cfg', nm))}, q{ALTER TABLE hr.named ALTER x SET DEFAULT 'dev'::regnamespace::oid::int});
+refused_everywhere($_, $_, 'set')
+  for ('CREATE TABLE hr.t (nm text COLLATE dev.c)', 'CREATE TYPE hr.t AS (nm text COLLATE dev.c)', 'CREATE TABLE hr.t (nm text) PARTITION BY LIST (nm COLLATE dev.c)',
+	'CREATE TABLE hr.t (x int) PARTITION BY LIST (x dev.ops)', 'CREATE TABLE hr.t (x int) PARTITION BY HASH (x dev.hash_ops)');
+
 # ---- a table of one's own that takes in somebody else's rows
 refused_everywhere('CREATE TABLE dev.p PARTITION OF hr.parts DEFAULT', 'a partition of one\'s own', 'inherited');
 refused('dev', '', 'CREATE TABLE dev.q (x int); ALTER TABLE hr.parts ATTACH PARTITION dev.q DEFAULT', 'ATTACH PARTITION');
@@ -369,6 +387,8 @@ for my $prelude ('', 'SET ROLE hr_owner')
 		CREATE INDEX i ON ONLY hr.watched (x); CREATE INDEX i1 ON hr.watched1 (x); ALTER INDEX hr.i ATTACH PARTITION hr.i1;
 		ALTER TABLE hr.guarded ADD z text CHECK (z::date > '2000-01-01');
 		ANALYZE hr.salary; DROP TABLE hr.salary CASCADE}, 'the shape of a table');
+	allowed('dev', $prelude, q{ALTER TABLE hr.named ADD z text COLLATE "C" DEFAULT 'x', ADD w text COLLATE hr.c, ADD v tsvector GENERATED ALWAYS AS (to_tsvector('hr.cfg', nm)) STORED, ALTER nm TYPE text COLLATE hr.c;
+		CREATE INDEX ON hr.named (nm COLLATE "C" text_pattern_ops); CREATE INDEX ON hr.named USING gin (to_tsvector('english', nm)); ALTER TABLE hr.named ADD CHECK (nm COLLATE hr.c > 'a')}, 'collations and text search');
 	allowed('dev', $prelude, 'DROP VIEW hr.old_view; DROP FUNCTION hr.old_function(); COMMENT ON TABLE hr.salary IS $$x$$', 'dropping');
 }
 allowed('dev', 'SET ROLE hr_owner', q{CREATE TABLE hr.t0 (id int PRIMARY KEY, emp_no int REFERENCES hr.salary)}, 'a foreign key of the owner');
@@ -376,7 +396,7 @@ allowed('dev', 'SET ROLE hr_owner', q{CREATE TYPE hr.mood AS ENUM ('ok'); CREATE
 allowed('dev', 'SET ROLE hr_owner', q{CREATE TABLE hr.t (id serial PRIMARY KEY, emp_no int REFERENCES hr.salary, name text, t timestamptz DEFAULT now(), u uuid DEFAULT gen_random_uuid(), v date DEFAULT CURRENT_DATE, w float DEFAULT random());
 	CREATE TYPE hr.mood AS ENUM ('ok'); ALTER TABLE hr.t ADD mood hr.mood; CREATE SCHEMA hr2; CREATE TABLE hr2.t (LIKE hr.t INCLUDING ALL);
 	CREATE TABLE hr.p1 PARTITION OF hr.parts FOR VALUES IN (1); CREATE TABLE hr.p3 PARTITION OF hr.referring FOR VALUES IN (1);
-	CREATE TABLE hr.p2 (x int) PARTITION BY RANGE (x)}, 'new tables of the owner');
+	CREATE TABLE hr.p2 (x int) PARTITION BY RANGE (x); CREATE TABLE hr.p4 (x text, y text) PARTITION BY RANGE (x COLLATE hr.c text_pattern_ops, y COLLATE "C")}, 'new tables of the owner');
 allowed('dev', '', q{CREATE VIEW dev.v AS SELECT * FROM hr.salary; GRANT SELECT ON dev.v TO eve; CREATE MATERIALIZED VIEW dev.m AS SELECT * FROM hr.salary;
 	REFRESH MATERIALIZED VIEW dev.m; CREATE TABLE dev.copy AS SELECT * FROM hr.salary; CREATE TABLE dev.fk (x int PRIMARY KEY, y int REFERENCES dev.fk);
 	CREATE FUNCTION dev.f() RETURNS bigint SECURITY DEFINER LANGUAGE sql AS 'SELECT count(*) FROM hr.salary'; SELECT dev.f();
