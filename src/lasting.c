@@ -653,16 +653,6 @@ relation_is_plain(bool created, Oid relid)
 	return result;
 }
 
-/* Has the schema a name that users can't give? */
-static bool
-is_reserved_namespace(Oid namespace)
-{
-	HeapTuple	tuple = row_now(NamespaceRelationId, namespace);
-
-	return HeapTupleIsValid(tuple) &&
-		IsReservedName(NameStr(((Form_pg_namespace) GETSTRUCT(tuple))->nspname));
-}
-
 /* May it be done through temporary access, since it conveys no authority? */
 static bool
 is_plain(bool created, Oid classid, Oid objid, int subid, Oid auxiliary)
@@ -732,9 +722,6 @@ is_plain(bool created, Oid classid, Oid objid, int subid, Oid auxiliary)
 					IsTrueArrayType(form);
 			}
 		case NamespaceRelationId:
-			/* for temporary tables; nobody else can use such a name */
-			if (created && is_reserved_namespace(objid))
-				return true;
 			/* a new one of a role that lasts */
 			return created && role_is_temporary() &&
 				owner_now(NamespaceRelationId, objid) == actor;
