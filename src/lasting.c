@@ -740,10 +740,6 @@ is_plain(bool created, Oid classid, Oid objid, int subid, Oid auxiliary)
 				table_close(catalog, AccessShareLock);
 				return has_no_expressions;
 			}
-		case ProcedureRelationId:
-			/* the constructors of a range type, which is judged itself */
-			return created && owner_now(classid, objid) == BOOTSTRAP_SUPERUSERID &&
-				column_now(classid, objid, Anum_pg_proc_prolang) == INTERNALlanguageId;
 		case LargeObjectRelationId:
 			return true;
 		default:
@@ -1017,15 +1013,22 @@ is_temporary_table(Oid classid, Oid objid)
 }
 
 /*
- * A schema for a session's temporary tables, which the bootstrap superuser
- * owns?  Nobody else can make one: the prefix is reserved.
+ * Something that PostgreSQL makes by itself, and the bootstrap superuser owns?
+ * That is a schema for a session's temporary tables, whose prefix is reserved,
+ * or a constructor of a range type, which is judged itself.
  */
 static bool
-is_temporary_schema(Oid nspid)
+is_by_product(Oid classid, Oid objid)
 {
-	HeapTuple	tuple = row_now(NamespaceRelationId, nspid);
+	HeapTuple	tuple;
 	char	   *name;
 
+	if (classid == ProcedureRelationId)
+		return owner_now(classid, objid) == BOOTSTRAP_SUPERUSERID &&
+			column_now(classid, objid, Anum_pg_proc_prolang) == INTERNALlanguageId;
+	if (classid != NamespaceRelationId)
+		return false;
+	tuple = row_now(classid, objid);
 	if (!HeapTupleIsValid(tuple))
 		return false;
 	name = NameStr(((Form_pg_namespace) GETSTRUCT(tuple))->nspname);
@@ -1047,8 +1050,8 @@ judge_object(ObjectAccessType access, Oid classid, Oid objid, int subid,
 	if (classid == AuthIdRelationId || classid == AuthMemRelationId ||
 		classid == DefaultAclRelationId)
 		return;					/* the utility hook's */
-	if (created && classid == NamespaceRelationId && is_temporary_schema(objid))
-		return;					/* PostgreSQL's doing */
+	if (created && is_by_product(classid, objid))
+		return;
 	if (access == OAT_POST_CREATE)
 	{
 		internal = ((ObjectAccessPostCreate *) arg)->is_internal;

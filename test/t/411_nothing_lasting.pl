@@ -341,6 +341,7 @@ refused('eve', '', q{CREATE OR REPLACE FUNCTION eve.replaced() RETURNS int LANGU
 allowed('eve', '', q{DO LANGUAGE plpgsql2 'BEGIN END'; CREATE OR REPLACE FUNCTION eve.replaced() RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN 2; END'; ALTER FUNCTION eve.replaced() STABLE}, 'to use a language');
 $node->safe_psql('hr_prod', qq{DO \$\$ BEGIN EXECUTE format('ALTER ROLE %I VALID UNTIL %L', (SELECT rolname FROM pg_roles WHERE rolname LIKE 'jit\\_grant\\_%\\_$eves'), '2020-01-01'); END \$\$});
 like((sql('eve', q{DO LANGUAGE plpgsql2 'BEGIN END'}))[2], qr/ERROR:  permission denied for language plpgsql2\nDETAIL:  Request $eves in hr_prod expired/, 'until it has ended');
+allowed('eve', '', 'CREATE TYPE eve.range AS RANGE (subtype = int4)', 'a range type, with access that has ended');
 
 # ---- a setting that is stored
 my $settings = (sql('postgres', q{SELECT jit_grant('SET ON PARAMETER log_statement, session_replication_role', 'dev', '1 hour', 'test')}))[1];
