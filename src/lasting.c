@@ -62,6 +62,7 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_collation.h"
 #include "catalog/pg_constraint.h"
+#include "catalog/pg_conversion.h"
 #include "catalog/pg_database.h"
 #include "catalog/pg_db_role_setting.h"
 #include "catalog/pg_default_acl.h"
@@ -83,6 +84,7 @@
 #include "catalog/pg_proc.h"
 #include "catalog/pg_publication.h"
 #include "catalog/pg_publication_rel.h"
+#include "catalog/pg_range.h"
 #include "catalog/pg_rewrite.h"
 #include "catalog/pg_statistic_ext.h"
 #include "catalog/pg_subscription.h"
@@ -1036,6 +1038,50 @@ is_by_product(Oid classid, Oid objid)
 		strncmp(name, "pg_toast_temp_", 14) == 0;
 }
 
+/*
+ * May it have its functions called by whoever uses the object?  PostgreSQL
+ * asks for EXECUTE only when it is made: afterwards ANALYZE calls those of a
+ * range type, and the planner an operator's for its estimates.
+ */
+static bool
+may_make_of_functions(Authority *authority, Oid classid, Oid objid)
+{
+	Oid			functions[2] = {InvalidOid, InvalidOid};
+	HeapTuple	tuple;
+
+	switch (classid)
+	{
+		case TypeRelationId:
+			/* the row of a range is there once its array type is made */
+			tuple = row_by_index(RangeRelationId, RangeTypidIndexId,
+								 Anum_pg_range_rngtypid,
+								 column_now(classid, objid, Anum_pg_type_typelem));
+			if (HeapTupleIsValid(tuple))
+			{
+				functions[0] = ((Form_pg_range) GETSTRUCT(tuple))->rngcanonical;
+				functions[1] = ((Form_pg_range) GETSTRUCT(tuple))->rngsubdiff;
+			}
+			break;
+		case OperatorRelationId:
+			functions[0] = column_now(classid, objid, Anum_pg_operator_oprcode);
+			break;
+		case ConversionRelationId:
+			functions[0] = column_now(classid, objid, Anum_pg_conversion_conproc);
+			break;
+		case TransformRelationId:
+			functions[0] = column_now(classid, objid, Anum_pg_transform_trffromsql);
+			functions[1] = column_now(classid, objid, Anum_pg_transform_trftosql);
+			break;
+	}
+	for (size_t i = 0; i < lengthof(functions); i++)
+	{
+		if (OidIsValid(functions[i]) &&
+			!has_privilege(authority, ProcedureRelationId, functions[i], ACL_EXECUTE))
+			return false;
+	}
+	return true;
+}
+
 static void
 judge_object(ObjectAccessType access, Oid classid, Oid objid, int subid,
 			 void *arg)
@@ -1072,6 +1118,8 @@ judge_object(ObjectAccessType access, Oid classid, Oid objid, int subid,
 		return;
 
 	get_authority(&authority, JIT_FILTER_STANDING);
+	if (created && !may_make_of_functions(&authority, classid, objid))
+		refuse(&authority);
 	if (authorized(&authority, created, classid, objid, auxiliary))
 		return;
 	if (!is_temporary_table(classid, objid) &&

@@ -343,6 +343,33 @@ $node->safe_psql('hr_prod', qq{DO \$\$ BEGIN EXECUTE format('ALTER ROLE %I VALID
 like((sql('eve', q{DO LANGUAGE plpgsql2 'BEGIN END'}))[2], qr/ERROR:  permission denied for language plpgsql2\nDETAIL:  Request $eves in hr_prod expired/, 'until it has ended');
 allowed('eve', '', 'CREATE TYPE eve.range AS RANGE (subtype = int4)', 'a range type, with access that has ended');
 
+# functions that PostgreSQL calls from then on without asking for EXECUTE again
+$node->safe_psql('hr_prod', q{GRANT USAGE ON SCHEMA hr TO eve;
+	CREATE FUNCTION hr.pay_gap(int, int) RETURNS float8 IMMUTABLE SECURITY DEFINER LANGUAGE sql AS 'SELECT count(*)::float8 FROM hr.salary';
+	CREATE FUNCTION hr.pays_more(int, int) RETURNS bool IMMUTABLE SECURITY DEFINER LANGUAGE plpgsql AS 'BEGIN RETURN true; END';
+	CREATE FUNCTION hr.convert(int, int, cstring, internal, int, bool) RETURNS int STRICT LANGUAGE c AS '$libdir/latin2_and_win1250', 'latin2_to_win1250';
+	CREATE FUNCTION hr.from_sql(internal) RETURNS internal STABLE LANGUAGE internal AS 'prsd_lextype'; ALTER FUNCTION hr.from_sql(internal) OWNER TO eve;
+	CREATE FUNCTION eve.pays_more(int, int) RETURNS bool IMMUTABLE LANGUAGE sql AS 'SELECT true';
+	CREATE TYPE eve.pair AS (x int, y int); ALTER TYPE eve.pair OWNER TO eve;
+	REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA hr FROM PUBLIC; REVOKE EXECUTE ON FUNCTION hr.from_sql(internal) FROM eve});
+my @functions = map { "hr.$_" } ('pay_gap(int, int)', 'pays_more(int, int)',
+	'convert(int, int, cstring, internal, int, bool)', 'from_sql(internal)');
+for (['CREATE TYPE eve.r AS RANGE (subtype = int, subtype_diff = hr.pay_gap)', 'a range type'],
+	['CREATE OPERATOR eve.=== (FUNCTION = hr.pays_more, LEFTARG = int, RIGHTARG = int, RESTRICT = eqsel)', 'an operator'],
+	[q{CREATE CONVERSION eve.c FOR 'LATIN2' TO 'WIN1250' FROM hr.convert}, 'a conversion'],
+	['CREATE TRANSFORM FOR eve.pair LANGUAGE plpgsql (FROM SQL WITH FUNCTION hr.from_sql(internal))', 'a transform'])
+{
+	my ($sql, $what) = @$_;
+	$eves = (sql('postgres', "SELECT jit_grant('EXECUTE ON FUNCTION " . join(', ', @functions) . "', 'eve', '1 hour', 'test')"))[1];
+	refused('eve', '', $sql, "$what of a function by temporary EXECUTE");
+	sql('postgres', "SELECT jit_revoke($eves)");
+	my ($rc, $out, $err) = sql('postgres', "BEGIN; $before GRANT EXECUTE ON FUNCTION " . join(', ', @functions) . " TO eve; SET SESSION AUTHORIZATION eve; $sql; ROLLBACK");
+	is($err, '', '... PostgreSQL would let whoever has it permanently');
+}
+sql('postgres', q{SELECT jit_grant('EXECUTE ON FUNCTION hr.pay_gap(int, int)', 'eve', '1 hour', 'test')});
+allowed('eve', '', q{CREATE TYPE eve.r AS RANGE (subtype = int, subtype_diff = int4range_subdiff); CREATE TYPE eve.mood AS ENUM ('x'); CREATE TABLE eve.t (x eve.r, y eve.mood[]);
+	CREATE OPERATOR eve.=== (FUNCTION = eve.pays_more, LEFTARG = int, RIGHTARG = int, RESTRICT = eqsel, JOIN = eqjoinsel); SELECT hr.pay_gap(1, 2)}, 'functions that anybody may call');
+
 # ---- a setting that is stored
 my $settings = (sql('postgres', q{SELECT jit_grant('SET ON PARAMETER log_statement, session_replication_role', 'dev', '1 hour', 'test')}))[1];
 allowed('dev', '', q{SET log_statement = 'none'}, 'SET');
