@@ -394,13 +394,40 @@ owner_now(Oid classid, Oid objid)
 	return column_now(classid, objid, get_object_attnum_owner(classid));
 }
 
-/* Does somebody else than the owner have a hand in the object? */
+/* Is it a role that couldn't drop what is the owner's otherwise? */
+static bool
+is_stranger(Oid role, Oid owner)
+{
+	return OidIsValid(role) && role != owner && !superuser_arg(role) &&
+		role != ROLE_PG_DATABASE_OWNER &&
+		role != owner_now(DatabaseRelationId, MyDatabaseId);
+}
+
+/*
+ * Does somebody else than the owner have a hand in the object?  A superuser's
+ * goes as well when its extension or schema is dropped, by whoever owns that.
+ */
 static bool
 is_foreign(Oid classid, Oid objid, Oid owner)
 {
 	Oid			other = owner_now(classid, objid);
+	Oid			element;
+	Oid			namespace;
 
-	return other != owner && !superuser_arg(other);
+	if (other == owner)
+		return false;
+	if (!superuser_arg(other))
+		return true;
+	/* an array type isn't its extension's itself */
+	element = classid == TypeRelationId ? get_element_type(objid) : InvalidOid;
+	if (OidIsValid(element))
+		objid = element;
+	if (IsPinnedObject(classid, objid))
+		return false;
+	namespace = column_now(classid, objid, get_object_attnum_namespace(classid));
+	return is_stranger(owner_now(ExtensionRelationId,
+								 getExtensionOfObject(classid, objid)), owner) ||
+		is_stranger(owner_now(NamespaceRelationId, namespace), owner);
 }
 
 /*
@@ -427,7 +454,9 @@ depends_on_foreign(Oid classid, Oid objid, Oid owner)
 	{
 		Form_pg_depend form = (Form_pg_depend) GETSTRUCT(tuple);
 
-		result = has_owner(form->refclassid) &&
+		/* DEPENDS ON EXTENSION is judged by itself */
+		result = form->deptype != DEPENDENCY_AUTO_EXTENSION &&
+			has_owner(form->refclassid) &&
 			is_foreign(form->refclassid, form->refobjid, owner);
 	}
 	systable_endscan(scan);

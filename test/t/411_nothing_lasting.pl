@@ -85,6 +85,9 @@ $node->safe_psql('hr_prod', q{
 	RESET ROLE;
 	CREATE OPERATOR CLASS dev.ops FOR TYPE int USING btree AS OPERATOR 1 <, OPERATOR 2 <=, OPERATOR 3 =, OPERATOR 4 >=, OPERATOR 5 >, FUNCTION 1 btint4cmp(int, int);
 	CREATE OPERATOR CLASS dev.hash_ops FOR TYPE int USING hash AS OPERATOR 1 =, FUNCTION 2 hashint4extended(int, bigint);
+	CREATE DOMAIN public.superusers AS int;
+	CREATE COLLATION dev.superusers FROM "C";
+	CREATE FUNCTION dev.superusers() RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT 1';
 	ALTER OPERATOR CLASS dev.ops USING btree OWNER TO dev; ALTER OPERATOR CLASS dev.hash_ops USING hash OWNER TO dev;
 });
 # one extension is dev's, another the owner's
@@ -249,7 +252,8 @@ refused_everywhere('CREATE INDEX ON hr.salary (dev.evil(amount))', 'an index exp
 refused_everywhere($_, $_)
   for ('ALTER TABLE hr.named ALTER nm TYPE text COLLATE dev.c', 'ALTER TABLE hr.named ADD z text COLLATE dev.c', 'CREATE INDEX ON hr.named (nm COLLATE dev.c)', 'CREATE INDEX ON hr.named (x dev.ops)',
 	q{ALTER TABLE hr.named ADD CHECK (nm COLLATE dev.c > 'a')}, q{ALTER TABLE hr.named ADD v tsvector GENERATED ALWAYS AS (to_tsvector('dev.cfg', nm)) STORED},
-	q{CREATE INDEX ON hr.named USING gin (to_tsvector('dev.cfg', nm))}, q{ALTER TABLE hr.named ALTER x SET DEFAULT 'dev'::regnamespace::oid::int});
+	q{CREATE INDEX ON hr.named USING gin (to_tsvector('dev.cfg', nm))}, q{ALTER TABLE hr.named ALTER x SET DEFAULT 'dev'::regnamespace::oid::int},
+	'ALTER TABLE hr.named ALTER x SET DEFAULT dev.superusers()', 'ALTER TABLE hr.named ADD z text COLLATE dev.superusers');
 refused_everywhere($_, $_, 'set')
   for ('CREATE TABLE hr.t (nm text COLLATE dev.c)', 'CREATE TYPE hr.t AS (nm text COLLATE dev.c)', 'CREATE TABLE hr.t (nm text) PARTITION BY LIST (nm COLLATE dev.c)',
 	'CREATE TABLE hr.t (x int) PARTITION BY LIST (x dev.ops)', 'CREATE TABLE hr.t (x int) PARTITION BY HASH (x dev.hash_ops)');
@@ -298,6 +302,20 @@ if ($extensions)
 	  for ('ALTER EXTENSION pg_trgm ADD TABLE dev.mine', 'ALTER EXTENSION pg_trgm DROP TABLE hr.member');
 	refused_everywhere("ALTER $_ DEPENDS ON EXTENSION citext", "$_ goes with an extension")
 	  for ('TRIGGER log ON hr.salary', 'FUNCTION hr.old_function()', 'PROCEDURE hr.old_procedure()', 'ROUTINE hr.old_function()', 'INDEX hr.salary_pkey', 'MATERIALIZED VIEW hr.old_matview');
+	refused_everywhere($_, $_)
+	  for ('ALTER TABLE hr.named ALTER nm TYPE dev.citext', 'ALTER TABLE hr.named ADD z dev.citext[]', q{ALTER TABLE hr.named ADD CHECK (nm::dev.citext OPERATOR(dev.=) 'a')},
+		'CREATE INDEX ON hr.named ((nm::dev.citext))');
+	refused_everywhere('CREATE TABLE hr.t (x dev.citext)', 'a new table with a type of an extension', 'set');
+	for my $prelude ('', 'SET ROLE hr_owner')
+	{
+		allowed('dev', $prelude, 'CREATE INDEX ON hr.named USING gin (nm hr.gin_trgm_ops)', 'an extension of the owner');
+		# who might drop everything
+		sql('postgres', 'ALTER DATABASE hr_prod OWNER TO dev');
+		allowed('dev', $prelude, 'ALTER TABLE hr.named ALTER nm TYPE dev.citext', 'an extension of the owner of the database');
+		sql('postgres', 'ALTER DATABASE hr_prod OWNER TO postgres');
+	}
+	$node->safe_psql('hr_prod', 'CREATE INDEX depending ON hr.guarded (x); ALTER INDEX hr.depending DEPENDS ON EXTENSION citext');
+	allowed('dev', '', 'ALTER INDEX hr.depending SET (fillfactor = 90)', 'an index that goes with an extension already');
 	allowed('dev', '', 'ALTER EXTENSION citext ADD TABLE dev.mine; ALTER EXTENSION citext DROP TABLE dev.mine; ALTER EXTENSION citext ADD CAST (dev.mood AS int); ALTER FUNCTION dev.evil(int) DEPENDS ON EXTENSION citext',
 		'an extension of one\'s own');
 	allowed('dev', '', 'DROP EXTENSION citext', 'dropping an extension of one\'s own');
@@ -415,7 +433,7 @@ for my $prelude ('', 'SET ROLE hr_owner')
 		CREATE INDEX i ON ONLY hr.watched (x); CREATE INDEX i1 ON hr.watched1 (x); ALTER INDEX hr.i ATTACH PARTITION hr.i1;
 		ALTER TABLE hr.guarded ADD z text CHECK (z::date > '2000-01-01');
 		ANALYZE hr.salary; DROP TABLE hr.salary CASCADE}, 'the shape of a table');
-	allowed('dev', $prelude, q{ALTER TABLE hr.named ADD z text COLLATE "C" DEFAULT 'x', ADD w text COLLATE hr.c, ADD v tsvector GENERATED ALWAYS AS (to_tsvector('hr.cfg', nm)) STORED, ALTER nm TYPE text COLLATE hr.c;
+	allowed('dev', $prelude, q{ALTER TABLE hr.named ADD z text COLLATE "C" DEFAULT 'x', ADD w text COLLATE hr.c, ADD v tsvector GENERATED ALWAYS AS (to_tsvector('hr.cfg', nm)) STORED, ADD u public.superusers, ALTER nm TYPE text COLLATE hr.c;
 		CREATE INDEX ON hr.named (nm COLLATE "C" text_pattern_ops); CREATE INDEX ON hr.named USING gin (to_tsvector('english', nm)); ALTER TABLE hr.named ADD CHECK (nm COLLATE hr.c > 'a')}, 'collations and text search');
 	allowed('dev', $prelude, 'DROP VIEW hr.old_view; DROP FUNCTION hr.old_function(); COMMENT ON TABLE hr.salary IS $$x$$', 'dropping');
 }
