@@ -26,10 +26,11 @@
  * temporary access, as long as nobody else's code or partition comes in with
  * them (an expression in a default, check, index, partition key or statistics
  * runs with the rights of whoever uses the table later, and in maintenance
- * with its owner's), be it in a text
- * that a function of PostgreSQL's runs as a query.  What somebody
- * makes of their own, on their own authority, is never a matter of ours: it
- * conveys no more than they have at the time.
+ * with its owner's), be it in a text that a function of PostgreSQL's runs as a
+ * query; and as long as nobody else can drop them from then on, by dropping
+ * what they depend on.  What somebody makes of their own, on their own
+ * authority, is never a matter of ours: it conveys no more than they have at
+ * the time.
  *
  * Who acts is whoever GetUserId() was when the command began.  If that is a
  * role which only temporary access allows SET ROLE to, then nothing it has is
@@ -556,9 +557,9 @@ default_is_foreign(Oid relid, int attnum, Oid owner)
 
 /*
  * The same for the types and collations of a relation's columns: the owner of
- * a domain can give it a check later, and whoever drops one can drop the column
- * with it.  And has a column got another's name?  Then code that
- * finds it by that name, which runs with somebody's rights, is led elsewhere.
+ * a domain can give it a check later, and whoever may drop one drops the column
+ * with it.  And has a column got another's name?  Then code that finds it by
+ * that name, which runs with somebody's rights, is led elsewhere.
  */
 static bool
 columns_are_foreign(Oid relid, Oid owner)
