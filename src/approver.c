@@ -34,15 +34,6 @@
 #include "utils/syscache.h"
 #include "utils/varlena.h"
 
-/* One step of a flow: any of these roles, so many times. */
-typedef struct FlowStep
-{
-	List	   *names;			/* char *; "@grantor" is who could GRANT it */
-	List	   *oids;			/* Oid; InvalidOid for @grantor or unknown */
-	int			approvals;
-} FlowStep;
-
-#define GRANTOR "@grantor"
 #define MAX_NAMES_SHOWN 5
 
 /* The person at the other end of this session. */
@@ -157,7 +148,7 @@ flow_steps(const JitRequest *request)
 		JsonbValue *approvals;
 		JsonbValue *any_of;
 		JsonbValue *oids;
-		FlowStep   *step = palloc0(sizeof(FlowStep));
+		JitStep    *step = palloc0(sizeof(JitStep));
 
 		if (value->type != jbvBinary)
 			elog(ERROR, "invalid approval step");
@@ -187,7 +178,7 @@ flow_steps(const JitRequest *request)
 			const char *name = list_nth(step->names, j);
 			Oid			oid = InvalidOid;
 
-			if (strcmp(name, GRANTOR) == 0)
+			if (strcmp(name, JIT_GRANTOR) == 0)
 				 /* no role */ ;
 			else if (request->cluster && oids != NULL && oids->type == jbvBinary)
 			{
@@ -210,8 +201,8 @@ flow_steps(const JitRequest *request)
 }
 
 /* A step's roles in words: "hr_owner or security". */
-static char *
-step_text(const FlowStep *step)
+char *
+jit_step_names(const JitStep *step)
 {
 	StringInfoData buf;
 	ListCell   *lc;
@@ -223,18 +214,22 @@ step_text(const FlowStep *step)
 		Oid			oid = list_nth_oid(step->oids, foreach_current_index(lc));
 
 		if (buf.len > 0)
-			appendStringInfoString(&buf, " or ");
-		if (strcmp(name, GRANTOR) == 0)
+			appendStringInfoString(&buf, _(" or "));
+		if (strcmp(name, JIT_GRANTOR) == 0)
 			appendStringInfoString(&buf, _("anyone who could grant it"));
 		else
-			appendStringInfoString(&buf, OidIsValid(oid) ? jit_role_name(oid) : name);
+		{
+			char	   *present = GetUserNameFromId(oid, true);
+
+			appendStringInfoString(&buf, quote_identifier(present ? present : name));
+		}
 	}
 	return buf.data;
 }
 
 /* Has the role what it takes for the step? */
 static bool
-step_admits(const JitRequest *request, const FlowStep *step, Oid role)
+step_admits(const JitRequest *request, const JitStep *step, Oid role)
 {
 	ListCell   *lc;
 
@@ -242,7 +237,7 @@ step_admits(const JitRequest *request, const FlowStep *step, Oid role)
 	{
 		Oid			oid = list_nth_oid(step->oids, foreach_current_index(lc));
 
-		if (strcmp(lfirst(lc), GRANTOR) == 0)
+		if (strcmp(lfirst(lc), JIT_GRANTOR) == 0)
 		{
 			ListCell   *item;
 
@@ -275,10 +270,10 @@ asks_grantor(List *steps)
 
 	foreach(lc, steps)
 	{
-		FlowStep   *step = lfirst(lc);
+		JitStep    *step = lfirst(lc);
 
 		if (list_length(step->names) == 1 &&
-			strcmp(linitial(step->names), GRANTOR) == 0)
+			strcmp(linitial(step->names), JIT_GRANTOR) == 0)
 			return true;
 	}
 	return false;
@@ -310,7 +305,7 @@ jit_flow_progress(JitRequest *request, JitProgress *progress)
 
 	foreach(lc, steps)
 	{
-		FlowStep   *step = lfirst(lc);
+		JitStep    *step = lfirst(lc);
 		ListCell   *lr;
 		int			given = 0;
 
@@ -324,7 +319,7 @@ jit_flow_progress(JitRequest *request, JitProgress *progress)
 			progress->step = foreach_current_index(lc) + 1;
 			progress->given = given;
 			progress->needed = step->approvals;
-			progress->approvers = step_text(step);
+			progress->approvers = jit_step_names(step);
 			if (jit_needs_superuser(request))
 				progress->steps++;
 			return;
@@ -431,8 +426,8 @@ jit_why_not_approve(JitRequest *request, const JitPerson *person, bool ending)
 	List	   *steps;
 	ListCell   *lc;
 	JitProgress progress;
-	FlowStep	grantor = {
-		.names = list_make1(GRANTOR),
+	JitStep		grantor = {
+		.names = list_make1(JIT_GRANTOR),
 		.oids = list_make1_oid(InvalidOid)
 	};
 

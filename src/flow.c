@@ -27,7 +27,6 @@
 
 PG_FUNCTION_INFO_V1(jit_set_flow);
 
-#define GRANTOR "@grantor"
 #define DEFAULT_REQUEST_TTL USECS_PER_DAY
 #define MAX_REQUEST_TTL (365 * USECS_PER_DAY)
 #define MAX_APPROVALS 1000
@@ -86,21 +85,9 @@ jit_steps_to_jsonb(List *steps)
 char *
 jit_step_text(const JitStep *step)
 {
-	StringInfoData buf;
-	ListCell   *lc;
-
-	initStringInfo(&buf);
-	appendStringInfo(&buf, ngettext("%d approval by ", "%d approvals by ",
-									step->approvals), step->approvals);
-	foreach(lc, step->names)
-	{
-		if (lc != list_head(step->names))
-			appendStringInfoString(&buf, _(" or "));
-		appendStringInfoString(&buf, strcmp(lfirst(lc), GRANTOR) == 0 ?
-							   _("anyone who could grant it") :
-							   quote_identifier(lfirst(lc)));
-	}
-	return buf.data;
+	return psprintf(ngettext("%d approval by %s", "%d approvals by %s",
+							 step->approvals),
+					step->approvals, jit_step_names(step));
 }
 
 /* "2 approvals by security, then 1 approval by pg_database_owner" */
@@ -124,7 +111,7 @@ default_steps(void)
 {
 	JitStep    *step = palloc0(sizeof(JitStep));
 
-	step->names = list_make1(pstrdup(GRANTOR));
+	step->names = list_make1(pstrdup(JIT_GRANTOR));
 	step->oids = list_make1_oid(InvalidOid);
 	step->approvals = 1;
 	return list_make1(step);
@@ -165,7 +152,7 @@ load_flow(JitDecision *decision, JitRisk risk)
 				  3,
 				  TEXTOID, CStringGetTextDatum(jit_risk_name(risk)), false,
 				  TEXTOID, CStringGetTextDatum(jit_origin()), false,
-				  TEXTOID, CStringGetTextDatum(GRANTOR), false);
+				  TEXTOID, CStringGetTextDatum(JIT_GRANTOR), false);
 	spi_context = MemoryContextSwitchTo(context);
 	if (n > 0)
 	{
@@ -257,7 +244,7 @@ add_approver(JitStep *step, int number, const JsonbValue *value)
 	if (value->type != jbvString)
 		invalid_step(number, _("The name of a role is not a string."));
 	name = pnstrdup(value->val.string.val, value->val.string.len);
-	if (strcmp(name, GRANTOR) != 0)
+	if (strcmp(name, JIT_GRANTOR) != 0)
 	{
 		oid = get_role_oid(name, true);
 		if (!OidIsValid(oid))

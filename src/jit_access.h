@@ -234,6 +234,17 @@ extern char *jit_role_name(Oid roleid);
 
 /* ---- approver.c: who may agree --------------------------------------- */
 
+#define JIT_GRANTOR "@grantor"
+
+/* One step of a flow: any of these roles, so many times. */
+typedef struct JitStep
+{
+	List	   *names;			/* char *; "@grantor" is who could GRANT it */
+	List	   *oids;			/* Oid, in the same order; InvalidOid for
+								 * @grantor and for roles that are unknown */
+	int			approvals;
+} JitStep;
+
 typedef struct JitPerson
 {
 	Oid			role;			/* effective role of the session */
@@ -306,6 +317,7 @@ extern char *jit_why_not_impartial(const JitRequest *request,
 extern char *jit_why_not_approve(JitRequest *request, const JitPerson *person,
 								 bool ending);
 extern bool jit_needs_superuser(const JitRequest *request);
+extern char *jit_step_names(const JitStep *step);
 extern void jit_flow_progress(JitRequest *request, JitProgress *progress);
 extern char *jit_approvers_text(JitRequest *request, int *people);
 
@@ -346,15 +358,6 @@ typedef enum JitRisk
 	JIT_RISK_HIGH,
 	JIT_RISK_FORBIDDEN
 } JitRisk;
-
-/* One step of a flow: any of these roles, so many times. */
-typedef struct JitStep
-{
-	List	   *names;			/* char *; "@grantor" is who could GRANT it */
-	List	   *oids;			/* Oid, in the same order; InvalidOid for
-								 * @grantor and for roles that are unknown */
-	int			approvals;
-} JitStep;
 
 /* What policies and flows say of a request that is being filed. */
 typedef struct JitDecision

@@ -103,5 +103,9 @@ $node->safe_psql('hr_prod', 'CREATE ROLE nobody');
 flow('[{"approver": "nobody"}]');
 like((as('dev', "SELECT jit_request('INSERT ON hr.salary', '1 h', 'x')"))[1], qr/WARNING:  01000: nobody can approve request \d+ in hr_prod\nDETAIL:  There is no login that could but you.*\nHINT:  .* and request it anew\./, 'a flow that nobody passes');
 
+$node->safe_psql('hr_prod', 'CREATE ROLE "Risk Team"; GRANT "Risk Team" TO anna');
+flow('[{"any_of": ["Risk Team", "hr_owner"]}]');
+like((as('dev', "SELECT jit_request('INSERT ON hr.salary', '1 h', 'x')"))[1], qr/is pending: 1 approval by "Risk Team" or hr_owner \(anna, ben\)/, 'names are quoted where it takes that');
+
 $node->stop;
 done_testing();
