@@ -1257,21 +1257,32 @@ jit_add_schema_usage(List *items, Oid grantee)
  * ----------------------------------------------------------------------
  */
 
-/* "SELECT, UPDATE", in the words and the order of GRANT. */
+/* Privileges as a list of strings, in the words and the order of GRANT. */
+List *
+jit_privilege_list(AclMode privs)
+{
+	List	   *list = NIL;
+
+	for (int i = 0; i < N_PRIVILEGES; i++)
+	{
+		if (privs & privilege_names[i].priv)
+			list = lappend(list, pstrdup(privilege_names[i].name));
+		privs &= ~privilege_names[i].priv;
+	}
+	return list;
+}
+
+/* The same as "SELECT, UPDATE". */
 char *
 jit_privileges_text(AclMode privs)
 {
 	StringInfoData buf;
+	ListCell   *lc;
 
 	initStringInfo(&buf);
-	for (int i = 0; i < N_PRIVILEGES; i++)
-	{
-		if ((privs & privilege_names[i].priv) == 0)
-			continue;
+	foreach(lc, jit_privilege_list(privs))
 		appendStringInfo(&buf, "%s%s", buf.len > 0 ? ", " : "",
-						 privilege_names[i].name);
-		privs &= ~privilege_names[i].priv;
-	}
+						 (char *) lfirst(lc));
 	return buf.data;
 }
 
@@ -2013,16 +2024,11 @@ jit_item_grant_stmt(const JitItem *item, const char *rolename)
 						  makeString(pstrdup(need_name(jit_column_name(item->address.objectId,
 																	   lfirst_int(lc)),
 													   item))));
-	for (int i = 0; i < N_PRIVILEGES; i++)
+	foreach(lc, jit_privilege_list(item->privs))
 	{
-		AccessPriv *access;
+		AccessPriv *access = makeNode(AccessPriv);
 
-		if ((item->privs & privilege_names[i].priv) == 0 ||
-			(i > 0 && privilege_names[i].priv == privilege_names[i - 1].priv))
-			continue;
-		access = makeNode(AccessPriv);
-		access->priv_name = asc_tolower(privilege_names[i].name,
-										strlen(privilege_names[i].name));
+		access->priv_name = asc_tolower(lfirst(lc), strlen(lfirst(lc)));
 		access->cols = columns;
 		stmt->privileges = lappend(stmt->privileges, access);
 	}
@@ -2034,19 +2040,17 @@ jit_item_grant_stmt(const JitItem *item, const char *rolename)
  * ----------------------------------------------------------------------
  */
 
-/* Privileges as a list of strings. */
-static List *
-privilege_list(AclMode privs)
+/* Numbers of the item's columns, as an int2[]. */
+Datum
+jit_item_attnums(const JitItem *item)
 {
-	List	   *list = NIL;
+	Datum	   *values = palloc(list_length(item->attnums) * sizeof(Datum));
+	ListCell   *lc;
 
-	for (int i = 0; i < N_PRIVILEGES; i++)
-	{
-		if (privs & privilege_names[i].priv)
-			list = lappend(list, pstrdup(privilege_names[i].name));
-		privs &= ~privilege_names[i].priv;
-	}
-	return list;
+	foreach(lc, item->attnums)
+		values[foreach_current_index(lc)] = Int16GetDatum(lfirst_int(lc));
+	return PointerGetDatum(construct_array(values, list_length(item->attnums),
+										   INT2OID, sizeof(int16), true, TYPALIGN_SHORT));
 }
 
 /*
@@ -2068,7 +2072,6 @@ jit_store_items(int request, List *items)
 		item->objtype == OBJECT_PARAMETER_ACL ? InvalidOid :
 		jit_object_owner(address.classId, acl_objid(item));
 		List	   *columns = NIL;
-		Datum	   *attnums = palloc((list_length(item->attnums) + 1) * sizeof(Datum));
 		char	   *address_type;
 		List	   *address_names = NIL;
 		List	   *address_args = NIL;
@@ -2087,13 +2090,10 @@ jit_store_items(int request, List *items)
 										  &address_args, false);
 		}
 		foreach(lc2, item->attnums)
-		{
-			attnums[foreach_current_index(lc2)] = Int16GetDatum(lfirst_int(lc2));
 			columns = lappend(columns,
 							  pstrdup(quote_identifier(need_name(jit_column_name(address.objectId,
 																				 lfirst_int(lc2)),
 																 item))));
-		}
 		namestrcpy(&owner_name, OidIsValid(owner) ? jit_role_name(owner) : "");
 
 		jit_query("INSERT INTO jit.request_items (request_id, item, object_type,"
@@ -2105,15 +2105,13 @@ jit_store_items(int request, List *items)
 				  INT4OID, Int32GetDatum(foreach_current_index(lc) + 1), false,
 				  TEXTOID, CStringGetTextDatum(kind_text(item->objtype)), false,
 				  TEXTOID, CStringGetTextDatum(jit_item_object(item)), false,
-				  TEXTARRAYOID, PointerGetDatum(strlist_to_textarray(privilege_list(item->privs))), false,
+				  TEXTARRAYOID, PointerGetDatum(strlist_to_textarray(jit_privilege_list(item->privs))), false,
 				  TEXTARRAYOID, PointerGetDatum(strlist_to_textarray(columns)), columns == NIL,
 				  BOOLOID, BoolGetDatum(item->added), false,
 				  NAMEOID, NameGetDatum(&owner_name), !OidIsValid(owner),
 				  OIDOID, ObjectIdGetDatum(address.classId), false,
 				  OIDOID, ObjectIdGetDatum(address.objectId), false,
-				  INT2ARRAYOID, PointerGetDatum(construct_array(attnums, list_length(item->attnums),
-																INT2OID, 2, true, TYPALIGN_SHORT)),
-				  item->attnums == NIL,
+				  INT2ARRAYOID, jit_item_attnums(item), item->attnums == NIL,
 				  TEXTOID, CStringGetTextDatum(address_type), false,
 				  TEXTARRAYOID, PointerGetDatum(strlist_to_textarray(address_names)), false,
 				  TEXTARRAYOID, PointerGetDatum(strlist_to_textarray(address_args)), false);

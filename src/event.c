@@ -14,7 +14,7 @@
  *	transaction aborts		all lines are forgotten
  *	transaction commits		the lines are written, in order
  *	crash after the commit	the line may be lost; the row isn't
- *	PREPARE TRANSACTION		PostgreSQL refuses it after our NOTIFY
+ *	PREPARE TRANSACTION		refused, with our NOTIFY or without
  *
  * NOTIFY is public (every user of the database may LISTEN), so it carries the
  * event, the number and the database and nothing else.

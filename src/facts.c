@@ -178,30 +178,6 @@ timestamp_fact(TimestampTz at, struct pg_tm *tm)
 					abs(tz) % SECS_PER_HOUR / SECS_PER_MINUTE);
 }
 
-/* "SELECT, UPDATE" as a list, added to what is there. */
-static List *
-add_privileges(List *list, AclMode privs)
-{
-	char	   *next = jit_privileges_text(privs);
-
-	while (next[0] != '\0')
-	{
-		char	   *name = next;
-		char	   *comma = strstr(next, ", ");
-		ListCell   *lc;
-		bool		there = false;
-
-		next = comma ? comma + 2 : next + strlen(next);
-		if (comma)
-			*comma = '\0';
-		foreach(lc, list)
-			there |= strcmp(lfirst(lc), name) == 0;
-		if (!there)
-			list = lappend(list, name);
-	}
-	return list;
-}
-
 /*
  * Could the item be used to change something?  What a role holds can change
  * and what a function does can't be told, so those could.
@@ -330,7 +306,7 @@ append_item(StringInfo buf, const JitItem *item)
 	append_string(buf, "schema", OidIsValid(nspid) ? get_namespace_name(nspid) : NULL);
 	append_string(buf, "name", name);
 	append_strings(buf, "columns", item_columns(item));
-	append_strings(buf, "privileges", add_privileges(NIL, item->privs));
+	append_strings(buf, "privileges", jit_privilege_list(item->privs));
 	append_string(buf, "owner", OidIsValid(owner) ? jit_role_name(owner) : NULL);
 	append_strings(buf, "labels", jit_item_labels(item));
 	append_number(buf, "rows", rows);
@@ -410,7 +386,7 @@ jit_make_facts(const JitRequest *request, int64 duration)
 	struct pg_tm until;
 	char	   *requested_at = timestamp_fact(now, &tm);
 	int			weekday = j2day(date2j(tm.tm_year, tm.tm_mon, tm.tm_mday));
-	List	   *privileges = NIL;
+	AclMode		privs = 0;
 	bool		writes = false;
 	ListCell   *lc;
 
@@ -418,7 +394,7 @@ jit_make_facts(const JitRequest *request, int64 duration)
 	{
 		JitItem    *item = lfirst(lc);
 
-		privileges = add_privileges(privileges, item->privs);
+		privs |= item->privs;
 		writes |= item_writes(item);
 	}
 
@@ -429,7 +405,7 @@ jit_make_facts(const JitRequest *request, int64 duration)
 	append_string(&buf, "login", request->login_name);
 	append_string(&buf, "grantee", request->grantee_name);
 	append_surroundings(&buf, request);
-	append_strings(&buf, "privileges", privileges);
+	append_strings(&buf, "privileges", jit_privilege_list(privs));
 	append_bool(&buf, "writes", writes);
 	/* rounded up: less than a second isn't nothing */
 	append_number(&buf, "duration", (duration + USECS_PER_SEC - 1) / USECS_PER_SEC);

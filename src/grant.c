@@ -338,18 +338,6 @@ drop_role(Oid roleid, bool with_privileges, int elevel)
  * ----------------------------------------------------------------------
  */
 
-static Datum
-attnums_datum(const JitItem *item)
-{
-	Datum	   *values = palloc(list_length(item->attnums) * sizeof(Datum));
-	ListCell   *lc;
-
-	foreach(lc, item->attnums)
-		values[foreach_current_index(lc)] = Int16GetDatum(lfirst_int(lc));
-	return PointerGetDatum(construct_array(values, list_length(item->attnums),
-										   INT2OID, sizeof(int16), true, TYPALIGN_SHORT));
-}
-
 /*
  * Has the role, which is in no other, what the item asks for on one object or
  * column, and beyond what everybody has nothing else?
@@ -488,7 +476,7 @@ scope_for_item(const JitItem *item)
 				  5,
 				  OIDOID, ObjectIdGetDatum(item->address.classId), false,
 				  OIDOID, ObjectIdGetDatum(objid), false,
-				  INT2ARRAYOID, attnums_datum(item), false,
+				  INT2ARRAYOID, jit_item_attnums(item), false,
 				  INT8OID, Int64GetDatum((int64) item->privs), false,
 				  TEXTOID, CStringGetTextDatum(jit_origin()), false);
 	for (int i = 1; i <= n; i++)
@@ -525,7 +513,7 @@ scope_for_item(const JitItem *item)
 			  TEXTOID, CStringGetTextDatum(name), false,
 			  OIDOID, ObjectIdGetDatum(item->address.classId), false,
 			  OIDOID, ObjectIdGetDatum(objid), false,
-			  INT2ARRAYOID, attnums_datum(item), false,
+			  INT2ARRAYOID, jit_item_attnums(item), false,
 			  INT8OID, Int64GetDatum((int64) item->privs), false,
 			  TEXTOID, CStringGetTextDatum(jit_origin()), false);
 	return roleid;
@@ -895,9 +883,12 @@ grant_roles(bool past)
 static bool
 has_member(Oid roleid, Oid member)
 {
-	CatCList   *members = SearchSysCacheList1(AUTHMEMROLEMEM, ObjectIdGetDatum(roleid));
-	bool		result = !OidIsValid(member) && members->n_members > 0;
+	CatCList   *members;
+	bool		result = false;
 
+	if (!OidIsValid(member))
+		return jit_grant_has_members(roleid);
+	members = SearchSysCacheList1(AUTHMEMROLEMEM, ObjectIdGetDatum(roleid));
 	for (int i = 0; i < members->n_members; i++)
 		result |= ((Form_pg_auth_members) GETSTRUCT(&members->members[i]->tuple))->member == member;
 	ReleaseSysCacheList(members);

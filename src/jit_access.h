@@ -147,6 +147,7 @@ extern char *jit_item_name(const JitItem *item);
 extern Oid	jit_item_namespace(const JitItem *item);
 extern char *jit_column_name(Oid relid, AttrNumber attnum);
 extern char *jit_items_text(List *items, bool with_added);
+extern List *jit_privilege_list(AclMode privs);
 extern char *jit_privileges_text(AclMode privs);
 extern bool jit_item_grantable(const JitItem *item, Oid roleid);
 extern bool jit_item_held(const JitItem *item, Oid grantee,
@@ -157,6 +158,7 @@ extern void jit_check_item_requestable(const JitItem *item);
 extern void jit_lock_items(List *items);
 extern GrantStmt *jit_item_grant_stmt(const JitItem *item,
 									  const char *rolename);
+extern Datum jit_item_attnums(const JitItem *item);
 extern void jit_store_items(int request, List *items);
 extern List *jit_load_items(int request, bool resolve_names,
 							bool missing_ok);

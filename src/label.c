@@ -53,19 +53,6 @@ PG_FUNCTION_INFO_V1(jit_set_label);
  * ----------------------------------------------------------------------
  */
 
-static List *
-add_word(List *words, char *word)
-{
-	ListCell   *lc;
-
-	foreach(lc, words)
-	{
-		if (strcmp(lfirst(lc), word) == 0)
-			return words;
-	}
-	return lappend(words, word);
-}
-
 static bool
 has_word(List *words, const char *word)
 {
@@ -77,6 +64,12 @@ has_word(List *words, const char *word)
 			return true;
 	}
 	return false;
+}
+
+static List *
+add_word(List *words, char *word)
+{
+	return has_word(words, word) ? words : lappend(words, word);
 }
 
 /* Words of a label, each once; "pii, payroll" has two.  NULL has none. */

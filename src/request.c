@@ -17,7 +17,7 @@
  *								finds them when the server is up again
  *	two calls on one request	the second waits for the row, then gets the
  *								state error
- *	PREPARE TRANSACTION			refused by PostgreSQL, because of the NOTIFY
+ *	PREPARE TRANSACTION			refused by event.c
  *
  * The row is locked only for callers who may change it: a lock held open by
  * somebody who may not would keep everybody else from deciding.
@@ -849,11 +849,7 @@ adopt_request(const JitRequest *request)
 	foreach(lc, request->items)
 	{
 		JitItem    *item = lfirst(lc);
-		Datum	   *attnums = palloc(list_length(item->attnums) * sizeof(Datum));
-		ListCell   *la;
 
-		foreach(la, item->attnums)
-			attnums[foreach_current_index(la)] = Int16GetDatum(lfirst_int(la));
 		jit_query("UPDATE jit.request_items SET objid = $3,"
 				  " attnums = CASE WHEN columns IS NOT NULL THEN $4 END"
 				  " WHERE request_id = $1 AND item = $2",
@@ -861,7 +857,7 @@ adopt_request(const JitRequest *request)
 				  INT4OID, Int32GetDatum(request->id), false,
 				  INT4OID, Int32GetDatum(foreach_current_index(lc) + 1), false,
 				  OIDOID, ObjectIdGetDatum(item->address.objectId), false,
-				  INT2ARRAYOID, PointerGetDatum(construct_array(attnums, list_length(item->attnums), INT2OID, sizeof(int16), true, TYPALIGN_SHORT)), false);
+				  INT2ARRAYOID, jit_item_attnums(item), false);
 	}
 	/* roles of another database of this cluster are the same ones here */
 	if (request->cluster)
