@@ -449,12 +449,28 @@ timer_handler(void)
  * ----------------------------------------------------------------------
  */
 
+/* The memory it is in may live much longer: that of a SQL function does. */
+static void
+free_reliance(Reliance *reliance)
+{
+	for (int i = 0; i < reliance->nneeds; i++)
+		pfree(reliance->needs[i].covers);
+	if (reliance->needs != NULL)
+		pfree(reliance->needs);
+	pfree(reliance);
+}
+
+/*
+ * The query's own memory goes, and with it the callback that is called for
+ * this; what is freed is in that one's parent, which goes after its children.
+ */
 static void
 forget_reliance(void *arg)
 {
 	busy = true;
 	reliances = list_delete_ptr(reliances, arg);
 	busy = false;
+	free_reliance(arg);
 }
 
 /*
@@ -477,7 +493,8 @@ permitted(const JitPermInfo *info, Oid classid, Oid objid, AclMode mode,
 /*
  * The live grant roles that cover what the user's standing access doesn't:
  * any one of them, or all of them together if *all.  NULL if standing access
- * suffices; no covers at all if nothing does.
+ * suffices; no covers at all if nothing does.  Good until the next call: the
+ * caller's memory may be kept for long.
  */
 static Cover *
 find_covers(Oid userid, const JitPermInfo *info, Oid classid, Oid objid,
@@ -486,14 +503,25 @@ find_covers(Oid userid, const JitPermInfo *info, Oid classid, Oid objid,
 	TimestampTz now = jit_now();
 	JitClosureKind kind = classid == AuthIdRelationId && mode == JIT_SET_ROLE ?
 	JIT_CLOSURE_SET : JIT_CLOSURE_PRIVS;
+	static MemoryContext scratch = NULL;
+	MemoryContext context;
 	List	   *standing;
 	List	   *live;
 	Cover	   *covers;
 	ListCell   *lc;
 
+	if (scratch == NULL)
+		scratch = AllocSetContextCreate(TopMemoryContext,
+										"jit_access covers",
+										ALLOCSET_SMALL_SIZES);
+	MemoryContextReset(scratch);
+	context = MemoryContextSwitchTo(scratch);
 	standing = jit_role_closure(userid, kind, JIT_FILTER_STANDING, now);
 	if (permitted(info, classid, objid, mode, standing))
+	{
+		MemoryContextSwitchTo(context);
 		return NULL;
+	}
 	live = jit_role_closure(userid, kind, JIT_FILTER_LIVE, now);
 	covers = palloc((list_length(live) + 1) * sizeof(Cover));
 
@@ -510,18 +538,25 @@ find_covers(Oid userid, const JitPermInfo *info, Oid classid, Oid objid,
 			cover->request = 0;
 			if (jit_role_kind_by_oid(cover->role) != JIT_ROLE_GRANT)
 				continue;
-			if (!*all &&
-				!permitted(info, classid, objid, mode,
-						   list_concat_copy(standing,
-											jit_role_closure(cover->role, kind,
-															 JIT_FILTER_LIVE, now))))
-				continue;
+			if (!*all)
+			{
+				List	   *with = jit_role_closure(cover->role, kind,
+													JIT_FILTER_LIVE, now);
+				bool		suffices;
+
+				with = list_concat(with, standing);
+				suffices = permitted(info, classid, objid, mode, with);
+				list_free(with);
+				if (!suffices)
+					continue;
+			}
 			cover->deadline = jit_role_deadline(cover->role);
 			(void) jit_parse_grant_name(jit_role_name(cover->role),
 										&cover->database, &cover->request);
 			(*ncovers)++;
 		}
 	}
+	MemoryContextSwitchTo(context);
 	return covers;
 }
 
@@ -895,6 +930,7 @@ need_met(Need *need, Cover *ended)
 			met = true;
 		}
 	}
+	list_free(live);
 	return met;
 }
 
@@ -1195,7 +1231,10 @@ jit_keep_reliance(JitStatementFrame *frame)
 	MemoryContext context;
 
 	if (reliance->nneeds == 0)
+	{
+		free_reliance(reliance);
 		return;
+	}
 	/* functions may have run meanwhile, and a timer with them */
 	reliance->missed = seen != reliance->place;
 	context = MemoryContextSwitchTo(TopMemoryContext);

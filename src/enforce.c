@@ -869,6 +869,7 @@ check_marks(PlannedStmt *plan)
 		if (item->cacheId == MARK_USER)
 		{
 			userid = item->hashValue;
+			list_free(live);
 			live = live_closure(userid);
 		}
 		else if (item->cacheId == MARK_ROLE &&
@@ -887,6 +888,7 @@ check_marks(PlannedStmt *plan)
 				deny("function", get_func_name(wanted.objid), userid, &wanted);
 		}
 	}
+	list_free(live);
 }
 
 /* Note that what comes relies on a temporary SET ROLE, if it does. */
