@@ -73,7 +73,6 @@
 #define TICK			40		/* milliseconds */
 #define RING_SIZE		8192	/* a power of two */
 #define SPARE			4		/* overlapping grants that may come later */
-#define MAX_RUNNING		64		/* nested relying statements */
 
 /* One change: role now ends at deadline; or other covers what role covers. */
 typedef struct Change
@@ -123,11 +122,21 @@ typedef struct Reliance
 	MemoryContextCallback callback;
 } Reliance;
 
+/*
+ * What is running, the innermost first: on the C stack, and linked as
+ * error_context_stack is.  A single store puts one on it or takes it off, so
+ * the handler finds it whole at any time.
+ */
+typedef struct Running
+{
+	Reliance   *reliance;
+	struct Running *outer;
+} Running;
+
 static CutoffShared *shared = NULL;
 
 static List *reliances = NIL;	/* all, of open cursors too */
-static Reliance *volatile running[MAX_RUNNING];
-volatile int jit_nrunning = 0;
+Running    *volatile jit_running = NULL;
 static volatile bool busy = false;	/* needs are being changed */
 static uint64 seen = 0;			/* place in the ring */
 
@@ -324,10 +333,10 @@ read_ring(void)
 		}
 		foreach(lc, reliances)
 			apply_change(lfirst(lc), &change);
-		for (int i = 0; i < jit_nrunning; i++)
+		for (Running *run = jit_running; run != NULL; run = run->outer)
 		{
-			if (running[i]->query == NULL)
-				apply_change(running[i], &change);
+			if (run->reliance->query == NULL)
+				apply_change(run->reliance, &change);
 		}
 		if (loose != NULL)
 			apply_change(loose, &change);
@@ -337,8 +346,8 @@ read_ring(void)
 	{
 		foreach(lc, reliances)
 			end_all(lfirst(lc));
-		for (int i = 0; i < jit_nrunning; i++)
-			end_all(running[i]);
+		for (Running *run = jit_running; run != NULL; run = run->outer)
+			end_all(run->reliance);
 		if (loose != NULL)
 			end_all(loose);
 	}
@@ -389,16 +398,20 @@ cut_off(void)
 {
 	TimestampTz first = DT_NOEND;
 	Cover		cover = {.deadline = DT_NOBEGIN};
+	Reliance   *reliance;
 
 	busy = true;
 	read_ring();
-	for (int i = 0; i <= jit_nrunning; i++)
+	reliance = current_loose();
+	if (reliance != NULL)
+		first = reliance_end(reliance, &cover);
+	for (Running *run = jit_running; run != NULL; run = run->outer)
 	{
-		Reliance   *reliance = i < jit_nrunning ? running[i] : current_loose();
-		Cover		last;
-		TimestampTz end = reliance ? reliance_end(reliance, &last) : DT_NOEND;
+		Cover		last = cover;
+		TimestampTz end = reliance_end(run->reliance, &last);
 
-		if (end < first)
+		/* of those that end together, the outermost is told of */
+		if (end <= first)
 		{
 			first = end;
 			cover = last;
@@ -439,7 +452,7 @@ arm_for(TimestampTz end)
 static void
 timer_handler(void)
 {
-	if (jit_nrunning == 0 && current_loose() == NULL)
+	if (jit_running == NULL && current_loose() == NULL)
 		return;
 	arm_for(busy ? TimestampTzPlusMilliseconds(GetCurrentTimestamp(), 1) : cut_off());
 }
@@ -843,7 +856,7 @@ jit_note_reliance(Oid userid, const JitPermInfo *info, Oid classid, Oid objid,
 	}
 
 	start = innermost_start(error_context_stack);
-	starts = start != NULL && start->running == jit_nrunning;
+	starts = start != NULL && start->running == jit_running;
 	if (starts)
 	{
 		/* the user may have none, but the owner of a view that is read */
@@ -860,8 +873,8 @@ jit_note_reliance(Oid userid, const JitPermInfo *info, Oid classid, Oid objid,
 		}
 		reliance = start->reliance;
 	}
-	else if (jit_nrunning > 0)
-		reliance = running[jit_nrunning - 1];
+	else if (jit_running != NULL)
+		reliance = jit_running->reliance;
 	/* what the query keeps itself is in its own memory */
 	if (info == NULL && classid == ProcedureRelationId &&
 		!(starts && (start->starting->estate == NULL ||
@@ -902,7 +915,8 @@ jit_note_reliance(Oid userid, const JitPermInfo *info, Oid classid, Oid objid,
 	}
 	busy = false;
 	if (statement != NULL ||
-		(reliance != NULL && jit_nrunning > 0 && reliance == running[jit_nrunning - 1]))
+		(reliance != NULL && jit_running != NULL &&
+		 reliance == jit_running->reliance))
 		arm();
 }
 
@@ -974,36 +988,11 @@ cancel_callback(void *arg)
 	Reliance   *reliance = arg;
 
 	if (!fired || geterrcode() != ERRCODE_QUERY_CANCELED ||
-		!IsTransactionState() || (reliance == NULL && jit_nrunning > 0))
+		!IsTransactionState() || (reliance == NULL && jit_running != NULL))
 		return;
 	errmsg("canceling statement due to the end of temporary access");
 	errdetail_internal("%s", cover_text(&fired_cover));
 	jit_errhint_ended(reliance ? reliance->perminfos : NIL);
-}
-
-static void
-push_running(Reliance *reliance)
-{
-	if (jit_nrunning == MAX_RUNNING)
-		ereport(ERROR,
-				(errcode(ERRCODE_STATEMENT_TOO_COMPLEX),
-				 errmsg("too many nested statements rely on temporary access")));
-	busy = true;
-	running[jit_nrunning] = reliance;
-	jit_nrunning++;
-	busy = false;
-	if (reliance->nneeds > 0)
-		arm();
-}
-
-static void
-pop_running(int depth)
-{
-	busy = true;
-	jit_nrunning = depth;
-	busy = false;
-	if (jit_nrunning == 0)
-		fired = false;
 }
 
 static Reliance *
@@ -1059,15 +1048,18 @@ static void
 run_relying(Reliance *reliance, void (*run) (void *arg), void *arg)
 {
 	ErrorContextCallback callback;
-	volatile int depth = jit_nrunning;
+	Running		self = {.reliance = reliance,.outer = jit_running};
 
 	callback.callback = cancel_callback;
 	callback.arg = reliance;
 	callback.previous = error_context_stack;
 	error_context_stack = &callback;
-	push_running(reliance);
+	pg_compiler_barrier();		/* the handler may look at once */
+	jit_running = &self;
 	PG_TRY();
 	{
+		if (reliance->nneeds > 0)
+			arm();
 		/* what has ended already isn't begun */
 		CHECK_FOR_INTERRUPTS();
 		run(arg);
@@ -1076,7 +1068,9 @@ run_relying(Reliance *reliance, void (*run) (void *arg), void *arg)
 	}
 	PG_FINALLY();
 	{
-		pop_running(depth);
+		jit_running = self.outer;
+		if (jit_running == NULL)
+			fired = false;
 	}
 	PG_END_TRY();
 	error_context_stack = callback.previous;
@@ -1194,7 +1188,7 @@ static Reliance *
 begin_reliance(QueryDesc *query)
 {
 	Reliance   *reliance = palloc0(sizeof(Reliance));
-	bool		place_taken = reliances != NIL || jit_nrunning > 0;
+	bool		place_taken = reliances != NIL || jit_running != NULL;
 
 	place_taken |= loose != NULL;
 	jit_install_cutoff();
@@ -1318,7 +1312,7 @@ cutoff_xact_callback(XactEvent event, void *arg)
 			busy = false;
 			jit_forget_ended_roles();
 			loose = NULL;
-			if (jit_nrunning == 0)
+			if (jit_running == NULL)
 				fired = false;
 			written_needs = NIL;
 			/* nobody is told when a prepared one is committed; see sweeper.c */
@@ -1339,7 +1333,7 @@ cutoff_subxact_callback(SubXactEvent event, SubTransactionId mySubid,
 	/* an error may have come while it was set */
 	busy = false;
 	/* whoever has caught the cancellation gets it again */
-	if (fired && (jit_nrunning > 0 || current_loose() != NULL))
+	if (fired && (jit_running != NULL || current_loose() != NULL))
 		(void) cut_off();
 }
 

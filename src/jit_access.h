@@ -435,13 +435,13 @@ typedef struct JitStatementFrame
 	bool		checked;		/* have roles and marks been checked for it? */
 	uint64		generation;		/* of the roles, when they were */
 	struct Reliance *reliance;	/* what that has been found to rely on */
-	int			running;		/* relying statements around it */
+	struct Running *running;	/* innermost relying statement around it */
 	List	   *functions;		/* while planning: that the planner executed */
 	MemoryContext context;		/* ... where to keep that */
 } JitStatementFrame;
 
 extern bool jit_denial_explained;
-extern volatile int jit_nrunning;
+extern struct Running *volatile jit_running;
 extern void jit_hint_callback(void *arg);
 
 /* Begin a frame, whose kind the caller fills in, until jit_pop_frame(). */
@@ -451,7 +451,7 @@ jit_push_frame(JitStatementFrame *frame)
 	jit_denial_explained = false;
 	frame->checked = false;
 	frame->reliance = NULL;
-	frame->running = jit_nrunning;
+	frame->running = jit_running;
 	frame->callback.callback = jit_hint_callback;
 	frame->callback.arg = frame;
 	frame->callback.previous = error_context_stack;

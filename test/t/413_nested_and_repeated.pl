@@ -1,13 +1,15 @@
-# Statements with temporary access run over and over: what is kept of each
-# goes with it.
+# Statements with temporary access, nested deeply or run over and over: what
+# is kept of each goes with it, and their number has no limit.
 #
-# Guards the memory of cutoff.c.  A SQL function keeps its own as long as the
-# query that calls it: what its statements leave behind is seen there.
+# Guards the memory of cutoff.c and its list of what is running.  A SQL function
+# keeps its own memory as long as the query that calls it: what its statements
+# leave behind is seen there.
 #
 # Seen to fail: memory, with what a statement relies on not freed by
 # jit_keep_reliance() or forget_reliance(), under SET ROLE and with policies
 # without memory of its own in find_covers() and without list_free() in
-# check_marks(), row by row without that in need_met().
+# check_marks(), row by row without that in need_met(); what is nested 100 times,
+# with an array of 64 for what is running.
 use strict;
 use warnings;
 use PostgreSQL::Test::Utils;
@@ -30,6 +32,12 @@ $node->safe_psql('postgres', q{
 	CREATE FUNCTION f_rows(int) RETURNS SETOF int LANGUAGE sql VOLATILE AS 'SELECT x FROM secret LIMIT $1';
 	GRANT SELECT ON pg_backend_memory_contexts TO PUBLIC;
 	GRANT EXECUTE ON FUNCTION pg_get_backend_memory_contexts() TO PUBLIC;
+	CREATE PROCEDURE nested(int) LANGUAGE plpgsql AS $$ BEGIN
+		IF $1 > 1 THEN CALL nested($1 - 1); ELSE PERFORM count(*) FROM open; END IF; END $$;
+	CREATE PROCEDURE nested_reading(int) LANGUAGE plpgsql AS $$ BEGIN
+		IF $1 > 1 THEN CALL nested_reading($1 - 1); ELSE PERFORM pg_sleep(600) FROM secret; END IF; END $$;
+	CREATE FUNCTION deep(int) RETURNS int LANGUAGE plpgsql AS $$ BEGIN
+		RETURN (SELECT CASE WHEN $1 > 1 THEN deep($1 - 1) ELSE x END FROM secret LIMIT 1); END $$;
 });
 
 # Memory in use at the end of a query that calls a function so often.
@@ -59,6 +67,17 @@ my $s = session($node, 'dev');
 memory($s, 'f_rows', 10);
 my @used = map { memory($s, 'f_rows', $_) } 50, 150;
 cmp_ok($used[1] - $used[0], '<', 50_000, 'a function that returns rows leaves no memory behind');
+
+# nested
+is(($s->do('CALL nested(100)'))[1], '', 'a procedure that relies on nothing, 100 times');
+is_deeply([ $s->do('SELECT deep(100)') ], [ '1', '' ], 'reading statements 100 times');
+$s->begin('CALL nested_reading(100)');
+my $sleeps = "SELECT wait_event = 'PgSleep' FROM pg_stat_activity WHERE pid = $s->{pid}";
+ok(wait_until(sub { $s->ended || $node->safe_psql('postgres', $sleeps) eq 't' }) && !$s->ended, 'the innermost of 100 reads');
+revoke_access($node, $id);
+ok(wait_until(sub { $s->ended }, 30), '... and ends with the access') or $node->safe_psql('postgres', "SELECT pg_terminate_backend($s->{pid})");
+like(($s->end)[1], qr/${CUT_OFF}DETAIL:  Request $id in postgres was revoked/, '... cut off');
+is_deeply([ $s->do('SELECT count(pg_sleep(0.1)) FROM generate_series(1, 3)') ], [ '3', '' ], 'the session goes on');
 $s->quit;
 
 unlike(slurp_file($node->logfile), qr/terminated by signal|TRAP|resource leak|reference leak/i, 'no crash and no leak in the log');
