@@ -62,6 +62,7 @@
 #include "storage/proc.h"
 #include "storage/shmem.h"
 #include "tcop/pquery.h"
+#include "tcop/tcopprot.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
@@ -69,6 +70,7 @@
 #include "utils/resowner.h"
 #include "utils/timeout.h"
 #include "utils/timestamp.h"
+#include "utils/wait_event.h"
 
 #define TICK			40		/* milliseconds */
 #define RING_SIZE		8192	/* a power of two */
@@ -150,7 +152,9 @@ static Reliance *volatile loose = NULL;
 static TimestampTz loose_statement;
 static TimestampTz loose_asked;
 static TimestampTz loose_resumed;
+
 static volatile sig_atomic_t fired = false;
+static TimestampTz fired_statement; /* the client's that it was in */
 static Cover fired_cover;		/* what ended, for the message */
 
 static TimeoutId timer = MAX_TIMEOUTS;
@@ -420,6 +424,7 @@ cut_off(void)
 	if (first <= jit_now())
 	{
 		fired_cover = cover;
+		fired_statement = GetCurrentStatementStartTimestamp();
 		fired = true;
 		InterruptPending = true;
 		QueryCancelPending = true;
@@ -446,13 +451,29 @@ arm_for(TimestampTz end)
 }
 
 /*
+ * Is the client's next statement being waited for?  PostgresMain() keeps that
+ * to itself, but each statement has its text in debug_query_string until it
+ * ends, also a COPY that reads from the client.  A function called by protocol
+ * has none, and reads nothing.
+ */
+static bool
+between_statements(void)
+{
+	return debug_query_string == NULL &&
+		*my_wait_event_info == WAIT_EVENT_CLIENT_READ;
+}
+
+/*
  * It isn't stopped when nothing runs any more, but not armed again: a
- * statement that comes soon finds it armed, which is cheaper.
+ * statement that comes soon finds it armed, which is cheaper.  At exit what
+ * runs is never taken off, and its memory goes.
  */
 static void
 timer_handler(void)
 {
-	if (jit_running == NULL && current_loose() == NULL)
+	if (proc_exit_inprogress ||
+		(jit_running == NULL &&
+		 (current_loose() == NULL || between_statements())))
 		return;
 	arm_for(busy ? TimestampTzPlusMilliseconds(GetCurrentTimestamp(), 1) : cut_off());
 }
@@ -980,14 +1001,16 @@ arm(void)
 /*
  * The words of a cancellation that we have caused.  NULL for a statement that
  * relies on nothing by itself: its words count where nothing else runs that
- * does, only functions that it calls.
+ * does, only functions that it calls.  What has come in the last moment of a
+ * statement of the client's, which then ended, has canceled nothing.
  */
 static void
 cancel_callback(void *arg)
 {
 	Reliance   *reliance = arg;
 
-	if (!fired || geterrcode() != ERRCODE_QUERY_CANCELED ||
+	if (!fired || fired_statement != GetCurrentStatementStartTimestamp() ||
+		geterrcode() != ERRCODE_QUERY_CANCELED ||
 		!IsTransactionState() || (reliance == NULL && jit_running != NULL))
 		return;
 	errmsg("canceling statement due to the end of temporary access");

@@ -15,6 +15,9 @@
 # writes are all remembered where same_need() says no.  The role that an
 # expression sets is used on where check_object_access() doesn't note it.  Without words in
 # jit_executor_run() a query that only calls functions is cut off by "user request".
+# Without between_statements() a session is woken all the time between its statements;
+# where that asks for the wait event alone, a COPY goes on.  Without fired_statement
+# a later statement is told of an end that came in the last moment of an earlier one.
 use strict;
 use warnings;
 use PostgreSQL::Test::Utils;
@@ -34,6 +37,11 @@ $node->safe_psql('postgres', q{
 	CREATE TABLE part1 PARTITION OF part FOR VALUES IN (1);
 	CREATE TABLE part2 PARTITION OF part FOR VALUES IN (2);
 	INSERT INTO part VALUES (1, 'one'), (2, 'two'); GRANT SELECT ON part TO PUBLIC;
+	CREATE TABLE triggering (x int); GRANT INSERT ON triggering TO PUBLIC;
+	CREATE FUNCTION on_row() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+	DECLARE x int; y text; BEGIN x := secret(); y := pg_try_advisory_xact_lock(1); RETURN NEW; END $$;
+	ALTER FUNCTION on_row() OWNER TO dev;
+	CREATE TRIGGER on_row BEFORE INSERT ON triggering FOR EACH ROW EXECUTE FUNCTION on_row();
 	SELECT lo_from_bytea(4711, 'x'); GRANT SELECT ON LARGE OBJECT 4711 TO PUBLIC;
 });
 
@@ -144,6 +152,65 @@ $node->safe_psql('postgres', q{
 $s = session($node, 'dev');
 $id = grant_access($node, 'EXECUTE ON FUNCTION secret()', 'dev', '3 s');
 like(($s->do('SELECT for_long()'))[1], qr/${CUT_OFF}DETAIL:  Request $id in postgres expired at .*\nHINT:  Ask for access anew/, 'it is said why a query is cut off that only calls functions');
+$s->quit;
+
+# Between two statements of a transaction nothing is at work, and what ends
+# meanwhile is none of a later statement's, which relies on nothing.
+sub wakeups
+{
+	my ($pid) = @_;
+	return slurp_file("/proc/$pid/status") =~ /^voluntary_ctxt_switches:\s*(\d+)/m ? $1 : undef;
+}
+my $use = 'DO $$ DECLARE x int; BEGIN x := secret(); END $$';
+for my $how ('deadline', 'revocation')
+{
+	$s = session($node, 'dev');
+	my $id = grant_access($node, 'EXECUTE ON FUNCTION secret()', 'dev', $how eq 'deadline' ? '5 s' : '1 h');
+	is(($s->do("BEGIN; $use"))[1], '', "$how: a function in an expression, before");
+	SKIP:
+	{
+		skip 'needs /proc', 1 unless -r "/proc/$s->{pid}/status";
+		Time::HiRes::sleep(0.2);
+		my $before = wakeups($s->{pid});
+		Time::HiRes::sleep(1);
+		cmp_ok(wakeups($s->{pid}) - $before, '<', 5, "$how: the session sleeps between its statements");
+	}
+	if ($how eq 'deadline') { wait_for_deadline($node, $id); }
+	else { revoke_access($node, $id); }
+	Time::HiRes::sleep(0.1);
+	my ($out, $err) = $s->do(q{SET LOCAL statement_timeout = '300ms'; SELECT pg_sleep(60)});
+	like($err, qr/ERROR:  57014: canceling statement due to statement timeout\n(?!.*temporary access)/s, "$how: it is said that a later statement took too long");
+	$s->do('ROLLBACK');
+	like(($s->do($use))[1], qr/ERROR:  42501: permission denied for function secret/, "$how: and the access has ended");
+	$s->quit;
+	sweep($node);
+}
+
+# ... also where the end comes in the last moment of a statement, which the
+# timer sees but the statement doesn't
+$s = session($node, 'dev');
+$id = grant_access($node, 'EXECUTE ON FUNCTION secret()', 'dev', '1 h');
+is(($s->do("BEGIN; $use"))[1], '', 'a function in an expression, before a last moment');
+my $long = join(' || ', ('md5(y)') x 20);
+$s->do("DECLARE c CURSOR FOR SELECT length($long) FROM (SELECT public_wrapper(1), repeat('x', 50000000) AS y OFFSET 0) s");
+$s->begin('FETCH 1 FROM c');
+ok($node->poll_query_until('postgres', "SELECT state = 'active' FROM pg_stat_activity WHERE pid = $s->{pid} AND query ~ '^FETCH'"), 'one that does not look for interrupts runs');
+revoke_access($node, $id);
+is_deeply([ $s->end ], [ '640', '' ], '... past the end, which comes in its last moment');
+like(($s->do(q{SET LOCAL statement_timeout = '300ms'; SELECT pg_sleep(60)}))[1], qr/ERROR:  57014: canceling statement due to statement timeout\n(?!.*temporary access)/s, '... and a later statement that takes too long is told so');
+$s->quit;
+
+# ... but a COPY that waits for its client is still at work
+$s = session($node, 'other');
+$id = grant_access($node, 'EXECUTE ON FUNCTION secret()', 'dev', '1 h');
+$s->{in} .= "COPY triggering FROM STDIN;\n" . "1\n" x 20000;
+my $waits = "SELECT wait_event = 'ClientRead' AND state = 'active' AND EXISTS (SELECT FROM pg_locks WHERE pid = $s->{pid} AND locktype = 'advisory') FROM pg_stat_activity WHERE pid = $s->{pid}";
+ok(wait_until(sub { $s->{run}->pump_nb; $node->safe_psql('postgres', $waits) eq 't' }), 'COPY whose trigger calls a function waits for its client');
+revoke_access($node, $id);
+Time::HiRes::sleep(0.2);
+$s->{in} .= ("1\n" x 20000) . "\\.\n";
+$s->begin('SELECT 1');
+like(($s->end)[1], qr/ERROR:  57014/, '... and is cut off');
 $s->quit;
 
 # the function-call protocol
