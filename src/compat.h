@@ -82,9 +82,28 @@ typedef RangeTblEntry JitPermInfo;
 #define JIT_ACL_MAINTAIN ACL_MAINTAIN
 #define JIT_MAINTAIN_BY_ROLE(closure, mask) \
 	(list_member_oid(closure, ROLE_PG_MAINTAIN) ? ((mask) & ACL_MAINTAIN) : 0)
+#define JIT_MAINTAINS_ALL(closure) list_member_oid(closure, ROLE_PG_MAINTAIN)
 #else
 #define JIT_ACL_MAINTAIN 0
 #define JIT_MAINTAIN_BY_ROLE(closure, mask) 0
+#define JIT_MAINTAINS_ALL(closure) false
+#endif
+
+/*
+ * Which privileges, any of them, allow a LOCK TABLE: LockTableAclCheck().
+ * Commit c44f6334c (PostgreSQL 16) let what allows a mode allow weaker ones,
+ * ecb0fd337 (17) added MAINTAIN.
+ */
+#if PG_VERSION_NUM >= 160000
+#define JIT_LOCK_PRIVILEGES(mode) \
+	(JIT_ACL_MAINTAIN | ACL_UPDATE | ACL_DELETE | ACL_TRUNCATE | \
+	 ((mode) <= AccessShareLock ? ACL_SELECT : 0) | \
+	 ((mode) <= RowExclusiveLock ? ACL_INSERT : 0))
+#else
+#define JIT_LOCK_PRIVILEGES(mode) \
+	((mode) == AccessShareLock ? ACL_SELECT : \
+	 ACL_UPDATE | ACL_DELETE | ACL_TRUNCATE | \
+	 ((mode) == RowExclusiveLock ? ACL_INSERT : 0))
 #endif
 
 /*

@@ -1245,16 +1245,13 @@ check_creation(Oid classid, Oid objid)
 }
 
 /*
- * LOCK TABLE; mirrors LockTableAclCheck().  Raise if it relies on what has
- * ended, or note what it relies on: it may wait for long.
+ * LOCK TABLE.  Raise if it relies on what has ended, or note what it relies
+ * on: it may wait for long.
  */
 static void
 check_lock(LockStmt *lock, bool running)
 {
-	AclMode		mode = lock->mode == AccessShareLock ? ACL_SELECT :
-	lock->mode == RowExclusiveLock ?
-	ACL_INSERT | ACL_UPDATE | ACL_DELETE | ACL_TRUNCATE :
-	ACL_UPDATE | ACL_DELETE | ACL_TRUNCATE;
+	AclMode		mode = JIT_LOCK_PRIVILEGES(lock->mode);
 	ListCell   *lc;
 
 	if (!running && !needs_judging(GetUserId()))

@@ -102,6 +102,14 @@ row('TRUNCATE, SELECT ON hr.scratch', TRUNCATE => 'TRUNCATE hr.scratch');
 row('UPDATE ON hr.scratch', 'LOCK TABLE' => 'LOCK TABLE hr.scratch IN EXCLUSIVE MODE');
 row('SELECT ON hr.scratch', 'LOCK TABLE ... ACCESS SHARE' => 'LOCK TABLE hr.scratch IN ACCESS SHARE MODE',
 	'SELECT FOR a relation' => 'SELECT * FROM hr.scratch');
+# what may lock for writing may lock for less
+if ($node->pg_version >= 16)
+{
+	row('UPDATE ON hr.scratch', 'LOCK TABLE ... ACCESS SHARE by UPDATE' => 'LOCK TABLE hr.scratch IN ACCESS SHARE MODE');
+	row('INSERT ON hr.scratch', 'LOCK TABLE ... ROW SHARE by INSERT' => 'LOCK TABLE hr.scratch IN ROW SHARE MODE',
+		'LOCK TABLE ... ACCESS SHARE by INSERT' => 'LOCK TABLE hr.scratch IN ACCESS SHARE MODE',
+		'LOCK TABLE ... ROW EXCLUSIVE by INSERT' => 'LOCK TABLE hr.scratch IN ROW EXCLUSIVE MODE');
+}
 row('SELECT ON hr.seq', 'a sequence, read' => 'SELECT last_value FROM hr.seq');
 row('EXECUTE ON FUNCTION hr.plain(), hr.simple(); EXECUTE ON PROCEDURE hr.proc()',
 	'EXECUTE of a function' => 'SELECT hr.plain()',
@@ -138,6 +146,27 @@ row('hr_owner',
 	'COMMENT ON FUNCTION' => q{COMMENT ON FUNCTION hr.plain() IS 'x'},
 	'COMMENT ON SCHEMA' => q{COMMENT ON SCHEMA hr IS 'x'},
 	'COMMENT ON TYPE' => q{COMMENT ON TYPE hr.mood IS 'x'});
+if ($node->pg_version >= 17)
+{
+	row('MAINTAIN ON hr.scratch',
+		'LOCK TABLE by MAINTAIN' => 'LOCK TABLE hr.scratch',
+		'LOCK TABLE ... ACCESS SHARE by MAINTAIN' => 'LOCK TABLE hr.scratch IN ACCESS SHARE MODE');
+
+	# a lock that is held, and one that is waited for
+	my $n = give('MAINTAIN ON hr.scratch');
+	my $holder = $node->background_psql('hr_prod', on_error_stop => 0, extra_params => [ '-U', 'dev' ]);
+	$holder->query('BEGIN; LOCK TABLE hr.scratch');
+	my $waiter = $node->background_psql('hr_prod', on_error_stop => 0, extra_params => [ '-U', 'dev' ]);
+	$waiter->query('BEGIN');
+	$waiter->query_until(qr/begun/, "\\echo begun\nLOCK TABLE hr.scratch;\n");
+	$node->poll_query_until('hr_prod', q{SELECT count(*) = 1 FROM pg_stat_activity WHERE query LIKE 'LOCK%' AND wait_event_type = 'Lock'});
+	end('MAINTAIN ON hr.scratch');
+	ok($node->poll_query_until('hr_prod', q{SELECT count(*) = 0 FROM pg_stat_activity WHERE wait_event_type = 'Lock'}), 'LOCK TABLE by MAINTAIN: cut off while it waits');
+	$holder->query('COMMIT');
+	like($holder->{stderr}, qr/ERROR:  .*access/, '... and what holds it cannot be committed');
+	$_->quit for $holder, $waiter;
+	$node->safe_psql('postgres', "DROP ROLE $grant{'MAINTAIN ON hr.scratch'}");
+}
 $node->safe_psql('postgres', 'ALTER DATABASE hr_prod OWNER TO hr_owner');
 row('hr_owner', 'REINDEX DATABASE' => 'REINDEX DATABASE hr_prod');
 $node->safe_psql('postgres', 'ALTER DATABASE hr_prod OWNER TO CURRENT_USER');
