@@ -82,11 +82,11 @@ typedef RangeTblEntry JitPermInfo;
 #define JIT_ACL_MAINTAIN ACL_MAINTAIN
 #define JIT_MAINTAIN_BY_ROLE(closure, mask) \
 	(list_member_oid(closure, ROLE_PG_MAINTAIN) ? ((mask) & ACL_MAINTAIN) : 0)
-#define JIT_MAINTAINS_ALL(closure) list_member_oid(closure, ROLE_PG_MAINTAIN)
+#define JIT_ROLE_MAINTAIN ROLE_PG_MAINTAIN
 #else
 #define JIT_ACL_MAINTAIN 0
 #define JIT_MAINTAIN_BY_ROLE(closure, mask) 0
-#define JIT_MAINTAINS_ALL(closure) false
+#define JIT_ROLE_MAINTAIN InvalidOid
 #endif
 
 /*

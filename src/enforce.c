@@ -42,6 +42,7 @@
 #include "access/xact.h"
 #include "catalog/catalog.h"
 #include "catalog/dependency.h"
+#include "catalog/index.h"
 #include "catalog/namespace.h"
 #include "catalog/objectaccess.h"
 #include "catalog/pg_aggregate.h"
@@ -1327,32 +1328,65 @@ check_copy(CopyStmt *copy)
 							  ROLE_PG_WRITE_SERVER_FILES);
 }
 
-static bool
-may_maintain(List *closure, Oid relid, bool by_database_owner)
+/*
+ * Raise if, of two things either of which suffices, the user has had one only
+ * by access that has ended, and the other isn't there (NULL: there is none).
+ */
+static void
+check_either(const char *kind, const char *name, const Wanted *one,
+			 const Wanted *other)
 {
-	return closure != NIL &&
-		(list_member_oid(closure, jit_object_owner(RelationRelationId, relid)) ||
-		 jit_object_aclmask(RelationRelationId, relid, 0, closure,
-							JIT_ACL_MAINTAIN) != 0 ||
-		 (by_database_owner &&
-		  list_member_oid(closure, jit_object_owner(DatabaseRelationId, MyDatabaseId))));
+	Oid			userid = GetUserId();
+	List	   *live = live_closure(userid);
+	List	   *whole = whole_closure(userid);
+
+	if (gives(live, one) || gives(live, other))
+		return;
+	if (gives(whole, one))
+		deny(kind, name, userid, one);
+	if (gives(whole, other))
+		deny(kind, name, userid, other);
 }
 
-/* Raise if the relation is to be maintained by authority that has ended. */
+/*
+ * Raise if the relation is to be maintained by authority that has ended: up
+ * to PostgreSQL 16 it is being the owner.
+ */
 static void
 check_maintained(const RangeVar *name, bool by_database_owner)
 {
-	Oid			userid = GetUserId();
+	Wanted		maintaining = {.classid = RelationRelationId,
+	.mode = JIT_ACL_MAINTAIN};
+	Wanted		database = {.classid = DatabaseRelationId,
+	.objid = MyDatabaseId};
 	Oid			relid;
+	char		relkind;
 
 	if (name == NULL)
 		return;
 	/* no lock: the command takes its own, and a stronger one */
 	relid = RangeVarGetRelid(name, NoLock, true);
-	if (OidIsValid(relid) &&
-		!may_maintain(live_closure(userid), relid, by_database_owner) &&
-		may_maintain(whole_closure(userid), relid, by_database_owner))
-		deny(relation_kind(relid), get_rel_name(relid), userid, NULL);
+	relkind = get_rel_relkind(relid);
+	/* an index has no privileges of its own */
+	maintaining.objid = relkind == RELKIND_INDEX ||
+		relkind == RELKIND_PARTITIONED_INDEX ? IndexGetRelation(relid, true) : relid;
+	if (OidIsValid(maintaining.objid))
+		check_either(relation_kind(relid), get_rel_name(relid), &maintaining,
+					 by_database_owner ? &database : NULL);
+}
+
+/*
+ * Raise if all that is in a schema, or the database, is to be reindexed by
+ * authority that has ended.  Mirrors ReindexMultipleTables().
+ */
+static void
+check_reindexed(const char *kind, const char *name, Oid classid, Oid objid)
+{
+	Wanted		owner = {.classid = classid,.objid = objid};
+	Wanted		maintainer = {.role = JIT_ROLE_MAINTAIN};
+
+	check_either(kind, name, &owner,
+				 OidIsValid(maintainer.role) ? &maintainer : NULL);
 }
 
 /* Raise if what is to be commented on is owned by authority that has ended. */
@@ -1408,13 +1442,13 @@ check_utility(Node *stmt)
 				Oid			schema = get_namespace_oid(((ReindexStmt *) stmt)->name, true);
 
 				if (OidIsValid(schema))
-					check_object("schema", ((ReindexStmt *) stmt)->name,
-								 NamespaceRelationId, schema, 0);
+					check_reindexed("schema", ((ReindexStmt *) stmt)->name,
+									NamespaceRelationId, schema);
 			}
 			else if (((ReindexStmt *) stmt)->kind == REINDEX_OBJECT_DATABASE ||
 					 ((ReindexStmt *) stmt)->kind == REINDEX_OBJECT_SYSTEM)
-				check_object("database", get_database_name(MyDatabaseId),
-							 DatabaseRelationId, MyDatabaseId, 0);
+				check_reindexed("database", get_database_name(MyDatabaseId),
+								DatabaseRelationId, MyDatabaseId);
 			break;
 		case T_RefreshMatViewStmt:
 			check_maintained(((RefreshMatViewStmt *) stmt)->relation, false);

@@ -150,7 +150,18 @@ if ($node->pg_version >= 17)
 {
 	row('MAINTAIN ON hr.scratch',
 		'LOCK TABLE by MAINTAIN' => 'LOCK TABLE hr.scratch',
-		'LOCK TABLE ... ACCESS SHARE by MAINTAIN' => 'LOCK TABLE hr.scratch IN ACCESS SHARE MODE');
+		'LOCK TABLE ... ACCESS SHARE by MAINTAIN' => 'LOCK TABLE hr.scratch IN ACCESS SHARE MODE',
+		'VACUUM by MAINTAIN' => 'VACUUM hr.scratch',
+		'ANALYZE by MAINTAIN' => 'ANALYZE hr.scratch',
+		'CLUSTER by MAINTAIN' => 'CLUSTER hr.scratch USING scratch_pkey',
+		'REINDEX TABLE by MAINTAIN' => 'REINDEX TABLE hr.scratch',
+		'REINDEX INDEX by MAINTAIN' => 'REINDEX INDEX hr.scratch_pkey');
+	row('MAINTAIN ON hr.total', 'REFRESH MATERIALIZED VIEW by MAINTAIN' => 'REFRESH MATERIALIZED VIEW hr.total');
+	row('pg_maintain',
+		'VACUUM by pg_maintain' => 'VACUUM hr.scratch',
+		'REINDEX INDEX by pg_maintain' => 'REINDEX INDEX hr.scratch_pkey',
+		'REINDEX SCHEMA by pg_maintain' => 'REINDEX SCHEMA hr',
+		'REINDEX DATABASE by pg_maintain' => 'REINDEX DATABASE hr_prod');
 
 	# a lock that is held, and one that is waited for
 	my $n = give('MAINTAIN ON hr.scratch');
