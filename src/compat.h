@@ -154,6 +154,13 @@ extern int no_such_variable
 #define JIT_FORCE_PARALLEL_MODE "force_parallel_mode"
 #endif
 
+/* PostgreSQL 16 declares assign_search_path() elsewhere. */
+#if PG_VERSION_NUM >= 160000
+#include "utils/guc_hooks.h"
+#else
+#include "utils/guc.h"
+#endif
+
 /* From PostgreSQL 17 on this raises by itself. */
 #if PG_VERSION_NUM >= 170000
 #define JIT_CHECK_PARAMETER_NAME(name) check_GUC_name_for_parameter_acl(name)

@@ -142,7 +142,7 @@ typedef struct Wanted
  * ----------------------------------------------------------------------
  */
 
-static void install_needs_fmgr(void);
+static void install_for_temporary(void);
 
 static TimestampTz
 compute_user_deadline(Oid userid)
@@ -190,7 +190,7 @@ compute_user_deadline(Oid userid)
 	if (deadline != DT_NOEND)
 	{
 		temporary_seen = true;
-		install_needs_fmgr();
+		install_for_temporary();
 		jit_quiet_user = InvalidOid;
 	}
 	return deadline;
@@ -419,6 +419,19 @@ accept_invalidations(void)
 }
 
 /*
+ * Have the search path computed anew when it is next used.  The object access
+ * hook is asked for its schemas only then, and a statement's names are looked
+ * up before any other hook is called: so it is done ahead, as long as
+ * something in it may end.
+ */
+static void
+forget_search_path(XactEvent event, void *arg)
+{
+	if (plans_end != DT_NOEND)
+		assign_search_path(NULL, NULL);
+}
+
+/*
  * PL/pgSQL keeps expressions ready to run for a whole transaction, and asks
  * once for the right to call the functions in them.  When a deadline has
  * passed, or the client's next statement may use what it has kept, have it ask
@@ -434,6 +447,7 @@ jit_forget_ended_plans(void)
 		/* what comes after it will be found again */
 		plans_end = DT_NOEND;
 		memset(memos, 0, sizeof(memos));
+		assign_search_path(NULL, NULL);
 		kept = true;
 	}
 	if (unlikely(kept))
@@ -775,7 +789,7 @@ jit_needs_fmgr(Oid funcid)
 
 /* For the first user of this backend that has temporary access. */
 static void
-install_needs_fmgr(void)
+install_for_temporary(void)
 {
 	static bool installed = false;
 
@@ -784,6 +798,7 @@ install_needs_fmgr(void)
 	installed = true;
 	next_needs_fmgr_hook = needs_fmgr_hook;
 	needs_fmgr_hook = jit_needs_fmgr;
+	RegisterXactCallback(forget_search_path, NULL);
 }
 
 /*
@@ -922,6 +937,9 @@ begin_start(JitStatementFrame *frame)
 	note_set_role_reliance(writes_data(plan));
 	check_roles();
 	check_marks(plan);
+	/* the client's next statement may come after the end */
+	if (frame->callback.previous == NULL)
+		forget_search_path(XACT_EVENT_COMMIT, NULL);
 	frame->checked = true;
 	frame->generation = jit_roles_generation;
 }

@@ -32,6 +32,7 @@ $node->safe_psql('hr_prod', q{
 	CREATE SCHEMA hr AUTHORIZATION hr_owner;
 	CREATE SCHEMA hidden;
 	CREATE FUNCTION hidden.f() RETURNS int LANGUAGE sql AS 'SELECT 1';
+	CREATE FUNCTION hidden.g() RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN f(); END';
 	GRANT USAGE ON SCHEMA hr TO dev;
 	CREATE SCHEMA own AUTHORIZATION dev;
 	SET ROLE hr_owner;
@@ -190,6 +191,36 @@ my ($rc, $out, $err) = sql('dev', q{CREATE TABLE own.t2 (x int PRIMARY KEY); BEG
 	CREATE FUNCTION own.f2() RETURNS int LANGUAGE sql AS 'SELECT 1'; SELECT own.f2(); DROP FUNCTION own.f2(); ALTER TABLE own.t2 ADD y int; DROP TABLE own.t2});
 is($err, '', 'what dev owns is dev\'s');
 is((sql('dev', 'VACUUM; SELECT 1'))[1], '1', 'VACUUM of everything takes what it may');
+
+# ---- a search path is computed once, and not again because of a deadline
+my $deadline = $node->safe_psql('hr_prod', q{SELECT clock_timestamp() + interval '3 s'});
+$node->safe_psql('hr_prod', "SELECT jit_grant('USAGE ON SCHEMA hidden', 'dev', '3 s', 'test')");
+my %unqualified = (
+	'a statement of its own' => 'SELECT f()',
+	'after one that looked up names' => 'SELECT g()',
+	'in a transaction' => 'BEGIN; SELECT f()',
+	'in a DO block' => 'SELECT f()');
+for my $how (sort keys %unqualified)
+{
+	my $s = $node->background_psql('hr_prod', on_error_stop => 0, extra_params => [ '-U', 'dev' ]);
+	$s->query('SET search_path = hidden');
+	is($s->query($unqualified{$how}), '1', "USAGE of a schema in the search path, $how: works while there is access");
+	$unqualified{$how} = $s;
+}
+my $loop = $unqualified{'in a DO block'};
+$loop->query_until(qr/begun/, q{\echo begun
+	DO $$ BEGIN FOR i IN 1 .. 100 LOOP PERFORM f(); PERFORM pg_sleep(0.1); END LOOP; END $$;
+});
+$node->poll_query_until('hr_prod', "SELECT clock_timestamp() > '$deadline'::timestamptz + interval '1 s'");
+for my $how (sort keys %unqualified)
+{
+	my $s = $unqualified{$how};
+	$s->query('SELECT f()') if $s != $loop;
+	$s->query('SELECT 1');
+	like($s->{stderr}, qr/ERROR:  function f\(\) does not exist/, "USAGE of a schema in the search path, $how: denied");
+	$s->quit;
+}
+$node->safe_psql('hr_prod', q{DO $$ DECLARE r name; BEGIN FOR r IN SELECT rolname FROM pg_roles WHERE rolname LIKE 'jit\_grant\_%' AND rolvaliduntil BETWEEN '2021-01-01' AND clock_timestamp() LOOP EXECUTE 'DROP ROLE ' || r; END LOOP; END $$});
 
 # ---- where PostgreSQL calls no hook: until the roles are gone
 $node->safe_psql('hr_prod', 'ANALYZE hr.salary; INSERT INTO hr.salary VALUES (1, 1); ANALYZE hr.salary');
