@@ -1043,10 +1043,11 @@ install_relation_info(void)
  * The planner hands column statistics to operators before the executor has
  * checked anything: so whatever the executor would deny isn't planned.  It
  * also checks privileges on views itself, which deserves a hint like others.
+ * "for_others": what may_read_for_others() says of the query.
  */
 static pg_noinline PlannedStmt *
 plan_checked(Query *parse, const char *query_string, int cursor_options,
-			 ParamListInfo params)
+			 ParamListInfo params, bool for_others)
 {
 	PlannedStmt *plan;
 	List	   *perminfos = NIL;
@@ -1061,11 +1062,10 @@ plan_checked(Query *parse, const char *query_string, int cursor_options,
 	if (!row_security)
 		accept_invalidations();
 	check_roles();
-	look = unlikely(user_deadline(GetUserId()) != DT_NOEND) ||
-		may_read_for_others(parse);
+	look = for_others || user_deadline(GetUserId()) != DT_NOEND;
 	if (look)
 	{
-		if (may_read_for_others(parse))
+		if (for_others)
 		{
 			install_relation_info();
 			(void) collect_perminfos((Node *) parse, &perminfos);
@@ -1096,8 +1096,11 @@ static PlannedStmt *
 jit_planner(Query *parse, const char *query_string, int cursor_options,
 			ParamListInfo params)
 {
-	if (!quiet() || may_read_for_others(parse))
-		return plan_checked(parse, query_string, cursor_options, params);
+	bool		for_others = may_read_for_others(parse);
+
+	if (for_others || !quiet())
+		return plan_checked(parse, query_string, cursor_options, params,
+							for_others);
 	return next_planner_hook(parse, query_string, cursor_options, params);
 }
 
