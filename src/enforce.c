@@ -310,16 +310,34 @@ gives(List *closure, const Wanted *wanted)
 }
 
 /*
- * DETAIL of a denial: which request ended when.  Prefers one that would have
- * given what is wanted, then the last that ended.
+ * Would a grant role that has ended give the user what is wanted, together
+ * with what the user has?  (What a statement changes by temporary access, it
+ * may read by standing privileges.)
+ */
+static bool
+would_give(Oid userid, Oid role, const Wanted *wanted)
+{
+	JitClosureKind kind = OidIsValid(wanted->role) ? JIT_CLOSURE_MEMBERS :
+	JIT_CLOSURE_PRIVS;
+
+	return gives(list_concat_copy(live_closure(userid),
+								  jit_role_closure(role, kind,
+												   JIT_FILTER_NONE, 0)),
+				 wanted);
+}
+
+/*
+ * DETAIL of a denial: which request, that would have given what is wanted,
+ * ended when; the last that ended, if several would have.  NULL: the user
+ * doesn't even seem to have it.
  */
 static char *
 what_ended(Oid userid, const Wanted *wanted)
 {
 	TimestampTz now = jit_now();
 	TimestampTz best = DT_NOBEGIN;
-	bool		best_fits = false;
 	Oid			best_role = InvalidOid;
+	int			ended = 0;
 	Oid			database;
 	int			request;
 	char	   *dbname;
@@ -328,28 +346,32 @@ what_ended(Oid userid, const Wanted *wanted)
 	if (jit_role_kind_by_oid(userid) != JIT_ROLE_ORDINARY)
 		return psprintf(_("Role %s is internal to jit_access and has no access by itself."),
 						quote_identifier(jit_role_name(userid)));
+	/* the ledger may know of what is gone, or of nothing at all */
+	if (wanted != NULL && wanted->info != NULL &&
+		!gives(whole_closure(userid), wanted))
+		return NULL;
 
 	foreach(lc, jit_role_closure(userid, JIT_CLOSURE_MEMBERS, JIT_FILTER_NONE, now))
 	{
 		Oid			role = lfirst_oid(lc);
 		TimestampTz deadline;
-		bool		fits;
 
 		if (jit_role_kind_by_oid(role) != JIT_ROLE_GRANT)
 			continue;
 		deadline = jit_role_deadline(role);
 		if (deadline > now)
 			continue;
-		fits = wanted != NULL && gives(whole_closure(role), wanted);
-		if (!OidIsValid(best_role) || (fits && !best_fits) ||
-			(fits == best_fits && deadline > best))
+		ended++;
+		if (wanted != NULL && !would_give(userid, role, wanted))
+			continue;
+		if (!OidIsValid(best_role) || deadline > best)
 		{
 			best = deadline;
-			best_fits = fits;
 			best_role = role;
 		}
 	}
-	if (!OidIsValid(best_role))
+	/* none by itself, or no one knows which */
+	if (!OidIsValid(best_role) || (wanted == NULL && ended > 1))
 		return pstrdup(_("The temporary access that it relied on has ended."));
 	if (!jit_parse_grant_name(jit_role_name(best_role), &database, &request))
 		return psprintf(_("Role %s is not a live grant of jit_access."),
@@ -371,12 +393,12 @@ deny(const char *kind, const char *name, Oid userid, const Wanted *wanted)
 {
 	char	   *detail = what_ended(userid, wanted);
 
-	/* the hint callback leaves this detail alone */
-	jit_denial_explained = true;
+	/* the hint callback leaves a detail alone */
+	jit_denial_explained = detail != NULL;
 	ereport(ERROR,
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 			 errmsg("permission denied for %s %s", kind, name ? name : "?"),
-			 errdetail_internal("%s", detail)));
+			 detail ? errdetail_internal("%s", detail) : 0));
 }
 
 /* The kind of a relation, in the words of aclcheck_error(). */

@@ -192,6 +192,33 @@ my ($rc, $out, $err) = sql('dev', q{CREATE TABLE own.t2 (x int PRIMARY KEY); BEG
 is($err, '', 'what dev owns is dev\'s');
 is((sql('dev', 'VACUUM; SELECT 1'))[1], '1', 'VACUUM of everything takes what it may');
 
+# ---- a denial names what would have given what is denied, and nothing else
+sub detail_of
+{
+	my ($rc, $out, $err) = sql('dev', shift);
+	return $err =~ /^DETAIL:  (.*)/m ? $1 : 'none';
+}
+$node->safe_psql('postgres', "DROP ROLE $grant{hr_owner}");
+$n = give('SELECT ON hr.scratch');
+end('SELECT ON hr.scratch');
+like(detail_of('SELECT * FROM hr.scratch'), qr/^Request $n in hr_prod expired/, 'names the request');
+is(detail_of('SELECT * FROM hr.total'), 'none', '... not for what it never gave');
+is(detail_of('DELETE FROM hr.scratch'), 'none', '... nor for another privilege');
+$node->safe_psql('postgres', "ALTER ROLE $grant{'SELECT ON hr.scratch'} VALID UNTIL 'infinity'");
+is(detail_of('SELECT * FROM hr.scratch'), "Role $grant{'SELECT ON hr.scratch'} has no deadline, so it gives nothing.", 'names a role without deadline');
+is(detail_of('SELECT * FROM hr.total'), 'none', '... not for what it never gave');
+$n = give('UPDATE ON hr.salary');
+$node->safe_psql('hr_prod', 'GRANT SELECT ON hr.salary TO dev');
+end('UPDATE ON hr.salary');
+like(detail_of('UPDATE hr.salary SET amount = amount'), qr/^Request $n in hr_prod expired/, 'what is read by a standing privilege is no matter');
+$node->safe_psql('hr_prod', 'REVOKE SELECT ON hr.salary FROM dev');
+give('SELECT (emp_no) ON hr.salary');
+give('SELECT (amount) ON hr.salary');
+end('SELECT (emp_no) ON hr.salary');
+end('SELECT (amount) ON hr.salary');
+is(detail_of('SELECT * FROM hr.salary'), 'The temporary access that it relied on has ended.', 'what only two gave together');
+$node->safe_psql('postgres', "DROP ROLE $grant{$_}") for 'SELECT ON hr.scratch', 'UPDATE ON hr.salary', 'SELECT (emp_no) ON hr.salary', 'SELECT (amount) ON hr.salary';
+
 # ---- a search path is computed once, and not again because of a deadline
 my $deadline = $node->safe_psql('hr_prod', q{SELECT clock_timestamp() + interval '3 s'});
 $node->safe_psql('hr_prod', "SELECT jit_grant('USAGE ON SCHEMA hidden', 'dev', '3 s', 'test')");
