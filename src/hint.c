@@ -21,11 +21,12 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/parallel.h"
+#include "access/relation.h"
 #include "access/sysattr.h"
-#include "access/table.h"
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "catalog/catalog.h"
+#include "catalog/index.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_class.h"
@@ -39,12 +40,34 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-/* One relation, and which privileges on it are missing. */
+/* One relation, and which privileges on it are missing, for which columns. */
 typedef struct Missing
 {
 	Oid			relid;
 	AclMode		privs;
+	Bitmapset  *selected;		/* as in JitPermInfo */
+	Bitmapset  *inserted;
+	Bitmapset  *updated;
 } Missing;
+
+/* Of each grantee, only the latest grants are read. */
+#define MAX_GRANTS_READ 100
+
+/* What of our tables and indexes is read, in the order of ledger_names. */
+typedef struct Ledger
+{
+	Relation	grants;
+	Relation	grants_by_grantee;
+	Relation	requests;
+	Relation	requests_pkey;
+	Relation	items;
+	Relation	items_pkey;
+} Ledger;
+
+static const char *const ledger_names[] = {
+	"grants", "grants_grantee_oid_idx", "requests", "requests_pkey",
+	"request_items", "request_items_pkey"
+};
 
 /* Set by whoever raises a denial with a DETAIL of its own. */
 bool		jit_denial_explained = false;
@@ -83,15 +106,18 @@ add_missing(List **missing, const JitPermInfo *info, List *closure)
 	{
 		m = lfirst(lc);
 		if (m->relid == info->relid)
-		{
-			m->privs |= privs;
-			return true;
-		}
+			break;
 	}
-	m = palloc(sizeof(Missing));
-	m->relid = info->relid;
-	m->privs = privs;
-	*missing = lappend(*missing, m);
+	if (lc == NULL)
+	{
+		m = palloc0(sizeof(Missing));
+		m->relid = info->relid;
+		*missing = lappend(*missing, m);
+	}
+	m->privs |= privs;
+	m->selected = bms_add_members(m->selected, info->selectedCols);
+	m->inserted = bms_add_members(m->inserted, info->insertedCols);
+	m->updated = bms_add_members(m->updated, info->updatedCols);
 	return true;
 }
 
@@ -206,58 +232,192 @@ request_hint(List *missing)
 				   quote_literal_cstr(access_text(missing)));
 }
 
-/* Does an oid[] or text[] of a ledger row hold the value? */
 static bool
-array_holds(ArrayType *array, Oid relid, const char *name, AclMode privs)
+names_hold(ArrayType *array, const char *name)
 {
 	Datum	   *values;
 	int			n;
 
-	if (name != NULL)
-		deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &values, NULL, &n);
-	else
-		deconstruct_array(array, OIDOID, sizeof(Oid), true, TYPALIGN_INT, &values, NULL, &n);
+	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &values, NULL, &n);
 	for (int i = 0; i < n; i++)
 	{
-		if (name != NULL)
-		{
-			if (strcmp(TextDatumGetCString(values[i]), name) == 0)
-				return true;
-		}
-		else if (DatumGetObjectId(values[i]) == relid ||
-				 (GetUserNameFromId(DatumGetObjectId(values[i]), true) != NULL &&
-				  jit_object_aclmask(RelationRelationId, relid, 0,
-									 jit_role_closure(DatumGetObjectId(values[i]),
-													  JIT_CLOSURE_PRIVS,
-													  JIT_FILTER_STANDING, 0),
-									 privs) != 0))
+		if (strcmp(TextDatumGetCString(values[i]), name) == 0)
 			return true;
 	}
 	return false;
 }
 
+/* Is the relation, or a role that has some of the privileges on it, there? */
+static bool
+objids_hold(ArrayType *array, Oid relid, AclMode privs, bool *as_role)
+{
+	Datum	   *values;
+	int			n;
+
+	deconstruct_array(array, OIDOID, sizeof(Oid), true, TYPALIGN_INT, &values, NULL, &n);
+	for (int i = 0; i < n; i++)
+	{
+		Oid			objid = DatumGetObjectId(values[i]);
+
+		*as_role = objid != relid;
+		if (objid == relid ||
+			(privs != 0 && GetUserNameFromId(objid, true) != NULL &&
+			 jit_object_aclmask(RelationRelationId, relid, 0,
+								jit_role_closure(objid, JIT_CLOSURE_PRIVS,
+												 JIT_FILTER_STANDING, 0),
+								privs) != 0))
+			return true;
+	}
+	return false;
+}
+
+/* heap_getattr() by name; isnull may be NULL where the column has no nulls. */
+static Datum
+get_column(Relation rel, HeapTuple tuple, const char *name, bool *isnull)
+{
+	bool		null;
+
+	return heap_getattr(tuple, get_attnum(RelationGetRelid(rel), name),
+						RelationGetDescr(rel), isnull ? isnull : &null);
+}
+
 /* Was the request filed here, so that its OIDs mean what they say? */
 static bool
-filed_here(int request, Relation requests, Oid indexid)
+filed_here(int request, const Ledger *ledger)
 {
 	ScanKeyData key;
 	SysScanDesc scan;
 	HeapTuple	tuple;
 	bool		result = false;
 
-	ScanKeyInit(&key, get_attnum(RelationGetRelid(requests), "id"),
+	ScanKeyInit(&key, get_attnum(RelationGetRelid(ledger->requests), "id"),
 				BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(request));
-	scan = systable_beginscan(requests, indexid, true, NULL, 1, &key);
+	scan = systable_beginscan(ledger->requests,
+							  RelationGetRelid(ledger->requests_pkey), true,
+							  NULL, 1, &key);
 	if (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
 		bool		isnull;
-		Datum		origin = heap_getattr(tuple, get_attnum(RelationGetRelid(requests), "origin"),
-										  RelationGetDescr(requests), &isnull);
+		Datum		origin = get_column(ledger->requests, tuple, "origin", &isnull);
 
 		result = !isnull && strcmp(TextDatumGetCString(origin), jit_origin()) == 0;
 	}
 	systable_endscan(scan);
 	return result;
+}
+
+/* Does an item give one of the privileges, on one of the columns if on such? */
+static bool
+item_helps(ArrayType *privileges, ArrayType *attnums, const Missing *missing)
+{
+	for (AclMode bit = 1; bit != 0 && bit <= missing->privs; bit <<= 1)
+	{
+		Bitmapset  *columns = bit == ACL_SELECT ? missing->selected :
+		bit == ACL_INSERT ? missing->inserted : missing->updated;
+		Datum	   *values;
+		int			n;
+
+		if (!(missing->privs & bit) ||
+			!names_hold(privileges, jit_privileges_text(bit)))
+			continue;
+		/* any column will do, or all are wanted */
+		if (attnums == NULL || bms_is_empty(columns) ||
+			bms_is_member(InvalidAttrNumber - FirstLowInvalidHeapAttributeNumber,
+						  columns))
+			return true;
+		deconstruct_array(attnums, INT2OID, sizeof(int16), true, TYPALIGN_SHORT,
+						  &values, NULL, &n);
+		for (int i = 0; i < n; i++)
+		{
+			if (bms_is_member(DatumGetInt16(values[i]) - FirstLowInvalidHeapAttributeNumber,
+							  columns))
+				return true;
+		}
+	}
+	return false;
+}
+
+/* Was some of what is missing on the relation in the request? */
+static bool
+was_requested(int request, const Missing *missing, const Ledger *ledger)
+{
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	bool		result = false;
+
+	ScanKeyInit(&key, get_attnum(RelationGetRelid(ledger->items), "request_id"),
+				BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(request));
+	scan = systable_beginscan(ledger->items,
+							  RelationGetRelid(ledger->items_pkey), true, NULL,
+							  1, &key);
+	while (!result && HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		bool		whole;
+		Datum		attnums;
+
+		if (DatumGetObjectId(get_column(ledger->items, tuple, "objid", NULL)) != missing->relid ||
+			DatumGetObjectId(get_column(ledger->items, tuple, "classid", NULL)) != RelationRelationId)
+			continue;
+		attnums = get_column(ledger->items, tuple, "attnums", &whole);
+		result = item_helps(DatumGetArrayTypeP(get_column(ledger->items, tuple,
+														  "privileges", NULL)),
+							whole ? NULL : DatumGetArrayTypeP(attnums),
+							missing);
+	}
+	systable_endscan(scan);
+	return result;
+}
+
+static void
+close_ledger(Ledger *ledger)
+{
+	Relation   *rels = (Relation *) ledger;
+
+	/* the locks go with the transaction, which is being aborted */
+	for (size_t i = 0; i < lengthof(ledger_names); i++)
+	{
+		if (rels[i] != NULL)
+			relation_close(rels[i], NoLock);
+	}
+}
+
+/* Open what is read, if that can be done without waiting, and all is there. */
+static bool
+open_ledger(Ledger *ledger)
+{
+	static const struct
+	{
+		int			rel;		/* index in ledger_names */
+		const char *column;
+	}			columns[] = {
+		{0, "request_id"}, {0, "expires_at"}, {0, "ended_at"}, {0, "objects"},
+		{0, "objids"}, {0, "grantee_oid"}, {2, "id"}, {2, "origin"},
+		{4, "request_id"}, {4, "classid"}, {4, "objid"}, {4, "privileges"},
+		{4, "attnums"}
+	};
+	Relation   *rels = (Relation *) ledger;
+	Oid			jit = get_namespace_oid(JIT_SCHEMA, true);
+	bool		complete = ActiveSnapshotSet();
+
+	StaticAssertStmt(sizeof(Ledger) == lengthof(ledger_names) * sizeof(Relation),
+					 "one name per relation");
+	memset(ledger, 0, sizeof(Ledger));
+	for (size_t i = 0; i < lengthof(ledger_names) && complete; i++)
+	{
+		Oid			relid = get_relname_relid(ledger_names[i], jit);
+
+		/* it may have been dropped before it was locked */
+		if (OidIsValid(relid) && ConditionalLockRelationOid(relid, AccessShareLock))
+			rels[i] = try_relation_open(relid, NoLock);
+		complete = rels[i] != NULL && !ReindexIsProcessingIndex(relid);
+	}
+	for (size_t i = 0; i < lengthof(columns) && complete; i++)
+		complete = get_attnum(RelationGetRelid(rels[columns[i].rel]),
+							  columns[i].column) != InvalidAttrNumber;
+	if (!complete)
+		close_ledger(ledger);
+	return complete;
 }
 
 /*
@@ -269,64 +429,44 @@ filed_here(int request, Relation requests, Oid indexid)
 static char *
 ledger_detail(const Missing *missing, List *roles)
 {
-	Oid			jit = get_namespace_oid(JIT_SCHEMA, true);
-	Oid			relid = get_relname_relid("grants", jit);
-	Oid			indexid = get_relname_relid("grants_grantee_oid_idx", jit);
-	AttrNumber	request_att = get_attnum(relid, "request_id");
-	AttrNumber	expires_att = get_attnum(relid, "expires_at");
-	AttrNumber	ended_att = get_attnum(relid, "ended_at");
-	AttrNumber	objects_att = get_attnum(relid, "objects");
-	AttrNumber	objids_att = get_attnum(relid, "objids");
 	char	   *name = quote_qualified_identifier(get_namespace_name(get_rel_namespace(missing->relid)),
 												  get_rel_name(missing->relid));
-	Oid			requests_relid = get_relname_relid("requests", jit);
-	Oid			requests_indexid = get_relname_relid("requests_pkey", jit);
 	TimestampTz now = jit_now();
 	TimestampTz last = DT_NOBEGIN;
 	char	   *detail = NULL;
-	Relation	rel;
-	Relation	requests;
+	Ledger		ledger;
 	ListCell   *lc;
 
-	if (!OidIsValid(relid) || !OidIsValid(indexid) ||
-		!request_att || !expires_att || !ended_att || !objects_att || !objids_att ||
-		!get_attnum(relid, "grantee_oid") ||
-		!OidIsValid(requests_relid) || !OidIsValid(requests_indexid) ||
-		!get_attnum(requests_relid, "id") ||
-		!get_attnum(requests_relid, "origin") || !ActiveSnapshotSet() ||
-		!ConditionalLockRelationOid(relid, AccessShareLock) ||
-		!ConditionalLockRelationOid(requests_relid, AccessShareLock))
+	if (!open_ledger(&ledger))
 		return NULL;
-	rel = table_open(relid, NoLock);
-	requests = table_open(requests_relid, NoLock);
 	foreach(lc, roles)
 	{
+		Relation	rel = ledger.grants;
 		ScanKeyData key;
 		SysScanDesc scan;
 		HeapTuple	tuple;
+		int			n = 0;
 
-		ScanKeyInit(&key, get_attnum(relid, "grantee_oid"), BTEqualStrategyNumber,
-					F_OIDEQ, ObjectIdGetDatum(lfirst_oid(lc)));
-		scan = systable_beginscan(rel, indexid, true, NULL, 1, &key);
-		while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+		ScanKeyInit(&key, get_attnum(RelationGetRelid(rel), "grantee_oid"),
+					BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(lfirst_oid(lc)));
+		scan = systable_beginscan_ordered(rel, ledger.grants_by_grantee, NULL, 1, &key);
+		while (n++ < MAX_GRANTS_READ &&
+			   HeapTupleIsValid(tuple = systable_getnext_ordered(scan, BackwardScanDirection)))
 		{
-			TupleDesc	desc = RelationGetDescr(rel);
-			bool		isnull;
 			bool		not_ended;
-			int			request = DatumGetInt32(heap_getattr(tuple, request_att, desc, &isnull));
-			TimestampTz expires = DatumGetTimestampTz(heap_getattr(tuple, expires_att, desc, &isnull));
-			ArrayType  *objects = DatumGetArrayTypeP(heap_getattr(tuple, objects_att, desc, &isnull));
-			ArrayType  *objids = DatumGetArrayTypeP(heap_getattr(tuple, objids_att, desc, &isnull));
-			TimestampTz ended = DatumGetTimestampTz(heap_getattr(tuple, ended_att, desc, &not_ended));
+			bool		as_role;
+			int			request = DatumGetInt32(get_column(rel, tuple, "request_id", NULL));
+			TimestampTz expires = DatumGetTimestampTz(get_column(rel, tuple, "expires_at", NULL));
+			TimestampTz ended = DatumGetTimestampTz(get_column(rel, tuple, "ended_at", &not_ended));
+			ArrayType  *objids = DatumGetArrayTypeP(get_column(rel, tuple, "objids", NULL));
 			TimestampTz end = not_ended ? expires : Min(expires, ended);
 
-			if (!filed_here(request, requests, requests_indexid))
-				continue;
 			if (end > now)
 			{
 				/* live: it must be for something else of that name */
-				if (array_holds(objects, InvalidOid, name, 0) &&
-					!array_holds(objids, missing->relid, NULL, 0))
+				if (names_hold(DatumGetArrayTypeP(get_column(rel, tuple, "objects", NULL)), name) &&
+					!objids_hold(objids, missing->relid, 0, &as_role) &&
+					filed_here(request, &ledger))
 				{
 					last = end;
 					detail = psprintf(_("Request %d in %s is for another %s, which has been dropped or renamed since."),
@@ -334,7 +474,9 @@ ledger_detail(const Missing *missing, List *roles)
 				}
 			}
 			else if (end > last &&
-					 array_holds(objids, missing->relid, NULL, missing->privs))
+					 objids_hold(objids, missing->relid, missing->privs, &as_role) &&
+					 (as_role || was_requested(request, missing, &ledger)) &&
+					 filed_here(request, &ledger))
 			{
 				last = end;
 				detail = psprintf(!not_ended && ended < expires ?
@@ -344,10 +486,9 @@ ledger_detail(const Missing *missing, List *roles)
 								  jit_timestamp_text(end));
 			}
 		}
-		systable_endscan(scan);
+		systable_endscan_ordered(scan);
 	}
-	table_close(requests, NoLock);
-	table_close(rel, NoLock);
+	close_ledger(&ledger);
 	return detail;
 }
 

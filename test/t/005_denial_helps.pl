@@ -157,5 +157,40 @@ sql('postgres', "SELECT jit_revoke($request)");
 ($rc, $out, $err) = sql('dev', 'SELECT * FROM hr.employee');
 like($err, qr/^DETAIL:  Request $request in hr_prod was revoked/m, '... its end is told too');
 
+# by another privilege, or for another column
+sub detail_of
+{
+	my ($sql) = @_;
+	my ($rc, $out, $err) = sql('dev', $sql);
+	die "$sql is not denied" unless $err =~ /permission denied/;
+	return $err =~ /^DETAIL:  (.*)/m ? $1 : 'none';
+}
+$node->safe_psql('hr_prod', 'CREATE TABLE hr.parking (a int, b int, c int); ALTER TABLE hr.parking OWNER TO hr_owner');
+($rc, $request) = sql('dev', "SELECT jit_request('SELECT (a, b) ON hr.parking', '1 hour', 'test')");
+sql('hr_owner', "SELECT jit_approve($request)");
+sql('hr_owner', "SELECT jit_revoke($request)");
+like(detail_of('SELECT b FROM hr.parking'), qr/^Request $request in hr_prod was revoked/, 'a column');
+like(detail_of('SELECT count(*) FROM hr.parking'), qr/^Request $request in hr_prod was revoked/, 'any column');
+is(detail_of('SELECT c FROM hr.parking'), 'none', 'another column');
+is(detail_of('UPDATE hr.parking SET a = 1'), 'none', 'another privilege');
+
+# what the ledger has of long ago, or can't tell at once, isn't waited for
+my $reindex = $node->background_psql('hr_prod');
+$reindex->query_safe('BEGIN; REINDEX INDEX jit.grants_grantee_oid_idx');
+($rc, $out, $err) = sql('dev', q{SET lock_timeout = '2s'; SELECT b FROM hr.parking});
+like($err, qr/permission denied/, 'an index that is locked: denied all the same');
+unlike($err, qr/DETAIL/, '... without a detail');
+$reindex->query_safe('ROLLBACK');
+$reindex->quit;
+$node->safe_psql('hr_prod', q{
+	INSERT INTO jit.grants SELECT 1000 + i, 'jit_grant_0_' || 1000 + i, 'dev', now() - interval '2 h', now() - interval '1 h',
+			now() - interval '1 h', ARRAY['hr.gone'], ARRAY[1::oid], 1, 'dev'::regrole
+		FROM generate_series(1, 99) i});
+like(detail_of('SELECT b FROM hr.parking'), qr/^Request $request in hr_prod was revoked/, 'the hundredth of the latest grants is told');
+$node->safe_psql('hr_prod', q{
+	INSERT INTO jit.grants SELECT 1100, 'jit_grant_0_1100', 'dev', now() - interval '2 h', now() - interval '1 h',
+			now() - interval '1 h', ARRAY['hr.gone'], ARRAY[1::oid], 1, 'dev'::regrole});
+is(detail_of('SELECT b FROM hr.parking'), 'none', '... no more');
+
 $node->stop;
 done_testing();
