@@ -26,8 +26,10 @@
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "catalog/catalog.h"
+#include "catalog/dependency.h"
 #include "catalog/index.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_attribute.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
@@ -38,13 +40,14 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 #include "utils/timestamp.h"
 
 /* One relation, and which privileges on it are missing, for which columns. */
 typedef struct Missing
 {
 	Oid			relid;
-	AclMode		privs;
+	AclMode		privs;			/* ACL_USAGE: it is a sequence */
 	Bitmapset  *selected;		/* as in JitPermInfo */
 	Bitmapset  *inserted;
 	Bitmapset  *updated;
@@ -71,6 +74,46 @@ static const char *const ledger_names[] = {
 
 /* Set by whoever raises a denial with a DETAIL of its own. */
 bool		jit_denial_explained = false;
+
+/*
+ * Without INSERT on a table, the defaults of its columns are needed too: they
+ * call nextval() on sequences, for which the user needs a privilege.  (Those
+ * of identity columns need none.)
+ */
+static void
+add_missing_sequences(List **missing, const JitPermInfo *info, List *closure)
+{
+	ListCell   *lc;
+
+	foreach(lc, getOwnedSequences(info->relid))
+	{
+		Oid			sequence = lfirst_oid(lc);
+		Oid			table;
+		int32		column;
+		HeapTuple	tuple;
+		bool		has_default;
+		Missing    *m;
+
+		if (!sequenceIsOwned(sequence, DEPENDENCY_AUTO, &table, &column) ||
+			bms_is_member(column - FirstLowInvalidHeapAttributeNumber,
+						  info->insertedCols) ||
+			jit_object_aclmask(RelationRelationId, sequence, 0, closure,
+							   ACL_USAGE | ACL_UPDATE) != 0)
+			continue;
+		tuple = SearchSysCache2(ATTNUM, ObjectIdGetDatum(table),
+								Int16GetDatum(column));
+		if (!HeapTupleIsValid(tuple))
+			continue;
+		has_default = ((Form_pg_attribute) GETSTRUCT(tuple))->atthasdef;
+		ReleaseSysCache(tuple);
+		if (!has_default)
+			continue;
+		m = palloc0(sizeof(Missing));
+		m->relid = sequence;
+		m->privs = ACL_USAGE;
+		*missing = lappend(*missing, m);
+	}
+}
 
 /* Add what a permission entry lacks; false if no grant to the user cures it. */
 static bool
@@ -114,11 +157,52 @@ add_missing(List **missing, const JitPermInfo *info, List *closure)
 		m->relid = info->relid;
 		*missing = lappend(*missing, m);
 	}
+	if ((privs & ~m->privs) & ACL_INSERT)
+		add_missing_sequences(missing, info, closure);
 	m->privs |= privs;
 	m->selected = bms_add_members(m->selected, info->selectedCols);
 	m->inserted = bms_add_members(m->inserted, info->insertedCols);
 	m->updated = bms_add_members(m->updated, info->updatedCols);
 	return true;
+}
+
+/* The columns of a COPY FROM; without a list of them, all. */
+static Bitmapset *
+copied_columns(Oid relid, List *names)
+{
+	Bitmapset  *columns = NULL;
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	AttrNumber	natts = 0;
+	AttrNumber	attnum;
+	ListCell   *lc;
+
+	if (HeapTupleIsValid(tuple))
+	{
+		natts = ((Form_pg_class) GETSTRUCT(tuple))->relnatts;
+		ReleaseSysCache(tuple);
+	}
+	foreach(lc, names)
+	{
+		attnum = get_attnum(relid, strVal(lfirst(lc)));
+		if (attnum != InvalidAttrNumber)
+			columns = bms_add_member(columns,
+									 attnum - FirstLowInvalidHeapAttributeNumber);
+	}
+	for (attnum = 1; attnum <= natts && names == NIL; attnum++)
+	{
+		Form_pg_attribute form;
+
+		tuple = SearchSysCache2(ATTNUM, ObjectIdGetDatum(relid),
+								Int16GetDatum(attnum));
+		if (!HeapTupleIsValid(tuple))
+			continue;
+		form = (Form_pg_attribute) GETSTRUCT(tuple);
+		if (!form->attisdropped && form->attgenerated == '\0')
+			columns = bms_add_member(columns,
+									 attnum - FirstLowInvalidHeapAttributeNumber);
+		ReleaseSysCache(tuple);
+	}
+	return columns;
 }
 
 /* The same for a COPY, whose permission entry isn't at hand. */
@@ -141,6 +225,8 @@ add_missing_of_copy(List **missing, const CopyStmt *copy, List *closure)
 	if (!OidIsValid(info->relid))
 		return false;
 	info->requiredPerms = copy->is_from ? ACL_INSERT : ACL_SELECT;
+	if (copy->is_from)
+		info->insertedCols = copied_columns(info->relid, copy->attlist);
 	/* all columns; with a list of them, any will do */
 	if (!copy->is_from && copy->attlist == NIL)
 		info->selectedCols =
@@ -183,7 +269,7 @@ find_missing(List **missing, List *perminfos, List *closure)
 	return true;
 }
 
-/* "SELECT, UPDATE ON hr.title; SELECT ON hr.employee, hr.salary" */
+/* "INSERT ON hr.title; SELECT ON hr.employee, hr.salary; USAGE ON SEQUENCE hr.s" */
 static char *
 access_text(List *missing)
 {
@@ -200,8 +286,9 @@ access_text(List *missing)
 			done |= ((Missing *) list_nth(missing, k))->privs == first->privs;
 		if (done)
 			continue;
-		appendStringInfo(&buf, "%s%s ON ", buf.len > 0 ? "; " : "",
-						 jit_privileges_text(first->privs));
+		appendStringInfo(&buf, "%s%s ON %s", buf.len > 0 ? "; " : "",
+						 jit_privileges_text(first->privs),
+						 first->privs == ACL_USAGE ? "SEQUENCE " : "");
 		foreach(lc, missing)
 		{
 			Missing    *m = lfirst(lc);

@@ -61,6 +61,7 @@ $node->safe_psql('hr_prod', q{
 	CREATE TABLE hr.part1 PARTITION OF hr.part FOR VALUES IN (1);
 	CREATE TABLE "odd' schema"."Odd\table" (a int);
 	CREATE SEQUENCE hr.seq;
+	CREATE TABLE hr.badge (badge_no serial, printed int GENERATED ALWAYS AS IDENTITY, name text);
 	CREATE MATERIALIZED VIEW hr.mat AS SELECT 1;
 	CREATE VIEW hr.names AS SELECT name FROM hr.employee;
 	CREATE VIEW hr.invoker WITH (security_invoker) AS SELECT name FROM hr.employee;
@@ -93,6 +94,10 @@ hints(q{SELECT * FROM "odd' schema"."Odd\table"}, q{E'SELECT ON "odd'' schema"."
 hints('COPY hr.employee TO STDOUT', q{'SELECT ON hr.employee'}, 'COPY TO');
 hints('COPY hr.title TO STDOUT', q{'SELECT ON hr.title'}, 'COPY TO, with a column of it already');
 hints('COPY hr.employee FROM STDIN', q{'INSERT ON hr.employee'}, 'COPY FROM');
+hints("INSERT INTO hr.badge (name) VALUES ('x')", q{'INSERT ON hr.badge; USAGE ON SEQUENCE hr.badge_badge_no_seq'}, 'a default takes a number');
+hints("INSERT INTO hr.badge VALUES (1, DEFAULT, 'x')", q{'INSERT ON hr.badge'}, '... but not where one is given');
+hints('INSERT INTO hr.badge (name) SELECT name FROM hr.employee', q{'INSERT ON hr.badge; USAGE ON SEQUENCE hr.badge_badge_no_seq; SELECT ON hr.employee'}, '... and reads something');
+hints('COPY hr.badge (name) FROM STDIN', q{'INSERT ON hr.badge; USAGE ON SEQUENCE hr.badge_badge_no_seq'}, 'COPY FROM of some columns');
 hints('COPY (SELECT * FROM hr.employee) TO STDOUT', q{'SELECT ON hr.employee'}, 'COPY of a query');
 hints('EXPLAIN SELECT * FROM hr.employee', q{'SELECT ON hr.employee'}, 'EXPLAIN');
 hints('CREATE TEMP TABLE t AS SELECT * FROM hr.employee', q{'SELECT ON hr.employee'}, 'CREATE TABLE AS');
