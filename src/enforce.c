@@ -551,10 +551,11 @@ set_role_is_live(void)
 
 /*
  * Raise if the current role is one of ours, or the SET ROLE in force has
- * outlived the access behind it.
+ * outlived the access behind it.  "setting": by the statement that has just
+ * set it, and which an error undoes.
  */
 static void
-check_roles(void)
+judge_roles(bool setting)
 {
 	Oid			userid = GetUserId();
 	Oid			outer = GetOuterUserId();
@@ -595,8 +596,15 @@ check_roles(void)
 					quote_identifier(jit_role_name(outer))),
 			 errdetail("The membership that allowed SET ROLE has ended. %s",
 					   detail),
+			 setting ? 0 :
 			 errhint("Use RESET ROLE to go on as %s.",
 					 quote_identifier(jit_role_name(set_role_session)))));
+}
+
+static void
+check_roles(void)
+{
+	judge_roles(false);
 }
 
 /* ----------------------------------------------------------------------
@@ -1765,7 +1773,7 @@ jit_process_utility(PlannedStmt *pstmt, const char *query_string,
 		jit_quiet_user = InvalidOid;
 	note_set_role();
 	if (sets_role(stmt))
-		check_roles();
+		judge_roles(true);
 }
 
 /* Functions that anybody may run, as far as looked at and still so. */

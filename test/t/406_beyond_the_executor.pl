@@ -219,6 +219,17 @@ end('SELECT (amount) ON hr.salary');
 is(detail_of('SELECT * FROM hr.salary'), 'The temporary access that it relied on has ended.', 'what only two gave together');
 $node->safe_psql('postgres', "DROP ROLE $grant{$_}") for 'SELECT ON hr.scratch', 'UPDATE ON hr.salary', 'SELECT (emp_no) ON hr.salary', 'SELECT (amount) ON hr.salary';
 
+# ---- RESET ROLE helps where a SET ROLE is in force
+$n = give('gatekeeper');
+my $set = $node->background_psql('hr_prod', on_error_stop => 0, extra_params => [ '-U', 'dev' ]);
+$set->query('SET ROLE gatekeeper');
+end('gatekeeper');
+$set->query('SELECT 1');
+like($set->{stderr}, qr/Request $n in hr_prod expired.*\n.*HINT:  Use RESET ROLE to go on as dev\./, 'under a SET ROLE that has ended');
+$set->quit;
+unlike((sql('dev', 'SET ROLE gatekeeper'))[2], qr/HINT/, '... not for a SET ROLE that is refused');
+$node->safe_psql('postgres', "DROP ROLE $grant{gatekeeper}");
+
 # ---- a search path is computed once, and not again because of a deadline
 my $deadline = $node->safe_psql('hr_prod', q{SELECT clock_timestamp() + interval '3 s'});
 $node->safe_psql('hr_prod', "SELECT jit_grant('USAGE ON SCHEMA hidden', 'dev', '3 s', 'test')");
