@@ -101,6 +101,9 @@ static UserMemo memos[N_MEMOS];
 /* Has any user of this backend been found to have temporary access? */
 static bool temporary_seen = false;
 
+/* Is a schema in the search path by temporary access? */
+static bool path_may_end = false;
+
 /* The next deadline of all that was found; then cached plans must go. */
 static TimestampTz plans_end = DT_NOEND;
 
@@ -449,8 +452,24 @@ accept_invalidations(void)
 static void
 forget_search_path(XactEvent event, void *arg)
 {
-	if (plans_end != DT_NOEND)
-		assign_search_path(NULL, NULL);
+	if (likely(!path_may_end))
+		return;
+	path_may_end = false;
+	assign_search_path(NULL, NULL);
+}
+
+/* A schema is taken into the search path. */
+static void
+note_path(Oid nspid)
+{
+	Oid			userid = GetUserId();
+
+	if (path_may_end || user_deadline(userid) == DT_NOEND || superuser_arg(userid))
+		return;
+	path_may_end = jit_object_aclmask(NamespaceRelationId, nspid, 0,
+									  jit_role_closure(userid, JIT_CLOSURE_PRIVS,
+													   JIT_FILTER_STANDING, 0),
+									  ACL_USAGE) == 0;
 }
 
 /*
@@ -1901,7 +1920,11 @@ check_object_access(ObjectAccessType access, Oid classid, Oid objid, int subid,
 				ObjectAccessNamespaceSearch *search = arg;
 
 				if (likely(!lost_privilege(classid, objid, ACL_USAGE)))
+				{
+					if (!search->ereport_on_violation)
+						note_path(objid);
 					break;
+				}
 				if (search->ereport_on_violation)
 					check_object("schema", get_namespace_name(objid), classid,
 								 objid, ACL_USAGE);
