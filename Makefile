@@ -23,8 +23,9 @@ ISOLATION_OPTS = --inputdir=test/isolation $(if $(filter-out 15,$(MAJORVERSION))
 # left out.
 PG_CPPFLAGS = -isystem $(includedir_server) -DJIT_VERSION='"$(EXTVERSION)"'
 PG_CFLAGS = -Wall -Wextra -Werror -Wno-unused-parameter -fvisibility=hidden $(COPT)
-# Hooks are run by every statement of everybody.
-PG_CFLAGS += -fno-plt
+# Hooks are run by every statement of everybody.  Without frame pointers, which
+# Debian's flags ask for, they take 10 of about 130 instructions less.
+PG_CFLAGS += -fno-plt -fomit-frame-pointer
 
 EXTRA_CLEAN = build results regression.diffs regression.out
 
