@@ -1771,7 +1771,9 @@ is_elsewhere(Form_pg_shdepend depend)
 /*
  * Why handing out membership of a role, without those that it is a member
  * of, takes a superuser; NULL if it doesn't.  *elsewhere is set if it has
- * something in other databases.
+ * something in other databases.  Grant options are looked for in this one and
+ * on shared objects: those in others can't be read from here, but can't be
+ * used there to make lasting access either.
  */
 static const char *
 role_needs_superuser(Oid roleid, bool *elsewhere)
@@ -1823,10 +1825,11 @@ role_needs_superuser(Oid roleid, bool *elsewhere)
 
 		if (depend->deptype == SHARED_DEPENDENCY_OWNER)
 			reason = _("the role owns objects");
-		else if (is_elsewhere(depend))
-			*elsewhere = true;
-		else if (depend->deptype == SHARED_DEPENDENCY_ACL)
+		else if (depend->deptype == SHARED_DEPENDENCY_ACL &&
+				 (depend->dbid == MyDatabaseId || depend->dbid == InvalidOid))
 			reason = acl_needs_superuser(depend, roleid);
+		if (is_elsewhere(depend))
+			*elsewhere = true;
 	}
 	systable_endscan(scan);
 	table_close(catalog, AccessShareLock);

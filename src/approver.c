@@ -227,6 +227,23 @@ jit_step_names(const JitStep *step)
 	return buf.data;
 }
 
+/*
+ * Could the role grant all of it itself?  Of a request whose objects are all
+ * gone, nobody is the grantor.
+ */
+static bool
+could_grant(const JitRequest *request, Oid role)
+{
+	ListCell   *lc;
+
+	foreach(lc, request->items)
+	{
+		if (!jit_item_grantable(lfirst(lc), role))
+			return false;
+	}
+	return request->items != NIL;
+}
+
 /* Has the role what it takes for the step? */
 static bool
 step_admits(const JitRequest *request, const JitStep *step, Oid role)
@@ -239,20 +256,7 @@ step_admits(const JitRequest *request, const JitStep *step, Oid role)
 
 		if (strcmp(lfirst(lc), JIT_GRANTOR) == 0)
 		{
-			ListCell   *item;
-
-			/* of a request whose objects are all gone, nobody is the grantor */
-			bool		all = request->items != NIL;
-
-			foreach(item, request->items)
-			{
-				if (!jit_item_grantable(lfirst(item), role))
-				{
-					all = false;
-					break;
-				}
-			}
-			if (all)
+			if (could_grant(request, role))
 				return true;
 		}
 		else if (OidIsValid(oid) &&
@@ -279,16 +283,24 @@ asks_grantor(List *steps)
 	return false;
 }
 
+/* jit_needs_superuser(), with the steps at hand. */
+static bool
+needs_superuser(const JitRequest *request, List *steps)
+{
+	return request->needs_superuser ||
+		(request->elsewhere && !asks_grantor(steps));
+}
+
 /* Must a superuser be among those who agree?  Needs request->items. */
 bool
 jit_needs_superuser(const JitRequest *request)
 {
-	return request->needs_superuser ||
-		(request->elsewhere && !asks_grantor(flow_steps(request)));
+	return needs_superuser(request, flow_steps(request));
 }
 
 /*
- * Where the approval stands, by the approvals in request->reviews.
+ * Where the approval stands, by the approvals in request->reviews.  Needs
+ * request->items, too.
  */
 void
 jit_flow_progress(JitRequest *request, JitProgress *progress)
@@ -320,14 +332,14 @@ jit_flow_progress(JitRequest *request, JitProgress *progress)
 			progress->given = given;
 			progress->needed = step->approvals;
 			progress->approvers = jit_step_names(step);
-			if (jit_needs_superuser(request))
+			if (needs_superuser(request, steps))
 				progress->steps++;
 			return;
 		}
 	}
 
 	progress->step = list_length(steps) + 1;
-	if (jit_needs_superuser(request) && !superuser_seen)
+	if (needs_superuser(request, steps) && !superuser_seen)
 	{
 		progress->steps++;
 		progress->needed = 1;
@@ -426,10 +438,6 @@ jit_why_not_approve(JitRequest *request, const JitPerson *person, bool ending)
 	List	   *steps;
 	ListCell   *lc;
 	JitProgress progress;
-	JitStep		grantor = {
-		.names = list_make1(JIT_GRANTOR),
-		.oids = list_make1_oid(InvalidOid)
-	};
 
 	/* ending something takes authority, but nobody else */
 	if (!ending && (why = jit_why_not_impartial(request, person)) != NULL)
@@ -462,13 +470,13 @@ jit_why_not_approve(JitRequest *request, const JitPerson *person, bool ending)
 			step_admits(request, lfirst(lc), person->role))
 			return NULL;
 	}
-	if (jit_needs_superuser(request) &&
+	if (needs_superuser(request, steps) &&
 		(ending || progress.step == list_length(steps) + 1) &&
 		superuser_arg(person->role))
 		return NULL;
 	/* where nobody needs to agree, those can end it who could without us */
 	if (ending && steps == NIL &&
-		(jit_person_administers(person) || step_admits(request, &grantor, person->role)))
+		(jit_person_administers(person) || could_grant(request, person->role)))
 		return NULL;
 
 	if (ending || progress.approvers == NULL)

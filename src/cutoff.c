@@ -1356,7 +1356,8 @@ cutoff_subxact_callback(SubXactEvent event, SubTransactionId mySubid,
 	/* an error may have come while it was set */
 	busy = false;
 	/* whoever has caught the cancellation gets it again */
-	if (fired && (jit_running != NULL || current_loose() != NULL))
+	if (fired && !proc_exit_inprogress &&
+		(jit_running != NULL || current_loose() != NULL))
 		(void) cut_off();
 }
 

@@ -463,13 +463,15 @@ static void
 note_path(Oid nspid)
 {
 	Oid			userid = GetUserId();
+	List	   *standing;
 
 	if (path_may_end || user_deadline(userid) == DT_NOEND || superuser_arg(userid))
 		return;
-	path_may_end = jit_object_aclmask(NamespaceRelationId, nspid, 0,
-									  jit_role_closure(userid, JIT_CLOSURE_PRIVS,
-													   JIT_FILTER_STANDING, 0),
+	standing = jit_role_closure(userid, JIT_CLOSURE_PRIVS, JIT_FILTER_STANDING, 0);
+	path_may_end = jit_object_aclmask(NamespaceRelationId, nspid, 0, standing,
 									  ACL_USAGE) == 0;
+	/* from 17 on this is the memory of all search paths */
+	list_free(standing);
 }
 
 /*
@@ -986,9 +988,8 @@ begin_start(JitStatementFrame *frame)
 	note_set_role_reliance(writes_data(plan));
 	check_roles();
 	check_marks(plan);
-	/* the client's next statement may come after the end */
-	if (frame->callback.previous == NULL)
-		forget_search_path(XACT_EVENT_COMMIT, NULL);
+	/* the next statement may come after the end */
+	forget_search_path(XACT_EVENT_COMMIT, NULL);
 	frame->checked = true;
 	frame->generation = jit_roles_generation;
 }
@@ -1177,11 +1178,21 @@ lost_privilege(Oid classid, Oid objid, AclMode mode)
 	Oid			userid = GetUserId();
 	Wanted		wanted = {.classid = classid,.objid = objid,.mode = mode};
 
+	List	   *live;
+	List	   *whole;
+	bool		lost;
+
 	if (likely(!to_be_judged()))
 		return false;
-	return !gives(live_closure(userid), &wanted) &&
-		(gives(whole_closure(userid), &wanted) ||
+	live = live_closure(userid);
+	whole = whole_closure(userid);
+	lost = !gives(live, &wanted) &&
+		(gives(whole, &wanted) ||
 		 (userid == command_user && gives(command_closure, &wanted)));
+	/* see note_path() */
+	list_free(live);
+	list_free(whole);
+	return lost;
 }
 
 /* Raise if it has. */

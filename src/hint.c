@@ -32,6 +32,7 @@
 #include "catalog/pg_attribute.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_depend.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
@@ -56,20 +57,25 @@ typedef struct Missing
 /* Of each grantee, only the latest grants are read. */
 #define MAX_GRANTS_READ 100
 
-/* What of our tables and indexes is read, in the order of ledger_names. */
-typedef struct Ledger
+/* What of our tables and indexes is read. */
+enum
 {
-	Relation	grants;
-	Relation	grants_by_grantee;
-	Relation	requests;
-	Relation	requests_pkey;
-	Relation	items;
-	Relation	items_pkey;
-} Ledger;
+	GRANTS,
+	GRANTS_BY_GRANTEE,
+	REQUESTS,
+	REQUESTS_PKEY,
+	ITEMS,
+	ITEMS_PKEY,
+	N_LEDGER_RELATIONS
+};
 
-static const char *const ledger_names[] = {
-	"grants", "grants_grantee_oid_idx", "requests", "requests_pkey",
-	"request_items", "request_items_pkey"
+static const char *const ledger_names[N_LEDGER_RELATIONS] = {
+	[GRANTS] = "grants",
+	[GRANTS_BY_GRANTEE] = "grants_grantee_oid_idx",
+	[REQUESTS] = "requests",
+	[REQUESTS_PKEY] = "requests_pkey",
+	[ITEMS] = "request_items",
+	[ITEMS_PKEY] = "request_items_pkey"
 };
 
 /* Set by whoever raises a denial with a DETAIL of its own. */
@@ -85,6 +91,8 @@ add_missing_sequences(List **missing, const JitPermInfo *info, List *closure)
 {
 	ListCell   *lc;
 
+	if (!ConditionalLockRelationOid(DependRelationId, AccessShareLock))
+		return;
 	foreach(lc, getOwnedSequences(info->relid))
 	{
 		Oid			sequence = lfirst_oid(lc);
@@ -370,22 +378,22 @@ get_column(Relation rel, HeapTuple tuple, const char *name, bool *isnull)
 
 /* Was the request filed here, so that its OIDs mean what they say? */
 static bool
-filed_here(int request, const Ledger *ledger)
+filed_here(int request, Relation *ledger)
 {
 	ScanKeyData key;
 	SysScanDesc scan;
 	HeapTuple	tuple;
 	bool		result = false;
 
-	ScanKeyInit(&key, get_attnum(RelationGetRelid(ledger->requests), "id"),
+	ScanKeyInit(&key, get_attnum(RelationGetRelid(ledger[REQUESTS]), "id"),
 				BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(request));
-	scan = systable_beginscan(ledger->requests,
-							  RelationGetRelid(ledger->requests_pkey), true,
+	scan = systable_beginscan(ledger[REQUESTS],
+							  RelationGetRelid(ledger[REQUESTS_PKEY]), true,
 							  NULL, 1, &key);
 	if (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
 		bool		isnull;
-		Datum		origin = get_column(ledger->requests, tuple, "origin", &isnull);
+		Datum		origin = get_column(ledger[REQUESTS], tuple, "origin", &isnull);
 
 		result = !isnull && strcmp(TextDatumGetCString(origin), jit_origin()) == 0;
 	}
@@ -426,28 +434,28 @@ item_helps(ArrayType *privileges, ArrayType *attnums, const Missing *missing)
 
 /* Was some of what is missing on the relation in the request? */
 static bool
-was_requested(int request, const Missing *missing, const Ledger *ledger)
+was_requested(int request, const Missing *missing, Relation *ledger)
 {
 	ScanKeyData key;
 	SysScanDesc scan;
 	HeapTuple	tuple;
 	bool		result = false;
 
-	ScanKeyInit(&key, get_attnum(RelationGetRelid(ledger->items), "request_id"),
+	ScanKeyInit(&key, get_attnum(RelationGetRelid(ledger[ITEMS]), "request_id"),
 				BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(request));
-	scan = systable_beginscan(ledger->items,
-							  RelationGetRelid(ledger->items_pkey), true, NULL,
+	scan = systable_beginscan(ledger[ITEMS],
+							  RelationGetRelid(ledger[ITEMS_PKEY]), true, NULL,
 							  1, &key);
 	while (!result && HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
 		bool		whole;
 		Datum		attnums;
 
-		if (DatumGetObjectId(get_column(ledger->items, tuple, "objid", NULL)) != missing->relid ||
-			DatumGetObjectId(get_column(ledger->items, tuple, "classid", NULL)) != RelationRelationId)
+		if (DatumGetObjectId(get_column(ledger[ITEMS], tuple, "objid", NULL)) != missing->relid ||
+			DatumGetObjectId(get_column(ledger[ITEMS], tuple, "classid", NULL)) != RelationRelationId)
 			continue;
-		attnums = get_column(ledger->items, tuple, "attnums", &whole);
-		result = item_helps(DatumGetArrayTypeP(get_column(ledger->items, tuple,
+		attnums = get_column(ledger[ITEMS], tuple, "attnums", &whole);
+		result = item_helps(DatumGetArrayTypeP(get_column(ledger[ITEMS], tuple,
 														  "privileges", NULL)),
 							whole ? NULL : DatumGetArrayTypeP(attnums),
 							missing);
@@ -457,50 +465,47 @@ was_requested(int request, const Missing *missing, const Ledger *ledger)
 }
 
 static void
-close_ledger(Ledger *ledger)
+close_ledger(Relation *ledger)
 {
-	Relation   *rels = (Relation *) ledger;
 
 	/* the locks go with the transaction, which is being aborted */
-	for (size_t i = 0; i < lengthof(ledger_names); i++)
+	for (int i = 0; i < N_LEDGER_RELATIONS; i++)
 	{
-		if (rels[i] != NULL)
-			relation_close(rels[i], NoLock);
+		if (ledger[i] != NULL)
+			relation_close(ledger[i], NoLock);
 	}
 }
 
 /* Open what is read, if that can be done without waiting, and all is there. */
 static bool
-open_ledger(Ledger *ledger)
+open_ledger(Relation *ledger)
 {
 	static const struct
 	{
-		int			rel;		/* index in ledger_names */
+		int			rel;
 		const char *column;
 	}			columns[] = {
-		{0, "request_id"}, {0, "expires_at"}, {0, "ended_at"}, {0, "objects"},
-		{0, "objids"}, {0, "grantee_oid"}, {2, "id"}, {2, "origin"},
-		{4, "request_id"}, {4, "classid"}, {4, "objid"}, {4, "privileges"},
-		{4, "attnums"}
+		{GRANTS, "request_id"}, {GRANTS, "expires_at"}, {GRANTS, "ended_at"},
+		{GRANTS, "objects"}, {GRANTS, "objids"}, {GRANTS, "grantee_oid"},
+		{REQUESTS, "id"}, {REQUESTS, "origin"}, {ITEMS, "request_id"},
+		{ITEMS, "classid"}, {ITEMS, "objid"}, {ITEMS, "privileges"},
+		{ITEMS, "attnums"}
 	};
-	Relation   *rels = (Relation *) ledger;
 	Oid			jit = get_namespace_oid(JIT_SCHEMA, true);
 	bool		complete = ActiveSnapshotSet();
 
-	StaticAssertStmt(sizeof(Ledger) == lengthof(ledger_names) * sizeof(Relation),
-					 "one name per relation");
-	memset(ledger, 0, sizeof(Ledger));
-	for (size_t i = 0; i < lengthof(ledger_names) && complete; i++)
+	memset(ledger, 0, N_LEDGER_RELATIONS * sizeof(Relation));
+	for (int i = 0; i < N_LEDGER_RELATIONS && complete; i++)
 	{
 		Oid			relid = get_relname_relid(ledger_names[i], jit);
 
 		/* it may have been dropped before it was locked */
 		if (OidIsValid(relid) && ConditionalLockRelationOid(relid, AccessShareLock))
-			rels[i] = try_relation_open(relid, NoLock);
-		complete = rels[i] != NULL && !ReindexIsProcessingIndex(relid);
+			ledger[i] = try_relation_open(relid, NoLock);
+		complete = ledger[i] != NULL && !ReindexIsProcessingIndex(relid);
 	}
 	for (size_t i = 0; i < lengthof(columns) && complete; i++)
-		complete = get_attnum(RelationGetRelid(rels[columns[i].rel]),
+		complete = get_attnum(RelationGetRelid(ledger[columns[i].rel]),
 							  columns[i].column) != InvalidAttrNumber;
 	if (!complete)
 		close_ledger(ledger);
@@ -521,14 +526,14 @@ ledger_detail(const Missing *missing, List *roles)
 	TimestampTz now = jit_now();
 	TimestampTz last = DT_NOBEGIN;
 	char	   *detail = NULL;
-	Ledger		ledger;
+	Relation	ledger[N_LEDGER_RELATIONS];
 	ListCell   *lc;
 
-	if (!open_ledger(&ledger))
+	if (!open_ledger(ledger))
 		return NULL;
 	foreach(lc, roles)
 	{
-		Relation	rel = ledger.grants;
+		Relation	rel = ledger[GRANTS];
 		ScanKeyData key;
 		SysScanDesc scan;
 		HeapTuple	tuple;
@@ -536,7 +541,7 @@ ledger_detail(const Missing *missing, List *roles)
 
 		ScanKeyInit(&key, get_attnum(RelationGetRelid(rel), "grantee_oid"),
 					BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(lfirst_oid(lc)));
-		scan = systable_beginscan_ordered(rel, ledger.grants_by_grantee, NULL, 1, &key);
+		scan = systable_beginscan_ordered(rel, ledger[GRANTS_BY_GRANTEE], NULL, 1, &key);
 		while (n++ < MAX_GRANTS_READ &&
 			   HeapTupleIsValid(tuple = systable_getnext_ordered(scan, BackwardScanDirection)))
 		{
@@ -553,7 +558,7 @@ ledger_detail(const Missing *missing, List *roles)
 				/* live: it must be for something else of that name */
 				if (names_hold(DatumGetArrayTypeP(get_column(rel, tuple, "objects", NULL)), name) &&
 					!objids_hold(objids, missing->relid, 0, &as_role) &&
-					filed_here(request, &ledger))
+					filed_here(request, ledger))
 				{
 					last = end;
 					detail = psprintf(_("Request %d in %s is for another %s, which has been dropped or renamed since."),
@@ -562,8 +567,8 @@ ledger_detail(const Missing *missing, List *roles)
 			}
 			else if (end > last &&
 					 objids_hold(objids, missing->relid, missing->privs, &as_role) &&
-					 (as_role || was_requested(request, missing, &ledger)) &&
-					 filed_here(request, &ledger))
+					 (as_role || was_requested(request, missing, ledger)) &&
+					 filed_here(request, ledger))
 			{
 				last = end;
 				detail = psprintf(!not_ended && ended < expires ?
@@ -575,7 +580,7 @@ ledger_detail(const Missing *missing, List *roles)
 		}
 		systable_endscan_ordered(scan);
 	}
-	close_ledger(&ledger);
+	close_ledger(ledger);
 	return detail;
 }
 

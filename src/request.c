@@ -1747,15 +1747,13 @@ jit_progress(PG_FUNCTION_ARGS)
 	request = jit_load_request(PG_GETARG_INT32(0), false);
 	if (strcmp(request->status, "pending") != 0 || GetUserId() != GetOuterUserId())
 		PG_RETURN_NULL();
+	load_items(request, true);
 	jit_current_person(&person);
 	if (!jit_person_audits(&person) &&
 		!jit_is_party(&person, request->requester, request->requester_name, true) &&
-		!jit_is_party(&person, request->grantee, request->grantee_name, true))
-	{
-		load_items(request, true);
-		if (jit_why_not_approve(request, &person, true) != NULL)
-			PG_RETURN_NULL();
-	}
+		!jit_is_party(&person, request->grantee, request->grantee_name, true) &&
+		jit_why_not_approve(request, &person, true) != NULL)
+		PG_RETURN_NULL();
 
 	jit_flow_progress(request, &progress);
 	initStringInfo(&buf);

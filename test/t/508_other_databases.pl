@@ -52,6 +52,10 @@ like((sql($node, 'dev', 'SELECT count(*) FROM hr.salary', 'hr_prod'))[1], qr/per
 like(request($_), qr/NOTICE:  00000: dev has .* in sandbox until/, "$_: what is the sandbox's own is had at once")
   for ('sandbox_reader', 'TEMPORARY ON DATABASE sandbox', 'INSERT ON toy');
 
+is($node->safe_psql('sandbox', q{SELECT approvals FROM jit.inbox WHERE access LIKE 'hr_reader%'}), "0 of 1\nby a superuser", 'the inbox says who has to approve');
+is((sql($node, 'dev', q{SELECT jit.progress(1)}, 'sandbox'))[0], "0 of 1\nby a superuser", '... to the requester, too');
+$node->safe_psql('sandbox', 'CREATE ROLE optional; GRANT CONNECT ON DATABASE hr_prod TO optional WITH GRANT OPTION; GRANT optional TO anna WITH ADMIN OPTION');
+
 # ... or who could grant it anyway, wherever they are asked
 $node->safe_psql('sandbox', q{SET client_min_messages = error; GRANT hr_reader TO anna WITH ADMIN OPTION;
 	SELECT jit_set_flow('moderate', '[{"any_of": ["@grantor", "hr_owner"]}]')});
@@ -63,6 +67,9 @@ $node->safe_psql('sandbox', q{SET client_min_messages = error; SELECT jit_set_fl
 like(request('hr_reader'), qr/request \d+ in sandbox is pending: 1 approval by anyone who could grant it \(anna\)/, 'a step of those who could grant it');
 $id = $node->safe_psql('sandbox', 'SELECT max(id) FROM jit.requests');
 is((sql($node, 'anna', "SELECT jit_approve($id)", 'sandbox'))[0], 'active', '... does');
+like(request('optional'), qr/is pending: 1 approval by anyone who could grant it/, 'a grant option on another database');
+$id = $node->safe_psql('sandbox', 'SELECT max(id) FROM jit.requests');
+is((sql($node, 'anna', "SELECT jit_approve($id)", 'sandbox'))[0], 'pending', '... takes a superuser all the same');
 $node->safe_psql('sandbox', q{SET client_min_messages = error; SELECT jit_revoke_all('x'), jit_set_flow('moderate', '[]')});
 
 # ---- who audits
