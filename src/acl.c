@@ -378,3 +378,21 @@ jit_perminfo_permitted(const JitPermInfo *perminfo, List *closure)
 		return false;
 	return true;
 }
+
+/*
+ * Is it permitted to the closure?  It is a permission entry, a membership
+ * (of classid pg_authid), a privilege on an object, or for 0 owning it.  What
+ * is denied and what is noted as relied on are judged alike, by this.
+ */
+bool
+jit_permitted(const JitPermInfo *info, Oid classid, Oid objid, AclMode mode,
+			  List *closure)
+{
+	if (info != NULL)
+		return jit_perminfo_permitted(info, closure);
+	if (classid == AuthIdRelationId)
+		return list_member_oid(closure, objid);
+	if (mode == 0)
+		return list_member_oid(closure, jit_object_owner(classid, objid));
+	return jit_object_aclmask(classid, objid, 0, closure, mode) != 0;
+}

@@ -508,23 +508,6 @@ forget_reliance(void *arg)
 }
 
 /*
- * Is it permitted to the closure?  It is a permission entry, a membership
- * (of classid pg_authid), or a privilege on an object.
- */
-static bool
-permitted(const JitPermInfo *info, Oid classid, Oid objid, AclMode mode,
-		  List *closure)
-{
-	if (info != NULL)
-		return jit_perminfo_permitted(info, closure);
-	if (classid == AuthIdRelationId)
-		return list_member_oid(closure, objid);
-	if (mode == 0)
-		return list_member_oid(closure, jit_object_owner(classid, objid));
-	return jit_object_aclmask(classid, objid, 0, closure, mode) != 0;
-}
-
-/*
  * The live grant roles that cover what the user's standing access doesn't:
  * any one of them, or all of them together if *all.  NULL if standing access
  * suffices; no covers at all if nothing does.  Good until the next call: the
@@ -551,7 +534,7 @@ find_covers(Oid userid, const JitPermInfo *info, Oid classid, Oid objid,
 	MemoryContextReset(scratch);
 	context = MemoryContextSwitchTo(scratch);
 	standing = jit_role_closure(userid, kind, JIT_FILTER_STANDING, now);
-	if (permitted(info, classid, objid, mode, standing))
+	if (jit_permitted(info, classid, objid, mode, standing))
 	{
 		MemoryContextSwitchTo(context);
 		return NULL;
@@ -579,7 +562,7 @@ find_covers(Oid userid, const JitPermInfo *info, Oid classid, Oid objid,
 				bool		suffices;
 
 				with = list_concat(with, standing);
-				suffices = permitted(info, classid, objid, mode, with);
+				suffices = jit_permitted(info, classid, objid, mode, with);
 				list_free(with);
 				if (!suffices)
 					continue;

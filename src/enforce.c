@@ -301,15 +301,10 @@ gives(List *closure, const Wanted *wanted)
 {
 	if (closure == NIL || wanted == NULL)
 		return false;
-	if (wanted->info != NULL)
-		return jit_perminfo_permitted(wanted->info, closure);
 	if (OidIsValid(wanted->role))
-		return list_member_oid(closure, wanted->role);
-	if (wanted->mode == 0)
-		return list_member_oid(closure,
-							   jit_object_owner(wanted->classid, wanted->objid));
-	return jit_object_aclmask(wanted->classid, wanted->objid, 0, closure,
-							  wanted->mode) != 0;
+		return jit_permitted(NULL, AuthIdRelationId, wanted->role, 0, closure);
+	return jit_permitted(wanted->info, wanted->classid, wanted->objid,
+						 wanted->mode, closure);
 }
 
 /*

@@ -118,6 +118,8 @@ extern AclMode jit_object_aclmask(Oid classid, Oid objid, AttrNumber attnum,
 extern bool jit_perminfo_permitted(const JitPermInfo *perminfo,
 								   List *closure);
 extern Oid	jit_object_owner(Oid classid, Oid objid);
+extern bool jit_permitted(const JitPermInfo *info, Oid classid, Oid objid,
+						  AclMode mode, List *closure);
 
 /* ---- access.c: access text <-> resolved items <-> text --------------- */
 
