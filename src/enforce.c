@@ -391,11 +391,14 @@ deny(const char *kind, const char *name, Oid userid, const Wanted *wanted)
 {
 	char	   *detail = what_ended(userid, wanted);
 
+	/* aclcheck_error()'s words, whose translations the server has */
+	char	   *message = psprintf("permission denied for %s %%s", kind);
+
 	/* the hint callback leaves a detail alone */
 	jit_denial_explained = detail != NULL;
 	ereport(ERROR,
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-			 errmsg("permission denied for %s %s", kind, name ? name : "?"),
+			 errmsg(message, name ? name : "?"),
 			 detail ? errdetail_internal("%s", detail) : 0));
 }
 
