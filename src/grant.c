@@ -1323,7 +1323,14 @@ jit_before_drop(const DropStmt *stmt)
 	foreach(lc, requests)
 	{
 		JitGrant   *grant = lfirst(lc);
+		Oid			roleid = jit_find_grant_role(grant);
 
+		/*
+		 * Wait for whoever has a role locked, as DROP ROLE does: of those
+		 * that we waited for above, too, the last locks may still go.
+		 */
+		if (OidIsValid(roleid))
+			LockSharedObject(AuthIdRelationId, roleid, 0, AccessExclusiveLock);
 		(void) jit_end_grant(grant);
 		jit_finish_request(grant->request, "revoked", jit_now(),
 						   psprintf("request %d in %s revoked by DROP EXTENSION",
@@ -1341,6 +1348,9 @@ jit_before_drop(const DropStmt *stmt)
 	MemoryContextSwitchTo(spi_context);
 	foreach(lc, scopes)
 	{
+		LockSharedObject(AuthIdRelationId, lfirst_oid(lc), 0, AccessExclusiveLock);
+		if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(lfirst_oid(lc))))
+			continue;
 		if (!lock_role_and_row(lfirst_oid(lc), AccessExclusiveLock))
 		{
 			ereport(WARNING,
@@ -1378,6 +1388,11 @@ jit_object_dropped(Oid classid, Oid objid)
 		if (jit_parse_grant_name(jit_role_name(lfirst_oid(lc)), &database, &request) &&
 			database == MyDatabaseId && jit_role_deadline(lfirst_oid(lc)) > jit_now())
 			ereport(ERROR,
+					!jit_grant_has_members(lfirst_oid(lc)) ?
+					(errcode(ERRCODE_OBJECT_IN_USE),
+					 errmsg("role %s cannot be dropped: another transaction is changing it",
+							quote_identifier(jit_role_name(lfirst_oid(lc)))),
+					 errhint("Try again when that has ended.")) :
 					(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
 					 errmsg("extension jit_access cannot be dropped like this while access that it granted is active"),
 					 errhint("Use DROP EXTENSION jit_access, which ends it first.")));

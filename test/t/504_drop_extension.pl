@@ -129,6 +129,30 @@ $node->safe_psql('hr_prod', 'CREATE EXTENSION jit_access');
 is(give('SELECT ON hr.salary'), 'active', 'it can be created again, and works');
 is(held(), 't', '... and gives access');
 
+# ---- somebody else has its roles locked, and whoever granted what has only
+# just committed may have, for another moment
+
+my $roles = $node->safe_psql('hr_prod', q{SELECT string_agg(format('COMMENT ON ROLE %I IS NULL', role), '; ')
+	FROM (SELECT role FROM jit.grants UNION ALL SELECT role FROM jit.scopes) r});
+my $holder = $node->background_psql('hr_prod');
+$holder->query_safe("BEGIN; $roles");
+$dropper = $node->background_psql('hr_prod');
+$dropper->query_until(qr/dropping/, "\\echo dropping\nDROP EXTENSION jit_access;\n");
+ok($node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM pg_locks WHERE NOT granted AND classid = 'pg_authid'::regclass}),
+	'DROP EXTENSION waits for whoever has a role locked');
+$holder->query_safe('COMMIT');
+$dropper->quit;
+is(jit_roles(), 2, '... and takes its roles along');
+
+$node->safe_psql('hr_prod', 'CREATE EXTENSION jit_access');
+is(give('SELECT ON hr.salary'), 'active', 'access');
+$holder->query_safe('BEGIN; ALTER ROLE ' . $node->safe_psql('hr_prod', 'SELECT role FROM jit.grants') . ' INHERIT');
+($rc, $out, $err) = sql('root2', 'DROP EXTENSION jit_access');
+like($err, qr/ERROR:  role jit_grant_\d+_1 cannot be dropped: another transaction is changing it\nHINT:  Try again when that has ended\./,
+	'that its role is being altered makes it fail');
+$holder->quit;
+is(held(), 't', '... and access is as it was');
+
 # ---- DROP DATABASE with live access
 
 $node->safe_psql('postgres', 'DROP DATABASE hr_prod');
