@@ -52,7 +52,6 @@
 #include "catalog/pg_authid.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_proc.h"
-#include "commands/dbcommands.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "port/atomics.h"
@@ -956,12 +955,11 @@ need_met(Need *need, Cover *ended)
 static char *
 cover_text(const Cover *cover)
 {
-	char	   *dbname;
+	const char *dbname;
 
 	if (cover->request == 0)
 		return pstrdup(_("What gave this access is not a live grant of jit_access."));
-	dbname = get_database_name(cover->database);
-	dbname = dbname ? pstrdup(quote_identifier(dbname)) : psprintf("%u", cover->database);
+	dbname = quote_identifier(jit_name_of_database(cover->database));
 	if (cover->deadline == DT_NOBEGIN || cover->deadline > jit_now())
 		return psprintf(_("Request %d in %s was revoked."), cover->request, dbname);
 	return psprintf(_("Request %d in %s expired at %s."), cover->request, dbname,

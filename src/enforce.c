@@ -338,7 +338,6 @@ what_ended(Oid userid, const Wanted *wanted)
 	int			ended = 0;
 	Oid			database;
 	int			request;
-	char	   *dbname;
 	ListCell   *lc;
 
 	if (jit_role_kind_by_oid(userid) != JIT_ROLE_ORDINARY)
@@ -377,9 +376,8 @@ what_ended(Oid userid, const Wanted *wanted)
 	if (TIMESTAMP_NOT_FINITE(best))
 		return psprintf(_("Role %s has no deadline, so it gives nothing."),
 						quote_identifier(jit_role_name(best_role)));
-	dbname = get_database_name(database);
 	return psprintf(_("Request %d in %s expired at %s."), request,
-					dbname ? quote_identifier(dbname) : psprintf("%u", database),
+					quote_identifier(jit_name_of_database(database)),
 					jit_timestamp_text(best));
 }
 

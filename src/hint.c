@@ -467,7 +467,6 @@ was_requested(int request, const Missing *missing, Relation *ledger)
 static void
 close_ledger(Relation *ledger)
 {
-
 	/* the locks go with the transaction, which is being aborted */
 	for (int i = 0; i < N_LEDGER_RELATIONS; i++)
 	{
