@@ -48,6 +48,7 @@
 typedef struct Missing
 {
 	Oid			relid;
+	char	   *name;			/* as in a request, once all is found */
 	AclMode		privs;			/* ACL_USAGE: it is a sequence */
 	Bitmapset  *selected;		/* as in JitPermInfo */
 	Bitmapset  *inserted;
@@ -222,6 +223,11 @@ add_missing_of_copy(List **missing, const CopyStmt *copy, List *closure)
 
 	if (copy->relation == NULL)
 		return false;			/* COPY of a query: the executor's */
+	if (copy->filename != NULL &&
+		!list_member_oid(closure, copy->is_program ? ROLE_PG_EXECUTE_SERVER_PROGRAM :
+						 copy->is_from ? ROLE_PG_READ_SERVER_FILES :
+						 ROLE_PG_WRITE_SERVER_FILES))
+		return false;			/* no access to the table cures it */
 	if (copy->relation->schemaname)
 	{
 		schema = get_namespace_oid(copy->relation->schemaname, true);
@@ -242,17 +248,23 @@ add_missing_of_copy(List **missing, const CopyStmt *copy, List *closure)
 	return add_missing(missing, info, closure);
 }
 
-/* Can access to the relation be requested at all? */
-static bool
-requestable(Oid relid)
+/*
+ * The name by which access to the relation can be requested, NULL if it can't
+ * be, or if the relation, which isn't locked, has been dropped.
+ */
+static char *
+requestable_name(Oid relid)
 {
 	Oid			nspid = get_rel_namespace(relid);
 	char	   *schema = get_namespace_name(nspid);
+	char	   *name = get_rel_name(relid);
 
-	return schema != NULL && !IsCatalogNamespace(nspid) &&
-		!IsToastNamespace(nspid) && !isAnyTempNamespace(nspid) &&
-		strcmp(schema, "information_schema") != 0 &&
-		strcmp(schema, JIT_SCHEMA) != 0;
+	if (schema == NULL || name == NULL || IsCatalogNamespace(nspid) ||
+		IsToastNamespace(nspid) || isAnyTempNamespace(nspid) ||
+		strcmp(schema, "information_schema") == 0 ||
+		strcmp(schema, JIT_SCHEMA) == 0)
+		return NULL;
+	return quote_qualified_identifier(schema, name);
 }
 
 /*
@@ -271,7 +283,10 @@ find_missing(List **missing, List *perminfos, List *closure)
 	}
 	foreach(lc, *missing)
 	{
-		if (!requestable(((Missing *) lfirst(lc))->relid))
+		Missing    *m = lfirst(lc);
+
+		m->name = requestable_name(m->relid);
+		if (m->name == NULL)
 			return false;
 	}
 	return true;
@@ -303,9 +318,7 @@ access_text(List *missing)
 
 			if (m->privs != first->privs)
 				continue;
-			appendStringInfo(&buf, "%s%s", m == first ? "" : ", ",
-							 quote_qualified_identifier(get_namespace_name(get_rel_namespace(m->relid)),
-														get_rel_name(m->relid)));
+			appendStringInfo(&buf, "%s%s", m == first ? "" : ", ", m->name);
 		}
 	}
 	return buf.data;
@@ -520,8 +533,6 @@ open_ledger(Relation *ledger)
 static char *
 ledger_detail(const Missing *missing, List *roles)
 {
-	char	   *name = quote_qualified_identifier(get_namespace_name(get_rel_namespace(missing->relid)),
-												  get_rel_name(missing->relid));
 	TimestampTz now = jit_now();
 	TimestampTz last = DT_NOBEGIN;
 	char	   *detail = NULL;
@@ -555,13 +566,13 @@ ledger_detail(const Missing *missing, List *roles)
 			if (end > now)
 			{
 				/* live: it must be for something else of that name */
-				if (names_hold(DatumGetArrayTypeP(get_column(rel, tuple, "objects", NULL)), name) &&
+				if (names_hold(DatumGetArrayTypeP(get_column(rel, tuple, "objects", NULL)), missing->name) &&
 					!objids_hold(objids, missing->relid, 0, &as_role) &&
 					filed_here(request, ledger))
 				{
 					last = end;
 					detail = psprintf(_("Request %d in %s is for another %s, which has been dropped or renamed since."),
-									  request, quote_identifier(jit_database_name()), name);
+									  request, quote_identifier(jit_database_name()), missing->name);
 				}
 			}
 			else if (end > last &&
