@@ -1233,10 +1233,10 @@ jit_keep_reliance(JitStatementFrame *frame)
 		free_reliance(reliance);
 		return;
 	}
-	/* functions may have run meanwhile, and a timer with them */
-	reliance->missed = seen != reliance->place;
 	context = MemoryContextSwitchTo(TopMemoryContext);
 	busy = true;
+	/* functions may have run meanwhile, and a timer with them */
+	reliance->missed = seen != reliance->place;
 	reliances = lappend(reliances, reliance);
 	busy = false;
 	MemoryContextSwitchTo(context);
@@ -1311,11 +1311,16 @@ cutoff_xact_callback(XactEvent event, void *arg)
 						 errhint("Use COMMIT: a prepared transaction could be committed after the access has ended.")));
 			break;
 		case XACT_EVENT_COMMIT:
+		case XACT_EVENT_PARALLEL_COMMIT:
 		case XACT_EVENT_PREPARE:
 		case XACT_EVENT_ABORT:
+		case XACT_EVENT_PARALLEL_ABORT:
 			busy = false;
 			jit_forget_ended_roles();
 			loose = NULL;
+			/* a process that exits leaves no function by its end */
+			if (proc_exit_inprogress)
+				jit_running = NULL;
 			if (jit_running == NULL)
 				fired = false;
 			written_needs = NIL;

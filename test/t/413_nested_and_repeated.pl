@@ -9,7 +9,8 @@
 # jit_keep_reliance() or forget_reliance(), under SET ROLE and with policies
 # without memory of its own in find_covers() and without list_free() in
 # check_marks(), row by row without that in need_met(); what is nested 100 times,
-# with an array of 64 for what is running.
+# with an array of 64 for what is running; temporary tables, with jit_running
+# kept by a process that exits.
 use strict;
 use warnings;
 use PostgreSQL::Test::Utils;
@@ -79,6 +80,18 @@ ok(wait_until(sub { $s->ended }, 30), '... and ends with the access') or $node->
 like(($s->end)[1], qr/${CUT_OFF}DETAIL:  Request $id in postgres was revoked/, '... cut off');
 is_deeply([ $s->do('SELECT count(pg_sleep(0.1)) FROM generate_series(1, 3)') ], [ '3', '' ], 'the session goes on');
 $s->quit;
+
+# A process that is terminated in the midst of a statement leaves no function by
+# its end, and then drops temporary tables, here those of a role that it had.
+$id = grant_access($node, 'SELECT ON secret; reader', 'dev', '1 h');
+$s = session($node, 'dev');
+is(($s->do('SET ROLE reader; CREATE TEMP TABLE a (x int); CREATE TEMP TABLE b (x int PRIMARY KEY, y text); RESET ROLE'))[1], '', 'temporary tables');
+$s->begin('SELECT count(*), pg_sleep(600) FROM secret');
+$sleeps = "SELECT wait_event = 'PgSleep' FROM pg_stat_activity WHERE pid = $s->{pid}";
+ok($node->poll_query_until('postgres', $sleeps), 'a statement runs');
+$node->safe_psql('postgres', "SELECT pg_terminate_backend($s->{pid}, 60000)");
+ok($node->poll_query_until('postgres', q{SELECT count(*) = 0 FROM pg_class WHERE relpersistence = 't'}), 'it is terminated, and they are dropped');
+$s->{run}->finish;
 
 unlike(slurp_file($node->logfile), qr/terminated by signal|TRAP|resource leak|reference leak/i, 'no crash and no leak in the log');
 $node->stop;
