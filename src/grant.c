@@ -1271,6 +1271,28 @@ jit_sync_auditor(void)
  * ----------------------------------------------------------------------
  */
 
+static void
+try_to_lock(void *arg)
+{
+	LockSharedObject(AuthIdRelationId, *(Oid *) arg, 0, AccessExclusiveLock);
+}
+
+/*
+ * Wait for whoever has a role locked, as DROP ROLE does, but not for ever:
+ * everybody who wants something of us waits for us.  Those that we have waited
+ * for already may only have kept it for another moment.
+ */
+static void
+lock_role_to_drop(Oid roleid)
+{
+	if (jit_try(try_to_lock, &roleid) != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+				 errmsg("role %s cannot be dropped: another transaction has it locked",
+						quote_identifier(jit_role_name(roleid))),
+				 errhint("pg_locks shows which one; try again when it has ended.")));
+}
+
 /*
  * Before DROP EXTENSION jit_access: end what this database has granted, and
  * drop its scope roles.  It is all undone if the statement fails.
@@ -1299,6 +1321,7 @@ jit_before_drop(const DropStmt *stmt)
 	jit_enter_owner_section(&section);
 	/* an approval under way is waited for, and ended as well */
 	jit_query("LOCK TABLE jit.requests IN ACCESS EXCLUSIVE MODE", 0);
+	jit_set_locally("lock_timeout", "5s");
 	n = jit_query("SELECT g.request_id, g.role, g.role_oid, g.grantee, g.expires_at,"
 				  " starts_with(r.origin, $1), r.origin"
 				  " FROM jit.grants g JOIN jit.requests r ON r.id = g.request_id"
@@ -1325,12 +1348,8 @@ jit_before_drop(const DropStmt *stmt)
 		JitGrant   *grant = lfirst(lc);
 		Oid			roleid = jit_find_grant_role(grant);
 
-		/*
-		 * Wait for whoever has a role locked, as DROP ROLE does: of those
-		 * that we waited for above, too, the last locks may still go.
-		 */
 		if (OidIsValid(roleid))
-			LockSharedObject(AuthIdRelationId, roleid, 0, AccessExclusiveLock);
+			lock_role_to_drop(roleid);
 		(void) jit_end_grant(grant);
 		jit_finish_request(grant->request, "revoked", jit_now(),
 						   psprintf("request %d in %s revoked by DROP EXTENSION",
@@ -1348,7 +1367,7 @@ jit_before_drop(const DropStmt *stmt)
 	MemoryContextSwitchTo(spi_context);
 	foreach(lc, scopes)
 	{
-		LockSharedObject(AuthIdRelationId, lfirst_oid(lc), 0, AccessExclusiveLock);
+		lock_role_to_drop(lfirst_oid(lc));
 		if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(lfirst_oid(lc))))
 			continue;
 		if (!lock_role_and_row(lfirst_oid(lc), AccessExclusiveLock))
