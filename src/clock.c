@@ -10,7 +10,8 @@
  * memory.
  *
  *	start of the server				the base is the time of day, or that of
- *									the last checkpoint if it is later
+ *									the last checkpoint if it is later, which
+ *									is known to the second only
  *	crash of a process				the same, but no earlier than before
  *	clock set forward				our time follows, and so does the base
  *	clock set back					our time goes on as if it hadn't been; the
@@ -94,9 +95,13 @@ jit_clock_shmem_startup(void)
 		time_t_to_timestamptz(control->checkPointCopy.time) : now;
 
 		if (checkpoint > now)
+		{
+			/* some time within that second */
+			checkpoint += USECS_PER_SEC;
 			ereport(LOG,
 					(errmsg("jit_access: the clock is behind the last checkpoint, whose time is used instead"),
 					 errhint("If the checkpoint's time was wrong, set the clock right and use SELECT jit_reset_clock();")));
+		}
 		pg_atomic_init_u64(&shared->offset,
 						   Max(Max(now, checkpoint) - boot_time(), last_offset));
 		on_shmem_exit(keep_offset, (Datum) 0);

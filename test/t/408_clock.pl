@@ -7,13 +7,15 @@
 # a crash.  The server's time of day is libfaketime's (Debian: libfaketime),
 # which leaves CLOCK_BOOTTIME alone; without it the test is skipped.  Seen to
 # fail with jit_now() returning the time of day, or not raising its base; with
-# nothing kept over a crash; and with jit_reset_clock() resetting at once.
+# nothing kept over a crash; with no floor at start, or the beginning of its second; and with
+# jit_reset_clock() resetting at once.
 use strict;
 use warnings;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use JitAccess;
+use POSIX ();
 
 my ($library) = glob '/usr/lib/*/faketime/libfaketime.so.1';
 plan skip_all => 'libfaketime is not installed' unless defined $library;
@@ -98,13 +100,23 @@ ok($node->poll_query_until('postgres', "SELECT status = 'expired' FROM jit.reque
 set_clock('+0');
 $node->safe_psql('postgres', $reset);
 
-# over a restart: the last checkpoint is the floor
+# over a restart: the last checkpoint is the floor, all of the second that is
+# said of it, near the end of which this access ends.  Its role is still there:
+# the launcher goes on only when it is to stop, and there is none afterwards.
+$node->append_conf('postgresql.conf', 'max_worker_processes = 0');
 stop_launcher($node);
-$id = grant_access($node, 'SELECT ON secret', 'dev', '2 s');
+$id = grant_access($node, 'SELECT ON secret', 'dev', $node->safe_psql('postgres', q{SELECT 2.8 - (extract(epoch FROM clock_timestamp()) % 1) || ' s'}));
 wait_for_deadline($node, $id);
-continue_launcher();
-$node->safe_psql('postgres', 'CHECKPOINT');
+$offset = -s $node->logfile;
+my $continuer = fork // die "cannot fork: $!";
+unless ($continuer)
+{
+	$node->wait_for_log(qr/received fast shutdown request/, $offset);
+	continue_launcher();
+	POSIX::_exit(0);
+}
 $node->stop;
+waitpid $continuer, 0;
 set_clock('-86400');
 $offset = -s $node->logfile;
 start();
@@ -116,6 +128,7 @@ like((sql($node, 'dev', 'SELECT x FROM secret'))[1], qr/ERROR:  42501/, 'access 
 like((sql($node, 'dev', 'SELECT jit_reset_clock()'))[1], qr/ERROR:  42501/, 'not for everybody');
 $node->safe_psql('postgres', 'SELECT jit_reset_clock()');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM jit.events WHERE event = 'clock_reset' AND (detail->>'behind_seconds')::bigint BETWEEN 80000 AND 90000}), '1', 'it is an event');
+revoke_access($node, $id);
 $id = grant_access($node, 'SELECT ON secret', 'dev', '1 hour');
 is($node->safe_psql('postgres', "SELECT expires_at BETWEEN clock_timestamp() AND clock_timestamp() + interval '2 hours' FROM jit.requests WHERE id = $id"), 't', 'durations go by the clock again');
 
