@@ -80,20 +80,43 @@ sub grant_role
 sub launcher_pid
 {
 	my ($node) = @_;
-	my $sql = q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'jit_access launcher'};
-	$node->poll_query_until('postgres', "SELECT EXISTS ($sql)") or die 'no launcher';
-	return $node->safe_psql('postgres', $sql);
+	my $pid;
+	wait_until(sub {
+		$pid = $node->safe_psql('postgres', q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'jit_access launcher'});
+		return $pid =~ /^\d+$/;
+	}) or die 'no launcher';
+	return $pid;
 }
 
-# From here on nobody removes roles.
+# Does it sleep, and is no sweeper there?  Asked twice, as one that was sent
+# just now isn't seen at once.  If it was stopped with a lock held, there may be
+# no answer.
+sub at_rest
+{
+	my ($node, $pid) = @_;
+	my $sql = qq{SELECT count(*) = 1 AND bool_and(pid = $pid AND wait_event_type = 'Extension') FROM pg_stat_activity WHERE backend_type ~ '^jit_access ';\n};
+	my ($in, $out, $err) = ("${sql}SELECT pg_sleep(0.1);\n$sql", '', '');
+	eval {
+		IPC::Run::run([ $node->installed_command('psql'), '-XAtq', '-d', $node->connstr('postgres'), '-f', '-' ],
+			'<', \$in, '>', \$out, '2>', \$err, IPC::Run::timeout(10));
+	};
+	return $out eq "t\n\nt\n";
+}
+
+# From here on nobody removes roles.  It must not be stopped in the midst of
+# something: then it goes on, and is stopped again.
 sub stop_launcher
 {
 	my ($node) = @_;
 	my $pid = launcher_pid($node);
-	$node->poll_query_until('postgres', q{SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'jit_access sweeper'})
-	  or die 'a sweeper stays';
-	kill 'STOP', $pid or die "cannot stop the launcher: $!";
-	$stopped = $pid;
+	wait_until(sub {
+		continue_launcher();
+		$node->poll_query_until('postgres', q{SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'jit_access sweeper'})
+		  or die 'a sweeper stays';
+		kill 'STOP', $pid or die "cannot stop the launcher: $!";
+		$stopped = $pid;
+		return at_rest($node, $pid);
+	}) or die 'the launcher does not come to rest';
 	return $pid;
 }
 
