@@ -17,6 +17,7 @@ use warnings;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use JitAccess qw(stop_launcher continue_launcher);
 
 my $node = PostgreSQL::Test::Cluster->new('main');
 $node->init;
@@ -98,8 +99,7 @@ $node->safe_psql('hr_prod', q{
 	REVOKE CREATE ON DATABASE hr_prod FROM dev;
 	SET ROLE hr_owner; CREATE EXTENSION pg_trgm SCHEMA hr; CREATE TABLE hr.member (x int); ALTER EXTENSION pg_trgm ADD TABLE hr.member;
 }) if $extensions;
-my $launcher = $node->safe_psql('postgres', q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'jit_access launcher'});
-kill 'STOP', $launcher;
+stop_launcher($node);
 
 sub sql
 {
@@ -470,6 +470,6 @@ is($node->safe_psql('hr_prod', q{
 		+ (SELECT count(*) FROM pg_default_acl) + (SELECT count(*) FROM pg_auth_members WHERE roleid = 'hr_group'::regrole AND member <> 'hr_owner'::regrole)}),
 	'0', 'nothing has got away');
 
-kill 'CONT', $launcher;
+continue_launcher();
 $node->stop;
 done_testing();
