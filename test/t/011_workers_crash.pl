@@ -6,7 +6,7 @@ use warnings;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use JitAccess qw(wait_for_server);
+use JitAccess qw(wait_for_server wait_until);
 
 my $node = PostgreSQL::Test::Cluster->new('main');
 $node->init;
@@ -30,8 +30,25 @@ $node->safe_psql('other', q{
 sub pid_of
 {
 	my ($type) = @_;
-	ok($node->poll_query_until('postgres', qq{SELECT count(*) > 0 FROM pg_stat_activity WHERE backend_type = '$type'}), "there is a $type");
-	return $node->safe_psql('postgres', qq{SELECT pid FROM pg_stat_activity WHERE backend_type = '$type' LIMIT 1});
+	my $pid;
+	ok(wait_until(sub {
+		$pid = $node->safe_psql('postgres', qq{SELECT pid FROM pg_stat_activity WHERE backend_type = '$type' LIMIT 1});
+		return $pid =~ /^\d+$/;
+	}), "there is a $type");
+	return $pid;
+}
+
+# Sends a signal to a sweeper that waits for $hold_up, and returns its pid.  It
+# doesn't wait for long, so the next one may have to do.
+sub signal_sweeper
+{
+	my ($signal) = @_;
+	my $pid;
+	ok(wait_until(sub {
+		$pid = $node->safe_psql('postgres', q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'jit_access sweeper' AND wait_event_type = 'Lock' LIMIT 1});
+		return $pid =~ /^\d+$/ && kill($signal, $pid) == 1;
+	}), "there is a sweeper to send SIG$signal to");
+	return $pid;
 }
 
 sub grant
@@ -61,19 +78,17 @@ ok($node->poll_query_until('postgres', qq{SELECT count(*) = 1 FROM pg_stat_activ
 settled($id, 'a grant made before is settled after');
 
 # a sweeper that is told to go
-$id = grant('1 s');
+$id = grant('3 s');
 $holder->query_safe($hold_up);
-my $sweeper = pid_of('jit_access sweeper');
-$node->safe_psql('postgres', "SELECT pg_terminate_backend($sweeper)");
+signal_sweeper('TERM');
 $holder->query_safe('COMMIT');
 settled($id, 'what a terminated sweeper left is settled by the next');
 
 # a sweeper that hangs: its database's roles lose their members through
 # another one, whose own are settled as ever
-$id = grant('1 s');
+$id = grant('3 s');
 $holder->query_safe($hold_up);
-$sweeper = pid_of('jit_access sweeper');
-kill 'STOP', $sweeper;
+my $sweeper = signal_sweeper('STOP');
 my $other = grant('1 s', 'other');
 settled($other, 'another database is not held up by a sweeper that hangs', 'other');
 ok($node->poll_query_until('postgres', q{SELECT count(*) = 0 FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.roleid WHERE r.rolname LIKE 'jit_grant_%'}),
@@ -89,10 +104,11 @@ for my $victim ('sweeper', 'launcher', 'backend')
 	$id = grant('2 s');
 	my $pid;
 	my $session;
+	my $offset = -s $node->logfile;
 	if ($victim eq 'sweeper')
 	{
 		$holder->query_safe($hold_up);
-		$pid = pid_of('jit_access sweeper');
+		signal_sweeper('KILL');
 	}
 	elsif ($victim eq 'launcher')
 	{
@@ -104,8 +120,7 @@ for my $victim ('sweeper', 'launcher', 'backend')
 		$pid = $session->query('SELECT pg_backend_pid()');
 		$session->query("BEGIN; SELECT jit_grant('SELECT ON t', 'dev', '1 hour', 'not committed')");
 	}
-	my $offset = -s $node->logfile;
-	kill 'KILL', $pid;
+	kill 'KILL', $pid if defined $pid;
 	$node->wait_for_log(qr/all server processes terminated; reinitializing/, $offset);
 	wait_for_server($node);
 	$launcher = pid_of('jit_access launcher');
