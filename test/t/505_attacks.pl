@@ -218,7 +218,8 @@ my $anna = $node->background_psql('hr_prod', on_error_stop => 0, extra_params =>
 $dev = $node->background_psql('hr_prod', on_error_stop => 0, extra_params => [ '-U', 'dev' ]);
 $_->[0]->query_safe("SET client_min_messages = error; BEGIN; SELECT jit_revoke($_->[1])") for ([ $anna, 1212 ], [ $dev, 1213 ]);
 $anna->query_until(qr/going on/, "\\echo going on\nSELECT jit_revoke(1213);\n");
-ok($node->poll_query_until('hr_prod', q{SELECT count(*) > 0 FROM pg_stat_activity WHERE usename = 'anna' AND wait_event_type = 'Lock'}), 'one waits for the other');
+# for two seconds, which may be over by now
+ok($node->poll_query_until('hr_prod', q{SELECT count(*) > 0 FROM pg_stat_activity WHERE usename = 'anna' AND query LIKE '%jit_revoke(1213)%' AND (wait_event_type = 'Lock' OR state LIKE 'idle in transaction%')}), 'one waits for the other');
 $dev->query('SELECT jit_revoke(1212)');
 $dev->query('ROLLBACK');
 $anna->query('COMMIT');
