@@ -19,11 +19,25 @@ $node->safe_psql('postgres', q{
 stop_launcher($node);
 my $running = q{SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND pid = };
 
+sub run
+{
+	my ($s) = @_;
+	$s->begin('SELECT pg_sleep(600) FROM secret');
+	return;
+}
+
+sub runs
+{
+	my ($s) = @_;
+	ok($node->poll_query_until('postgres', "SELECT ($running $s->{pid}) = 1"), 'a statement runs');
+	return;
+}
+
 sub start
 {
 	my $s = session($node, 'dev');
-	$s->begin('SELECT pg_sleep(600) FROM secret');
-	ok($node->poll_query_until('postgres', "SELECT ($running $s->{pid}) = 1"), 'a statement runs');
+	run($s);
+	runs($s);
 	return $s;
 }
 
@@ -53,16 +67,39 @@ sub is_cut_off
 	return;
 }
 
-# the ledger's expires_at stays as it was: nobody sweeps
-my $id = grant_access($node, 'SELECT ON secret', 'dev', '3 s');
-my $s = start();
-set_deadline($id, 3600);
-survives($s, $id, 'lengthened by ALTER ROLE: it runs on');
-set_deadline($id, 1);
-is_cut_off($s, $id, 'expired at', 'shortened by ALTER ROLE: it is cut off then');
+# What comes to a deadline, each of a user of its own, so that all can wait for
+# it together.  The ledger's expires_at stays as it was: nobody sweeps.
+my @users = qw(lengthened overlapped later_one unhelped undone);
+$node->safe_psql('postgres', join ';', map { "CREATE ROLE $_ LOGIN" } @users);
+my %session = map { $_ => session($node, $_) } @users;
+my %id = map { $_ => grant_access($node, 'SELECT ON secret', $_, '8 s') } @users;
+my $second_of_two = grant_access($node, 'SELECT ON secret', 'later_one', '1 hour');
+run($session{$_}) for @users;
+runs($session{$_}) for @users;
+set_deadline($id{lengthened}, 3600);
+my $second = grant_access($node, 'SELECT ON secret, secret2', 'overlapped', '1 hour');
+grant_access($node, 'SELECT ON secret2', 'unhelped', '1 hour');
+$node->safe_psql('postgres', 'BEGIN; ALTER ROLE ' . grant_role($node, $id{undone}) . q{ VALID UNTIL '2100-01-01'; ROLLBACK});
 
-$id = grant_access($node, 'SELECT ON secret', 'dev', '1 hour');
-$s = start();
+is_cut_off($session{unhelped}, $id{unhelped}, 'expired at', 'a grant of something else changes nothing');
+is_cut_off($session{undone}, $id{undone}, 'expired at', 'what is rolled back changes nothing');
+
+survives($session{lengthened}, $id{lengthened}, 'lengthened by ALTER ROLE: it runs on');
+set_deadline($id{lengthened}, 1);
+is_cut_off($session{lengthened}, $id{lengthened}, 'expired at', 'shortened by ALTER ROLE: it is cut off then');
+
+# an overlapping one, and then its end
+survives($session{overlapped}, $id{overlapped}, 'overlapped by another grant: it runs on');
+revoke_access($node, $second);
+is_cut_off($session{overlapped}, '\d+', '(was revoked|expired at)', '... until that is revoked');
+
+# one of two that were there from the start
+survives($session{later_one}, $id{later_one}, 'the later of two deadlines counts');
+set_deadline($second_of_two, 1);
+is_cut_off($session{later_one}, $second_of_two, 'expired at', '... and is shortened');
+
+my $id = grant_access($node, 'SELECT ON secret', 'dev', '1 hour');
+my $s = start();
 set_deadline($id, -1);
 is_cut_off($s, $id, '(expired at|was revoked)', 'a deadline in the past');
 
@@ -80,34 +117,6 @@ $id = grant_access($node, 'SELECT ON secret', 'dev', '1 hour');
 $s = start();
 $node->safe_psql('postgres', 'DROP ROLE ' . grant_role($node, $id));
 is_cut_off($s, $id, 'was revoked', 'DROP ROLE');
-
-# an overlapping one, and then its end
-$id = grant_access($node, 'SELECT ON secret', 'dev', '3 s');
-$s = start();
-my $second = grant_access($node, 'SELECT ON secret, secret2', 'dev', '1 hour');
-survives($s, $id, 'overlapped by another grant: it runs on');
-revoke_access($node, $second);
-is_cut_off($s, '\d+', '(was revoked|expired at)', '... until that is revoked');
-
-# one of two that were there from the start
-$id = grant_access($node, 'SELECT ON secret', 'dev', '3 s');
-$second = grant_access($node, 'SELECT ON secret', 'dev', '1 hour');
-$s = start();
-survives($s, $id, 'the later of two deadlines counts');
-set_deadline($second, 1);
-is_cut_off($s, $second, 'expired at', '... and is shortened');
-
-# a grant of something else doesn't help
-$id = grant_access($node, 'SELECT ON secret', 'dev', '3 s');
-$s = start();
-grant_access($node, 'SELECT ON secret2', 'dev', '1 hour');
-is_cut_off($s, $id, 'expired at', 'a grant of something else changes nothing');
-
-# lengthened in a transaction that is rolled back
-$id = grant_access($node, 'SELECT ON secret', 'dev', '3 s');
-$s = start();
-$node->safe_psql('postgres', 'BEGIN; ALTER ROLE ' . grant_role($node, $id) . q{ VALID UNTIL '2100-01-01'; ROLLBACK});
-is_cut_off($s, $id, 'expired at', 'what is rolled back changes nothing');
 
 continue_launcher();
 $node->stop;

@@ -23,16 +23,27 @@ my %held = (
 	'a savepoint that is open' => 'SAVEPOINT a; SELECT jit_revoke(%d)',
 	'a block' => 'DO $$ BEGIN PERFORM jit_revoke(%d); EXCEPTION WHEN OTHERS THEN RAISE; END $$',
 );
-for my $how (sort keys %held)
+# each of a user of its own, so that they come to their deadlines together
+my @hows = sort keys %held;
+my %user = map { $hows[$_] => "dev$_" } 0 .. $#hows;
+my (%dev, %id);
+for my $how (@hows)
 {
-	my ($out, $err) = sql($node, 'anna', q{SET client_min_messages = error; SELECT jit_grant('USAGE ON SEQUENCE hr.numbers', 'dev', '3 s', 'x')}, 'hr_prod');
-	my $dev = session($node, 'dev', 'hr_prod');
-	like($dev->do($next), qr/^\d+$/, "$how: access");
-	$dev->do(sprintf "SET client_min_messages = error; BEGIN; $held{$how}", $out);
-	ok($node->poll_query_until('hr_prod', qq{SELECT clock_timestamp() > expires_at FROM jit.requests WHERE id = $out}), '... is left open past the deadline');
-	ok($node->poll_query_until('hr_prod', qq{SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = $dev->{pid}}), '... and terminated');
-	ok($node->poll_query_until('hr_prod', q{SELECT count(*) = 0 FROM pg_auth_members WHERE member = 'dev'::regrole}), '... so that the membership ends');
-	like((sql($node, 'dev', $next, 'hr_prod'))[1], qr/permission denied for sequence numbers/, '... and access with it');
+	$node->safe_psql('hr_prod', "CREATE ROLE $user{$how} LOGIN; GRANT USAGE ON SCHEMA hr TO $user{$how}");
+	$dev{$how} = session($node, $user{$how}, 'hr_prod');
+}
+for my $how (@hows)
+{
+	$id{$how} = sql($node, 'anna', qq{SET client_min_messages = error; SELECT jit_grant('USAGE ON SEQUENCE hr.numbers', '$user{$how}', '6 s', 'x')}, 'hr_prod');
+	like($dev{$how}->do($next), qr/^\d+$/, "$how: access");
+	$dev{$how}->do(sprintf "SET client_min_messages = error; BEGIN; $held{$how}", $id{$how});
+}
+for my $how (@hows)
+{
+	ok($node->poll_query_until('hr_prod', qq{SELECT clock_timestamp() > expires_at FROM jit.requests WHERE id = $id{$how}}), "$how: is left open past the deadline");
+	ok($node->poll_query_until('hr_prod', qq{SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = $dev{$how}{pid}}), '... and terminated');
+	ok($node->poll_query_until('hr_prod', qq{SELECT count(*) = 0 FROM pg_auth_members WHERE member = '$user{$how}'::regrole}), '... so that the membership ends');
+	like((sql($node, $user{$how}, $next, 'hr_prod'))[1], qr/permission denied for sequence numbers/, '... and access with it');
 }
 
 $node->stop;
