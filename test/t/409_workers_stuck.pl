@@ -31,7 +31,7 @@ sub ends_without_workers
 {
 	my ($how, $id) = @_;
 	my $s = session($node, 'dev');
-	$id //= grant_access($node, 'SELECT ON secret', 'dev', '3 s');
+	$id //= grant_access($node, 'SELECT ON secret', 'dev', '6 s');
 	is($s->do('SELECT count(*) FROM secret'), '10', "$how: access");
 	$s->begin('SELECT pg_sleep(600) FROM secret');
 	like(($s->end)[1], qr/${CUT_OFF}DETAIL:  Request $id in postgres expired/, "$how: a running statement is cut off");
@@ -78,9 +78,12 @@ like((sql($node, 'dev', 'SELECT count(*) FROM secret'))[1], $denied, 'SIGKILL: d
 catches_up('SIGKILL');
 
 # one request of a batch can't be settled
+stop_launcher($node);
 my @ids = map { grant_access($node, 'SELECT ON secret', 'dev', '3 s') } 1 .. 3;
 $node->safe_psql('postgres', qq{ALTER TABLE jit.requests ADD CONSTRAINT stuck CHECK (id <> $ids[1] OR status = 'active')});
+wait_for_deadline($node, $_) for @ids;
 $offset = -s $node->logfile;
+continue_launcher();
 ok($node->poll_query_until('postgres', qq{SELECT count(*) = 2 FROM jit.requests WHERE id IN ($ids[0], $ids[2]) AND status = 'expired'}), 'one of a batch: the others are settled');
 logged_once('one of a batch', qr/jit_access: request $ids[1] in postgres could not be settled/, $offset);
 is($node->safe_psql('postgres', qq{SELECT string_agg(request_id::text, ' ' ORDER BY id) FROM jit.events WHERE event = 'expired' AND request_id IN ($ids[0], $ids[1], $ids[2])}),
@@ -108,12 +111,18 @@ my $alter = session($node, 'postgres');
 $alter->do("BEGIN; ALTER ROLE $hindered[0] CONNECTION LIMIT 5");
 $node->safe_psql('postgres', "GRANT SELECT ON secret TO $hindered[1]");
 $node->poll_query_until('postgres', 'SELECT max(expires_at) < clock_timestamp() FROM jit.requests');
+my $start = time;
 continue_launcher();
 ok($node->poll_query_until('postgres', qq{SELECT string_agg(rolname, ' ' ORDER BY rolname) = '@hindered' FROM pg_roles WHERE rolname LIKE 'jit_grant_%'}),
 	'more than a batch: the roles are gone that can be');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.roleid WHERE r.rolname LIKE 'jit_grant_%'}), 0,
 	'more than a batch: the others have no members');
-is(scalar(() = substr(slurp_file($node->logfile), $offset) =~ /whose time is over/g), 0, 'more than a batch: and not for a second try');
+SKIP:
+{
+	# a sweeper that gets nowhere for 5 s is helped by another, which does that
+	skip 'the machine is too slow', 1 if time - $start >= 5;
+	is(scalar(() = substr(slurp_file($node->logfile), $offset) =~ /whose time is over/g), 0, 'more than a batch: and not for a second try');
+}
 my $many = q{FROM jit.requests WHERE grantee LIKE 'many%'};
 is($node->safe_psql('postgres', "SELECT status, count(*) $many GROUP BY 1"), 'active|510', 'more than a batch: before the ledger');
 $node->safe_psql('postgres', 'ALTER TABLE jit.requests DROP CONSTRAINT stuck');
@@ -143,11 +152,17 @@ $node->reload;
 my $hog = session($node, 'postgres');
 $hog->do(q{CREATE TABLE big AS SELECT i AS x FROM generate_series(1, 10000) i; ALTER TABLE big SET (parallel_workers = 4);
 	SET max_parallel_workers_per_gather = 4; SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; SET jit = off});
-$node->poll_query_until('postgres', q{SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'jit_access sweeper'});
-$offset = -s $node->logfile;
-$hog->begin('SELECT count(pg_sleep(0.5)) FROM big');
-# the launcher and the logical replication launcher have a place each
-ok($node->poll_query_until('postgres', q{SELECT count(*) >= 2 FROM pg_stat_activity WHERE backend_type = 'parallel worker'}), 'no worker process is left');
+# the launcher and the logical replication launcher have a place each; where a
+# sweeper has another, once more
+ok(wait_until(sub {
+	$node->poll_query_until('postgres', q{SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'jit_access sweeper'});
+	$offset = -s $node->logfile;
+	$hog->begin('SELECT count(pg_sleep(0.5)) FROM big');
+	return 1 if wait_until(sub { $node->safe_psql('postgres', q{SELECT count(*) >= 2 FROM pg_stat_activity WHERE backend_type = 'parallel worker'}) eq 't' }, 5);
+	$node->safe_psql('postgres', "SELECT pg_cancel_backend($hog->{pid})");
+	$hog->end;
+	return 0;
+}), 'no worker process is left');
 ends_without_workers('max_worker_processes');
 logged_once('max_worker_processes', qr/no sweeper could be started/, $offset);
 $node->safe_psql('postgres', "SELECT pg_terminate_backend($hog->{pid})");
@@ -217,7 +232,7 @@ sub limit_files
 	system_or_bail('prlimit', "--pid=$pid", "--fsize=$bytes:");
 	return;
 }
-$id = grant_access($node, 'SELECT ON secret', 'dev', '5 s');
+$id = grant_access($node, 'SELECT ON secret', 'dev', '15 s');
 fill_events($node);
 $offset = -s $node->logfile;
 limit_files(1024 * 1024);
