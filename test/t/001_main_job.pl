@@ -7,6 +7,7 @@ use warnings;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use JitAccess qw(stop_launcher continue_launcher);
 
 my $node = PostgreSQL::Test::Cluster->new('main');
 $node->init;
@@ -87,10 +88,8 @@ like($err, qr/permission denied for table employee.*DETAIL:  Request 1 in hr_pro
 # the deadline, with the launcher stopped: in this and in another database
 $node->safe_psql('postgres', 'GRANT reporting TO anna WITH ADMIN OPTION');
 $node->safe_psql('elsewhere', 'CREATE TABLE report AS SELECT 1 AS x; GRANT SELECT ON report TO reporting;');
-my $launcher = $node->safe_psql('postgres', q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'jit_access launcher'});
-ok($launcher, 'there is a launcher');
-kill 'STOP', $launcher;
-sql('dev', q{SELECT jit_request('SELECT ON hr.employee, hr.salary; reporting', '2 s', 'short')});
+ok(stop_launcher($node), 'there is a launcher');
+sql('dev', q{SELECT jit_request('SELECT ON hr.employee, hr.salary; reporting', '6 s', 'short')});
 ($rc, $out, $err) = sql('anna', 'SELECT jit_approve(2)');
 is($out, 'active', 'approved with the launcher stopped');
 is((sql('dev', 'SELECT x FROM report', 'elsewhere'))[1], '1', 'a role works in another database');
@@ -103,7 +102,7 @@ like($err, qr/permission denied for table employee.*DETAIL:  Request 2 in hr_pro
 like($err, qr/permission denied for table report.*DETAIL:  Request 2 in hr_prod expired at /s, '... in another database as well');
 unlike($err, qr/HINT/, '... where no hint could be followed');
 is($node->safe_psql('hr_prod', q{SELECT status FROM jit.requests WHERE id = 2}), 'active', 'the sweeper had no part in it');
-kill 'CONT', $launcher;
+continue_launcher();
 ok($node->poll_query_until('hr_prod', q{SELECT status = 'expired' FROM jit.requests WHERE id = 2}), 'the sweeper settles it later');
 is($node->safe_psql('hr_prod', q{SELECT count(*) FROM pg_roles WHERE rolname LIKE 'jit_grant_%'}), '0', 'the roles are gone');
 

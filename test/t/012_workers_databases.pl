@@ -53,7 +53,7 @@ sub settled
 
 # dropped
 create_database('d1');
-my $id = grant('d1', '2 s');
+my $id = grant('d1', '8 s');
 my $role = role_of('d1', $id);
 $node->safe_psql('postgres', 'DROP DATABASE d1');
 is($node->safe_psql('postgres', "SELECT count(*) FROM pg_roles WHERE rolname = '$role'"), '1', 'a role outlives its database');
@@ -61,7 +61,7 @@ gone($role, '... until its deadline');
 
 # dropped after the deadline, with sweepers that fail in it
 create_database('d1');
-$id = grant('d1', '1 s');
+$id = grant('d1', '4 s');
 $role = role_of('d1', $id);
 $node->safe_psql('d1', 'ALTER TABLE jit.requests RENAME TO elsewhere');
 ok($node->poll_query_until('postgres', "SELECT count(*) = 0 FROM pg_auth_members WHERE roleid = (SELECT oid FROM pg_roles WHERE rolname = '$role')"),
@@ -132,7 +132,7 @@ settled('d4', $id, '... nor the ledger');
 ok($node->poll_query_until('d4', "SELECT status = 'lapsed' FROM jit.requests WHERE id = $lapsing"), '... nor lapsing');
 
 # a role of ours as the current role would be denied everything
-$id = grant('d4', '2 s');
+$id = grant('d4', '6 s');
 $role = role_of('d4', $id);
 $node->safe_psql('postgres', "ALTER DATABASE d4 SET role = $role");
 gone($role, 'nor does a role that may do nothing');
@@ -148,7 +148,7 @@ $node->safe_psql('postgres', 'ALTER DATABASE d4 RESET ALL');
 $node->safe_psql('postgres', 'ALTER DATABASE d4 SET exit_on_error = on');
 for my $how ('revoked', 'expired')
 {
-	$id = grant('d4', '3 s');
+	$id = grant('d4', '6 s');
 	$role = role_of('d4', $id);
 	$node->safe_psql('d4', "GRANT UPDATE ON t TO $role");
 	if ($how eq 'revoked')
@@ -158,22 +158,20 @@ for my $how ('revoked', 'expired')
 	}
 	ok($node->poll_query_until('d4', "SELECT status = '$how' AND NOT EXISTS (SELECT FROM pg_auth_members WHERE roleid = '$role'::regrole) FROM jit.requests WHERE id = $id"),
 		"... and it is $how");
-	$node->safe_psql('d4', "REVOKE UPDATE ON t FROM $role; DROP ROLE $role");
+	$node->safe_psql('d4', "BEGIN; REVOKE UPDATE ON t FROM $role; DROP ROLE $role; COMMIT");
 }
 $node->safe_psql('postgres', 'ALTER DATABASE d4 RESET ALL');
 
 # used as a template: the copy doesn't take the original's grants for its own
-$id = grant('d4', '3 s');
+$id = grant('d4', '10 s');
 $node->safe_psql('postgres', 'CREATE DATABASE copy TEMPLATE d4');
 is($node->safe_psql('copy', "SELECT status FROM jit.requests WHERE id = $id"), 'active', 'a copied ledger has the row');
 $node->safe_psql('copy', 'DROP EXTENSION jit_access');
 is($node->safe_psql('d4', 'SET ROLE dev; SELECT x FROM t'), '1', 'dropping the extension there ends nothing here');
 $node->safe_psql('postgres', 'CREATE DATABASE copy2 TEMPLATE d4');
-settled('d4', $id, 'the original settles');
-ok($node->poll_query_until('copy2', "SELECT status = 'expired' FROM jit.requests WHERE id = $id"), 'and so does the copy');
 
 # sweepers hold up neither CREATE DATABASE ... TEMPLATE nor DROP DATABASE
-$node->safe_psql('d4', q{SELECT jit_grant('SELECT ON t', 'dev', (i * 200 + 500) * interval '1 ms', 'busy') FROM generate_series(1, 30) i});
+$node->safe_psql('d4', q{SELECT jit_grant('SELECT ON t', 'eve', (i * 200 + 500) * interval '1 ms', 'busy') FROM generate_series(1, 30) i});
 my $failures = 0;
 for my $i (1 .. 10)
 {
@@ -184,6 +182,10 @@ for my $i (1 .. 10)
 }
 is($failures, 0, 'databases are copied and dropped while sweepers are busy');
 ok($node->poll_query_until('d4', "SELECT bool_and(status = 'expired') FROM jit.requests WHERE reason = 'busy'"), 'and what is due is settled');
+
+# the template and its copy come to the deadline meanwhile
+settled('d4', $id, 'the original settles');
+ok($node->poll_query_until('copy2', "SELECT status = 'expired' FROM jit.requests WHERE id = $id"), 'and so does the copy');
 
 # DROP EXTENSION with live grants
 create_database('d5');

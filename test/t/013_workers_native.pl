@@ -53,7 +53,8 @@ is(value("SELECT ended_at IS NOT NULL FROM jit.grants WHERE request_id = $id"), 
 ($id, $role) = grant('1 hour');
 $node->safe_psql('other', "REVOKE $role FROM dev");
 poll("SELECT status = 'revoked' FROM jit.requests WHERE id = $id", 'a grant whose role has no members is revoked');
-is(value("SELECT detail ->> 'drift', (SELECT count(*) FROM pg_roles WHERE rolname = '$role') FROM jit.events WHERE request_id = $id AND event = 'revoked'"), 'its role has no members|0', '... and the event says so');
+poll("SELECT count(*) = 0 FROM pg_roles WHERE rolname = '$role'", '... and the role goes');
+is(value("SELECT detail ->> 'drift' FROM jit.events WHERE request_id = $id AND event = 'revoked'"), 'its role has no members', '... and the event says so');
 
 # prolonged, shortened, ended
 ($id, $role) = grant('1 hour');
@@ -97,17 +98,17 @@ $session->quit;
 $node->safe_psql('postgres', "SELECT jit_revoke($other_id)");
 
 # prolonged while the old deadline passes: no gap
-($id, $role) = grant('2 s');
-$node->safe_psql('postgres', "ALTER ROLE $role VALID UNTIL '2099-01-01 00:00+00'");
-poll("SELECT clock_timestamp() > activated_at + interval '2.5 s' FROM jit.requests WHERE id = $id", 'the old deadline passes');
-is(value('SET ROLE dev; SELECT x FROM t'), '1', '... and access goes on');
-$node->safe_psql('postgres', "SELECT jit_revoke($id)");
+my ($prolonged_id, $prolonged) = grant('6 s', 'SELECT ON u');
+$node->safe_psql('postgres', "ALTER ROLE $prolonged VALID UNTIL '2099-01-01 00:00+00'");
 
 # a role without a deadline gives nothing, and is judged by the ledger
-($id, $role) = grant('2 s');
+($id, $role) = grant('6 s');
 $node->safe_psql('postgres', "ALTER ROLE $role VALID UNTIL 'infinity'");
 my ($rc, $out, $err) = $node->psql('postgres', 'SET ROLE dev; SELECT x FROM t');
 like($err, qr/permission denied/, 'no deadline, no access');
+poll("SELECT clock_timestamp() > activated_at + interval '6.5 s' FROM jit.requests WHERE id = $prolonged_id", 'the old deadline of the one prolonged passes');
+is(value('SET ROLE dev; SELECT x FROM u'), '1', '... and access goes on');
+$node->safe_psql('postgres', "SELECT jit_revoke($prolonged_id)");
 poll("SELECT status = 'expired' FROM jit.requests WHERE id = $id", 'the deadline of the ledger counts');
 is(value("SELECT count(*) FROM pg_roles WHERE rolname = '$role'"), '0', '... and the role goes');
 

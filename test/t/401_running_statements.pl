@@ -137,7 +137,8 @@ sub start_all
 	});
 	# what computes should be in the midst of it
 	$node->poll_query_until('postgres', q{SELECT clock_timestamp() > max(query_start) + interval '0.2 s' FROM pg_stat_activity WHERE application_name = 'case'});
-	return seconds_left($node, $ids[0]) > 0.5, @ids;
+	# with time for a look at them
+	return seconds_left($node, $ids[0]) > 2, @ids;
 }
 
 sub check_all

@@ -52,7 +52,7 @@ for my $how ('deadline', 'revocation')
 	my $other = session($node, 'other');
 	my $caller = session($node, 'caller');
 	my $member = session($node, 'member');
-	my @ids = map { grant_access($node, $_->[0], $_->[1], $how eq 'deadline' ? '5 s' : '1 hour') }
+	my @ids = map { grant_access($node, $_->[0], $_->[1], $how eq 'deadline' ? '15 s' : '1 hour') }
 	  ([ 'SELECT ON secret', 'dev' ], [ 'reader', 'dev' ], [ 'reader', 'view_owner' ],
 		[ 'SELECT ON secret; EXECUTE ON FUNCTION one(), thrice(int)', 'caller' ], [ 'runner', 'member' ]);
 

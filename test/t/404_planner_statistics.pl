@@ -41,7 +41,7 @@ my %statement = (
 for my $how ('deadline', 'revocation')
 {
 	sweep($node);
-	my @ids = map { grant_access($node, 'SELECT, UPDATE ON secret', $_, $how eq 'deadline' ? '4 s' : '1 hour') } 'dev', 'view_owner';
+	my @ids = map { grant_access($node, 'SELECT, UPDATE ON secret', $_, $how eq 'deadline' ? '7 s' : '1 hour') } 'dev', 'view_owner';
 	my $s = session($node, 'dev');
 	$s->do('PREPARE p AS SELECT * FROM secret WHERE x OPERATOR(dev.>>>) 0');
 	for my $name (sort keys %statement)

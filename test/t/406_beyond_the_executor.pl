@@ -13,6 +13,7 @@ use warnings;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use JitAccess qw(stop_launcher continue_launcher);
 
 my $node = PostgreSQL::Test::Cluster->new('main');
 $node->init;
@@ -48,8 +49,7 @@ $node->safe_psql('hr_prod', q{
 	RESET ROLE;
 	SELECT lo_from_bytea(4711, 'secret');
 });
-my $launcher = $node->safe_psql('postgres', q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'jit_access launcher'});
-kill 'STOP', $launcher;
+stop_launcher($node);
 
 sub sql
 {
@@ -231,8 +231,7 @@ unlike((sql('dev', 'SET ROLE gatekeeper'))[2], qr/HINT/, '... not for a SET ROLE
 $node->safe_psql('postgres', "DROP ROLE $grant{gatekeeper}");
 
 # ---- a search path is computed once, and not again because of a deadline
-my $deadline = $node->safe_psql('hr_prod', q{SELECT clock_timestamp() + interval '3 s'});
-$node->safe_psql('hr_prod', "SELECT jit_grant('USAGE ON SCHEMA hidden', 'dev', '3 s', 'test')");
+$n = $node->safe_psql('hr_prod', "SELECT jit_grant('USAGE ON SCHEMA hidden', 'dev', '10 s', 'test')");
 my %unqualified = (
 	'a statement of its own' => 'SELECT f()',
 	'after one that looked up names' => 'SELECT g()',
@@ -247,9 +246,9 @@ for my $how (sort keys %unqualified)
 }
 my $loop = $unqualified{'in a DO block'};
 $loop->query_until(qr/begun/, q{\echo begun
-	DO $$ BEGIN FOR i IN 1 .. 100 LOOP PERFORM f(); PERFORM pg_sleep(0.1); END LOOP; END $$;
+	DO $$ BEGIN FOR i IN 1 .. 200 LOOP PERFORM f(); PERFORM pg_sleep(0.1); END LOOP; END $$;
 });
-$node->poll_query_until('hr_prod', "SELECT clock_timestamp() > '$deadline'::timestamptz + interval '1 s'");
+$node->poll_query_until('hr_prod', "SELECT clock_timestamp() > expires_at + interval '1 s' FROM jit.requests WHERE id = $n");
 for my $how (sort keys %unqualified)
 {
 	my $s = $unqualified{$how};
@@ -291,7 +290,7 @@ for my $case (@unhooked)
 	unlike($err, $then, '... all of it');
 }
 is($currval->query(q{SELECT currval('hr.seq') > 0}), 't', 'currval(): no hook');
-kill 'CONT', $launcher;
+continue_launcher();
 ok($node->poll_query_until('postgres', q{SELECT count(*) = 0 FROM pg_roles WHERE rolname LIKE 'jit\_grant\_%'}), 'the roles go');
 for my $case (@unhooked)
 {

@@ -68,7 +68,7 @@ for my $how ('deadline', 'revocation')
 	my $s = session($node, 'dev');
 	$s->begin($loop);
 	ok($node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM pg_stat_activity WHERE query LIKE 'DO %' AND usename = 'dev' AND state = 'active'}), "$how: a DO block began before the access");
-	my $id = grant_access($node, 'EXECUTE ON FUNCTION secret()', 'dev', $how eq 'deadline' ? '3 s' : '1 h');
+	my $id = grant_access($node, 'EXECUTE ON FUNCTION secret()', 'dev', $how eq 'deadline' ? '6 s' : '1 h');
 	ok($node->poll_query_until('postgres', $used), "$how: it has found it");
 	revoke_access($node, $id) if $how eq 'revocation';
 	ok(wait_until(sub { $s->ended }, 30), "$how: it ends") or $node->safe_psql('postgres', "SELECT pg_terminate_backend($s->{pid})");
@@ -79,7 +79,7 @@ for my $how ('deadline', 'revocation')
 
 # an expression that was kept
 my $s = session($node, 'dev');
-my $id = grant_access($node, 'EXECUTE ON FUNCTION secret()', 'dev', '3 s');
+my $id = grant_access($node, 'EXECUTE ON FUNCTION secret()', 'dev', '6 s');
 like($s->do('BEGIN; SELECT wrapper() > 0'), qr/t/, 'a function in an expression');
 wait_for_deadline($node, $id);
 like(($s->do('SELECT wrapper()'))[1], qr/ERROR:  42501: permission denied for function secret/, '... denied after the deadline in the same transaction');
@@ -99,26 +99,37 @@ for my $how ('deadline', 'revocation')
 		'a cursor' => [ 'DECLARE c CURSOR FOR SELECT public_wrapper(1) FROM generate_series(1, 100000) x, generate_series(1, 100000) y; FETCH 1 FROM c', 'MOVE ALL IN c' ],
 		'a domain that a cursor keeps' => [ q{DECLARE c CURSOR FOR SELECT json_populate_record(NULL::checked, '{"x": 1}') FROM generate_series(1, 100000) x, generate_series(1, 100000) y; FETCH 1 FROM c}, 'MOVE ALL IN c' ],
 	);
-	for my $name (sort keys %later)
+	# all at the same time, by one grant
+	my @names = sort keys %later;
+	my %runs = map { $_ => session($node, 'dev') } @names;
+	my %rests = map { $_ => session($node, 'dev') } @names;
+	my $id = grant_access($node, 'EXECUTE ON FUNCTION secret()', 'dev', $how eq 'deadline' ? '7 s' : '1 h');
+	for my $name (@names)
 	{
-		my ($first, $then) = @{ $later{$name} };
-		my $runs = session($node, 'dev');
-		my $rests = session($node, 'dev');
-		my $id = grant_access($node, 'EXECUTE ON FUNCTION secret()', 'dev', $how eq 'deadline' ? '4 s' : '1 h');
-		is(($_->do("BEGIN; $first"))[1], '', "$how: $name, before") for $runs, $rests;
-		$runs->begin($then);
-		$rests->begin('SELECT pg_sleep(600)');
-		ok($node->poll_query_until('postgres', "SELECT count(*) = 2 FROM pg_stat_activity WHERE pid IN ($runs->{pid}, $rests->{pid}) AND query !~ '^BEGIN' AND state = 'active'"), '... runs');
-		if ($how eq 'deadline') { wait_for_deadline($node, $id); }
-		else { revoke_access($node, $id); }
+		is(($_->do("BEGIN; $later{$name}[0]"))[1], '', "$how: $name, before") for $runs{$name}, $rests{$name};
+	}
+	for my $name (@names)
+	{
+		$runs{$name}->begin($later{$name}[1]);
+		$rests{$name}->begin('SELECT pg_sleep(600)');
+	}
+	for my $name (@names)
+	{
+		ok($node->poll_query_until('postgres', "SELECT count(*) = 2 FROM pg_stat_activity WHERE pid IN ($runs{$name}{pid}, $rests{$name}{pid}) AND query !~ '^BEGIN' AND state = 'active'"), "$how: $name runs");
+	}
+	if ($how eq 'deadline') { wait_for_deadline($node, $id); }
+	else { revoke_access($node, $id); }
+	for my $name (@names)
+	{
+		my ($runs, $rests) = ($runs{$name}, $rests{$name});
 		ok(wait_until(sub { $runs->ended }, 30), "$how: $name uses it no longer") or $node->safe_psql('postgres', "SELECT pg_cancel_backend($runs->{pid})");
 		like(($runs->end)[1], qr/ERROR:  (57014|42501)/, '... and is cut off or denied');
 		ok(!$rests->ended, "$how: a later statement that does not use it runs on");
 		$node->safe_psql('postgres', "SELECT pg_cancel_backend($rests->{pid})");
 		$rests->end;
 		$_->quit for $runs, $rests;
-		sweep($node);
 	}
+	sweep($node);
 }
 
 # ... by a role that an expression sets
@@ -133,7 +144,7 @@ $node->safe_psql('postgres', q{
 for my $how ('deadline', 'revocation')
 {
 	my $s = session($node, 'dev');
-	my $id = grant_access($node, 'caller', 'dev', $how eq 'deadline' ? '4 s' : '1 h');
+	my $id = grant_access($node, 'caller', 'dev', $how eq 'deadline' ? '7 s' : '1 h');
 	like($s->do('SELECT as_caller(1)'), qr/^\d+$/, "$how: a role set in an expression, before");
 	$s->begin('SELECT as_caller(0)');
 	ok($node->poll_query_until('postgres', "SELECT state = 'active' FROM pg_stat_activity WHERE pid = $s->{pid}"), '... runs');
@@ -145,14 +156,6 @@ for my $how ('deadline', 'revocation')
 	$s->quit;
 	sweep($node);
 }
-
-# a query that relies on nothing but what is called in expressions
-$node->safe_psql('postgres', q{
-	CREATE FUNCTION for_long() RETURNS int LANGUAGE plpgsql AS $$ DECLARE x int; BEGIN LOOP x := secret(); END LOOP; END $$});
-$s = session($node, 'dev');
-$id = grant_access($node, 'EXECUTE ON FUNCTION secret()', 'dev', '3 s');
-like(($s->do('SELECT for_long()'))[1], qr/${CUT_OFF}DETAIL:  Request $id in postgres expired at .*\nHINT:  Ask for access anew/, 'it is said why a query is cut off that only calls functions');
-$s->quit;
 
 # Between two statements of a transaction nothing is at work, and what ends
 # meanwhile is none of a later statement's, which relies on nothing.
@@ -214,15 +217,25 @@ like(($s->end)[1], qr/ERROR:  57014/, '... and is cut off');
 $s->quit;
 
 # the function-call protocol
-$s = session($node, 'dev');
+my $by_protocol = session($node, 'dev');
 my $file = $node->basedir . '/lo';
 my $export = "\\lo_export 4711 '$file'\n;";
-like(($s->do($export))[1], qr/permission denied for function lo_open/, 'a function by protocol');
-$id = $node->safe_psql('postgres', q{SELECT jit_grant('EXECUTE ON FUNCTION lo_open(oid, integer)', 'dev', '3 s', 'x')});
-is(($s->do($export))[1], '', '... with access');
-wait_for_deadline($node, $id);
-like(($s->do($export))[1], qr/permission denied for function lo_open/, '... denied after the deadline');
+like(($by_protocol->do($export))[1], qr/permission denied for function lo_open/, 'a function by protocol');
+my $lo_open = $node->safe_psql('postgres', q{SELECT jit_grant('EXECUTE ON FUNCTION lo_open(oid, integer)', 'dev', '6 s', 'x')});
+is(($by_protocol->do($export))[1], '', '... with access');
+
+# a query that relies on nothing but what is called in expressions
+$node->safe_psql('postgres', q{
+	CREATE FUNCTION for_long() RETURNS int LANGUAGE plpgsql AS $$ DECLARE x int; BEGIN LOOP x := secret(); END LOOP; END $$});
+$s = session($node, 'dev');
+$id = grant_access($node, 'EXECUTE ON FUNCTION secret()', 'dev', '6 s');
+like(($s->do('SELECT for_long()'))[1], qr/${CUT_OFF}DETAIL:  Request $id in postgres expired at .*\nHINT:  Ask for access anew/, 'it is said why a query is cut off that only calls functions');
 $s->quit;
+
+# ... which the other has come to meanwhile
+wait_for_deadline($node, $lo_open);
+like(($by_protocol->do($export))[1], qr/permission denied for function lo_open/, '... denied after the deadline');
+$by_protocol->quit;
 
 # a function that is called while ExecutorStart prunes partitions
 $s = session($node, 'other');
@@ -256,8 +269,8 @@ my $id2 = grant_access($node, 'EXECUTE ON FUNCTION secret2()', 'dev', '1 h');
 is($s->do('SELECT use_both(0)'), '1', 'two functions, before');
 $lock->do('SELECT pg_advisory_lock(7)');
 $s->begin('SELECT use_both(7)');
-$cut->begin('DO $$ DECLARE x int; BEGIN LOOP x := secret2(); END LOOP; END $$');
-ok($node->poll_query_until('postgres', "SELECT wait_event = 'advisory' FROM pg_stat_activity WHERE pid = $s->{pid}"), 'it waits');
+$cut->begin('DO $$ DECLARE x int; BEGIN x := secret2(); PERFORM pg_advisory_xact_lock(8); LOOP x := secret2(); END LOOP; END $$');
+ok($node->poll_query_until('postgres', "SELECT count(*) = 2 FROM pg_locks WHERE locktype = 'advisory' AND (pid = $s->{pid} AND NOT granted OR pid = $cut->{pid} AND granted)"), 'it waits, and another runs');
 revoke_access($node, $id2);
 like(($cut->end)[1], qr/ERROR:  57014/, 'another is cut off');
 $lock->do('SELECT pg_advisory_unlock(7)');
@@ -299,7 +312,7 @@ for my $how ('deadline', 'revocation')
 	my $lock = session($node, 'postgres');
 	$lock->do('SELECT pg_advisory_lock(7)');
 	$s = session($node, 'dev');
-	$id = grant_access($node, 'EXECUTE ON FUNCTION secret()', 'dev', $how eq 'deadline' ? '3 s' : '1 h');
+	$id = grant_access($node, 'EXECUTE ON FUNCTION secret()', 'dev', $how eq 'deadline' ? '6 s' : '1 h');
 	like($s->do('SELECT later(0)'), qr/^\d+$/, "$how: a function before");
 	$s->begin('SELECT later(7)');
 	ok($node->poll_query_until('postgres', "SELECT wait_event = 'advisory' FROM pg_stat_activity WHERE pid = $s->{pid}"), "$how: it waits");
@@ -335,7 +348,7 @@ $node->safe_psql('postgres', q{
 	REVOKE EXECUTE ON FUNCTION add(int, int) FROM PUBLIC;
 	CREATE SCHEMA AUTHORIZATION dev; GRANT USAGE ON SCHEMA dev TO PUBLIC});
 stop_launcher($node);
-$id = grant_access($node, 'EXECUTE ON FUNCTION add(int, int)', 'dev', '3 s');
+$id = grant_access($node, 'EXECUTE ON FUNCTION add(int, int)', 'dev', '6 s');
 sql($node, 'dev', q{CREATE AGGREGATE dev.total(int) (sfunc = add, stype = int, initcond = '0')});
 $s = session($node, 'other');
 is($s->do('SELECT dev.total(x) FROM generate_series(1, 3) x'), '6', 'an aggregate over a function that its owner has for now');

@@ -31,7 +31,7 @@ create_hr($node);
 sql('dev', $_) for (
 	q{SELECT jit_request('SELECT ON hr.salary', '1 h', 'live')},
 	q{SELECT jit_request('UPDATE ON hr.salary', '1 h', 'live, too')},
-	q{SELECT jit_request('DELETE ON hr.salary', '8 s', 'short')},
+	q{SELECT jit_request('DELETE ON hr.salary', '25 s', 'short')},
 	q{SELECT jit_request('INSERT ON hr.salary', '1 h', 'pending')},
 	q{SELECT jit_request('SELECT (emp_no), INSERT (emp_no) ON hr.salary', '1 h', 'pending, too')});
 is((sql('anna', "SELECT jit_approve($_)"))[1], 'active', "request $_ is active") for (1, 2, 3);
@@ -73,17 +73,8 @@ is(held(), 't,t,t', '... the original works');
 $node->safe_psql('postgres', 'DROP DATABASE copy2');
 is(held(), 't,t,t', 'DROP DATABASE of the copy touches nothing');
 
-# time comes in both
-ok($node->poll_query_until('hr_prod', q{SELECT status = 'expired' FROM jit.requests WHERE id = 3}), 'the original expires');
-ok($node->poll_query_until('copy1', q{SELECT status = 'expired' FROM jit.requests WHERE id = 3}), '... and so does the row of the copy');
-is($node->safe_psql('copy1', q{SELECT ended_at = expires_at FROM jit.requests WHERE id = 3}), 't', '... at its time');
-is(held(), 't,t,f', 'the others live on');
-is((sql('anna', 'SELECT jit_revoke(2)'))[1], 'revoked', 'the original revokes');
-is($node->safe_psql('copy1', q{SELECT status FROM jit.requests WHERE id = 2}), 'active', 'the row of the copy stays until its time');
-is((sql('dev', 'SELECT count(*) FROM jit.active_grants WHERE request = 2', 'copy1'))[1], 0, '... but is not listed as active');
-
 # prolonged natively, it goes on in a copy as well, whose row says nothing else
-sql('dev', q{SELECT jit_request('TRUNCATE ON hr.salary', '4 s')});
+sql('dev', q{SELECT jit_request('TRUNCATE ON hr.salary', '10 s')});
 is((sql('anna', 'SELECT jit_approve(6)'))[1], 'active', 'short access again');
 $node->safe_psql('postgres', 'CREATE DATABASE copy3 TEMPLATE hr_prod');
 my $role = $node->safe_psql('hr_prod', 'SELECT role FROM jit.grants WHERE request_id = 6');
@@ -93,6 +84,15 @@ ok($node->poll_query_until('copy3', q{SELECT status = 'expired' OR expires_at = 
 is($node->safe_psql('copy3', q{SELECT status, has_table_privilege('dev', 'hr.salary', 'TRUNCATE') FROM jit.requests WHERE id = 6}), 'active|t',
 	'... and follows that of the role');
 is((sql('anna', 'SELECT jit_revoke(6)'))[1], 'revoked', 'the original revokes');
+
+# time comes in both
+ok($node->poll_query_until('hr_prod', q{SELECT status = 'expired' FROM jit.requests WHERE id = 3}), 'the original expires');
+ok($node->poll_query_until('copy1', q{SELECT status = 'expired' FROM jit.requests WHERE id = 3}), '... and so does the row of the copy');
+is($node->safe_psql('copy1', q{SELECT ended_at = expires_at FROM jit.requests WHERE id = 3}), 't', '... at its time');
+is(held(), 't,t,f', 'the others live on');
+is((sql('anna', 'SELECT jit_revoke(2)'))[1], 'revoked', 'the original revokes');
+is($node->safe_psql('copy1', q{SELECT status FROM jit.requests WHERE id = 2}), 'active', 'the row of the copy stays until its time');
+is((sql('dev', 'SELECT count(*) FROM jit.active_grants WHERE request = 2', 'copy1'))[1], 0, '... but is not listed as active');
 
 # the panic button ends everything everywhere, so the original's, too; the
 # copy's row isn't said to have been revoked there
