@@ -1318,9 +1318,6 @@ cutoff_xact_callback(XactEvent event, void *arg)
 			busy = false;
 			jit_forget_ended_roles();
 			loose = NULL;
-			/* a process that exits leaves no function by its end */
-			if (proc_exit_inprogress)
-				jit_running = NULL;
 			if (jit_running == NULL)
 				fired = false;
 			written_needs = NIL;

@@ -41,7 +41,6 @@
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog/catalog.h"
-#include "catalog/dependency.h"
 #include "catalog/index.h"
 #include "catalog/namespace.h"
 #include "catalog/objectaccess.h"
@@ -66,6 +65,7 @@
 #include "parser/parse_relation.h"
 #include "parser/parsetree.h"
 #include "rewrite/rowsecurity.h"
+#include "storage/ipc.h"
 #include "tcop/pquery.h"
 #include "tcop/utility.h"
 #include "utils/builtins.h"
@@ -1976,9 +1976,14 @@ check_object_access(ObjectAccessType access, Oid classid, Oid objid, int subid,
 				jit_wake_launcher_at_commit();
 			break;
 		case OAT_DROP:
-			/* a session that ends drops its temporary tables */
-			if (!(((ObjectAccessDrop *) arg)->dropflags & PERFORM_DELETION_INTERNAL))
-				note_set_role_reliance(true);
+
+			/*
+			 * A process that exits drops its temporary tables in nobody's
+			 * name; what it was doing is left without functions' ends.
+			 */
+			if (proc_exit_inprogress)
+				break;
+			note_set_role_reliance(true);
 			note_ownership(classid, objid);
 			if (to_be_judged())
 				check_ownership(classid, objid);

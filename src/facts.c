@@ -244,9 +244,9 @@ measure_relation(Oid relid, int64 *rows, int64 *size)
 	}
 }
 
-/* Names of the columns that an item touches. */
+/* Names of the columns that an item, whose name is given, touches. */
 static List *
-item_columns(const JitItem *item)
+item_columns(const JitItem *item, const char *relname)
 {
 	Oid			relid = item->address.objectId;
 	List	   *names = NIL;
@@ -257,7 +257,16 @@ item_columns(const JitItem *item)
 	if (item->objtype != OBJECT_TABLE)
 		return NIL;
 	foreach(lc, item->attnums)
-		names = lappend(names, jit_column_name(relid, lfirst_int(lc)));
+	{
+		char	   *name = jit_column_name(relid, lfirst_int(lc));
+
+		if (name == NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_UNDEFINED_COLUMN),
+					 errmsg("a column of %s was dropped by another transaction",
+							quote_identifier(relname))));
+		names = lappend(names, name);
+	}
 	if (names != NIL)
 		return names;
 
@@ -305,7 +314,7 @@ append_item(StringInfo buf, const JitItem *item)
 				  getObjectTypeDescription(address, false));
 	append_string(buf, "schema", OidIsValid(nspid) ? get_namespace_name(nspid) : NULL);
 	append_string(buf, "name", name);
-	append_strings(buf, "columns", item_columns(item));
+	append_strings(buf, "columns", item_columns(item, name));
 	append_strings(buf, "privileges", jit_privilege_list(item->privs));
 	append_string(buf, "owner", OidIsValid(owner) ? jit_role_name(owner) : NULL);
 	append_strings(buf, "labels", jit_item_labels(item));

@@ -9,8 +9,8 @@
 # jit_keep_reliance() or forget_reliance(), under SET ROLE and with policies
 # without memory of its own in find_covers() and without list_free() in
 # check_marks(), row by row without that in need_met(); what is nested 100 times,
-# with an array of 64 for what is running; temporary tables, with jit_running
-# kept by a process that exits.
+# with an array of 64 for what is running; each kind of temporary table, with
+# their drop noted and judged when a process exits.
 use strict;
 use warnings;
 use PostgreSQL::Test::Utils;
@@ -82,16 +82,22 @@ is_deeply([ $s->do('SELECT count(pg_sleep(0.1)) FROM generate_series(1, 3)') ], 
 $s->quit;
 
 # A process that is terminated in the midst of a statement leaves no function by
-# its end, and then drops temporary tables, here those of a role that it had.
-$id = grant_access($node, 'SELECT ON secret; reader', 'dev', '1 h');
-$s = session($node, 'dev');
-is(($s->do('SET ROLE reader; CREATE TEMP TABLE a (x int); CREATE TEMP TABLE b (x int PRIMARY KEY, y text); RESET ROLE'))[1], '', 'temporary tables');
-$s->begin('SELECT count(*), pg_sleep(600) FROM secret');
-$sleeps = "SELECT wait_event = 'PgSleep' FROM pg_stat_activity WHERE pid = $s->{pid}";
-ok($node->poll_query_until('postgres', $sleeps), 'a statement runs');
-$node->safe_psql('postgres', "SELECT pg_terminate_backend($s->{pid}, 60000)");
-ok($node->poll_query_until('postgres', q{SELECT count(*) = 0 FROM pg_class WHERE relpersistence = 't'}), 'it is terminated, and they are dropped');
-$s->{run}->finish;
+# its end, and then drops temporary tables, here those of roles that it could
+# set, which it may have nothing to do with any more.
+$node->safe_psql('postgres', 'CREATE ROLE other; CREATE ROLE aloof LOGIN NOINHERIT; GRANT other TO aloof');
+grant_access($node, 'SELECT ON secret; reader', 'dev', '1 h');
+grant_access($node, 'reader', 'aloof', '1 h');
+for my $case ([ 'dev', 'reader', 'SELECT count(*), pg_sleep(600) FROM secret' ], [ 'aloof', 'other', 'COPY (SELECT pg_sleep(600)) TO STDOUT' ])
+{
+	my ($user, $owner, $statement) = @$case;
+	$s = session($node, $user);
+	is(($s->do("SET ROLE $owner; " . join('', map { "CREATE TEMP TABLE t$_ (x serial PRIMARY KEY, y text DEFAULT 'a'); " } 1 .. 10) . 'RESET ROLE'))[1], '', 'temporary tables');
+	$s->begin($statement);
+	ok($node->poll_query_until('postgres', "SELECT wait_event = 'PgSleep' FROM pg_stat_activity WHERE pid = $s->{pid}"), 'a statement runs');
+	$node->safe_psql('postgres', "SELECT pg_terminate_backend($s->{pid}, 60000)");
+	ok($node->poll_query_until('postgres', q{SELECT count(*) = 0 FROM pg_class WHERE relpersistence = 't'}), 'it is terminated, and they are dropped');
+	$s->{run}->finish;
+}
 
 unlike(slurp_file($node->logfile), qr/terminated by signal|TRAP|resource leak|reference leak/i, 'no crash and no leak in the log');
 $node->stop;
