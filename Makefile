@@ -8,7 +8,7 @@
 EXTENSION = jit_access
 MODULE_big = jit_access
 PGFILEDESC = "jit_access - temporary access that ends by itself"
-OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c)))
+OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c src/*/*.c)))
 DATA = $(sort $(wildcard sql/jit_access--*.sql))
 
 # The version stands in the control file, and nowhere else.
@@ -21,7 +21,7 @@ ISOLATION_OPTS = --inputdir=test/isolation $(if $(filter-out 15,$(MAJORVERSION))
 
 # The server's headers are not ours to warn about: as system headers they are
 # left out.
-PG_CPPFLAGS = -isystem $(includedir_server) -DJIT_VERSION='"$(EXTVERSION)"'
+PG_CPPFLAGS = -Isrc -isystem $(includedir_server) -DJIT_VERSION='"$(EXTVERSION)"'
 PG_CFLAGS = -Wall -Wextra -Werror -Wno-unused-parameter -fvisibility=hidden $(COPT)
 # Hooks are run by every statement of everybody.  Without frame pointers, which
 # Debian's flags ask for, they take 10 of about 130 instructions less.
@@ -38,7 +38,7 @@ ifneq ($(and $(wildcard $(PGXS)),$(SERVER_HEADER)),)
 include $(PGXS)
 
 # PGXS knows no dependencies on headers.
-$(OBJS): $(wildcard src/*.h) jit_access.control
+$(OBJS): $(wildcard src/*.h src/*/*.h) jit_access.control
 else
 all install uninstall installcheck installdirs:
 	@echo "No PostgreSQL server headers found (PG_CONFIG=$(PG_CONFIG))." >&2

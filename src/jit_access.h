@@ -29,7 +29,7 @@
 #include "utils/jsonb.h"
 #include "utils/jsonpath.h"
 
-#include "compat.h"
+#include "base/compat.h"
 
 #define JIT_EXTENSION		"jit_access"
 #define JIT_SCHEMA			"jit"

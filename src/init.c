@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  *
- * jit_access.c
+ * init.c
  *		Loading: the one place that installs hooks and registers workers.
  *
  * The library works only when it is preloaded: what enforces deadlines must
