@@ -186,7 +186,7 @@ is(slurp_file("$share/jit_access.control"), slurp_file("$top/jit_access.control"
 
 my ($version) = slurp_file("$top/jit_access.control") =~ /^default_version = '([0-9.]+)'$/m;
 is($version, $default, 'it has the version');
-my @literal = grep { slurp_file($_) =~ /(?<![0-9.])\Q$version\E(?![0-9.])/ } grep { -f } glob "$top/{src/*.[ch],Makefile,debian/*}";
+my @literal = grep { slurp_file($_) =~ /(?<![0-9.])\Q$version\E(?![0-9.])/ } grep { -f } glob "$top/{src/*.[ch],src/*/*.[ch],Makefile,debian/*}";
 # that of the format of debian/copyright is a part of an address
 is(join(' ', grep { !m{debian/copyright$} } @literal), '', 'nothing else of what is built does');
 my @meta = slurp_file("$top/META.json") =~ /^\t(?:\t\t)?"version": "([^"]*)"/mg;
