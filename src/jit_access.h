@@ -44,6 +44,14 @@
 /* No text that a user hands us may be longer than this, in bytes. */
 #define JIT_MAX_TEXT		8192
 
+typedef enum JitRisk
+{
+	JIT_RISK_LOW,
+	JIT_RISK_MODERATE,
+	JIT_RISK_HIGH,
+	JIT_RISK_FORBIDDEN
+} JitRisk;
+
 /* ---- guc.c: settings ------------------------------------------------- */
 
 extern char *jit_admin_role;
@@ -231,10 +239,6 @@ extern const char *jit_origin(void);
 extern char *jit_cluster_origin(void);
 extern bool jit_is_of_cluster(const char *origin);
 extern bool jit_is_copy(const char *origin);
-extern char *jit_timestamp_text(TimestampTz at);
-extern char *jit_name_of_database(Oid database);
-extern char *jit_database_name(void);
-extern char *jit_role_name(Oid roleid);
 
 /* ---- approver.c: who may agree --------------------------------------- */
 
@@ -327,11 +331,6 @@ extern char *jit_approvers_text(JitRequest *request, int *people);
 
 /* ---- request.c: life of a request ------------------------------------ */
 
-extern int64 jit_interval_usecs(const Interval *interval, const char *what);
-extern char *jit_text_argument(FunctionCallInfo fcinfo, int n,
-							   const char *name);
-extern char *jit_required_text(FunctionCallInfo fcinfo, int n,
-							   const char *name);
 extern JitRequest *jit_request_from_arguments(FunctionCallInfo fcinfo,
 											  int duration, int reason,
 											  int grantee, bool direct,
@@ -354,14 +353,6 @@ extern Jsonb *jit_refresh_facts(Jsonb *facts, const JitRequest *request);
 extern void jit_check_condition(JsonPath *path);
 
 /* ---- policy.c: risk -------------------------------------------------- */
-
-typedef enum JitRisk
-{
-	JIT_RISK_LOW,
-	JIT_RISK_MODERATE,
-	JIT_RISK_HIGH,
-	JIT_RISK_FORBIDDEN
-} JitRisk;
 
 /* What policies and flows say of a request that is being filed. */
 typedef struct JitDecision
@@ -387,14 +378,11 @@ typedef struct JitPolicyResult
 	char	   *failure;		/* why the condition failed, or NULL */
 } JitPolicyResult;
 
-extern const char *jit_risk_name(JitRisk risk);
-extern JitRisk jit_risk_argument(FunctionCallInfo fcinfo, int n);
 extern JitDecision *jit_decide(const JitRequest *request,
 							   int64 duration /* microseconds */ );
 extern JitDecision *jit_decide_by_facts(Jsonb *facts);
 extern char *jit_stricter_now(const JitRequest *request);
 extern void jit_require_administrator(FunctionCallInfo fcinfo, const char *action);
-extern void jit_refuse_null(const char *name) pg_attribute_noreturn();
 extern void jit_record_change(const char *event, const char *key,
 							  const char *name, Jsonb *before, Jsonb *after,
 							  const char *logline);
@@ -405,7 +393,6 @@ extern void jit_load_flow(JitDecision *decision, JitRisk risk);
 extern char *jit_step_text(const JitStep *step);
 extern char *jit_steps_text(List *steps);
 extern Jsonb *jit_steps_to_jsonb(List *steps);
-extern char *jit_usecs_text(int64 usecs);
 
 /* ---- label.c: labels of objects, for risk policies ------------------- */
 
@@ -529,5 +516,7 @@ extern PGDLLEXPORT void jit_launcher_main(Datum arg);
 extern PGDLLEXPORT void jit_sweeper_main(Datum arg);
 
 #pragma GCC visibility pop
+
+#include "base/text.h"
 
 #endif							/* JIT_ACCESS_H */

@@ -354,37 +354,3 @@ jit_is_copy(const char *origin)
 		SearchSysCacheExists1(DATABASEOID,
 							  ObjectIdGetDatum(atooid(strchr(origin, '/') + 1)));
 }
-
-/* A point in time for a message, to the second, in the session's TimeZone. */
-char *
-jit_timestamp_text(TimestampTz at)
-{
-	if (!TIMESTAMP_NOT_FINITE(at))
-		at -= at % USECS_PER_SEC;
-	return pstrdup(timestamptz_to_str(at));
-}
-
-/* Name of a database, for messages; its OID when it is gone. */
-char *
-jit_name_of_database(Oid database)
-{
-	char	   *name = get_database_name(database);
-
-	return name ? name : psprintf("%u", database);
-}
-
-/* The same of this one. */
-char *
-jit_database_name(void)
-{
-	return jit_name_of_database(MyDatabaseId);
-}
-
-/* Name of a role, for messages; its OID when the role is gone. */
-char *
-jit_role_name(Oid roleid)
-{
-	char	   *name = GetUserNameFromId(roleid, true);
-
-	return name ? name : psprintf("%u", roleid);
-}

@@ -31,16 +31,6 @@ PG_FUNCTION_INFO_V1(jit_set_flow);
 #define MAX_REQUEST_TTL (365 * USECS_PER_DAY)
 #define MAX_APPROVALS 1000
 
-/* Microseconds as an interval, for people. */
-char *
-jit_usecs_text(int64 usecs)
-{
-	Interval	interval = {.time = usecs};
-
-	return DatumGetCString(DirectFunctionCall1(interval_out,
-											   IntervalPGetDatum(&interval)));
-}
-
 /*
  * A flow as jit.requests.flow keeps it: [{"approver": ROLE, "approvals": N,
  * "oids": [OID]}, {"any_of": [ROLE, ...], "approvals": N, "oids": [...]}].

@@ -33,31 +33,6 @@
 PG_FUNCTION_INFO_V1(jit_set_policy);
 PG_FUNCTION_INFO_V1(jit_drop_policy);
 
-static const char *const risk_names[] = {"low", "moderate", "high", "forbidden"};
-
-/* ----------------------------------------------------------------------
- * Risk levels
- * ----------------------------------------------------------------------
- */
-
-const char *
-jit_risk_name(JitRisk risk)
-{
-	return risk_names[risk];
-}
-
-static JitRisk
-risk_by_name(const char *name)
-{
-	for (JitRisk risk = JIT_RISK_LOW; risk <= JIT_RISK_FORBIDDEN; risk++)
-	{
-		if (strcmp(risk_names[risk], name) == 0)
-			return risk;
-	}
-	elog(ERROR, "unexpected risk level \"%s\"", name);
-	return JIT_RISK_FORBIDDEN;	/* keep the compiler quiet */
-}
-
 /* ----------------------------------------------------------------------
  * Deciding
  * ----------------------------------------------------------------------
@@ -143,7 +118,7 @@ judge_facts(JitDecision *decision, Jsonb *facts)
 		JitPolicyResult *policy = palloc0(sizeof(JitPolicyResult));
 
 		policy->name = jit_result_text(i, 1);
-		policy->risk = risk_by_name(jit_result_text(i, 2));
+		policy->risk = jit_risk_by_name(jit_result_text(i, 2));
 		decision->policies = lappend(decision->policies, policy);
 		conditions = lappend(conditions,
 							 DatumGetJsonPathPCopy(jit_result(i, 3, &isnull)));
@@ -255,7 +230,7 @@ jit_stricter_now(const JitRequest *request)
 			  " FROM jit.requests WHERE id = $1",
 			  1, INT4OID, Int32GetDatum(request->id), false);
 	approvals_then = DatumGetInt64(jit_result(1, 2, &isnull));
-	risk = risk_by_name(jit_result_text(1, 3));
+	risk = jit_risk_by_name(jit_result_text(1, 3));
 	spi_context = MemoryContextSwitchTo(context);
 	facts = DatumGetJsonbPCopy(jit_result(1, 1, &isnull));
 	MemoryContextSwitchTo(spi_context);
@@ -295,25 +270,6 @@ jit_stricter_now(const JitRequest *request)
  * For JIT administrators
  * ----------------------------------------------------------------------
  */
-
-/* Raise for an argument that must not be null. */
-void
-jit_refuse_null(const char *name)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-			 errmsg("%s must not be null", name)));
-}
-
-/* Argument of type jit.risk_level. */
-JitRisk
-jit_risk_argument(FunctionCallInfo fcinfo, int n)
-{
-	if (PG_ARGISNULL(n))
-		jit_refuse_null("risk");
-	return risk_by_name(DatumGetCString(DirectFunctionCall1(enum_out,
-															PG_GETARG_DATUM(n))));
-}
 
 /*
  * Raise unless the caller is a JIT administrator, for good: what is changed

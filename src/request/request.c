@@ -84,44 +84,6 @@ prevent_on_standby(FunctionCallInfo fcinfo, const char *what)
 	(void) jit_open_ledger();
 }
 
-/*
- * Text argument as a C string, NULL for null.  Text that is blank or too
- * long is an error.
- */
-char *
-jit_text_argument(FunctionCallInfo fcinfo, int n, const char *name)
-{
-	char	   *value;
-
-	if (PG_ARGISNULL(n))
-		return NULL;
-	value = text_to_cstring(PG_GETARG_TEXT_PP(n));
-	if (strlen(value) > JIT_MAX_TEXT)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("%s is too long", name),
-				 errdetail("It has %zu bytes; at most %d are allowed.",
-						   strlen(value), JIT_MAX_TEXT)));
-	if (value[strspn(value, " \t\r\n\f\v")] == '\0')
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("%s must not be empty", name)));
-	return value;
-}
-
-/* The same for an argument that there must be. */
-char *
-jit_required_text(FunctionCallInfo fcinfo, int n, const char *name)
-{
-	char	   *value = jit_text_argument(fcinfo, n, name);
-
-	if (value == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("%s must not be null", name)));
-	return value;
-}
-
 static int
 request_argument(FunctionCallInfo fcinfo)
 {
@@ -131,39 +93,6 @@ request_argument(FunctionCallInfo fcinfo)
 				 errmsg("request must not be null"),
 				 errhint("Give the number of a request; see jit.inbox and jit.my_requests.")));
 	return PG_GETARG_INT32(0);
-}
-
-/*
- * Interval as microseconds.  A day is 24 hours; months, whose length varies,
- * and anything that isn't positive are errors.  "what" names it in messages.
- */
-int64
-jit_interval_usecs(const Interval *interval, const char *what)
-{
-	int64		usecs;
-
-	if (interval->month != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("%s must not have months or years", what),
-				 errhint("Write days instead.")));
-	if (pg_mul_s64_overflow(interval->day, USECS_PER_DAY, &usecs) ||
-		pg_add_s64_overflow(usecs, interval->time, &usecs))
-		ereport(ERROR,
-				(errcode(ERRCODE_INTERVAL_FIELD_OVERFLOW),
-				 errmsg("%s is out of range", what)));
-	if (usecs <= 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("%s must be more than zero", what)));
-	return usecs;
-}
-
-static char *
-interval_text(const Interval *interval)
-{
-	return DatumGetCString(DirectFunctionCall1(interval_out,
-											   IntervalPGetDatum(interval)));
 }
 
 /*
@@ -1062,7 +991,7 @@ approve_request(JitRequest *request, const JitPerson *person,
 	store_review(request, "approve", progress.step, person, duration, comment);
 	jit_event("approved", request->id,
 			  jit_detail("step", psprintf("%d", progress.step),
-						 "duration", duration ? interval_text(duration) : NULL,
+						 "duration", duration ? jit_interval_text(duration) : NULL,
 						 "comment", comment, NULL),
 			  psprintf("%s approved by %s, step %d of %d", request_text(request->id),
 					   quote_identifier(jit_role_name(person->role)),

@@ -1,0 +1,34 @@
+/*-------------------------------------------------------------------------
+ *
+ * text.h
+ *		Arguments in, words out.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef JIT_TEXT_H
+#define JIT_TEXT_H
+
+#include "fmgr.h"
+
+#pragma GCC visibility push(hidden)
+
+extern char *jit_text_argument(FunctionCallInfo fcinfo, int n,
+							   const char *name);
+extern char *jit_required_text(FunctionCallInfo fcinfo, int n,
+							   const char *name);
+extern void jit_refuse_null(const char *name) pg_attribute_noreturn();
+extern JitRisk jit_risk_by_name(const char *name);
+extern JitRisk jit_risk_argument(FunctionCallInfo fcinfo, int n);
+extern int64 jit_interval_usecs(const Interval *interval, const char *what);
+
+extern const char *jit_risk_name(JitRisk risk);
+extern char *jit_interval_text(const Interval *interval);
+extern char *jit_usecs_text(int64 usecs);
+extern char *jit_timestamp_text(TimestampTz at);
+extern char *jit_name_of_database(Oid database);
+extern char *jit_database_name(void);
+extern char *jit_role_name(Oid roleid);
+
+#pragma GCC visibility pop
+
+#endif							/* JIT_TEXT_H */
