@@ -30,6 +30,7 @@
 #include "utils/jsonpath.h"
 
 #include "base/compat.h"
+#include "base/person.h"
 
 #define JIT_EXTENSION		"jit_access"
 #define JIT_SCHEMA			"jit"
@@ -209,7 +210,6 @@ extern void jit_events(const char *event, List *requests, Jsonb *detail,
 extern void jit_event(const char *event, int request, Jsonb *detail,
 					  const char *logline);
 extern Jsonb *jit_detail(const char *key,...);
-extern char *jit_client_addr(void);
 
 /* ---- query.c: SQL on our own tables, as their owner ------------------ */
 
@@ -252,13 +252,6 @@ typedef struct JitStep
 								 * @grantor and for roles that are unknown */
 	int			approvals;
 } JitStep;
-
-typedef struct JitPerson
-{
-	Oid			role;			/* effective role of the session */
-	Oid			session;		/* session_user */
-	Oid			login;			/* who authenticated */
-} JitPerson;
 
 /* What of a request decides who may agree to it; a row of jit.requests. */
 typedef struct JitRequest
@@ -314,12 +307,6 @@ typedef struct JitProgress
 	char	   *approvers;		/* who may give them, in words */
 } JitProgress;
 
-extern void jit_current_person(JitPerson *person);
-extern bool jit_is_proxy_login(Oid login);
-extern bool jit_person_administers(const JitPerson *person);
-extern bool jit_person_audits(const JitPerson *person);
-extern bool jit_is_party(const JitPerson *person, Oid role, const char *name,
-						 bool members);
 extern char *jit_why_not_impartial(const JitRequest *request,
 								   const JitPerson *person);
 extern char *jit_why_not_approve(JitRequest *request, const JitPerson *person,
@@ -382,7 +369,6 @@ extern JitDecision *jit_decide(const JitRequest *request,
 							   int64 duration /* microseconds */ );
 extern JitDecision *jit_decide_by_facts(Jsonb *facts);
 extern char *jit_stricter_now(const JitRequest *request);
-extern void jit_require_administrator(FunctionCallInfo fcinfo, const char *action);
 extern void jit_record_change(const char *event, const char *key,
 							  const char *name, Jsonb *before, Jsonb *after,
 							  const char *logline);

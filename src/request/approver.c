@@ -3,11 +3,6 @@
  * approver.c
  *		Who may agree to a request.
  *
- * A person is told apart by the role that logged in, the session user and
- * the effective role; what any of them may not do, the person may not do.
- * Behind a login of jit_access.proxy_logins only the effective role says who
- * it is.
- *
  * Authority is standing authority of the effective role: grant roles are
  * left out wherever we look, so temporary access never approves anything.
  * Superusers may run any GRANT, but they are no exception to the separation
@@ -35,83 +30,6 @@
 #include "utils/varlena.h"
 
 #define MAX_NAMES_SHOWN 5
-
-/* The person at the other end of this session. */
-void
-jit_current_person(JitPerson *person)
-{
-	person->role = GetOuterUserId();
-	person->session = GetSessionUserId();
-	person->login = GetAuthenticatedUserId();
-}
-
-/*
- * Is the role named in jit_access.proxy_logins?  Raises if they can't be read:
- * then nobody knows who is a person.
- */
-bool
-jit_is_proxy_login(Oid login)
-{
-	char	   *name = GetUserNameFromId(login, true);
-	List	   *names;
-	ListCell   *lc;
-
-	if (name == NULL || jit_proxy_logins == NULL || jit_proxy_logins[0] == '\0')
-		return false;
-	if (!SplitIdentifierString(pstrdup(jit_proxy_logins), ',', &names))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("invalid list syntax in parameter \"%s\"", "jit_access.proxy_logins"),
-				 errdetail("Its value is \"%s\".", jit_proxy_logins),
-				 errhint("Separate the roles with commas, and put names that need it in double quotes.")));
-	foreach(lc, names)
-	{
-		if (strcmp(lfirst(lc), name) == 0)
-			return true;
-	}
-	return false;
-}
-
-/* Roles that the person is: one behind a proxy, else up to three. */
-static List *
-person_roles(const JitPerson *person)
-{
-	List	   *roles = list_make1_oid(person->role);
-
-	if (!jit_is_proxy_login(person->login))
-	{
-		roles = list_append_unique_oid(roles, person->session);
-		roles = list_append_unique_oid(roles, person->login);
-	}
-	return roles;
-}
-
-/*
- * Is the person that role or, if members, a member of it?  Compared by OID
- * and by name, so that a role which was dropped and made anew is still taken
- * for the same person.  Memberships count however they came about.
- */
-bool
-jit_is_party(const JitPerson *person, Oid role, const char *name, bool members)
-{
-	List	   *roles = person_roles(person);
-	ListCell   *lc;
-
-	foreach(lc, roles)
-	{
-		Oid			me = lfirst_oid(lc);
-		char	   *my_name = GetUserNameFromId(me, true);
-
-		if (me == role)
-			return true;
-		if (name != NULL && my_name != NULL && strcmp(name, my_name) == 0)
-			return true;
-		if (members && OidIsValid(role) &&
-			jit_is_member(me, role, JIT_FILTER_NONE))
-			return true;
-	}
-	return false;
-}
 
 /* String value of a key of a step, or NULL. */
 static JsonbValue *
@@ -349,34 +267,6 @@ jit_flow_progress(JitRequest *request, JitProgress *progress)
 	progress->complete = true;
 }
 
-/* SET ROLE reaches no authority that the session hasn't got for good. */
-static bool
-holds_role_for_good(const JitPerson *person)
-{
-	return person->role == person->session || superuser_arg(person->session) ||
-		list_member_oid(jit_role_closure(person->session, JIT_CLOSURE_SET,
-										 JIT_FILTER_STANDING, jit_now()),
-						person->role);
-}
-
-/*
- * Is the person a JIT administrator, for good?  Neither temporary access nor
- * SET ROLE through it makes one.
- */
-bool
-jit_person_administers(const JitPerson *person)
-{
-	return jit_is_administrator(person->role) && holds_role_for_good(person);
-}
-
-/* May the person read everything: as an auditor or JIT administrator? */
-bool
-jit_person_audits(const JitPerson *person)
-{
-	return (jit_is_administrator(person->role) || jit_is_auditor(person->role)) &&
-		holds_role_for_good(person);
-}
-
 /*
  * Separation of duties: why the person, whatever their authority, has to
  * leave the decision to others, or NULL.
@@ -392,7 +282,7 @@ jit_why_not_impartial(const JitRequest *request, const JitPerson *person)
 						quote_identifier(request->grantee_name));
 	if (jit_is_party(person, request->grantee, NULL, true))
 	{
-		List	   *roles = person_roles(person);
+		List	   *roles = jit_person_roles(person);
 
 		foreach(lc, roles)
 		{
@@ -443,7 +333,7 @@ jit_why_not_approve(JitRequest *request, const JitPerson *person, bool ending)
 	if (!ending && (why = jit_why_not_impartial(request, person)) != NULL)
 		return why;
 
-	if (!holds_role_for_good(person))
+	if (!jit_holds_role_for_good(person))
 		return psprintf(_("Role %s is yours through temporary access only."),
 						quote_identifier(jit_role_name(person->role)));
 

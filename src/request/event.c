@@ -91,24 +91,6 @@ jit_detail(const char *key,...)
 }
 
 /*
- * Address of the client, as a text that inet reads, or NULL: for a
- * Unix-domain socket or a background worker.  Mirrors inet_client_addr().
- */
-char *
-jit_client_addr(void)
-{
-	Datum		addr;
-
-	LOCAL_FCINFO(fcinfo, 0);
-
-	InitFunctionCallInfoData(*fcinfo, NULL, 0, InvalidOid, NULL, NULL);
-	addr = inet_client_addr(fcinfo);
-	if (fcinfo->isnull)
-		return NULL;
-	return TextDatumGetCString(DirectFunctionCall1(network_host, addr));
-}
-
-/*
  * NOTIFY, if that can't keep the transaction from being committed: anybody
  * can fill the queue, by a LISTEN in a transaction that is left open, and
  * access must end all the same.

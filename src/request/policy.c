@@ -271,27 +271,6 @@ jit_stricter_now(const JitRequest *request)
  * ----------------------------------------------------------------------
  */
 
-/*
- * Raise unless the caller is a JIT administrator, for good: what is changed
- * here lasts, so neither temporary access nor SET ROLE through it will do,
- * and code that runs with somebody else's rights doesn't count.
- */
-void
-jit_require_administrator(FunctionCallInfo fcinfo, const char *action)
-{
-	JitPerson	person;
-
-	jit_prevent_if_not_here(fcinfo);
-	(void) jit_open_ledger();
-	jit_current_person(&person);
-	if (GetUserId() == person.role && jit_person_administers(&person))
-		return;
-	ereport(ERROR,
-			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-			 errmsg("permission denied to %s", action),
-			 errdetail("Only JIT administrators may: superusers and members of the role that jit_access.admin_role names.")));
-}
-
 /* A policy as its event tells it, or NULL.  Inside an owner section. */
 static Jsonb *
 policy_jsonb(const char *name)

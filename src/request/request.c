@@ -95,16 +95,6 @@ request_argument(FunctionCallInfo fcinfo)
 	return PG_GETARG_INT32(0);
 }
 
-/*
- * Is the caller a JIT administrator, and not just whoever happens to run a
- * function of somebody else's?
- */
-static bool
-caller_administers(const JitPerson *person)
-{
-	return GetUserId() == GetOuterUserId() && jit_person_administers(person);
-}
-
 /* "request 17 in hr_prod" */
 static char *
 request_text(int id)
@@ -388,7 +378,7 @@ jit_prepare_request(const char *access, Interval *duration,
 
 	if (!direct && request->grantee != person.role &&
 		!jit_is_member(person.role, request->grantee, JIT_FILTER_STANDING) &&
-		!caller_administers(&person))
+		!jit_caller_administers(&person))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("you cannot request access for role %s",
@@ -1203,7 +1193,7 @@ jit_reject(PG_FUNCTION_ARGS)
 	for (int locked = 0; locked <= 1; locked++)
 	{
 		request = jit_load_request(id, locked);
-		if (!caller_administers(&person))
+		if (!jit_caller_administers(&person))
 		{
 			load_items(request, true);
 			check_approver(request, &person, true, "reject");
@@ -1383,7 +1373,7 @@ jit_revoke(PG_FUNCTION_ARGS)
 	for (int locked = 0; locked <= 1; locked++)
 	{
 		request = jit_load_request(id, locked);
-		if (!caller_administers(&person) &&
+		if (!jit_caller_administers(&person) &&
 			!jit_is_party(&person, request->grantee, request->grantee_name, false) &&
 			!jit_is_party(&person, request->requester, request->requester_name, false))
 		{
@@ -1463,7 +1453,7 @@ revoke_many(Oid grantee, const char *reason)
 	bool		isnull;
 
 	jit_current_person(&person);
-	if (!caller_administers(&person))
+	if (!jit_caller_administers(&person))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied to revoke access of others"),

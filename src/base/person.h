@@ -1,0 +1,36 @@
+/*-------------------------------------------------------------------------
+ *
+ * person.h
+ *		Who is at the other end of the session, and what they are here.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef JIT_PERSON_H
+#define JIT_PERSON_H
+
+#include "fmgr.h"
+
+#pragma GCC visibility push(hidden)
+
+typedef struct JitPerson
+{
+	Oid			role;			/* effective role of the session */
+	Oid			session;		/* session_user */
+	Oid			login;			/* who authenticated */
+} JitPerson;
+
+extern void jit_current_person(JitPerson *person);
+extern char *jit_client_addr(void);
+extern bool jit_is_proxy_login(Oid login);
+extern bool jit_is_party(const JitPerson *person, Oid role, const char *name,
+						 bool members);
+extern List *jit_person_roles(const JitPerson *person);
+extern bool jit_holds_role_for_good(const JitPerson *person);
+extern bool jit_person_administers(const JitPerson *person);
+extern bool jit_person_audits(const JitPerson *person);
+extern bool jit_caller_administers(const JitPerson *person);
+extern void jit_require_administrator(FunctionCallInfo fcinfo, const char *action);
+
+#pragma GCC visibility pop
+
+#endif							/* JIT_PERSON_H */
