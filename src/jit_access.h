@@ -109,6 +109,7 @@ extern bool jit_is_administrator(Oid roleid);
 extern bool jit_is_auditor(Oid roleid);
 extern void jit_init_roles(void);
 extern uint64 jit_roles_generation;
+extern Oid	jit_quiet_user;
 
 /* ---- clock.c: the time that deadlines are compared with -------------- */
 
@@ -116,6 +117,7 @@ extern void jit_clock_shmem_request(void);
 extern void jit_clock_shmem_startup(void);
 extern TimestampTz jit_now(void);
 extern int64 jit_clock_behind(void);
+extern void jit_reset_clock_at_commit(void);
 
 /* ---- acl.c: PostgreSQL's permission logic against a given closure ---- */
 
@@ -199,7 +201,6 @@ extern bool jit_expire_grant(int request);
 extern int	jit_end_foreign_grants(Oid grantee, const char *reason);
 extern bool jit_clear_past_roles(bool others, bool ledger,
 								 TimestampTz logged, bool terminate);
-extern void jit_sync_auditor(void);
 extern void jit_before_drop(const DropStmt *stmt);
 extern void jit_object_dropped(Oid classid, Oid objid);
 
@@ -209,6 +210,9 @@ extern void jit_events(const char *event, List *requests, Jsonb *detail,
 					   List *loglines);
 extern void jit_event(const char *event, int request, Jsonb *detail,
 					  const char *logline);
+extern void jit_record_change(const char *event, const char *key,
+							  const char *name, Jsonb *before, Jsonb *after,
+							  const char *logline);
 extern Jsonb *jit_detail(const char *key,...);
 
 /* ---- query.c: SQL on our own tables, as their owner ------------------ */
@@ -369,13 +373,13 @@ extern JitDecision *jit_decide(const JitRequest *request,
 							   int64 duration /* microseconds */ );
 extern JitDecision *jit_decide_by_facts(Jsonb *facts);
 extern char *jit_stricter_now(const JitRequest *request);
-extern void jit_record_change(const char *event, const char *key,
-							  const char *name, Jsonb *before, Jsonb *after,
-							  const char *logline);
 
 /* ---- flow.c: who must agree, within which limits --------------------- */
 
+#define JIT_DEFAULT_REQUEST_TTL USECS_PER_DAY
+
 extern void jit_load_flow(JitDecision *decision, JitRisk risk);
+extern bool jit_load_flow_as_is(JitDecision *decision, JitRisk risk);
 extern char *jit_step_text(const JitStep *step);
 extern char *jit_steps_text(List *steps);
 extern Jsonb *jit_steps_to_jsonb(List *steps);
@@ -388,7 +392,6 @@ extern void jit_offer_labels(const SecLabelStmt *stmt);
 /* ---- enforce.c, hint.c: what a statement may do ---------------------- */
 
 extern void jit_install_enforcement(void);
-extern Oid	jit_quiet_user;
 extern TimestampTz jit_user_deadline(Oid userid);
 extern bool jit_access_ended(Oid userid);
 extern void jit_forget_ended_plans(void);

@@ -54,8 +54,6 @@ static int64 last_offset = PG_INT64_MIN;
 /* The subtransaction that has called jit_reset_clock(), or invalid. */
 static SubTransactionId reset_subid = InvalidSubTransactionId;
 
-PG_FUNCTION_INFO_V1(jit_reset_clock);
-
 /* Microseconds since boot, suspended time included. */
 static int64
 boot_time(void)
@@ -159,24 +157,12 @@ clock_subxact_callback(SubXactEvent event, SubTransactionId mySubid,
 		reset_subid = InvalidSubTransactionId;
 }
 
-/* jit_reset_clock(): believe the time of day from the commit on. */
-Datum
-jit_reset_clock(PG_FUNCTION_ARGS)
+/* Believe the time of day once this transaction has committed. */
+void
+jit_reset_clock_at_commit(void)
 {
 	static bool callbacks_registered = false;
-	int64		behind = jit_clock_behind();
 
-	if (!superuser())
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("permission denied to reset the clock of jit_access"),
-				 errdetail("Only superusers may: access that has ended could come back.")));
-	jit_prevent_if_not_here(fcinfo);
-	(void) jit_open_ledger();
-	jit_event("clock_reset", 0,
-			  jit_detail("behind_seconds", psprintf(INT64_FORMAT, behind / USECS_PER_SEC), NULL),
-			  psprintf("clock reset by %s: it was " INT64_FORMAT " s behind",
-					   quote_identifier(jit_role_name(GetUserId())), behind / USECS_PER_SEC));
 	if (!callbacks_registered)
 	{
 		RegisterXactCallback(clock_xact_callback, NULL);
@@ -185,5 +171,4 @@ jit_reset_clock(PG_FUNCTION_ARGS)
 	}
 	if (reset_subid == InvalidSubTransactionId)
 		reset_subid = GetCurrentSubTransactionId();
-	PG_RETURN_VOID();
 }

@@ -35,6 +35,15 @@
  */
 uint64		jit_roles_generation = 1;
 
+/*
+ * The session user, if it has no temporary access and no SET ROLE is in
+ * force; forgotten when a role or membership changes.  While it is
+ * the current user too, there is nothing for us to do, and to find that out
+ * is all that most statements cost.  (Were a SET ROLE in force and the current
+ * user still this one, as a function's owner, it would have its own rights.)
+ */
+Oid			jit_quiet_user = InvalidOid;
+
 /* What kind of role bears this name?  Case matters, as in rolname. */
 JitRoleKind
 jit_role_kind(const char *rolname)

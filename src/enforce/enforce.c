@@ -107,15 +107,6 @@ static bool path_may_end = false;
 /* The next deadline of all that was found; then cached plans must go. */
 static TimestampTz plans_end = DT_NOEND;
 
-/*
- * The session user, if it has no temporary access and no SET ROLE is in
- * force; roles.c forgets it when a role or membership changes.  While it is
- * the current user too, there is nothing for us to do, and to find that out
- * is all that most statements cost.  (Were a SET ROLE in force and the current
- * user still this one, as a function's owner, it would have its own rights.)
- */
-Oid			jit_quiet_user = InvalidOid;
-
 /* What is known of the SET ROLE in force. */
 static Oid	set_role_session = InvalidOid;
 static Oid	set_role_outer = InvalidOid;

@@ -24,16 +24,22 @@
 #include "jit_access.h"
 
 #include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_namespace.h"
 #include "commands/async.h"
 #include "commands/trigger.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "postmaster/bgworker.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/inet.h"
 #include "utils/json.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/syscache.h"
 
 #define MAX_QUEUE_USAGE 0.9
 
@@ -145,6 +151,107 @@ announce(const char *event, int request, const char *logline)
 	MemoryContextSwitchTo(oldcontext);
 }
 
+/* ----------------------------------------------------------------------
+ * Who may read them
+ * ----------------------------------------------------------------------
+ */
+
+/* Is the ACL of jit.events what jit_access.auditor_role asks for? */
+static bool
+auditor_privileges_right(Oid auditor)
+{
+	Oid			relid = get_relname_relid("events", get_namespace_oid(JIT_SCHEMA, true));
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	Oid			owner;
+	Datum		value;
+	bool		isnull;
+	bool		granted = false;
+	bool		others = false;
+
+	if (!HeapTupleIsValid(tuple))
+		return true;
+	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+	value = SysCacheGetAttr(RELOID, tuple, Anum_pg_class_relacl, &isnull);
+	if (!isnull)
+	{
+		Acl		   *acl = DatumGetAclP(value);
+
+		for (int i = 0; i < ACL_NUM(acl); i++)
+		{
+			Oid			grantee = ACL_DAT(acl)[i].ai_grantee;
+
+			if (grantee == auditor && OidIsValid(auditor))
+				granted = true;
+			else if (grantee != owner)
+				others = true;
+		}
+	}
+	ReleaseSysCache(tuple);
+	return granted == OidIsValid(auditor) && !others;
+}
+
+/*
+ * Would a new session have the same jit_access.auditor_role?  One that is
+ * older than an ALTER DATABASE has what was set before, and one of ALTER
+ * ROLE ... SET what is set for nobody else: neither says who audits.
+ */
+static bool
+auditor_role_is_present(void)
+{
+	bool		isnull;
+
+	(void) jit_query("SELECT CASE WHEN p.source = 'session' THEN true"
+					 " WHEN o.value IS NOT NULL THEN o.value = p.setting"
+					 " ELSE p.source NOT IN ('global', 'database', 'user', 'database user') END"
+					 " FROM pg_settings p LEFT JOIN LATERAL"
+					 "  (SELECT substr(c, length(p.name) + 2) AS value"
+					 "   FROM pg_db_role_setting s, unnest(s.setconfig) c"
+					 "   WHERE s.setrole = 0 AND s.setdatabase IN (0, $1) AND starts_with(c, p.name || '=')"
+					 "   ORDER BY s.setdatabase DESC LIMIT 1) o ON true"
+					 " WHERE p.name = 'jit_access.auditor_role'",
+					 1, OIDOID, ObjectIdGetDatum(MyDatabaseId), false);
+	return DatumGetBool(jit_result(1, 1, &isnull));
+}
+
+/*
+ * Let the members of jit_access.auditor_role read the tables of schema jit,
+ * and nobody else: the setting decides, whenever something is recorded in a
+ * session that has the present one.  Inside an owner section.
+ */
+static void
+sync_auditor(void)
+{
+	Oid			auditor = InvalidOid;
+	char	   *stale;
+
+	if (jit_auditor_role != NULL && jit_auditor_role[0] != '\0')
+		auditor = get_role_oid(jit_auditor_role, true);
+	if (auditor_privileges_right(auditor) || !auditor_role_is_present())
+		return;
+
+	/* one at a time, or they would meet in the catalog */
+	LockDatabaseObject(NamespaceRelationId, get_namespace_oid(JIT_SCHEMA, false), 0,
+					   ShareUpdateExclusiveLock);
+	if (auditor_privileges_right(auditor))
+		return;
+	jit_query("SELECT string_agg(DISTINCT quote_ident(r.rolname), ', ')"
+			  " FROM pg_class c, aclexplode(c.relacl) a JOIN pg_authid r ON r.oid = a.grantee"
+			  " WHERE c.relnamespace = 'jit'::regnamespace AND c.relkind IN ('r', 'S')"
+			  " AND a.grantee <> c.relowner AND a.grantee <> $1",
+			  1, OIDOID, ObjectIdGetDatum(auditor), false);
+	stale = jit_result_text(1, 1);
+	if (stale != NULL)
+		jit_query(psprintf("REVOKE ALL ON ALL TABLES IN SCHEMA jit FROM %s", stale), 0);
+	if (OidIsValid(auditor))
+		jit_query(psprintf("GRANT SELECT ON ALL TABLES IN SCHEMA jit TO %s",
+						   quote_identifier(jit_role_name(auditor))), 0);
+}
+
+/* ----------------------------------------------------------------------
+ * Recording
+ * ----------------------------------------------------------------------
+ */
+
 /*
  * Record an event of several requests in this transaction; loglines has one
  * for each of them.  detail may be NULL; a line is what follows "jit_access: "
@@ -174,7 +281,7 @@ jit_events(const char *event, List *requests, Jsonb *detail, List *loglines)
 		ids[foreach_current_index(lc)] = Int32GetDatum(lfirst_int(lc));
 
 	jit_enter_owner_section(&section);
-	jit_sync_auditor();
+	sync_auditor();
 	jit_query("INSERT INTO jit.events (request_id, event, login, role, client_addr, detail)"
 			  " SELECT nullif(id, 0), $2, $3, $4, $5::inet, coalesce($6, '{}') FROM unnest($1) id",
 			  6,
@@ -196,6 +303,25 @@ jit_event(const char *event, int request, Jsonb *detail, const char *logline)
 {
 	jit_events(event, list_make1_int(request), detail,
 			   list_make1(unconstify(char *, logline)));
+}
+
+/*
+ * Record a change of configuration with what it was and what it is now, NULL
+ * for nothing.  Inside an owner section.
+ */
+void
+jit_record_change(const char *event, const char *key, const char *name,
+				  Jsonb *before, Jsonb *after, const char *logline)
+{
+	bool		isnull;
+
+	jit_query("SELECT jsonb_build_object($1, $2, 'before', $3, 'after', $4)",
+			  4,
+			  TEXTOID, CStringGetTextDatum(key), false,
+			  TEXTOID, CStringGetTextDatum(name), false,
+			  JSONBOID, JsonbPGetDatum(before), before == NULL,
+			  JSONBOID, JsonbPGetDatum(after), after == NULL);
+	jit_event(event, 0, DatumGetJsonbPCopy(jit_result(1, 1, &isnull)), logline);
 }
 
 static void
