@@ -32,7 +32,7 @@ request_shmem(void)
 	if (next_shmem_request_hook)
 		next_shmem_request_hook();
 	jit_clock_shmem_request();
-	jit_launcher_shmem_request();
+	jit_due_shmem_request();
 	jit_cutoff_shmem_request();
 }
 
@@ -42,7 +42,7 @@ startup_shmem(void)
 	if (next_shmem_startup_hook)
 		next_shmem_startup_hook();
 	jit_clock_shmem_startup();
-	jit_launcher_shmem_startup();
+	jit_due_shmem_startup();
 	jit_cutoff_shmem_startup();
 }
 

@@ -30,6 +30,7 @@
 #include "utils/jsonpath.h"
 
 #include "base/compat.h"
+#include "base/due.h"
 #include "base/person.h"
 
 #define JIT_EXTENSION		"jit_access"
@@ -492,15 +493,7 @@ typedef struct JitSweeperTask
 	TimestampTz logged;			/* what was due by then has been logged */
 } JitSweeperTask;
 
-extern void jit_launcher_shmem_request(void);
-extern void jit_launcher_shmem_startup(void);
 extern void jit_register_launcher(void);
-extern void jit_wake_launcher_at_commit(void);
-extern void jit_note_due(TimestampTz due);
-extern void jit_note_ledger_behind(Oid roleid);
-extern void jit_note_role_changed(Oid roleid);
-extern void jit_report_progress(int slot);
-extern void jit_report_swept(int slot, TimestampTz due, bool complete);
 extern PGDLLEXPORT void jit_launcher_main(Datum arg);
 extern PGDLLEXPORT void jit_sweeper_main(Datum arg);
 

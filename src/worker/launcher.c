@@ -11,9 +11,9 @@
  * Nothing depends on it but the disappearance of roles: enforce.c denies at
  * the deadline whether the launcher runs or not.
  *
- * Shared memory holds where to wake it, when the ledgers are next due (a
- * request lapses, or what a role says of its end has changed), and how the
- * sweepers get on.  What the launcher itself knows of a database:
+ * Backends tell it when the ledgers are next due through shared memory, where
+ * sweepers report as well (base/due.c).  What the launcher itself knows of a
+ * database:
  *
  *	idle				nothing to do that hasn't been tried
  *	wanted				something has become due since the last sweeper
@@ -34,12 +34,9 @@
  * trouble, are the business of a sweeper in any other database: that is the
  * entry for InvalidOid, with the same states.
  *
- *	commit of a grant or request	on_commit(): the due time is noted, the
- *									launcher is woken
- *	abort							nothing is noted
- *	PREPARE TRANSACTION				nothing is noted, PostgreSQL having no hook
- *									for its commit: a role altered in it is
- *									found within MAX_BACKOFF
+ *	commit of a grant or request	it is woken; see base/due.c
+ *	PREPARE TRANSACTION				nobody tells it of its commit: a role altered
+ *									in it is found within MAX_BACKOFF
  *	launcher dies					it is started again after 1 s, and visits
  *									every database that takes connections
  *	sweeper dies, or can't start	as if it had failed
@@ -84,44 +81,10 @@
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
-#define MAX_DUE			256		/* ledgers with something due */
-#define MAX_SWEEPERS	4		/* at the same time */
 #define MAX_BACKOFF		(300 * USECS_PER_SEC)
 #define HANGING			(5 * USECS_PER_SEC)
 #define TOO_LONG		(60 * USECS_PER_SEC)
 #define LONGEST_SLEEP	60000	/* milliseconds */
-
-typedef struct LedgerDue
-{
-	Oid			database;		/* InvalidOid: free */
-	TimestampTz due;
-} LedgerDue;
-
-typedef struct SweeperReport
-{
-	TimestampTz progress;		/* last sign of life */
-	bool		swept;			/* nothing was left undone */
-} SweeperReport;
-
-/* Protected by lock. */
-typedef struct LauncherShared
-{
-	LWLock	   *lock;
-	Latch	   *latch;			/* NULL while it isn't running */
-	TimestampTz overflow_due;	/* of ledgers that have no entry in due[] */
-	bool		others_due;		/* a role of no database has changed */
-	LedgerDue	due[MAX_DUE];
-	SweeperReport reports[MAX_SWEEPERS];
-} LauncherShared;
-
-static LauncherShared *shared = NULL;
-
-/* What the current transaction has for the launcher once it commits. */
-static bool wake_at_commit = false;
-static TimestampTz due_at_commit = DT_NOEND;
-static List *changed_at_commit = NIL;	/* databases, InvalidOid for a role of
-										 * none that is there; in
-										 * TopTransactionContext */
 
 typedef struct Database
 {
@@ -141,196 +104,8 @@ typedef struct Database
 } Database;
 
 static HTAB *databases = NULL;
-static bool slot_used[MAX_SWEEPERS];
+static bool slot_used[JIT_MAX_SWEEPERS];
 static bool start_failure_logged = false;
-
-/* ----------------------------------------------------------------------
- * For all backends
- * ----------------------------------------------------------------------
- */
-
-void
-jit_launcher_shmem_request(void)
-{
-	RequestAddinShmemSpace(MAXALIGN(sizeof(LauncherShared)));
-	RequestNamedLWLockTranche("jit_access", 1);
-}
-
-void
-jit_launcher_shmem_startup(void)
-{
-	bool		found;
-
-	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
-	shared = ShmemInitStruct("jit_access launcher", sizeof(LauncherShared), &found);
-	if (!found)
-	{
-		memset(shared, 0, sizeof(LauncherShared));
-		shared->lock = &GetNamedLWLockTranche("jit_access")->lock;
-		shared->overflow_due = DT_NOEND;
-	}
-	LWLockRelease(AddinShmemInitLock);
-}
-
-/*
- * Note when a ledger is due, unless it is due earlier anyway; for InvalidOid,
- * that roles of others are due now.  False if it was: whoever noted that has
- * woken the launcher, which takes it out before it looks at the roles.
- */
-static bool
-note_due(Oid database, TimestampTz due)
-{
-	LedgerDue  *entry = NULL;
-	bool		earlier = true;
-
-	if (due == DT_NOEND)
-		return false;
-	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	for (int i = 0; i < MAX_DUE && OidIsValid(database); i++)
-	{
-		if (shared->due[i].database == database)
-		{
-			entry = &shared->due[i];
-			break;
-		}
-		if (entry == NULL && !OidIsValid(shared->due[i].database))
-			entry = &shared->due[i];
-	}
-	if (!OidIsValid(database))
-	{
-		shared->others_due = true;
-		/* any ledger may have it, by restore */
-		shared->overflow_due = Min(shared->overflow_due, due);
-	}
-	else if (entry == NULL)
-		shared->overflow_due = Min(shared->overflow_due, due);
-	else
-	{
-		earlier = entry->database != database || due < entry->due;
-		if (earlier)
-			entry->due = due;
-		entry->database = database;
-	}
-	LWLockRelease(shared->lock);
-	return earlier;
-}
-
-static void
-wake(void)
-{
-	LWLockAcquire(shared->lock, LW_SHARED);
-	if (shared->latch != NULL)
-		SetLatch(shared->latch);
-	LWLockRelease(shared->lock);
-}
-
-static void
-on_commit(XactEvent event, void *arg)
-{
-	ListCell   *lc;
-
-	if (event == XACT_EVENT_PRE_COMMIT || event == XACT_EVENT_PRE_PREPARE ||
-		event == XACT_EVENT_PARALLEL_PRE_COMMIT)
-		return;
-	if (event == XACT_EVENT_COMMIT)
-	{
-		wake_at_commit |= note_due(MyDatabaseId, due_at_commit);
-		foreach(lc, changed_at_commit)
-			(void) note_due(lfirst_oid(lc), jit_now());
-		if (wake_at_commit)
-			wake();
-	}
-	wake_at_commit = false;
-	due_at_commit = DT_NOEND;
-	changed_at_commit = NIL;
-}
-
-/*
- * Most backends never need it, and it would cost each of their transactions.
- */
-static void
-register_on_commit(void)
-{
-	static bool registered = false;
-
-	if (!registered)
-		RegisterXactCallback(on_commit, NULL);
-	registered = true;
-}
-
-/* Have the launcher look again once this transaction has committed. */
-void
-jit_wake_launcher_at_commit(void)
-{
-	register_on_commit();
-	wake_at_commit = true;
-}
-
-/*
- * Tell when the ledger of this database has something due, once this
- * transaction has committed.  A subtransaction that aborts may leave a time
- * at which nothing is due: a sweeper will look in vain.
- */
-void
-jit_note_due(TimestampTz due)
-{
-	register_on_commit();
-	due_at_commit = Min(due_at_commit, due);
-}
-
-/*
- * A grant role is changed otherwise than by its ledger: once that has
- * committed, the ledger has to follow.
- */
-void
-jit_note_ledger_behind(Oid roleid)
-{
-	Oid			database = InvalidOid;
-	int			request;
-	MemoryContext context;
-
-	register_on_commit();
-	if (jit_parse_grant_name(jit_role_name(roleid), &database, &request) &&
-		!SearchSysCacheExists1(DATABASEOID, ObjectIdGetDatum(database)))
-		database = InvalidOid;
-	context = MemoryContextSwitchTo(TopTransactionContext);
-	changed_at_commit = list_append_unique_oid(changed_at_commit, database);
-	MemoryContextSwitchTo(context);
-}
-
-/* Somebody alters or drops a role.  From an object-access hook. */
-void
-jit_note_role_changed(Oid roleid)
-{
-	if (jit_role_kind_by_oid(roleid) != JIT_ROLE_GRANT)
-		return;
-	jit_wake_launcher_at_commit();
-	/* our own changes are in the ledger already */
-	if (!InSecurityRestrictedOperation())
-		jit_note_ledger_behind(roleid);
-}
-
-/* A sweeper's sign of life. */
-void
-jit_report_progress(int slot)
-{
-	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	shared->reports[slot].progress = jit_now();
-	LWLockRelease(shared->lock);
-}
-
-/*
- * A sweeper is done: whether it has left nothing undone, and when the ledger
- * is due again because of something else.
- */
-void
-jit_report_swept(int slot, TimestampTz due, bool complete)
-{
-	(void) note_due(MyDatabaseId, due);
-	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	shared->reports[slot].swept = complete;
-	LWLockRelease(shared->lock);
-}
 
 /* Called from _PG_init() only. */
 void
@@ -359,9 +134,9 @@ jit_register_launcher(void)
 static void
 launcher_exit(int code, Datum arg)
 {
-	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	shared->latch = NULL;
-	LWLockRelease(shared->lock);
+	LWLockAcquire(jit_due->lock, LW_EXCLUSIVE);
+	jit_due->latch = NULL;
+	LWLockRelease(jit_due->lock);
 }
 
 /* What we know of a database, made if need be. */
@@ -396,19 +171,19 @@ static TimestampTz
 watch_sweepers(TimestampTz now)
 {
 	TimestampTz next = DT_NOEND;
-	SweeperReport reports[MAX_SWEEPERS];
+	JitSweeperReport reports[JIT_MAX_SWEEPERS];
 	bool		trouble = false;
 	HASH_SEQ_STATUS status;
 	Database   *database;
 
-	LWLockAcquire(shared->lock, LW_SHARED);
-	memcpy(reports, shared->reports, sizeof(reports));
-	LWLockRelease(shared->lock);
+	LWLockAcquire(jit_due->lock, LW_SHARED);
+	memcpy(reports, jit_due->reports, sizeof(reports));
+	LWLockRelease(jit_due->lock);
 
 	hash_seq_init(&status, databases);
 	while ((database = hash_seq_search(&status)) != NULL)
 	{
-		SweeperReport *report;
+		JitSweeperReport *report;
 		pid_t		pid;
 
 		if (database->handle == NULL)
@@ -473,15 +248,15 @@ start_sweeper(Database *database, Oid where, TimestampTz now)
 	bool		started;
 	int			slot = 0;
 
-	while (slot < MAX_SWEEPERS && slot_used[slot])
+	while (slot < JIT_MAX_SWEEPERS && slot_used[slot])
 		slot++;
-	if (slot == MAX_SWEEPERS)
+	if (slot == JIT_MAX_SWEEPERS)
 		return false;
 
-	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	shared->reports[slot].progress = now;
-	shared->reports[slot].swept = false;
-	LWLockRelease(shared->lock);
+	LWLockAcquire(jit_due->lock, LW_EXCLUSIVE);
+	jit_due->reports[slot].progress = now;
+	jit_due->reports[slot].swept = false;
+	LWLockRelease(jit_due->lock);
 
 	memset(&task, 0, sizeof(task));
 	task.slot = slot;
@@ -660,32 +435,32 @@ static TimestampTz
 look_at_ledgers(TimestampTz now, bool *all)
 {
 	TimestampTz next = DT_NOEND;
-	Oid			due[MAX_DUE];
+	Oid			due[JIT_MAX_DUE];
 	int			ndue = 0;
 
-	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	for (int i = 0; i < MAX_DUE; i++)
+	LWLockAcquire(jit_due->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < JIT_MAX_DUE; i++)
 	{
-		if (!OidIsValid(shared->due[i].database))
+		if (!OidIsValid(jit_due->due[i].database))
 			continue;
-		if (shared->due[i].due > now)
+		if (jit_due->due[i].due > now)
 		{
-			next = Min(next, shared->due[i].due);
+			next = Min(next, jit_due->due[i].due);
 			continue;
 		}
-		due[ndue++] = shared->due[i].database;
-		shared->due[i].database = InvalidOid;
+		due[ndue++] = jit_due->due[i].database;
+		jit_due->due[i].database = InvalidOid;
 	}
-	if (shared->overflow_due <= now)
+	if (jit_due->overflow_due <= now)
 	{
 		*all = true;
-		shared->overflow_due = DT_NOEND;
+		jit_due->overflow_due = DT_NOEND;
 	}
-	next = Min(next, shared->overflow_due);
-	if (shared->others_due)
+	next = Min(next, jit_due->overflow_due);
+	if (jit_due->others_due)
 		get_database(InvalidOid)->wanted = true;
-	shared->others_due = false;
-	LWLockRelease(shared->lock);
+	jit_due->others_due = false;
+	LWLockRelease(jit_due->lock);
 
 	for (int i = 0; i < ndue; i++)
 		get_database(due[i])->wanted = true;
@@ -785,9 +560,9 @@ jit_launcher_main(Datum arg)
 	(void) get_database(InvalidOid);
 
 	before_shmem_exit(launcher_exit, (Datum) 0);
-	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	shared->latch = MyLatch;
-	LWLockRelease(shared->lock);
+	LWLockAcquire(jit_due->lock, LW_EXCLUSIVE);
+	jit_due->latch = MyLatch;
+	LWLockRelease(jit_due->lock);
 
 	for (;;)
 	{

@@ -1,0 +1,222 @@
+/*-------------------------------------------------------------------------
+ *
+ * due.c
+ *		What every backend has for the launcher.
+ *
+ * Shared memory holds where to wake it, when the ledgers are next due (a
+ * request lapses, or what a role says of its end has changed), and how the
+ * sweepers get on; launcher.c says what it makes of that.
+ *
+ * 	commit of a grant or request	on_commit(): the due time is noted, the
+ * 									launcher is woken
+ * 	abort							nothing is noted
+ * 	PREPARE TRANSACTION				nothing is noted, PostgreSQL having no hook
+ * 									for its commit: the launcher finds a role
+ * 									that was altered in it by looking around
+ * 	crash of the server				shared memory is reset; the launcher visits
+ * 									all databases
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "jit_access.h"
+
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "storage/latch.h"
+#include "storage/lwlock.h"
+#include "storage/shmem.h"
+#include "utils/memutils.h"
+#include "utils/syscache.h"
+#include "utils/timestamp.h"
+
+JitDueShared *jit_due = NULL;
+
+/* What the current transaction has for the launcher once it commits. */
+static bool wake_at_commit = false;
+static TimestampTz due_at_commit = DT_NOEND;
+static List *changed_at_commit = NIL;	/* databases, InvalidOid for a role of
+										 * none that is there; in
+										 * TopTransactionContext */
+
+void
+jit_due_shmem_request(void)
+{
+	RequestAddinShmemSpace(MAXALIGN(sizeof(JitDueShared)));
+	RequestNamedLWLockTranche("jit_access", 1);
+}
+
+void
+jit_due_shmem_startup(void)
+{
+	bool		found;
+
+	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+	jit_due = ShmemInitStruct("jit_access due", sizeof(JitDueShared), &found);
+	if (!found)
+	{
+		memset(jit_due, 0, sizeof(JitDueShared));
+		jit_due->lock = &GetNamedLWLockTranche("jit_access")->lock;
+		jit_due->overflow_due = DT_NOEND;
+	}
+	LWLockRelease(AddinShmemInitLock);
+}
+
+/*
+ * Note when a ledger is due, unless it is due earlier anyway; for InvalidOid,
+ * that roles of others are due now.  False if it was: whoever noted that has
+ * woken the launcher, which takes it out before it looks at the roles.
+ */
+static bool
+note_due(Oid database, TimestampTz due)
+{
+	JitLedgerDue *entry = NULL;
+	bool		earlier = true;
+
+	if (due == DT_NOEND)
+		return false;
+	LWLockAcquire(jit_due->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < JIT_MAX_DUE && OidIsValid(database); i++)
+	{
+		if (jit_due->due[i].database == database)
+		{
+			entry = &jit_due->due[i];
+			break;
+		}
+		if (entry == NULL && !OidIsValid(jit_due->due[i].database))
+			entry = &jit_due->due[i];
+	}
+	if (!OidIsValid(database))
+	{
+		jit_due->others_due = true;
+		/* any ledger may have it, by restore */
+		jit_due->overflow_due = Min(jit_due->overflow_due, due);
+	}
+	else if (entry == NULL)
+		jit_due->overflow_due = Min(jit_due->overflow_due, due);
+	else
+	{
+		earlier = entry->database != database || due < entry->due;
+		if (earlier)
+			entry->due = due;
+		entry->database = database;
+	}
+	LWLockRelease(jit_due->lock);
+	return earlier;
+}
+
+static void
+wake(void)
+{
+	LWLockAcquire(jit_due->lock, LW_SHARED);
+	if (jit_due->latch != NULL)
+		SetLatch(jit_due->latch);
+	LWLockRelease(jit_due->lock);
+}
+
+static void
+on_commit(XactEvent event, void *arg)
+{
+	ListCell   *lc;
+
+	if (event == XACT_EVENT_PRE_COMMIT || event == XACT_EVENT_PRE_PREPARE ||
+		event == XACT_EVENT_PARALLEL_PRE_COMMIT)
+		return;
+	if (event == XACT_EVENT_COMMIT)
+	{
+		wake_at_commit |= note_due(MyDatabaseId, due_at_commit);
+		foreach(lc, changed_at_commit)
+			(void) note_due(lfirst_oid(lc), jit_now());
+		if (wake_at_commit)
+			wake();
+	}
+	wake_at_commit = false;
+	due_at_commit = DT_NOEND;
+	changed_at_commit = NIL;
+}
+
+/*
+ * Most backends never need it, and it would cost each of their transactions.
+ */
+static void
+register_on_commit(void)
+{
+	static bool registered = false;
+
+	if (!registered)
+		RegisterXactCallback(on_commit, NULL);
+	registered = true;
+}
+
+/* Have the launcher look again once this transaction has committed. */
+void
+jit_wake_launcher_at_commit(void)
+{
+	register_on_commit();
+	wake_at_commit = true;
+}
+
+/*
+ * Tell when the ledger of this database has something due, once this
+ * transaction has committed.  A subtransaction that aborts may leave a time
+ * at which nothing is due: a sweeper will look in vain.
+ */
+void
+jit_note_due(TimestampTz due)
+{
+	register_on_commit();
+	due_at_commit = Min(due_at_commit, due);
+}
+
+/*
+ * A grant role is changed otherwise than by its ledger: once that has
+ * committed, the ledger has to follow.
+ */
+void
+jit_note_ledger_behind(Oid roleid)
+{
+	Oid			database = InvalidOid;
+	int			request;
+	MemoryContext context;
+
+	register_on_commit();
+	if (jit_parse_grant_name(jit_role_name(roleid), &database, &request) &&
+		!SearchSysCacheExists1(DATABASEOID, ObjectIdGetDatum(database)))
+		database = InvalidOid;
+	context = MemoryContextSwitchTo(TopTransactionContext);
+	changed_at_commit = list_append_unique_oid(changed_at_commit, database);
+	MemoryContextSwitchTo(context);
+}
+
+/* Somebody alters or drops a role.  From an object-access hook. */
+void
+jit_note_role_changed(Oid roleid)
+{
+	if (jit_role_kind_by_oid(roleid) != JIT_ROLE_GRANT)
+		return;
+	jit_wake_launcher_at_commit();
+	/* our own changes are in the ledger already */
+	if (!InSecurityRestrictedOperation())
+		jit_note_ledger_behind(roleid);
+}
+
+/* A sweeper's sign of life. */
+void
+jit_report_progress(int slot)
+{
+	LWLockAcquire(jit_due->lock, LW_EXCLUSIVE);
+	jit_due->reports[slot].progress = jit_now();
+	LWLockRelease(jit_due->lock);
+}
+
+/*
+ * A sweeper is done: whether it has left nothing undone, and when the ledger
+ * is due again because of something else.
+ */
+void
+jit_report_swept(int slot, TimestampTz due, bool complete)
+{
+	(void) note_due(MyDatabaseId, due);
+	LWLockAcquire(jit_due->lock, LW_EXCLUSIVE);
+	jit_due->reports[slot].swept = complete;
+	LWLockRelease(jit_due->lock);
+}
