@@ -33,7 +33,7 @@ request_shmem(void)
 		next_shmem_request_hook();
 	jit_clock_shmem_request();
 	jit_due_shmem_request();
-	jit_cutoff_shmem_request();
+	jit_changes_shmem_request();
 }
 
 static void
@@ -43,7 +43,7 @@ startup_shmem(void)
 		next_shmem_startup_hook();
 	jit_clock_shmem_startup();
 	jit_due_shmem_startup();
-	jit_cutoff_shmem_startup();
+	jit_changes_shmem_startup();
 }
 
 void

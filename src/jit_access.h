@@ -30,6 +30,8 @@
 #include "utils/jsonpath.h"
 
 #include "base/compat.h"
+#include "base/commit.h"
+#include "base/changes.h"
 #include "base/due.h"
 #include "base/person.h"
 
@@ -196,8 +198,6 @@ extern void jit_make_grant(int request, Oid grantee, List *items,
 extern Oid	jit_find_grant_role(const JitGrant *grant);
 extern bool jit_end_role(Oid roleid, bool wait);
 extern bool jit_end_grant(const JitGrant *grant);
-extern void jit_drop_ended_roles(void);
-extern void jit_forget_ended_roles(void);
 extern bool jit_expire_grant(int request);
 extern int	jit_end_foreign_grants(Oid grantee, const char *reason);
 extern bool jit_clear_past_roles(bool others, bool ledger,
@@ -466,8 +466,6 @@ extern void jit_check_lasting_object(ObjectAccessType access, Oid classid,
 
 extern void jit_install_cutoff(void);
 extern void jit_judge_commit_first(void);
-extern void jit_cutoff_shmem_request(void);
-extern void jit_cutoff_shmem_startup(void);
 
 /* As a privilege on an object of pg_authid: SET ROLE to it */
 #define JIT_SET_ROLE ACL_USAGE
@@ -479,8 +477,6 @@ extern bool jit_functions_kept(void);
 extern void jit_note_reliance(Oid userid, const JitPermInfo *info, Oid classid,
 							  Oid objid, AclMode mode, bool writes);
 extern void jit_run_relying_utility(void (*run) (void *arg), void *arg);
-extern void jit_note_grant_changed(Oid role);
-extern void jit_note_grant_overlaps(Oid role, Oid covered_too_by);
 
 /* ---- launcher.c, sweeper.c: background ------------------------------- */
 

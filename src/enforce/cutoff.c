@@ -25,12 +25,10 @@
  * the transaction has everything asked for again, see jit_functions_kept();
  * a portal of an earlier one that goes on may have kept anything.
  *
- * Other backends tell of what they end, prolong or overlap through a ring of
- * changes in shared memory, written after commit and after their catalog
- * invalidations have been sent, read by the tick.  A backend reads its place
- * in the ring before it takes in invalidations and looks at catalogs, so it
- * sees a change in one or the other.  When it has been overrun it takes all
- * it relies on for ended.  A timer's handler touches nothing but the needs,
+ * Other backends tell of what they end, prolong or overlap through the ring of
+ * changes.c, read by the tick.  A backend reads its place in the ring before
+ * it takes in invalidations and looks at catalogs, so it sees a change in one
+ * or the other.  When it has been overrun it takes all it relies on for ended.  A timer's handler touches nothing but the needs,
  * which no one else changes while it may run (see "busy"), and the ring.
  *
  * When a need has ended, the handler cancels the statement, and goes on
@@ -72,25 +70,7 @@
 #include "utils/wait_event.h"
 
 #define TICK			40		/* milliseconds */
-#define RING_SIZE		8192	/* a power of two */
 #define SPARE			4		/* overlapping grants that may come later */
-
-/* One change: role now ends at deadline; or other covers what role covers. */
-typedef struct Change
-{
-	Oid			role;
-	Oid			other;			/* InvalidOid: it is about role itself */
-	Oid			database;		/* what the name of other or role says */
-	int			request;
-	TimestampTz deadline;		/* DT_NOBEGIN: ended */
-} Change;
-
-typedef struct CutoffShared
-{
-	pg_atomic_uint64 head;		/* changes ever written */
-	LWLock	   *lock;			/* held by whoever writes */
-	Change		ring[RING_SIZE];
-} CutoffShared;
 
 typedef struct Cover
 {
@@ -134,8 +114,6 @@ typedef struct Running
 	struct Running *outer;
 } Running;
 
-static CutoffShared *shared = NULL;
-
 static List *reliances = NIL;	/* all, of open cursors too */
 Running    *volatile jit_running = NULL;
 static volatile bool busy = false;	/* needs are being changed */
@@ -160,109 +138,9 @@ static TimeoutId timer = MAX_TIMEOUTS;
 
 /* For the end of the transaction, in TopTransactionContext. */
 static List *written_needs = NIL;
-static List *changes = NIL;		/* of Change */
 
 static ExecutorRun_hook_type next_executor_run_hook = NULL;
 static ExecutorFinish_hook_type next_executor_finish_hook = NULL;
-
-/* ----------------------------------------------------------------------
- * The ring
- * ----------------------------------------------------------------------
- */
-
-void
-jit_cutoff_shmem_request(void)
-{
-	RequestAddinShmemSpace(MAXALIGN(sizeof(CutoffShared)));
-	RequestNamedLWLockTranche("jit_access cutoff", 1);
-}
-
-void
-jit_cutoff_shmem_startup(void)
-{
-	bool		found;
-
-	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
-	shared = ShmemInitStruct("jit_access cutoff", sizeof(CutoffShared), &found);
-	if (!found)
-	{
-		memset(shared, 0, sizeof(CutoffShared));
-		pg_atomic_init_u64(&shared->head, 0);
-		shared->lock = &GetNamedLWLockTranche("jit_access cutoff")->lock;
-	}
-	LWLockRelease(AddinShmemInitLock);
-}
-
-
-static void
-remember_change(Oid role, Oid other)
-{
-	MemoryContext context = MemoryContextSwitchTo(TopTransactionContext);
-	Change	   *change = palloc(sizeof(Change));
-
-	jit_install_cutoff();
-	change->role = role;
-	change->other = other;
-	change->database = InvalidOid;
-	change->request = 0;
-	(void) jit_parse_grant_name(jit_role_name(OidIsValid(other) ? other : role),
-								&change->database, &change->request);
-	change->deadline = DT_NOBEGIN;
-	changes = lappend(changes, change);
-	MemoryContextSwitchTo(context);
-}
-
-/*
- * A grant role is dropped, loses members or gets another deadline in this
- * transaction: what relies on it hears of it after the commit.
- */
-void
-jit_note_grant_changed(Oid role)
-{
-	remember_change(role, InvalidOid);
-}
-
-/* A new grant role covers all that another one of the same grantee covers. */
-void
-jit_note_grant_overlaps(Oid role, Oid covered_too_by)
-{
-	remember_change(role, covered_too_by);
-}
-
-/* Before the commit, while catalogs can be read: what the deadlines are. */
-static void
-complete_changes(void)
-{
-	ListCell   *lc;
-
-	foreach(lc, changes)
-	{
-		Change	   *change = lfirst(lc);
-		Oid			role = OidIsValid(change->other) ? change->other : change->role;
-
-		change->deadline = jit_role_deadline(role);
-		if (change->deadline != DT_NOBEGIN && !jit_grant_has_members(role))
-			change->deadline = DT_NOBEGIN;
-	}
-}
-
-/* After the commit and after the invalidations have been sent. */
-static void
-publish_changes(void)
-{
-	ListCell   *lc;
-	uint64		head;
-
-	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	head = pg_atomic_read_u64(&shared->head);
-	foreach(lc, changes)
-	{
-		shared->ring[head % RING_SIZE] = *(Change *) lfirst(lc);
-		pg_write_barrier();
-		pg_atomic_write_u64(&shared->head, ++head);
-	}
-	LWLockRelease(shared->lock);
-}
 
 /* ----------------------------------------------------------------------
  * In the handler: no memory, no locks, no catalogs
@@ -270,7 +148,7 @@ publish_changes(void)
  */
 
 static void
-apply_change(Reliance *reliance, const Change *change)
+apply_change(Reliance *reliance, const JitChange *change)
 {
 	for (int i = 0; i < reliance->nneeds; i++)
 	{
@@ -317,21 +195,18 @@ end_all(Reliance *reliance)
 static void
 read_ring(void)
 {
-	uint64		head = pg_atomic_read_u64(&shared->head);
+	uint64		head = jit_changes_head();
 	bool		overrun = false;
 	ListCell   *lc;
 
-	pg_read_barrier();
 	while (seen < head)
 	{
-		Change		change = shared->ring[seen % RING_SIZE];
+		JitChange	change;
 
-		pg_read_barrier();
-		/* the slot after the head's may be being written */
-		if (pg_atomic_read_u64(&shared->head) - seen >= RING_SIZE - 1)
+		if (!jit_read_change(seen, &change))
 		{
 			overrun = true;
-			seen = pg_atomic_read_u64(&shared->head);
+			seen = jit_changes_head();
 			break;
 		}
 		foreach(lc, reliances)
@@ -1179,8 +1054,7 @@ jit_judge_commit_first(void)
 {
 	if (written_needs == NIL)
 		return;
-	UnregisterXactCallback(cutoff_xact_callback, NULL);
-	RegisterXactCallback(cutoff_xact_callback, NULL);
+	jit_run_commit_steps_first();
 }
 
 /*
@@ -1204,7 +1078,7 @@ begin_reliance(QueryDesc *query)
 		 start != NULL; start = innermost_start(start->callback.previous))
 		place_taken |= start->reliance != NULL;
 	if (!place_taken)
-		seen = pg_atomic_read_u64(&shared->head);
+		seen = jit_changes_head();
 	reliance->place = seen;
 	AcceptInvalidationMessages();
 	return reliance;
@@ -1286,8 +1160,6 @@ cutoff_xact_callback(XactEvent event, void *arg)
 	switch (event)
 	{
 		case XACT_EVENT_PRE_COMMIT:
-			jit_drop_ended_roles();
-			complete_changes();
 			if (written_needs == NIL || jit_commit_after_expiry)
 				break;
 			AcceptInvalidationMessages();
@@ -1316,14 +1188,10 @@ cutoff_xact_callback(XactEvent event, void *arg)
 		case XACT_EVENT_ABORT:
 		case XACT_EVENT_PARALLEL_ABORT:
 			busy = false;
-			jit_forget_ended_roles();
 			loose = NULL;
 			if (jit_running == NULL)
 				fired = false;
 			written_needs = NIL;
-			/* nobody is told when a prepared one is committed; see sweeper.c */
-			if (event != XACT_EVENT_COMMIT)
-				changes = NIL;
 			break;
 		default:
 			break;
@@ -1344,18 +1212,6 @@ cutoff_subxact_callback(SubXactEvent event, SubTransactionId mySubid,
 		(void) cut_off();
 }
 
-/* After the invalidations: see the top of the file. */
-static void
-cutoff_release_callback(ResourceReleasePhase phase, bool is_commit,
-						bool is_top_level, void *arg)
-{
-	if (phase != RESOURCE_RELEASE_AFTER_LOCKS || !is_top_level || changes == NIL)
-		return;
-	if (is_commit)
-		publish_changes();
-	changes = NIL;
-}
-
 /*
  * Most backends never meet temporary access, and none of this costs them
  * anything: it is installed when the first statement relies on some or the
@@ -1373,7 +1229,6 @@ jit_install_cutoff(void)
 	ExecutorRun_hook = jit_executor_run;
 	next_executor_finish_hook = ExecutorFinish_hook;
 	ExecutorFinish_hook = jit_executor_finish;
-	RegisterXactCallback(cutoff_xact_callback, NULL);
+	jit_add_commit_step(JIT_COMMIT_JUDGE, cutoff_xact_callback);
 	RegisterSubXactCallback(cutoff_subxact_callback, NULL);
-	RegisterResourceReleaseCallback(cutoff_release_callback, NULL);
 }

@@ -75,6 +75,8 @@
 /* Whose members this transaction has removed; in TopTransactionContext. */
 static List *ended_roles = NIL;
 
+static void ending_xact_callback(XactEvent event, void *arg);
+
 /* Name of the grant role of a request of this database. */
 char *
 jit_grant_role_name(int request)
@@ -713,7 +715,7 @@ jit_end_role(Oid roleid, bool wait)
 	(void) remove_members(roleid, wait, &left);
 	if (left)
 		return false;
-	jit_install_cutoff();		/* for jit_drop_ended_roles() */
+	jit_add_commit_step(JIT_COMMIT_DROP, ending_xact_callback);
 	context = MemoryContextSwitchTo(TopTransactionContext);
 	ended_roles = lappend_oid(ended_roles, roleid);
 	MemoryContextSwitchTo(context);
@@ -744,8 +746,8 @@ jit_end_grant(const JitGrant *grant)
  * can't be dropped now, and what would take too many locks, is dropped by a
  * sweeper, when it is past.
  */
-void
-jit_drop_ended_roles(void)
+static void
+drop_ended_roles(void)
 {
 	JitOwnerSection section;
 	ListCell   *lc;
@@ -794,11 +796,24 @@ jit_drop_ended_roles(void)
 	PopActiveSnapshot();
 }
 
-/* The transaction has ended. */
-void
-jit_forget_ended_roles(void)
+static void
+ending_xact_callback(XactEvent event, void *arg)
 {
-	ended_roles = NIL;
+	switch (event)
+	{
+		case XACT_EVENT_PRE_COMMIT:
+			drop_ended_roles();
+			break;
+		case XACT_EVENT_COMMIT:
+		case XACT_EVENT_PARALLEL_COMMIT:
+		case XACT_EVENT_PREPARE:
+		case XACT_EVENT_ABORT:
+		case XACT_EVENT_PARALLEL_ABORT:
+			ended_roles = NIL;
+			break;
+		default:
+			break;
+	}
 }
 
 /*
@@ -1261,7 +1276,7 @@ jit_before_drop(const DropStmt *stmt)
 						   NULL);
 	}
 
-	jit_drop_ended_roles();
+	drop_ended_roles();
 
 	n = jit_query("SELECT s.role_oid FROM jit.scopes s JOIN pg_authid a ON a.oid = s.role_oid AND a.rolname = s.role"
 				  " WHERE s.origin = $1", 1, TEXTOID, CStringGetTextDatum(jit_origin()), false);

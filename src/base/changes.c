@@ -1,0 +1,207 @@
+/*-------------------------------------------------------------------------
+ *
+ * changes.c
+ *		Telling other backends what has become of grants.
+ *
+ * A ring of changes in shared memory: what a transaction ends, prolongs or
+ * overlaps is written to it after its commit and after its catalog
+ * invalidations have been sent.  Whoever relies on grants (cutoff.c) keeps a
+ * place in it, reads it before it takes in invalidations and looks at
+ * catalogs, and so sees a change in one or the other.
+ *
+ * 	call				the change is remembered
+ * 	before the commit	its deadline is looked up, while catalogs can be read
+ * 	commit				the changes are published
+ * 	abort				they are forgotten
+ * 	PREPARE				nobody is told when it is committed; see sweeper.c
+ *
+ * Reading takes no lock and no memory, so a signal handler can do it.
+ * Standbys have no changes.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "jit_access.h"
+
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "port/atomics.h"
+#include "storage/ipc.h"
+#include "storage/lwlock.h"
+#include "storage/shmem.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+
+#define RING_SIZE		8192	/* a power of two */
+
+typedef struct ChangesShared
+{
+	pg_atomic_uint64 head;		/* changes ever written */
+	LWLock	   *lock;			/* held by whoever writes */
+	JitChange	ring[RING_SIZE];
+} ChangesShared;
+
+static ChangesShared *shared = NULL;
+
+/* What this transaction has to tell; in TopTransactionContext. */
+static List *changes = NIL;		/* of JitChange */
+
+void
+jit_changes_shmem_request(void)
+{
+	RequestAddinShmemSpace(MAXALIGN(sizeof(ChangesShared)));
+	RequestNamedLWLockTranche("jit_access changes", 1);
+}
+
+void
+jit_changes_shmem_startup(void)
+{
+	bool		found;
+
+	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+	shared = ShmemInitStruct("jit_access changes", sizeof(ChangesShared), &found);
+	if (!found)
+	{
+		memset(shared, 0, sizeof(ChangesShared));
+		pg_atomic_init_u64(&shared->head, 0);
+		shared->lock = &GetNamedLWLockTranche("jit_access changes")->lock;
+	}
+	LWLockRelease(AddinShmemInitLock);
+}
+
+/* ----------------------------------------------------------------------
+ * Writing
+ * ----------------------------------------------------------------------
+ */
+
+/* Before the commit, while catalogs can be read: what the deadlines are. */
+static void
+complete_changes(void)
+{
+	ListCell   *lc;
+
+	foreach(lc, changes)
+	{
+		JitChange  *change = lfirst(lc);
+		Oid			role = OidIsValid(change->other) ? change->other : change->role;
+
+		change->deadline = jit_role_deadline(role);
+		if (change->deadline != DT_NOBEGIN && !jit_grant_has_members(role))
+			change->deadline = DT_NOBEGIN;
+	}
+}
+
+/* After the commit and after the invalidations have been sent. */
+static void
+publish_changes(void)
+{
+	ListCell   *lc;
+	uint64		head;
+
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	head = pg_atomic_read_u64(&shared->head);
+	foreach(lc, changes)
+	{
+		shared->ring[head % RING_SIZE] = *(JitChange *) lfirst(lc);
+		pg_write_barrier();
+		pg_atomic_write_u64(&shared->head, ++head);
+	}
+	LWLockRelease(shared->lock);
+}
+
+static void
+changes_xact_callback(XactEvent event, void *arg)
+{
+	switch (event)
+	{
+		case XACT_EVENT_PRE_COMMIT:
+			complete_changes();
+			break;
+		case XACT_EVENT_PARALLEL_COMMIT:
+		case XACT_EVENT_PREPARE:
+		case XACT_EVENT_ABORT:
+		case XACT_EVENT_PARALLEL_ABORT:
+			changes = NIL;
+			break;
+		default:
+			break;
+	}
+}
+
+/* After the invalidations: see the top of the file. */
+static void
+changes_release_callback(ResourceReleasePhase phase, bool is_commit,
+						bool is_top_level, void *arg)
+{
+	if (phase != RESOURCE_RELEASE_AFTER_LOCKS || !is_top_level || changes == NIL)
+		return;
+	if (is_commit)
+		publish_changes();
+	changes = NIL;
+}
+
+static void
+remember_change(Oid role, Oid other)
+{
+	static bool registered = false;
+	MemoryContext context = MemoryContextSwitchTo(TopTransactionContext);
+	JitChange  *change = palloc(sizeof(JitChange));
+
+	jit_add_commit_step(JIT_COMMIT_TELL, changes_xact_callback);
+	if (!registered)
+		RegisterResourceReleaseCallback(changes_release_callback, NULL);
+	registered = true;
+	change->role = role;
+	change->other = other;
+	change->database = InvalidOid;
+	change->request = 0;
+	(void) jit_parse_grant_name(jit_role_name(OidIsValid(other) ? other : role),
+								&change->database, &change->request);
+	change->deadline = DT_NOBEGIN;
+	changes = lappend(changes, change);
+	MemoryContextSwitchTo(context);
+}
+
+/*
+ * A grant role is dropped, loses members or gets another deadline in this
+ * transaction: what relies on it hears of it after the commit.
+ */
+void
+jit_note_grant_changed(Oid role)
+{
+	remember_change(role, InvalidOid);
+}
+
+/* A new grant role covers all that another one of the same grantee covers. */
+void
+jit_note_grant_overlaps(Oid role, Oid covered_too_by)
+{
+	remember_change(role, covered_too_by);
+}
+
+/* ----------------------------------------------------------------------
+ * Reading
+ * ----------------------------------------------------------------------
+ */
+
+/* How many changes there ever were: the place after the last one. */
+uint64
+jit_changes_head(void)
+{
+	uint64		head = pg_atomic_read_u64(&shared->head);
+
+	pg_read_barrier();
+	return head;
+}
+
+/*
+ * Read the change at a place before jit_changes_head(); false if it has been
+ * overwritten.
+ */
+bool
+jit_read_change(uint64 place, JitChange *change)
+{
+	*change = shared->ring[place % RING_SIZE];
+	pg_read_barrier();
+	/* the slot after the head's may be being written */
+	return pg_atomic_read_u64(&shared->head) - place < RING_SIZE - 1;
+}
