@@ -135,46 +135,13 @@ extern Oid	jit_object_owner(Oid classid, Oid objid);
 extern bool jit_permitted(const JitPermInfo *info, Oid classid, Oid objid,
 						  AclMode mode, List *closure);
 
-/* ---- access.c: access text <-> resolved items <-> text --------------- */
+#include "base/item.h"
 
-/*
- * One object with one set of privileges and columns, or one role.
- * Memory: the context current when it was made.
- */
-typedef struct JitItem
-{
-	ObjectType	objtype;		/* OBJECT_TABLE (any relation that isn't a
-								 * sequence), OBJECT_SEQUENCE, OBJECT_SCHEMA,
-								 * ..., OBJECT_ROLE */
-	ObjectAddress address;		/* objectSubId is always 0 */
-	AclMode		privs;			/* what is asked for; 0 for a role */
-	List	   *attnums;		/* sorted AttrNumbers (int list), NIL for the
-								 * whole object */
-	bool		added;			/* USAGE on a schema that we added */
-	char	   *parameter;		/* name, for OBJECT_PARAMETER_ACL only */
-} JitItem;
+/* ---- access.c: access text to items ----------------------------------- */
 
 extern List *jit_parse_access(const char *access);
-extern List *jit_objects_in_schema(ObjectType objtype, Oid namespace);
 extern List *jit_add_schema_usage(List *items, Oid grantee);
-extern char *jit_item_text(const JitItem *item);
-extern char *jit_item_object(const JitItem *item);
-extern char *jit_item_name(const JitItem *item);
-extern Oid	jit_item_namespace(const JitItem *item);
-extern char *jit_column_name(Oid relid, AttrNumber attnum);
-extern char *jit_items_text(List *items, bool with_added);
-extern List *jit_privilege_list(AclMode privs);
-extern char *jit_privileges_text(AclMode privs);
-extern bool jit_item_grantable(const JitItem *item, Oid roleid);
-extern bool jit_item_held(const JitItem *item, Oid grantee,
-						  JitClosureFilter filter, TimestampTz until);
-extern char *jit_item_source(const JitItem *item, Oid grantee);
-extern const char *jit_item_needs_superuser(const JitItem *item, bool *elsewhere);
 extern void jit_check_item_requestable(const JitItem *item);
-extern void jit_lock_items(List *items);
-extern GrantStmt *jit_item_grant_stmt(const JitItem *item,
-									  const char *rolename);
-extern Datum jit_item_attnums(const JitItem *item);
 extern void jit_store_items(int request, List *items);
 extern List *jit_load_items(int request, bool resolve_names,
 							bool missing_ok);

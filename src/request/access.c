@@ -1,20 +1,15 @@
 /*-------------------------------------------------------------------------
  *
  * access.c
- *		Access text <-> resolved items <-> text.
+ *		Access text to items, and items to and from the ledger.
  *
  * An access text is what stands between GRANT and TO, several clauses
  * separated by semicolons.  PostgreSQL's own grammar reads it, so everybody
- * knows the language; from then on only OIDs count.  What is shown, stored
- * and approved is deparsed from the OIDs, never the text that somebody
- * wrote.
+ * knows the language; from then on only OIDs count (base/item.c).
  *
  * Names are resolved as the caller, at the moment of asking, and without
  * needing USAGE on the schema (that is one of the things people ask for).
  * Nothing in here gives or takes anything: grant.c does.
- *
- * This room also knows of each item who could grant it, whether somebody has
- * it anyway, and whether a superuser must be among those who agree.
  *
  *-------------------------------------------------------------------------
  */
@@ -79,83 +74,6 @@
 /* ALL doesn't mean these: they run code, or let it run, as somebody else. */
 #define NOT_IN_ALL	(ACL_TRIGGER | ACL_REFERENCES | JIT_ACL_MAINTAIN)
 
-#define DATA_PRIVILEGES \
-	(ACL_SELECT | ACL_INSERT | ACL_UPDATE | ACL_DELETE | ACL_TRUNCATE)
-
-/* Privileges in the order in which we write them. */
-static const struct
-{
-	const char *name;
-	AclMode		priv;
-}			privilege_names[] =
-
-{
-	{"SELECT", ACL_SELECT},
-	{"INSERT", ACL_INSERT},
-	{"UPDATE", ACL_UPDATE},
-	{"DELETE", ACL_DELETE},
-	{"TRUNCATE", ACL_TRUNCATE},
-	{"REFERENCES", ACL_REFERENCES},
-	{"TRIGGER", ACL_TRIGGER},
-	{"MAINTAIN", JIT_ACL_MAINTAIN},
-	{"CREATE", ACL_CREATE},
-	{"CONNECT", ACL_CONNECT},
-	{"TEMPORARY", ACL_CREATE_TEMP},
-	{"TEMP", ACL_CREATE_TEMP},
-	{"EXECUTE", ACL_EXECUTE},
-	{"USAGE", ACL_USAGE},
-	{"SET", ACL_SET},
-	{"ALTER SYSTEM", ACL_ALTER_SYSTEM}
-};
-
-#define N_PRIVILEGES ((int) lengthof(privilege_names))
-
-/*
- * Kinds of object: the words of GRANT, the privileges there are, and those
- * that may be handed out without a superuser (DESIGN, "Who may agree").
- */
-typedef struct ObjectKind
-{
-	ObjectType	objtype;
-	Oid			classid;
-	const char *words;
-	AclMode		all;
-	AclMode		allowed;
-} ObjectKind;
-
-static const ObjectKind object_kinds[] =
-{
-	{OBJECT_TABLE, RelationRelationId, "TABLE",
-	ACL_ALL_RIGHTS_RELATION, DATA_PRIVILEGES},
-	{OBJECT_SEQUENCE, RelationRelationId, "SEQUENCE",
-	ACL_ALL_RIGHTS_SEQUENCE, ACL_ALL_RIGHTS_SEQUENCE},
-	{OBJECT_DATABASE, DatabaseRelationId, "DATABASE",
-	ACL_ALL_RIGHTS_DATABASE, ACL_CONNECT | ACL_CREATE_TEMP},
-	{OBJECT_SCHEMA, NamespaceRelationId, "SCHEMA",
-	ACL_ALL_RIGHTS_SCHEMA, ACL_USAGE},
-	{OBJECT_FUNCTION, ProcedureRelationId, "FUNCTION",
-	ACL_ALL_RIGHTS_FUNCTION, ACL_EXECUTE},
-	{OBJECT_PROCEDURE, ProcedureRelationId, "PROCEDURE",
-	ACL_ALL_RIGHTS_FUNCTION, ACL_EXECUTE},
-	{OBJECT_DOMAIN, TypeRelationId, "DOMAIN", ACL_ALL_RIGHTS_TYPE, 0},
-	{OBJECT_TYPE, TypeRelationId, "TYPE", ACL_ALL_RIGHTS_TYPE, 0},
-	{OBJECT_LANGUAGE, LanguageRelationId, "LANGUAGE",
-	ACL_ALL_RIGHTS_LANGUAGE, 0},
-	{OBJECT_FDW, ForeignDataWrapperRelationId, "FOREIGN DATA WRAPPER",
-	ACL_ALL_RIGHTS_FDW, 0},
-	{OBJECT_FOREIGN_SERVER, ForeignServerRelationId, "FOREIGN SERVER",
-	ACL_ALL_RIGHTS_FOREIGN_SERVER, 0},
-	{OBJECT_TABLESPACE, TableSpaceRelationId, "TABLESPACE",
-	ACL_ALL_RIGHTS_TABLESPACE, 0},
-	{OBJECT_LARGEOBJECT, LargeObjectRelationId, "LARGE OBJECT",
-	ACL_ALL_RIGHTS_LARGEOBJECT, 0},
-	{OBJECT_PARAMETER_ACL, ParameterAclRelationId, "PARAMETER",
-	ACL_ALL_RIGHTS_PARAMETER_ACL, 0},
-	{OBJECT_ROLE, AuthIdRelationId, "ROLE", 0, 0}
-};
-
-#define N_KINDS ((int) lengthof(object_kinds))
-
 /* What the clauses read so far want of one object. */
 typedef struct Wanted
 {
@@ -163,12 +81,9 @@ typedef struct Wanted
 	ObjectAddress address;
 	char	   *parameter;
 	AclMode		privs;			/* on the whole object */
-	Bitmapset  *columns[lengthof(privilege_names)]; /* attnums, offset by
+	Bitmapset  *columns[JIT_N_PRIVILEGES]; /* attnums, offset by
 													 * FirstLowInvalidHeap... */
 } Wanted;
-
-static const ObjectKind *kind_of(ObjectType objtype);
-static char *kind_text(ObjectType objtype);
 
 /* ----------------------------------------------------------------------
  * Reading the text
@@ -359,22 +274,6 @@ parse_clause(const char *clause)
 	invalid_access(clause, ERRCODE_SYNTAX_ERROR,
 				   _("It has more to it than privileges and objects, or roles."));
 	return NULL;				/* keep the compiler quiet */
-}
-
-/* A privilege by its name.  Mirrors string_to_privilege(). */
-static AclMode
-privilege_by_name(const char *name)
-{
-	for (int i = 0; i < N_PRIVILEGES; i++)
-	{
-		if (pg_strcasecmp(name, privilege_names[i].name) == 0 &&
-			privilege_names[i].priv != 0)
-			return privilege_names[i].priv;
-	}
-	ereport(ERROR,
-			(errcode(ERRCODE_SYNTAX_ERROR),
-			 errmsg("unrecognized privilege type \"%s\"", name)));
-	return 0;					/* keep the compiler quiet */
 }
 
 /* ----------------------------------------------------------------------
@@ -758,105 +657,6 @@ resolve_object(ObjectType objtype, Node *object)
 	return InvalidOid;			/* keep the compiler quiet */
 }
 
-/*
- * What ALL ... IN SCHEMA stands for at this moment.  Mirrors
- * objectsInSchemaToOids(), but needs no USAGE.  An index brings them in the
- * order of names, so what is shown doesn't depend on the heap.
- */
-List *
-jit_objects_in_schema(ObjectType objtype, Oid namespace)
-{
-	bool		relations = objtype == OBJECT_TABLE || objtype == OBJECT_SEQUENCE;
-	Relation	catalog = table_open(relations ? RelationRelationId :
-									 ProcedureRelationId, AccessShareLock);
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple	tuple;
-	List	   *oids = NIL;
-
-	ScanKeyInit(&key,
-				relations ? Anum_pg_class_relnamespace : Anum_pg_proc_pronamespace,
-				BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(namespace));
-	scan = systable_beginscan(catalog,
-							  relations ? ClassNameNspIndexId :
-							  ProcedureNameArgsNspIndexId,
-							  true, NULL, 1, &key);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
-	{
-		if (relations)
-		{
-			Form_pg_class form = (Form_pg_class) GETSTRUCT(tuple);
-
-			switch (form->relkind)
-			{
-				case RELKIND_RELATION:
-				case RELKIND_VIEW:
-				case RELKIND_MATVIEW:
-				case RELKIND_FOREIGN_TABLE:
-				case RELKIND_PARTITIONED_TABLE:
-					if (objtype == OBJECT_TABLE)
-						oids = lappend_oid(oids, form->oid);
-					break;
-				case RELKIND_SEQUENCE:
-					if (objtype == OBJECT_SEQUENCE)
-						oids = lappend_oid(oids, form->oid);
-					break;
-			}
-		}
-		else
-		{
-			Form_pg_proc form = (Form_pg_proc) GETSTRUCT(tuple);
-
-			if (objtype == OBJECT_ROUTINE ||
-				(objtype == OBJECT_PROCEDURE) == (form->prokind == PROKIND_PROCEDURE))
-				oids = lappend_oid(oids, form->oid);
-		}
-	}
-	systable_endscan(scan);
-	table_close(catalog, AccessShareLock);
-	return oids;
-}
-
-/* The kind that an object really is, whatever word GRANT was used with. */
-static ObjectType
-objtype_of(Oid classid, Oid objid, ObjectType objtype)
-{
-	if (classid == RelationRelationId)
-		return get_rel_relkind(objid) == RELKIND_SEQUENCE ?
-			OBJECT_SEQUENCE : OBJECT_TABLE;
-	if (classid == ProcedureRelationId)
-		return get_func_prokind(objid) == PROKIND_PROCEDURE ?
-			OBJECT_PROCEDURE : OBJECT_FUNCTION;
-	if (classid == TypeRelationId)
-		return get_typtype(objid) == TYPTYPE_DOMAIN ?
-			OBJECT_DOMAIN : OBJECT_TYPE;
-	return objtype;
-}
-
-static const ObjectKind *
-kind_of(ObjectType objtype)
-{
-	/* ROUTINE is a function or a procedure; they are alike in all we ask */
-	if (objtype == OBJECT_ROUTINE)
-		objtype = OBJECT_FUNCTION;
-	for (int i = 0; i < N_KINDS; i++)
-	{
-		if (object_kinds[i].objtype == objtype)
-			return &object_kinds[i];
-	}
-	elog(ERROR, "unrecognized object type: %d", (int) objtype);
-	return NULL;				/* keep the compiler quiet */
-}
-
-/* "foreign server": the words of GRANT in lower case, as we store them. */
-static char *
-kind_text(ObjectType objtype)
-{
-	const char *words = kind_of(objtype)->words;
-
-	return asc_tolower(words, strlen(words));
-}
-
 /* ----------------------------------------------------------------------
  * Collecting what is wanted
  * ----------------------------------------------------------------------
@@ -912,12 +712,12 @@ static void
 want_privileges(List **wanted, const GrantStmt *stmt, Oid objid,
 				const char *parameter)
 {
-	Oid			classid = kind_of(stmt->objtype)->classid;
-	ObjectType	objtype = objtype_of(classid, objid, stmt->objtype);
-	const ObjectKind *kind = kind_of(objtype);
+	Oid			classid = jit_kind_of(stmt->objtype)->classid;
+	ObjectType	objtype = jit_objtype_of(classid, objid, stmt->objtype);
+	const JitObjectKind *kind = jit_kind_of(objtype);
 	Wanted	   *want = want_object(wanted, objtype, classid, objid, parameter);
 	bool		lenient = stmt->objtype == OBJECT_TABLE && objtype == OBJECT_SEQUENCE;
-	char	   *kind_name = kind_text(objtype);
+	char	   *kind_name = jit_kind_text(objtype);
 	ListCell   *lc;
 	ListCell   *lc2;
 
@@ -930,7 +730,7 @@ want_privileges(List **wanted, const GrantStmt *stmt, Oid objid,
 
 		if (access->cols == NIL)
 		{
-			privs = privilege_by_name(access->priv_name);
+			privs = jit_privilege_by_name(access->priv_name);
 			want->privs |= check_privileges(privs, kind->all, kind_name,
 											lenient && (privs & ACL_ALL_RIGHTS_RELATION),
 											objid);
@@ -945,7 +745,7 @@ want_privileges(List **wanted, const GrantStmt *stmt, Oid objid,
 			privs = objtype == OBJECT_SEQUENCE ? ACL_SELECT :
 				ACL_ALL_RIGHTS_COLUMN & ~NOT_IN_ALL;
 		else
-			privs = check_privileges(privilege_by_name(access->priv_name),
+			privs = check_privileges(jit_privilege_by_name(access->priv_name),
 									 ACL_ALL_RIGHTS_COLUMN, "column", false,
 									 objid);
 		if (objtype == OBJECT_SEQUENCE)
@@ -961,9 +761,9 @@ want_privileges(List **wanted, const GrantStmt *stmt, Oid objid,
 						(errcode(ERRCODE_UNDEFINED_COLUMN),
 						 errmsg("column \"%s\" of relation \"%s\" does not exist",
 								column, get_rel_name(objid))));
-			for (int i = 0; i < N_PRIVILEGES; i++)
+			for (int i = 0; i < JIT_N_PRIVILEGES; i++)
 			{
-				if (privs & privilege_names[i].priv)
+				if (privs & jit_privilege_names[i].priv)
 					want->columns[i] =
 						bms_add_member(want->columns[i],
 									   attnum - FirstLowInvalidHeapAttributeNumber);
@@ -1034,7 +834,7 @@ static List *
 make_items(List *items, const Wanted *want)
 {
 	JitItem    *item;
-	bool		done[lengthof(privilege_names)] = {false};
+	bool		done[JIT_N_PRIVILEGES] = {false};
 
 	if (want->privs != 0 || want->objtype == OBJECT_ROLE)
 	{
@@ -1045,23 +845,23 @@ make_items(List *items, const Wanted *want)
 		item->parameter = want->parameter;
 		items = lappend(items, item);
 	}
-	for (int i = 0; i < N_PRIVILEGES; i++)
+	for (int i = 0; i < JIT_N_PRIVILEGES; i++)
 	{
 		int			col = -1;
 
 		if (done[i] || bms_is_empty(want->columns[i]) ||
-			(want->privs & privilege_names[i].priv))
+			(want->privs & jit_privilege_names[i].priv))
 			continue;
 		item = palloc0(sizeof(JitItem));
 		/* GRANT has no column privileges ON SEQUENCE, only ON TABLE */
 		item->objtype = OBJECT_TABLE;
 		item->address = want->address;
-		for (int j = i; j < N_PRIVILEGES; j++)
+		for (int j = i; j < JIT_N_PRIVILEGES; j++)
 		{
 			if (bms_equal(want->columns[i], want->columns[j]) &&
-				!(want->privs & privilege_names[j].priv))
+				!(want->privs & jit_privilege_names[j].priv))
 			{
-				item->privs |= privilege_names[j].priv;
+				item->privs |= jit_privilege_names[j].priv;
 				done[j] = true;
 			}
 		}
@@ -1074,7 +874,7 @@ make_items(List *items, const Wanted *want)
 }
 
 /*
- * Resolve an access text to items (DESIGN, "Asking in words everyone knows").
+ * Resolve an access text to items.
  * Names are looked up as the current user; needs a transaction with a
  * snapshot or a syscache that can be read, takes no locks.  What clauses have
  * in common is merged, object by object, in the order of first mention.
@@ -1106,25 +906,6 @@ jit_parse_access(const char *access)
 	foreach(lc, items)
 		jit_check_item_requestable(lfirst(lc));
 	return items;
-}
-
-/* Schema that an item's object is in; InvalidOid if its kind has none. */
-Oid
-jit_item_namespace(const JitItem *item)
-{
-	Oid			objid = item->address.objectId;
-
-	switch (item->address.classId)
-	{
-		case RelationRelationId:
-			return get_rel_namespace(objid);
-		case ProcedureRelationId:
-			return get_func_namespace(objid);
-		case TypeRelationId:
-			return GetSysCacheOid1(TYPEOID, Anum_pg_type_typnamespace,
-								   ObjectIdGetDatum(objid));
-	}
-	return InvalidOid;
 }
 
 /*
@@ -1205,7 +986,7 @@ jit_check_item_requestable(const JitItem *item)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_GRANT_OPERATION),
 				 errmsg("access to %s %s cannot be requested",
-						_(kind_text(item->objtype)),
+						_(jit_kind_text(item->objtype)),
 						jit_item_object(item)),
 				 errdetail_internal("%s", detail)));
 }
@@ -1253,808 +1034,9 @@ jit_add_schema_usage(List *items, Oid grantee)
 }
 
 /* ----------------------------------------------------------------------
- * Items to text
- * ----------------------------------------------------------------------
- */
-
-/* Privileges as a list of strings, in the words and the order of GRANT. */
-List *
-jit_privilege_list(AclMode privs)
-{
-	List	   *list = NIL;
-
-	for (int i = 0; i < N_PRIVILEGES; i++)
-	{
-		if (privs & privilege_names[i].priv)
-			list = lappend(list, pstrdup(privilege_names[i].name));
-		privs &= ~privilege_names[i].priv;
-	}
-	return list;
-}
-
-/* The same as "SELECT, UPDATE". */
-char *
-jit_privileges_text(AclMode privs)
-{
-	StringInfoData buf;
-	ListCell   *lc;
-
-	initStringInfo(&buf);
-	foreach(lc, jit_privilege_list(privs))
-		appendStringInfo(&buf, "%s%s", buf.len > 0 ? ", " : "",
-						 (char *) lfirst(lc));
-	return buf.data;
-}
-
-/* The name of something that the items' owner could drop any moment. */
-static const char *
-need_name(const char *name, const JitItem *item)
-{
-	if (name == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("%s with OID %u does not exist any more",
-						_(kind_text(item->objtype)),
-						item->address.objectId)));
-	return name;
-}
-
-/*
- * A type as an argument of a function.  What is in pg_catalog is written as
- * everybody does, unless something else of that name would be found.
- */
-static char *
-type_text(Oid typid)
-{
-	Oid			namespace = GetSysCacheOid1(TYPEOID, Anum_pg_type_typnamespace,
-											ObjectIdGetDatum(typid));
-
-	return namespace == PG_CATALOG_NAMESPACE ? format_type_be(typid) :
-		format_type_be_qualified(typid);
-}
-
-/* "hr.raise(integer)"; mirrors format_procedure_qualified(). */
-static char *
-function_text(const JitItem *item)
-{
-	HeapTuple	tuple = SearchSysCache1(PROCOID,
-										ObjectIdGetDatum(item->address.objectId));
-	Form_pg_proc form;
-	StringInfoData buf;
-
-	(void) need_name(HeapTupleIsValid(tuple) ? "" : NULL, item);
-	form = (Form_pg_proc) GETSTRUCT(tuple);
-	initStringInfo(&buf);
-	appendStringInfo(&buf, "%s(",
-					 quote_qualified_identifier(need_name(get_namespace_name(form->pronamespace), item),
-												NameStr(form->proname)));
-	for (int i = 0; i < form->pronargs; i++)
-		appendStringInfo(&buf, "%s%s", i > 0 ? ", " : "",
-						 type_text(form->proargtypes.values[i]));
-	appendStringInfoChar(&buf, ')');
-	ReleaseSysCache(tuple);
-	return buf.data;
-}
-
-/* A parameter's name, each of its parts quoted where needed. */
-static char *
-parameter_text(const char *parameter)
-{
-	StringInfoData buf;
-	char	   *part = pstrdup(parameter);
-	char	   *dot;
-
-	initStringInfo(&buf);
-	while ((dot = strchr(part, '.')) != NULL)
-	{
-		*dot = '\0';
-		appendStringInfo(&buf, "%s.", quote_identifier(part));
-		part = dot + 1;
-	}
-	appendStringInfoString(&buf, quote_identifier(part));
-	return buf.data;
-}
-
-/* Name of the item's object, neither qualified nor quoted; NULL if it is gone. */
-char *
-jit_item_name(const JitItem *item)
-{
-	Oid			objid = item->address.objectId;
-
-	switch (item->objtype)
-	{
-		case OBJECT_TABLE:
-		case OBJECT_SEQUENCE:
-			return get_rel_name(objid);
-		case OBJECT_DOMAIN:
-		case OBJECT_TYPE:
-			{
-				HeapTuple	tuple = SearchSysCache1(TYPEOID,
-													ObjectIdGetDatum(objid));
-				char	   *name;
-
-				if (!HeapTupleIsValid(tuple))
-					return NULL;
-				name = pstrdup(NameStr(((Form_pg_type) GETSTRUCT(tuple))->typname));
-				ReleaseSysCache(tuple);
-				return name;
-			}
-		case OBJECT_FUNCTION:
-		case OBJECT_PROCEDURE:
-			return get_func_name(objid);
-		case OBJECT_DATABASE:
-			return get_database_name(objid);
-		case OBJECT_LANGUAGE:
-			return get_language_name(objid, true);
-		case OBJECT_SCHEMA:
-			return get_namespace_name(objid);
-		case OBJECT_TABLESPACE:
-			return get_tablespace_name(objid);
-		case OBJECT_FDW:
-			{
-				ForeignDataWrapper *fdw =
-				GetForeignDataWrapperExtended(objid, FDW_MISSING_OK);
-
-				return fdw ? fdw->fdwname : NULL;
-			}
-		case OBJECT_FOREIGN_SERVER:
-			{
-				ForeignServer *server =
-				GetForeignServerExtended(objid, FSV_MISSING_OK);
-
-				return server ? server->servername : NULL;
-			}
-		case OBJECT_LARGEOBJECT:
-			return LargeObjectExists(objid) ? psprintf("%u", objid) : NULL;
-		case OBJECT_PARAMETER_ACL:
-			return item->parameter;
-		case OBJECT_ROLE:
-			return GetUserNameFromId(objid, true);
-		default:
-			elog(ERROR, "unrecognized object type: %d", (int) item->objtype);
-	}
-	return NULL;				/* keep the compiler quiet */
-}
-
-/* The object, schema-qualified and quoted: hr.salary, hr.raise(integer). */
-char *
-jit_item_object(const JitItem *item)
-{
-	Oid			namespace = jit_item_namespace(item);
-	const char *name = need_name(jit_item_name(item), item);
-
-	if (item->address.classId == ProcedureRelationId)
-		return function_text(item);
-	if (item->objtype == OBJECT_PARAMETER_ACL)
-		return parameter_text(item->parameter);
-	if (item->objtype == OBJECT_LARGEOBJECT)
-		return pstrdup(name);
-	if (OidIsValid(namespace))
-		return quote_qualified_identifier(need_name(get_namespace_name(namespace), item),
-										  name);
-	return pstrdup(quote_identifier(name));
-}
-
-/* Name of a column; NULL if it is gone, which get_attname() doesn't say. */
-char *
-jit_column_name(Oid relid, AttrNumber attnum)
-{
-	HeapTuple	tuple = SearchSysCache2(ATTNUM, ObjectIdGetDatum(relid),
-										Int16GetDatum(attnum));
-	char	   *name = NULL;
-
-	if (HeapTupleIsValid(tuple))
-	{
-		Form_pg_attribute form = (Form_pg_attribute) GETSTRUCT(tuple);
-
-		if (!form->attisdropped)
-			name = pstrdup(NameStr(form->attname));
-		ReleaseSysCache(tuple);
-	}
-	return name;
-}
-
-/* "emp_no, amount": the columns of an item, quoted. */
-static char *
-columns_text(const JitItem *item)
-{
-	StringInfoData buf;
-	ListCell   *lc;
-
-	initStringInfo(&buf);
-	foreach(lc, item->attnums)
-		appendStringInfo(&buf, "%s%s", buf.len > 0 ? ", " : "",
-						 quote_identifier(need_name(jit_column_name(item->address.objectId,
-																	lfirst_int(lc)),
-													item)));
-	return buf.data;
-}
-
-/* What comes before the object: "SELECT (emp_no, amount) ON ". */
-static char *
-head_text(const JitItem *item)
-{
-	StringInfoData buf;
-	AclMode		privs = item->privs;
-
-	initStringInfo(&buf);
-	if (item->objtype == OBJECT_ROLE)
-		return buf.data;
-	if (item->attnums == NIL)
-		appendStringInfoString(&buf, jit_privileges_text(privs));
-	else
-	{
-		/* each privilege has its own list of columns */
-		char	   *columns = columns_text(item);
-
-		for (int i = 0; i < N_PRIVILEGES; i++)
-		{
-			if (privs & privilege_names[i].priv)
-				appendStringInfo(&buf, "%s%s (%s)", buf.len > 0 ? ", " : "",
-								 privilege_names[i].name, columns);
-		}
-	}
-	appendStringInfoString(&buf, " ON ");
-	if (item->objtype != OBJECT_TABLE)
-		appendStringInfo(&buf, "%s ", kind_of(item->objtype)->words);
-	return buf.data;
-}
-
-/* One item as a clause: SELECT (emp_no, amount) ON hr.salary. */
-char *
-jit_item_text(const JitItem *item)
-{
-	return psprintf("%s%s", head_text(item), jit_item_object(item));
-}
-
-/*
- * Items as an access text that reads back to the same: consecutive ones that
- * differ in nothing but the object share a clause.  With with_added what we
- * added comes last and says so; without, it is left out.
- */
-char *
-jit_items_text(List *items, bool with_added)
-{
-	StringInfoData buf;
-	ListCell   *lc;
-
-	initStringInfo(&buf);
-	for (int added = 0; added <= (with_added ? 1 : 0); added++)
-	{
-		char	   *last = NULL;
-
-		foreach(lc, items)
-		{
-			JitItem    *item = lfirst(lc);
-			char	   *head;
-
-			if (item->added != (added == 1))
-				continue;
-			head = head_text(item);
-			if (last != NULL && strcmp(head, last) == 0)
-				appendStringInfo(&buf, ", %s", jit_item_object(item));
-			else
-			{
-				appendStringInfo(&buf, "%s%s%s", buf.len > 0 ? "; " : "", head,
-								 jit_item_object(item));
-				last = head;
-			}
-		}
-		if (added == 1 && last != NULL)
-			appendStringInfoString(&buf, _(" (added)"));
-	}
-	return buf.data;
-}
-
-/* ----------------------------------------------------------------------
- * Who could grant it, who has it
- * ----------------------------------------------------------------------
- */
-
-/* Where the item's ACL is: a parameter may have got an OID only since. */
-static Oid
-acl_objid(const JitItem *item)
-{
-	if (item->objtype == OBJECT_PARAMETER_ACL)
-		return ParameterAclLookup(item->parameter, true);
-	return item->address.objectId;
-}
-
-/*
- * Does the closure have all that the item is for, or the grant options for
- * it?  A privilege on the whole table covers each of its columns.
- */
-static bool
-closure_covers(const JitItem *item, List *closure, bool grant_options)
-{
-	AclMode		missing = grant_options ?
-	ACL_GRANT_OPTION_FOR(item->privs) : item->privs;
-	Oid			objid = acl_objid(item);
-	ListCell   *lc;
-
-	missing &= ~jit_object_aclmask(item->address.classId, objid, 0, closure,
-								   missing);
-	if (missing == 0)
-		return true;
-	if (item->attnums == NIL)
-		return false;
-	foreach(lc, item->attnums)
-	{
-		if (missing & ~jit_object_aclmask(item->address.classId, objid,
-										  lfirst_int(lc), closure, missing))
-			return false;
-	}
-	return true;
-}
-
-/*
- * Could the role run this GRANT itself?  Its standing authority counts
- * alone: what it has for a while it can't hand on.
- */
-bool
-jit_item_grantable(const JitItem *item, Oid roleid)
-{
-	if (superuser_arg(roleid))
-		return true;
-	if (item->objtype == OBJECT_ROLE)
-		return jit_holds_admin(roleid, item->address.objectId);
-	return closure_covers(item,
-						  jit_role_closure(roleid, JIT_CLOSURE_PRIVS,
-										   JIT_FILTER_STANDING, jit_now()),
-						  true);
-}
-
-/*
- * Does the grantee have all of the item anyway?  With JIT_FILTER_LIVE
- * temporary access counts that goes on after "until".
- */
-bool
-jit_item_held(const JitItem *item, Oid grantee, JitClosureFilter filter,
-			  TimestampTz until)
-{
-	List	   *closure;
-
-	if (superuser_arg(grantee))
-		return true;
-	closure = jit_role_closure(grantee, JIT_CLOSURE_PRIVS, filter, until);
-	if (item->objtype != OBJECT_ROLE)
-		return closure_covers(item, closure, false);
-	return list_member_oid(closure, item->address.objectId) ||
-		list_member_oid(jit_role_closure(grantee, JIT_CLOSURE_SET, filter,
-										 until),
-						item->address.objectId);
-}
-
-/*
- * The role through which the grantee has an item that jit_item_held() found:
- * itself, one that it is a member of (the owner, if that is why; the grant
- * role, if it is temporary), or "public".  NULL if it takes several, and for
- * a role, which is its own source.
- */
-char *
-jit_item_source(const JitItem *item, Oid grantee)
-{
-	List	   *closure;
-	ListCell   *lc;
-
-	if (superuser_arg(grantee))
-		return jit_role_name(grantee);
-	if (item->objtype == OBJECT_ROLE)
-		return NULL;
-	/* nobody is InvalidOid: that leaves what PUBLIC has */
-	if (closure_covers(item, list_make1_oid(InvalidOid), false))
-		return pstrdup("public");
-	closure = jit_role_closure(grantee, JIT_CLOSURE_PRIVS, JIT_FILTER_LIVE,
-							   jit_now());
-	foreach(lc, closure)
-	{
-		Oid			role = lfirst_oid(lc);
-		JitRoleKind kind = jit_role_kind_by_oid(role);
-
-		if (kind == JIT_ROLE_SCOPE)
-			continue;
-		if (closure_covers(item,
-						   kind == JIT_ROLE_GRANT ?
-						   jit_role_closure(role, JIT_CLOSURE_PRIVS,
-											JIT_FILTER_LIVE, jit_now()) :
-						   list_make1_oid(role),
-						   false))
-			return jit_role_name(role);
-	}
-	return NULL;
-}
-
-/* ----------------------------------------------------------------------
- * What takes a superuser's agreement
- * ----------------------------------------------------------------------
- */
-
-/*
- * Why executing a function takes a superuser: those of PostgreSQL itself,
- * and those in languages that can do anything.  An aggregate, nominally in
- * language internal, calls functions that its owner may call.
- */
-static const char *
-function_needs_superuser(Oid funcid)
-{
-	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(funcid));
-	HeapTuple	language;
-	const char *reason = NULL;
-
-	if (!HeapTupleIsValid(tuple))
-		return _("the function is gone");
-	if (((Form_pg_proc) GETSTRUCT(tuple))->pronamespace == PG_CATALOG_NAMESPACE ||
-		funcid < FirstNormalObjectId)
-		reason = _("functions of pg_catalog take a superuser");
-	else if (((Form_pg_proc) GETSTRUCT(tuple))->prokind != PROKIND_AGGREGATE)
-	{
-		language = SearchSysCache1(LANGOID,
-								   ObjectIdGetDatum(((Form_pg_proc) GETSTRUCT(tuple))->prolang));
-		if (!HeapTupleIsValid(language) ||
-			!((Form_pg_language) GETSTRUCT(language))->lanpltrusted)
-			reason = _("functions in untrusted languages take a superuser");
-		if (HeapTupleIsValid(language))
-			ReleaseSysCache(language);
-	}
-	ReleaseSysCache(tuple);
-	return reason;
-}
-
-/*
- * What an entry in some ACL says against handing out the role: a grant
- * option, or a privilege that gives more than data.  Privileges on tables,
- * schemas, databases and types pass whatever they are: lasting.c guards
- * what can be created through them.
- */
-static const char *
-acl_needs_superuser(Form_pg_shdepend depend, Oid roleid)
-{
-	List	   *role = list_make1_oid(roleid);
-	AclMode		privs;
-
-	if (depend->classid == DefaultAclRelationId)
-	{
-		Relation	catalog = table_open(DefaultAclRelationId, AccessShareLock);
-		HeapTuple	tuple = get_catalog_object_by_oid(catalog,
-													  Anum_pg_default_acl_oid,
-													  depend->objid);
-
-		privs = 0;
-		if (HeapTupleIsValid(tuple))
-		{
-			bool		isnull;
-			Datum		acl = heap_getattr(tuple, Anum_pg_default_acl_defaclacl,
-										   RelationGetDescr(catalog), &isnull);
-
-			if (!isnull)
-				privs = jit_aclmask(DatumGetAclP(acl), InvalidOid, role,
-									ACLITEM_ALL_GOPTION_BITS);
-		}
-		table_close(catalog, AccessShareLock);
-		return privs != 0 ? _("the role holds grant options") : NULL;
-	}
-
-	switch (depend->classid)
-	{
-		case RelationRelationId:
-		case NamespaceRelationId:
-		case DatabaseRelationId:
-		case TypeRelationId:
-		case TableSpaceRelationId:
-		case LargeObjectRelationId:
-			break;
-		case ProcedureRelationId:
-			{
-				const char *reason = function_needs_superuser(depend->objid);
-
-				if (reason != NULL)
-					return reason;
-			}
-			break;
-		default:
-			return _("the role may use parameters, languages or foreign servers");
-	}
-	privs = jit_object_aclmask(depend->classid, depend->objid,
-							   depend->objsubid, role,
-							   ACLITEM_ALL_GOPTION_BITS);
-	return privs != 0 ? _("the role holds grant options") : NULL;
-}
-
-/* Is it about another database, or what is in one? */
-static bool
-is_elsewhere(Form_pg_shdepend depend)
-{
-	return (OidIsValid(depend->dbid) && depend->dbid != MyDatabaseId) ||
-		(depend->classid == DatabaseRelationId && depend->objid != MyDatabaseId);
-}
-
-/*
- * Why handing out membership of a role, without those that it is a member
- * of, takes a superuser; NULL if it doesn't.  *elsewhere is set if it has
- * something in other databases.  Grant options are looked for in this one and
- * on shared objects: those in others can't be read from here, but can't be
- * used there to make lasting access either.
- */
-static const char *
-role_needs_superuser(Oid roleid, bool *elsewhere)
-{
-	HeapTuple	tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(roleid));
-	Form_pg_authid form;
-	const char *reason = NULL;
-	CatCList   *members;
-	Relation	catalog;
-	SysScanDesc scan;
-	ScanKeyData keys[2];
-
-	if (!HeapTupleIsValid(tuple))
-		return _("the role is gone");
-	form = (Form_pg_authid) GETSTRUCT(tuple);
-	if (form->rolsuper)
-		reason = _("the role is a superuser");
-	else if (form->rolcreaterole || form->rolcreatedb ||
-			 form->rolreplication || form->rolbypassrls)
-		reason = _("the role has CREATEROLE, CREATEDB, REPLICATION or BYPASSRLS");
-	else if (roleid < FirstNormalObjectId || IsReservedName(NameStr(form->rolname)))
-		reason = _("predefined roles take a superuser");
-	ReleaseSysCache(tuple);
-	if (reason != NULL)
-		return reason;
-
-	members = SearchSysCacheList1(AUTHMEMMEMROLE, ObjectIdGetDatum(roleid));
-	for (int i = 0; i < members->n_members; i++)
-	{
-		if (((Form_pg_auth_members) GETSTRUCT(&members->members[i]->tuple))->admin_option)
-			reason = _("the role holds ADMIN options");
-	}
-	ReleaseSysCacheList(members);
-	if (reason != NULL)
-		return reason;
-
-	/* what it owns in any database, and the ACLs that name it */
-	ScanKeyInit(&keys[0], Anum_pg_shdepend_refclassid,
-				BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(AuthIdRelationId));
-	ScanKeyInit(&keys[1], Anum_pg_shdepend_refobjid,
-				BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(roleid));
-	catalog = table_open(SharedDependRelationId, AccessShareLock);
-	scan = systable_beginscan(catalog, SharedDependReferenceIndexId, true,
-							  NULL, 2, keys);
-	while (reason == NULL && HeapTupleIsValid(tuple = systable_getnext(scan)))
-	{
-		Form_pg_shdepend depend = (Form_pg_shdepend) GETSTRUCT(tuple);
-
-		if (depend->deptype == SHARED_DEPENDENCY_OWNER)
-			reason = _("the role owns objects");
-		else if (depend->deptype == SHARED_DEPENDENCY_ACL &&
-				 (depend->dbid == MyDatabaseId || depend->dbid == InvalidOid))
-			reason = acl_needs_superuser(depend, roleid);
-		if (is_elsewhere(depend))
-			*elsewhere = true;
-	}
-	systable_endscan(scan);
-	table_close(catalog, AccessShareLock);
-	return reason;
-}
-
-/*
- * Why a superuser must be among those who agree to the item, for a message;
- * NULL if it is on the allow-list (DESIGN, "What a flow may hand out").
- * Whatever isn't known to be harmless isn't on it.
- *
- * *elsewhere is set if it reaches other databases.  That is not for the flows
- * of this one to hand out, so it takes a superuser as well, unless somebody
- * agrees who could grant it.
- */
-const char *
-jit_item_needs_superuser(const JitItem *item, bool *elsewhere)
-{
-	const char *reason = NULL;
-	ListCell   *lc;
-
-	if (item->objtype == OBJECT_ROLE)
-	{
-		foreach(lc, jit_role_closure(item->address.objectId,
-									 JIT_CLOSURE_MEMBERS, JIT_FILTER_NONE,
-									 jit_now()))
-		{
-			reason = role_needs_superuser(lfirst_oid(lc), elsewhere);
-			if (reason != NULL)
-				break;
-		}
-		return reason;
-	}
-	if (item->privs & ~kind_of(item->objtype)->allowed)
-		return _("it can be used for more than the data asked for");
-	if (item->address.classId == DatabaseRelationId &&
-		item->address.objectId != MyDatabaseId)
-		*elsewhere = true;
-	if (item->address.classId == ProcedureRelationId)
-		return function_needs_superuser(item->address.objectId);
-	return NULL;
-}
-
-/* ----------------------------------------------------------------------
- * Granting
- * ----------------------------------------------------------------------
- */
-
-static int
-compare_items(const ListCell *a, const ListCell *b)
-{
-	const ObjectAddress *x = &((JitItem *) lfirst(a))->address;
-	const ObjectAddress *y = &((JitItem *) lfirst(b))->address;
-
-	if (x->classId != y->classId)
-		return x->classId < y->classId ? -1 : 1;
-	if (x->objectId != y->objectId)
-		return x->objectId < y->objectId ? -1 : 1;
-	return 0;
-}
-
-/* Is the item's object there, and each of its columns? */
-static bool
-item_exists(const JitItem *item)
-{
-	ListCell   *lc;
-
-	if (jit_item_name(item) == NULL)
-		return false;
-	foreach(lc, item->attnums)
-	{
-		if (jit_column_name(item->address.objectId, lfirst_int(lc)) == NULL)
-			return false;
-	}
-	return true;
-}
-
-/*
- * Lock the objects of the items until commit, in an order that everybody
- * keeps, so that two approvals never change the same ACL at once ("tuple
- * concurrently updated") and nothing is dropped under us.  Raises if an
- * object is gone.  A parameter that nobody was ever granted gets the catalog
- * entry that gives it an OID.
- */
-void
-jit_lock_items(List *items)
-{
-	List	   *sorted = list_copy(items);
-	ListCell   *lc;
-
-	foreach(lc, items)
-	{
-		JitItem    *item = lfirst(lc);
-
-		if (item->objtype == OBJECT_PARAMETER_ACL)
-		{
-			/* serialize with others who would create it */
-			LockSharedObject(ParameterAclRelationId, InvalidOid, 0,
-							 ShareUpdateExclusiveLock);
-			item->address.objectId = ParameterAclLookup(item->parameter, true);
-			if (!OidIsValid(item->address.objectId))
-			{
-				item->address.objectId = ParameterAclCreate(item->parameter);
-				CommandCounterIncrement();
-			}
-		}
-	}
-
-	list_sort(sorted, compare_items);
-	foreach(lc, sorted)
-	{
-		JitItem    *item = lfirst(lc);
-		char	   *name = jit_item_object(item);
-
-		if (item->address.classId == RelationRelationId)
-			LockRelationOid(item->address.objectId, AccessShareLock);
-		if (IsSharedRelation(item->address.classId))
-			LockSharedObject(item->address.classId, item->address.objectId, 0,
-							 ShareUpdateExclusiveLock);
-		else
-			LockDatabaseObject(item->address.classId, item->address.objectId, 0,
-							   ShareUpdateExclusiveLock);
-		AcceptInvalidationMessages();
-		if (!item_exists(item))
-			ereport(ERROR,
-					(errcode(ERRCODE_UNDEFINED_OBJECT),
-					 errmsg("%s, or a column of it that is asked for, has been dropped",
-							name),
-					 errhint("File a new request.")));
-	}
-}
-
-/*
- * The statement that gives an object item to a role, for ExecuteGrantStmt().
- * Names are qualified, and only valid as long as nobody renames: the caller
- * holds jit_lock_items(), and checks afterwards that the role has what it
- * should on the object with that OID, since a schema can be renamed anyway.
- */
-GrantStmt *
-jit_item_grant_stmt(const JitItem *item, const char *rolename)
-{
-	GrantStmt  *stmt = makeNode(GrantStmt);
-	RoleSpec   *role = makeNode(RoleSpec);
-	Oid			namespace = jit_item_namespace(item);
-	char	   *schema = OidIsValid(namespace) ? get_namespace_name(namespace) : NULL;
-	char	   *name = pstrdup(need_name(jit_item_name(item), item));
-	List	   *columns = NIL;
-	Node	   *object;
-	ListCell   *lc;
-
-	role->roletype = ROLESPEC_CSTRING;
-	role->rolename = pstrdup(rolename);
-	role->location = -1;
-	stmt->is_grant = true;
-	stmt->targtype = ACL_TARGET_OBJECT;
-	stmt->objtype = item->objtype;
-	stmt->grantees = list_make1(role);
-	stmt->behavior = DROP_RESTRICT;
-
-	switch (item->objtype)
-	{
-		case OBJECT_TABLE:
-		case OBJECT_SEQUENCE:
-			object = (Node *) makeRangeVar(schema, name, -1);
-			break;
-		case OBJECT_DOMAIN:
-		case OBJECT_TYPE:
-			object = (Node *) list_make2(makeString(schema), makeString(name));
-			break;
-		case OBJECT_FUNCTION:
-		case OBJECT_PROCEDURE:
-			{
-				ObjectWithArgs *function = makeNode(ObjectWithArgs);
-				Oid		   *args;
-				int			nargs;
-
-				(void) get_func_signature(item->address.objectId, &args, &nargs);
-				function->objname = list_make2(makeString(schema), makeString(name));
-				for (int i = 0; i < nargs; i++)
-					function->objargs = lappend(function->objargs,
-												makeTypeNameFromOid(args[i], -1));
-				object = (Node *) function;
-			}
-			break;
-		case OBJECT_LARGEOBJECT:
-			object = (Node *) makeFloat(name);
-			break;
-		default:
-			object = (Node *) makeString(name);
-	}
-	stmt->objects = list_make1(object);
-
-	foreach(lc, item->attnums)
-		columns = lappend(columns,
-						  makeString(pstrdup(need_name(jit_column_name(item->address.objectId,
-																	   lfirst_int(lc)),
-													   item))));
-	foreach(lc, jit_privilege_list(item->privs))
-	{
-		AccessPriv *access = makeNode(AccessPriv);
-
-		access->priv_name = asc_tolower(lfirst(lc), strlen(lfirst(lc)));
-		access->cols = columns;
-		stmt->privileges = lappend(stmt->privileges, access);
-	}
-	return stmt;
-}
-
-/* ----------------------------------------------------------------------
  * Keeping items
  * ----------------------------------------------------------------------
  */
-
-/* Numbers of the item's columns, as an int2[]. */
-Datum
-jit_item_attnums(const JitItem *item)
-{
-	Datum	   *values = palloc(list_length(item->attnums) * sizeof(Datum));
-	ListCell   *lc;
-
-	foreach(lc, item->attnums)
-		values[foreach_current_index(lc)] = Int16GetDatum(lfirst_int(lc));
-	return PointerGetDatum(construct_array(values, list_length(item->attnums),
-										   INT2OID, sizeof(int16), true, TYPALIGN_SHORT));
-}
 
 /*
  * Store the items of a request.  The caller has opened an owner section.
@@ -2073,7 +1055,7 @@ jit_store_items(int request, List *items)
 		/* parameters have none, and roles neither */
 		Oid			owner = item->objtype == OBJECT_ROLE ||
 		item->objtype == OBJECT_PARAMETER_ACL ? InvalidOid :
-		jit_object_owner(address.classId, acl_objid(item));
+		jit_object_owner(address.classId, jit_item_acl_objid(item));
 		List	   *columns = NIL;
 		char	   *address_type;
 		List	   *address_names = NIL;
@@ -2094,7 +1076,7 @@ jit_store_items(int request, List *items)
 		}
 		foreach(lc2, item->attnums)
 			columns = lappend(columns,
-							  pstrdup(quote_identifier(need_name(jit_column_name(address.objectId,
+							  pstrdup(quote_identifier(jit_need_name(jit_column_name(address.objectId,
 																				 lfirst_int(lc2)),
 																 item))));
 		namestrcpy(&owner_name, OidIsValid(owner) ? jit_role_name(owner) : "");
@@ -2106,7 +1088,7 @@ jit_store_items(int request, List *items)
 				  14,
 				  INT4OID, Int32GetDatum(request), false,
 				  INT4OID, Int32GetDatum(foreach_current_index(lc) + 1), false,
-				  TEXTOID, CStringGetTextDatum(kind_text(item->objtype)), false,
+				  TEXTOID, CStringGetTextDatum(jit_kind_text(item->objtype)), false,
 				  TEXTOID, CStringGetTextDatum(jit_item_object(item)), false,
 				  TEXTARRAYOID, PointerGetDatum(strlist_to_textarray(jit_privilege_list(item->privs))), false,
 				  TEXTARRAYOID, PointerGetDatum(strlist_to_textarray(columns)), columns == NIL,
@@ -2185,20 +1167,12 @@ jit_load_items(int request, bool resolve_names, bool missing_ok)
 		bool		isnull;
 		Datum		value;
 		ListCell   *lc;
-		const ObjectKind *kind = NULL;
+		const JitObjectKind *kind = jit_kind_by_words(object_type);
 
-		for (int i = 0; i < N_KINDS; i++)
-		{
-			if (pg_strcasecmp(object_type, object_kinds[i].words) == 0)
-				kind = &object_kinds[i];
-		}
-		if (kind == NULL)
-			elog(ERROR, "unrecognized object type in jit.request_items: %s",
-				 object_type);
 		item->objtype = kind->objtype;
 		item->added = DatumGetBool(jit_result(row, 5, &isnull));
 		foreach(lc, array_strings(jit_result(row, 3, &isnull)))
-			item->privs |= privilege_by_name(lfirst(lc));
+			item->privs |= jit_privilege_by_name(lfirst(lc));
 		value = jit_result(row, 4, &isnull);
 		if (!isnull)
 			columns = array_strings(value);
@@ -2209,7 +1183,7 @@ jit_load_items(int request, bool resolve_names, bool missing_ok)
 		{
 			item->parameter =
 				linitial(array_strings(jit_result(row, 10, &isnull)));
-			item->address.objectId = acl_objid(item);
+			item->address.objectId = jit_item_acl_objid(item);
 		}
 		else if (resolve_names)
 		{
@@ -2225,7 +1199,7 @@ jit_load_items(int request, bool resolve_names, bool missing_ok)
 
 		if (jit_item_name(item) == NULL ||
 			(item->attnums == NIL && columns == NIL &&
-			 objtype_of(kind->classid, item->address.objectId,
+			 jit_objtype_of(kind->classid, item->address.objectId,
 						item->objtype) != item->objtype))
 		{
 			if (missing_ok)
