@@ -15,6 +15,19 @@
  */
 #include "jit_access.h"
 
+#include "base/changes.h"
+#include "base/clock.h"
+#include "base/due.h"
+#include "base/guc.h"
+#include "base/roles.h"
+#include "enforce/executor.h"
+#include "enforce/judge.h"
+#include "enforce/objects.h"
+#include "enforce/utility.h"
+#include "request/grant.h"
+#include "request/label.h"
+#include "worker/launcher.h"
+
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "storage/ipc.h"
@@ -63,7 +76,10 @@ _PG_init(void)
 	shmem_startup_hook = startup_shmem;
 
 	jit_init_roles();
-	jit_install_enforcement();
+	jit_init_judge();
+	jit_install_executor_hooks();
+	jit_install_utility_hook(jit_before_drop, jit_offer_labels);
+	jit_install_object_access_hook(jit_object_dropped);
 
 	jit_register_launcher();
 }

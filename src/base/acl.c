@@ -17,6 +17,8 @@
  */
 #include "jit_access.h"
 
+#include "base/acl.h"
+
 #include "access/htup_details.h"
 #include "access/sysattr.h"
 #include "access/table.h"

@@ -22,10 +22,13 @@
  */
 #include "jit_access.h"
 
+#include "base/changes.h"
+#include "base/commit.h"
+#include "base/roles.h"
+#include "base/text.h"
+
 #include "access/xact.h"
-#include "miscadmin.h"
 #include "port/atomics.h"
-#include "storage/ipc.h"
 #include "storage/lwlock.h"
 #include "storage/shmem.h"
 #include "utils/memutils.h"

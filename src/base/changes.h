@@ -5,8 +5,8 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef JIT_CHANGES_H
-#define JIT_CHANGES_H
+#ifndef JIT_BASE_CHANGES_H
+#define JIT_BASE_CHANGES_H
 
 #pragma GCC visibility push(hidden)
 
@@ -29,4 +29,4 @@ extern bool jit_read_change(uint64 place, JitChange *change);
 
 #pragma GCC visibility pop
 
-#endif							/* JIT_CHANGES_H */
+#endif							/* JIT_BASE_CHANGES_H */

@@ -27,6 +27,8 @@
  */
 #include "jit_access.h"
 
+#include "base/clock.h"
+
 #include <time.h>
 
 #include "access/xact.h"
@@ -37,7 +39,6 @@
 #include "storage/ipc.h"
 #include "storage/lwlock.h"
 #include "storage/shmem.h"
-#include "utils/builtins.h"
 #include "utils/timestamp.h"
 
 typedef struct ClockShared

@@ -14,6 +14,8 @@
  */
 #include "jit_access.h"
 
+#include "base/commit.h"
+
 static XactCallback steps[JIT_COMMIT_JUDGE + 1];
 static bool registered = false;
 

@@ -7,8 +7,8 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef JIT_COMMIT_H
-#define JIT_COMMIT_H
+#ifndef JIT_BASE_COMMIT_H
+#define JIT_BASE_COMMIT_H
 
 #include "access/xact.h"
 
@@ -26,4 +26,4 @@ extern void jit_run_commit_steps_first(void);
 
 #pragma GCC visibility pop
 
-#endif							/* JIT_COMMIT_H */
+#endif							/* JIT_BASE_COMMIT_H */

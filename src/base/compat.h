@@ -7,8 +7,8 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef JIT_COMPAT_H
-#define JIT_COMPAT_H
+#ifndef JIT_BASE_COMPAT_H
+#define JIT_BASE_COMPAT_H
 
 #if PG_VERSION_NUM < 150000 || PG_VERSION_NUM >= 190000
 #error "jit_access is written for PostgreSQL 15 to 18"
@@ -180,4 +180,4 @@ extern int no_such_variable
 #define pg_attribute_noreturn() __attribute__((noreturn))
 #endif
 
-#endif							/* JIT_COMPAT_H */
+#endif							/* JIT_BASE_COMPAT_H */

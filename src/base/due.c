@@ -20,6 +20,11 @@
  */
 #include "jit_access.h"
 
+#include "base/clock.h"
+#include "base/due.h"
+#include "base/roles.h"
+#include "base/text.h"
+
 #include "access/xact.h"
 #include "miscadmin.h"
 #include "storage/latch.h"
@@ -27,7 +32,6 @@
 #include "storage/shmem.h"
 #include "utils/memutils.h"
 #include "utils/syscache.h"
-#include "utils/timestamp.h"
 
 JitDueShared *jit_due = NULL;
 

@@ -5,8 +5,8 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef JIT_DUE_H
-#define JIT_DUE_H
+#ifndef JIT_BASE_DUE_H
+#define JIT_BASE_DUE_H
 
 #include "storage/latch.h"
 #include "storage/lwlock.h"
@@ -52,4 +52,4 @@ extern void jit_report_swept(int slot, TimestampTz due, bool complete);
 
 #pragma GCC visibility pop
 
-#endif							/* JIT_DUE_H */
+#endif							/* JIT_BASE_DUE_H */

@@ -10,6 +10,8 @@
  */
 #include "jit_access.h"
 
+#include "base/guc.h"
+
 #include <limits.h>
 
 #include "access/parallel.h"

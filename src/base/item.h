@@ -5,8 +5,10 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef JIT_ITEM_H
-#define JIT_ITEM_H
+#ifndef JIT_BASE_ITEM_H
+#define JIT_BASE_ITEM_H
+
+#include "base/roles.h"
 
 #include "catalog/objectaddress.h"
 #include "nodes/parsenodes.h"
@@ -83,4 +85,4 @@ extern Datum jit_item_attnums(const JitItem *item);
 
 #pragma GCC visibility pop
 
-#endif							/* JIT_ITEM_H */
+#endif							/* JIT_BASE_ITEM_H */

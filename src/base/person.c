@@ -15,10 +15,15 @@
  */
 #include "jit_access.h"
 
+#include "base/clock.h"
+#include "base/guc.h"
+#include "base/person.h"
+#include "base/query.h"
+#include "base/roles.h"
+
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
-#include "utils/inet.h"
 #include "utils/varlena.h"
 
 /* The person at the other end of this session. */

@@ -5,8 +5,8 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef JIT_PERSON_H
-#define JIT_PERSON_H
+#ifndef JIT_BASE_PERSON_H
+#define JIT_BASE_PERSON_H
 
 #include "fmgr.h"
 
@@ -33,4 +33,4 @@ extern void jit_require_administrator(FunctionCallInfo fcinfo, const char *actio
 
 #pragma GCC visibility pop
 
-#endif							/* JIT_PERSON_H */
+#endif							/* JIT_BASE_PERSON_H */

@@ -18,11 +18,16 @@
  */
 #include "jit_access.h"
 
+#include "base/clock.h"
+#include "base/guc.h"
+#include "base/roles.h"
+
 #include "access/htup_details.h"
 #include "catalog/pg_auth_members.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_database.h"
 #include "miscadmin.h"
+#include "utils/acl.h"
 #include "utils/catcache.h"
 #include "utils/inval.h"
 #include "utils/syscache.h"

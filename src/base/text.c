@@ -10,6 +10,8 @@
  */
 #include "jit_access.h"
 
+#include "base/text.h"
+
 #include "commands/dbcommands.h"
 #include "common/int.h"
 #include "fmgr.h"

@@ -5,8 +5,8 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef JIT_TEXT_H
-#define JIT_TEXT_H
+#ifndef JIT_BASE_TEXT_H
+#define JIT_BASE_TEXT_H
 
 #include "fmgr.h"
 
@@ -31,4 +31,4 @@ extern char *jit_role_name(Oid roleid);
 
 #pragma GCC visibility pop
 
-#endif							/* JIT_TEXT_H */
+#endif							/* JIT_BASE_TEXT_H */

@@ -22,7 +22,7 @@
  * to call the functions in them is asked for once in a transaction, maybe
  * while a statement runs that didn't seem to rely on anything.  So functions
  * are needs of the client's statement as well (see "loose").  Its next one in
- * the transaction has everything asked for again, see jit_functions_kept();
+ * the transaction has everything asked for again, see functions_kept();
  * a portal of an earlier one that goes on may have kept anything.
  *
  * Other backends tell of what they end, prolong or overlap through the ring of
@@ -46,25 +46,30 @@
  */
 #include "jit_access.h"
 
+#include "base/acl.h"
+#include "base/changes.h"
+#include "base/clock.h"
+#include "base/commit.h"
+#include "base/guc.h"
+#include "base/roles.h"
+#include "base/text.h"
+#include "enforce/cutoff.h"
+#include "enforce/hint.h"
+#include "enforce/judge.h"
+
 #include "access/xact.h"
 #include "catalog/pg_authid.h"
-#include "catalog/pg_class.h"
 #include "catalog/pg_proc.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "port/atomics.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
-#include "storage/lwlock.h"
-#include "storage/proc.h"
-#include "storage/shmem.h"
 #include "tcop/pquery.h"
 #include "tcop/tcopprot.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
-#include "utils/portal.h"
-#include "utils/resowner.h"
 #include "utils/timeout.h"
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
@@ -696,14 +701,29 @@ get_loose(void)
  * asked for?  Says so once in each statement of the client's, and then plans
  * are to be forgotten.
  */
-bool
-jit_functions_kept(void)
+static bool
+functions_kept(void)
 {
 	if (likely(loose == NULL) ||
 		loose_asked == GetCurrentStatementStartTimestamp())
 		return false;
 	loose_asked = GetCurrentStatementStartTimestamp();
 	return true;
+}
+
+/*
+ * PL/pgSQL keeps expressions ready to run for a whole transaction, and asks
+ * once for the right to call the functions in them.  When a deadline has
+ * passed, or the client's next statement may use what it has kept, have it ask
+ * again: it does for a plan that isn't valid any more.
+ */
+void
+jit_forget_ended_plans(void)
+{
+	bool		kept = functions_kept();
+
+	if (unlikely(jit_deadline_has_passed()) || unlikely(kept))
+		ResetPlanCache();
 }
 
 /*
@@ -796,6 +816,15 @@ jit_note_reliance(Oid userid, const JitPermInfo *info, Oid classid, Oid objid,
 		(reliance != NULL && jit_running != NULL &&
 		 reliance == jit_running->reliance))
 		arm();
+}
+
+/* Note that what comes relies on a temporary SET ROLE, if it does. */
+void
+jit_note_set_role_reliance(bool writes)
+{
+	if (unlikely(jit_set_role_is_temporary()))
+		jit_note_reliance(jit_set_role_session, NULL, AuthIdRelationId,
+						  jit_set_role_outer, JIT_SET_ROLE, writes);
 }
 
 /*

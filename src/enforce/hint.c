@@ -18,6 +18,14 @@
  */
 #include "jit_access.h"
 
+#include "base/acl.h"
+#include "base/clock.h"
+#include "base/item.h"
+#include "base/query.h"
+#include "base/roles.h"
+#include "base/text.h"
+#include "enforce/hint.h"
+
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/parallel.h"

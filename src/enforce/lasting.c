@@ -46,13 +46,21 @@
  */
 #include "jit_access.h"
 
+#include "base/acl.h"
+#include "base/clock.h"
+#include "base/item.h"
+#include "base/roles.h"
+#include "base/text.h"
+#include "enforce/hint.h"
+#include "enforce/judge.h"
+#include "enforce/lasting.h"
+
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "access/transam.h"
 #include "catalog/catalog.h"
 #include "catalog/dependency.h"
-#include "catalog/indexing.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_attrdef.h"
@@ -76,7 +84,6 @@
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_language.h"
 #include "catalog/pg_largeobject.h"
-#include "catalog/pg_largeobject_metadata.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_opclass.h"
 #include "catalog/pg_operator.h"
@@ -99,18 +106,15 @@
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
-#include "parser/parse_type.h"
 #include "tcop/cmdtag.h"
 #include "tcop/utility.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
-#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
-#include "utils/timestamp.h"
 
 /* Somebody's authority, and what was found to be missing from it. */
 typedef struct Authority
@@ -1157,13 +1161,14 @@ judge_object(ObjectAccessType access, Oid classid, Oid objid, int subid,
 		refuse(&authority);
 
 	/* allowed while the access lasts: does it? */
-	if (jit_access_ended(actor))
+	if (jit_needs_judging(actor))
 	{
 		get_authority(&authority, JIT_FILTER_LIVE);
 		if (!authorized(&authority, created, classid, objid, auxiliary))
-			jit_deny_ended(actor, authority.missing_kind ? authority.missing_kind : "role",
-						   authority.missing_name ? authority.missing_name :
-						   jit_role_name(actor));
+			jit_deny(authority.missing_kind ? authority.missing_kind : "role",
+					 authority.missing_name ? authority.missing_name :
+					 jit_role_name(actor),
+					 actor, NULL);
 	}
 }
 

@@ -23,6 +23,12 @@
  */
 #include "jit_access.h"
 
+#include "base/guc.h"
+#include "base/person.h"
+#include "base/query.h"
+#include "base/text.h"
+#include "request/event.h"
+
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
@@ -35,7 +41,6 @@
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
-#include "utils/inet.h"
 #include "utils/json.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"

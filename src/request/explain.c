@@ -10,12 +10,21 @@
  */
 #include "jit_access.h"
 
+#include "base/guc.h"
+#include "base/item.h"
+#include "base/text.h"
+#include "request/approver.h"
+#include "request/facts.h"
+#include "request/flow.h"
+#include "request/ledger.h"
+#include "request/policy.h"
+#include "request/request.h"
+
 #include "catalog/pg_collation.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
-#include "utils/timestamp.h"
 
 PG_FUNCTION_INFO_V1(jit_explain);
 

@@ -15,8 +15,19 @@
  */
 #include "jit_access.h"
 
+#include "base/acl.h"
+#include "base/clock.h"
+#include "base/guc.h"
+#include "base/item.h"
+#include "base/person.h"
+#include "base/query.h"
+#include "base/roles.h"
+#include "base/text.h"
+#include "request/facts.h"
+#include "request/label.h"
+#include "request/ledger.h"
+
 #include "access/relation.h"
-#include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
 #include "fmgr.h"

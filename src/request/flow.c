@@ -15,14 +15,16 @@
  */
 #include "jit_access.h"
 
-#include "catalog/pg_collation.h"
+#include "base/query.h"
+#include "base/text.h"
+#include "request/approver.h"
+#include "request/flow.h"
+
 #include "fmgr.h"
 #include "miscadmin.h"
-#include "regex/regex.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/json.h"
-#include "utils/numeric.h"
 #include "utils/timestamp.h"
 
 /*

@@ -54,7 +54,12 @@
  */
 #include "jit_access.h"
 
-#include "access/genam.h"
+#include "base/clock.h"
+#include "base/due.h"
+#include "base/roles.h"
+#include "worker/launcher.h"
+#include "worker/sweeper.h"
+
 #include "access/heapam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
@@ -63,23 +68,19 @@
 #include "catalog/pg_authid.h"
 #include "catalog/pg_database.h"
 #include "miscadmin.h"
-#include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "storage/lwlock.h"
-#include "storage/proc.h"
-#include "storage/procsignal.h"
-#include "storage/shmem.h"
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
-#include "utils/syscache.h"
 #include "utils/timestamp.h"
+#include "utils/wait_event.h"
 
 #define MAX_BACKOFF		(300 * USECS_PER_SEC)
 #define HANGING			(5 * USECS_PER_SEC)

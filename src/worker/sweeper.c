@@ -48,21 +48,32 @@
  */
 #include "jit_access.h"
 
+#include "base/changes.h"
+#include "base/clock.h"
+#include "base/due.h"
+#include "base/query.h"
+#include "base/roles.h"
+#include "base/text.h"
+#include "request/event.h"
+#include "request/grant.h"
+#include "request/ledger.h"
+#include "worker/sweeper.h"
+
 #include "access/xact.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
-#include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
-#include "storage/proc.h"
 #include "tcop/tcopprot.h"
+#include "utils/backend_status.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
+#include "utils/wait_event.h"
 
 #define BATCH_SIZE 500
 #define ROLE_TRIES 3

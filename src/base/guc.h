@@ -1,0 +1,29 @@
+/*-------------------------------------------------------------------------
+ *
+ * guc.h
+ *		Settings.
+ *
+ * All of them decide who may do what: none can be set by an ordinary user.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef JIT_BASE_GUC_H
+#define JIT_BASE_GUC_H
+
+#pragma GCC visibility push(hidden)
+
+extern char *jit_admin_role;
+extern char *jit_auditor_role;
+extern char *jit_environment;
+extern char *jit_proxy_logins;
+extern bool jit_proxy_approvals;
+extern int	jit_max_duration;	/* seconds */
+extern int	jit_max_pending;	/* requests per person */
+extern int	jit_default_risk;	/* JitRisk */
+extern bool jit_commit_after_expiry;
+
+extern void jit_define_settings(void);
+
+#pragma GCC visibility pop
+
+#endif							/* JIT_BASE_GUC_H */

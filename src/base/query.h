@@ -1,0 +1,44 @@
+/*-------------------------------------------------------------------------
+ *
+ * query.h
+ *		SQL on our own tables, as their owner, and work that may fail by itself.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef JIT_BASE_QUERY_H
+#define JIT_BASE_QUERY_H
+
+#include "fmgr.h"
+
+#pragma GCC visibility push(hidden)
+
+typedef struct JitOwnerSection
+{
+	Oid			userid;
+	int			sec_context;
+	int			nestlevel;
+} JitOwnerSection;
+
+#define JIT_N_PINNED_SETTINGS 6
+extern const char *const jit_pinned_settings[JIT_N_PINNED_SETTINGS][2];
+extern bool jit_settings_pinned;
+
+extern void jit_set_locally(const char *name, const char *value);
+extern void jit_enter_owner_section(JitOwnerSection *section);
+extern void jit_leave_owner_section(JitOwnerSection *section);
+extern int	jit_query(const char *sql, int nargs,...);
+extern Datum jit_result(int row, int column, bool *isnull);
+extern char *jit_result_text(int row, int column);
+extern Datum jit_int4_array(Datum *values, int n);
+extern ErrorData *jit_try(void (*work) (void *arg), void *arg);
+extern bool jit_extension_installed(void);
+extern void jit_prevent_if_not_here(FunctionCallInfo fcinfo);
+extern bool jit_open_ledger(void);
+extern const char *jit_origin(void);
+extern char *jit_cluster_origin(void);
+extern bool jit_is_of_cluster(const char *origin);
+extern bool jit_is_copy(const char *origin);
+
+#pragma GCC visibility pop
+
+#endif							/* JIT_BASE_QUERY_H */

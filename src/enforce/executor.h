@@ -1,0 +1,17 @@
+/*-------------------------------------------------------------------------
+ *
+ * executor.h
+ *		Queries: what they may read and write, and their plans.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef JIT_ENFORCE_EXECUTOR_H
+#define JIT_ENFORCE_EXECUTOR_H
+
+#pragma GCC visibility push(hidden)
+
+extern void jit_install_executor_hooks(void);
+
+#pragma GCC visibility pop
+
+#endif							/* JIT_ENFORCE_EXECUTOR_H */

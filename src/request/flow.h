@@ -1,0 +1,50 @@
+/*-------------------------------------------------------------------------
+ *
+ * flow.h
+ *		Who must agree to requests of a risk, and within which limits.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef JIT_REQUEST_FLOW_H
+#define JIT_REQUEST_FLOW_H
+
+#include "request/approver.h"
+#include "utils/jsonb.h"
+
+#pragma GCC visibility push(hidden)
+
+/* What policies and flows say of a request that is being filed. */
+typedef struct JitDecision
+{
+	JitRisk		risk;
+	char	   *forbidden_by;	/* policy that forbids it, or NULL */
+	char	   *forbidden_why;	/* its description, or NULL */
+	Jsonb	   *facts;
+	List	   *steps;			/* of JitStep */
+	Jsonb	   *flow;			/* the same, as jit.requests.flow */
+	int64		max_duration;	/* microseconds, PG_INT64_MAX if unlimited */
+	int64		request_ttl;	/* microseconds */
+	char	   *reason_pattern; /* NULL if any will do */
+	char	   *ticket_pattern;
+	List	   *policies;		/* of JitPolicyResult, for jit_explain */
+} JitDecision;
+
+typedef struct JitPolicyResult
+{
+	char	   *name;
+	JitRisk		risk;			/* its own; if it failed, high at least */
+	bool		matched;
+	char	   *failure;		/* why the condition failed, or NULL */
+} JitPolicyResult;
+
+#define JIT_DEFAULT_REQUEST_TTL USECS_PER_DAY
+
+extern void jit_load_flow(JitDecision *decision, JitRisk risk);
+extern bool jit_load_flow_as_is(JitDecision *decision, JitRisk risk);
+extern char *jit_step_text(const JitStep *step);
+extern char *jit_steps_text(List *steps);
+extern Jsonb *jit_steps_to_jsonb(List *steps);
+
+#pragma GCC visibility pop
+
+#endif							/* JIT_REQUEST_FLOW_H */

@@ -1,0 +1,20 @@
+/*-------------------------------------------------------------------------
+ *
+ * label.h
+ *		Labels: words that say what data is, for risk policies.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef JIT_REQUEST_LABEL_H
+#define JIT_REQUEST_LABEL_H
+
+#include "base/item.h"
+
+#pragma GCC visibility push(hidden)
+
+extern List *jit_item_labels(const JitItem *item);
+extern void jit_offer_labels(const SecLabelStmt *stmt);
+
+#pragma GCC visibility pop
+
+#endif							/* JIT_REQUEST_LABEL_H */

@@ -1,0 +1,66 @@
+/*-------------------------------------------------------------------------
+ *
+ * ledger.h
+ *		Requests as the ledger has them.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef JIT_REQUEST_LEDGER_H
+#define JIT_REQUEST_LEDGER_H
+
+#include "utils/jsonb.h"
+
+#pragma GCC visibility push(hidden)
+
+/* What of a request decides who may agree to it; a row of jit.requests. */
+typedef struct JitRequest
+{
+	int			id;
+	char	   *status;
+	Oid			requester;		/* InvalidOid when the role is gone */
+	Oid			login;
+	Oid			grantee;
+	char	   *requester_name;
+	char	   *login_name;
+	char	   *grantee_name;
+	char	   *access;
+	char	   *reason;			/* NULL if none */
+	char	   *ticket;			/* NULL if none */
+	Interval   *duration;		/* NULL if "until" was given */
+	TimestampTz until;			/* DT_NOEND if a duration was given */
+	TimestampTz lapses_at;
+	TimestampTz expires_at;		/* DT_NOEND unless it is or was active */
+	Jsonb	   *flow;			/* steps, as in jit.requests.flow */
+	char	   *risk;
+	bool		needs_superuser;
+	bool		elsewhere;		/* reaches other databases; known with items */
+	char	   *origin;			/* where it was filed, as jit_origin() */
+	bool		here;			/* filed in this database of this cluster */
+	bool		cluster;		/* filed in this cluster: OIDs of roles count */
+	bool		direct;			/* being filed by jit_grant(): the requester
+								 * may give the first approval */
+	List	   *items;			/* of JitItem */
+	List	   *reviews;		/* of JitReview, approvals only, in order */
+} JitRequest;
+
+/* An approval that was given; a row of jit.reviews. */
+typedef struct JitReview
+{
+	int			step;			/* from 1 */
+	Oid			approver;
+	Oid			login;
+	char	   *approver_name;
+	char	   *login_name;
+	bool		by_superuser;
+	Interval   *duration;		/* NULL if it doesn't shorten */
+} JitReview;
+
+extern JitRequest *jit_load_request(int id, bool lock);
+
+extern void jit_finish_request(int id, const char *status,
+							   TimestampTz ended_at, const char *logline,
+							   Jsonb *detail);
+
+#pragma GCC visibility pop
+
+#endif							/* JIT_REQUEST_LEDGER_H */
