@@ -1,32 +1,28 @@
 /*-------------------------------------------------------------------------
  *
  * lasting.h
- *		What must not come from temporary access.
+ *		Temporary access can't make lasting access: objects.
  *
  *-------------------------------------------------------------------------
  */
 #ifndef JIT_ENFORCE_LASTING_H
 #define JIT_ENFORCE_LASTING_H
 
+#include "enforce/authority.h"
 #include "catalog/objectaccess.h"
 
 #pragma GCC visibility push(hidden)
 
-/* The command being run, saved around commands that are run within it. */
-typedef struct JitLastingState
-{
-	Oid			actor;
-	const char *command;
-	List	   *unguarded;
-} JitLastingState;
+/* Relations that the command has taken a policy, trigger or rule from. */
+extern List *jit_unguarded;
 
-extern JitLastingState jit_lasting_state(void);
-extern void jit_restore_lasting_state(JitLastingState state);
-extern void jit_check_lasting_drop(Oid classid, Oid objid, int dropflags);
-extern void jit_check_lasting_done(void);
-extern void jit_check_lasting(Node *stmt);
+extern bool jit_is_foreign(Oid classid, Oid objid, Oid owner);
+extern bool jit_owns_relation(JitAuthority *authority, Oid relid);
+extern bool jit_authorized(JitAuthority *authority, bool created, Oid classid,
+						   Oid objid, Oid auxiliary);
 extern void jit_check_lasting_object(ObjectAccessType access, Oid classid,
 									 Oid objid, int subid, void *arg);
+extern void jit_check_lasting_drop(Oid classid, Oid objid, int dropflags);
 
 #pragma GCC visibility pop
 

@@ -20,10 +20,9 @@
 #include "enforce/judge.h"
 #include "enforce/lasting.h"
 #include "enforce/objects.h"
+#include "enforce/written.h"
 
 #include "access/htup_details.h"
-#include "access/genam.h"
-#include "access/table.h"
 #include "catalog/catalog.h"
 #include "catalog/objectaccess.h"
 #include "catalog/pg_aggregate.h"
@@ -41,10 +40,8 @@
 #include "storage/ipc.h"
 #include "tcop/pquery.h"
 #include "utils/catcache.h"
-#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
-#include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
 static object_access_hook_type next_object_access_hook = NULL;
@@ -165,19 +162,14 @@ jit_note_ownership(Oid classid, Oid objid)
  * The user has just created this, in a schema or, if it is one, in the
  * database, and perhaps for another role: the transaction can't be committed
  * without the access if that was allowed by access that is temporary.  Raise
- * if it was by access that has ended.  No snapshot but SnapshotSelf sees the
- * new row.
+ * if it was by access that has ended.
  */
 static void
 check_creation(Oid classid, Oid objid)
 {
 	Oid			userid = GetUserId();
-	Oid			nspid = InvalidOid;
-	Oid			owner = InvalidOid;
-	Relation	catalog;
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple	tuple;
+	Oid			nspid;
+	Oid			owner;
 
 	/* constraints have a schema, but need no privilege there */
 	if (likely(jit_user_deadline(userid) == DT_NOEND && userid != jit_command_user) ||
@@ -185,31 +177,8 @@ check_creation(Oid classid, Oid objid)
 		!is_objectclass_supported(classid))
 		return;
 
-	catalog = table_open(classid, AccessShareLock);
-	ScanKeyInit(&key, get_object_attnum_oid(classid), BTEqualStrategyNumber,
-				F_OIDEQ, ObjectIdGetDatum(objid));
-	scan = systable_beginscan(catalog, get_object_oid_index(classid), true,
-							  SnapshotSelf, 1, &key);
-	tuple = systable_getnext(scan);
-	if (HeapTupleIsValid(tuple))
-	{
-		AttrNumber	attnum;
-		bool		isnull;
-
-		attnum = get_object_attnum_namespace(classid);
-		if (attnum != InvalidAttrNumber)
-			nspid = DatumGetObjectId(heap_getattr(tuple, attnum,
-												  RelationGetDescr(catalog),
-												  &isnull));
-		attnum = get_object_attnum_owner(classid);
-		if (attnum != InvalidAttrNumber)
-			owner = DatumGetObjectId(heap_getattr(tuple, attnum,
-												  RelationGetDescr(catalog),
-												  &isnull));
-	}
-	systable_endscan(scan);
-	table_close(catalog, AccessShareLock);
-
+	nspid = jit_column_now(classid, objid, get_object_attnum_namespace(classid));
+	owner = jit_owner_now(classid, objid);
 	if (OidIsValid(owner) && owner != userid)
 		note_written(AuthIdRelationId, owner, 0);
 	if (OidIsValid(nspid))

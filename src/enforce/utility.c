@@ -13,10 +13,10 @@
 
 #include "base/roles.h"
 #include "base/text.h"
+#include "enforce/commands.h"
 #include "enforce/cutoff.h"
 #include "enforce/hint.h"
 #include "enforce/judge.h"
-#include "enforce/lasting.h"
 #include "enforce/objects.h"
 #include "enforce/utility.h"
 

@@ -1,0 +1,28 @@
+/*-------------------------------------------------------------------------
+ *
+ * commands.h
+ *		Temporary access can't make lasting access: utility commands.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef JIT_ENFORCE_COMMANDS_H
+#define JIT_ENFORCE_COMMANDS_H
+
+#pragma GCC visibility push(hidden)
+
+/* The command being run, saved around commands that are run within it. */
+typedef struct JitLastingState
+{
+	Oid			actor;
+	const char *command;
+	List	   *unguarded;
+} JitLastingState;
+
+extern JitLastingState jit_lasting_state(void);
+extern void jit_restore_lasting_state(JitLastingState state);
+extern void jit_check_lasting(Node *stmt);
+extern void jit_check_lasting_done(void);
+
+#pragma GCC visibility pop
+
+#endif							/* JIT_ENFORCE_COMMANDS_H */
