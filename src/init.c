@@ -24,7 +24,7 @@
 #include "enforce/judge.h"
 #include "enforce/objects.h"
 #include "enforce/utility.h"
-#include "request/grant.h"
+#include "request/ending.h"
 #include "request/label.h"
 #include "worker/launcher.h"
 

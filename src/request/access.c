@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * access.c
- *		Access text to items, and items to and from the ledger.
+ *		Access text to items.
  *
  * An access text is what stands between GRANT and TO, several clauses
  * separated by semicolons.  PostgreSQL's own grammar reads it, so everybody
@@ -18,7 +18,6 @@
 #include "base/acl.h"
 #include "base/clock.h"
 #include "base/item.h"
-#include "base/query.h"
 #include "base/roles.h"
 #include "base/text.h"
 #include "request/access.h"
@@ -55,7 +54,6 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
-#include "utils/varlena.h"
 
 /* Stands for the grantee while a clause is parsed. */
 #define PLACEHOLDER "jit_access_grantee"
@@ -1018,224 +1016,6 @@ jit_add_schema_usage(List *items, Oid grantee)
 		added->privs = ACL_USAGE;
 		added->added = true;
 		items = lappend(items, added);
-	}
-	return items;
-}
-
-/* ----------------------------------------------------------------------
- * Keeping items
- * ----------------------------------------------------------------------
- */
-
-/*
- * Store the items of a request.  The caller has opened an owner section.
- */
-void
-jit_store_items(int request, List *items)
-{
-	ListCell   *lc;
-	ListCell   *lc2;
-
-	foreach(lc, items)
-	{
-		JitItem    *item = lfirst(lc);
-		ObjectAddress address = item->address;
-
-		/* parameters have none, and roles neither */
-		Oid			owner = item->objtype == OBJECT_ROLE ||
-		item->objtype == OBJECT_PARAMETER_ACL ? InvalidOid :
-		jit_object_owner(address.classId, jit_item_acl_objid(item));
-		List	   *columns = NIL;
-		char	   *address_type;
-		List	   *address_names = NIL;
-		List	   *address_args = NIL;
-		NameData	owner_name;
-
-		if (item->objtype == OBJECT_PARAMETER_ACL)
-		{
-			/* it may have no OID, and so no address, yet */
-			address_type = pstrdup("parameter ACL");
-			address_names = list_make1(item->parameter);
-		}
-		else
-		{
-			address_type = getObjectTypeDescription(&address, false);
-			(void) getObjectIdentityParts(&address, &address_names,
-										  &address_args, false);
-		}
-		foreach(lc2, item->attnums)
-			columns = lappend(columns,
-							  pstrdup(quote_identifier(jit_need_name(jit_column_name(address.objectId,
-																				 lfirst_int(lc2)),
-																 item))));
-		namestrcpy(&owner_name, OidIsValid(owner) ? jit_role_name(owner) : "");
-
-		jit_query("INSERT INTO jit.request_items (request_id, item, object_type,"
-				  " object, privileges, columns, added, owner, classid, objid,"
-				  " attnums, address_type, address_names, address_args)"
-				  " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
-				  14,
-				  INT4OID, Int32GetDatum(request), false,
-				  INT4OID, Int32GetDatum(foreach_current_index(lc) + 1), false,
-				  TEXTOID, CStringGetTextDatum(jit_kind_text(item->objtype)), false,
-				  TEXTOID, CStringGetTextDatum(jit_item_object(item)), false,
-				  TEXTARRAYOID, PointerGetDatum(strlist_to_textarray(jit_privilege_list(item->privs))), false,
-				  TEXTARRAYOID, PointerGetDatum(strlist_to_textarray(columns)), columns == NIL,
-				  BOOLOID, BoolGetDatum(item->added), false,
-				  NAMEOID, NameGetDatum(&owner_name), !OidIsValid(owner),
-				  OIDOID, ObjectIdGetDatum(address.classId), false,
-				  OIDOID, ObjectIdGetDatum(address.objectId), false,
-				  INT2ARRAYOID, jit_item_attnums(item), item->attnums == NIL,
-				  TEXTOID, CStringGetTextDatum(address_type), false,
-				  TEXTARRAYOID, PointerGetDatum(strlist_to_textarray(address_names)), false,
-				  TEXTARRAYOID, PointerGetDatum(strlist_to_textarray(address_args)), false);
-	}
-}
-
-/* Strings of a text array without nulls. */
-static List *
-array_strings(Datum array)
-{
-	Datum	   *elements;
-	int			n;
-	List	   *list = NIL;
-
-	deconstruct_array(DatumGetArrayTypeP(array), TEXTOID, -1, false,
-					  TYPALIGN_INT, &elements, NULL, &n);
-	for (int i = 0; i < n; i++)
-		list = lappend(list, TextDatumGetCString(elements[i]));
-	return list;
-}
-
-/* Complain that what a request is for isn't there any more. */
-static void
-report_dropped(int request, const char *object_type, const char *object,
-			   const char *column)
-{
-	if (column != NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_COLUMN),
-				 errmsg("column %s of %s %s, which request %d in %s is for, has been dropped",
-						column, _(object_type), object, request,
-						jit_database_name()),
-				 errhint("File a new request.")));
-	ereport(ERROR,
-			(errcode(ERRCODE_UNDEFINED_OBJECT),
-			 errmsg("%s %s, which request %d in %s is for, has been dropped",
-					_(object_type), object, request, jit_database_name()),
-			 errhint("File a new request.")));
-}
-
-/*
- * The items of a request, from jit.request_items.  Where the request was
- * filed, OIDs and attribute numbers say what it is for, whatever its name is
- * now; elsewhere, names do (resolve_names).  The caller has opened an owner
- * section.  Items are made in the context current at the call.  Raises if
- * something is gone.
- */
-List *
-jit_load_items(int request, bool resolve_names, bool missing_ok)
-{
-	MemoryContext context = CurrentMemoryContext;
-	List	   *items = NIL;
-	int			n;
-
-	n = jit_query("SELECT object_type, object, privileges, columns, added,"
-				  " classid, objid, attnums, address_type, address_names,"
-				  " address_args FROM jit.request_items"
-				  " WHERE request_id = $1 ORDER BY item",
-				  1, INT4OID, Int32GetDatum(request), false);
-	MemoryContextSwitchTo(context);
-
-	for (int row = 1; row <= n; row++)
-	{
-		JitItem    *item = palloc0(sizeof(JitItem));
-		char	   *object_type = jit_result_text(row, 1);
-		char	   *object = jit_result_text(row, 2);
-		List	   *columns = NIL;
-		bool		isnull;
-		Datum		value;
-		ListCell   *lc;
-		const JitObjectKind *kind = jit_kind_by_words(object_type);
-
-		item->objtype = kind->objtype;
-		item->added = DatumGetBool(jit_result(row, 5, &isnull));
-		foreach(lc, array_strings(jit_result(row, 3, &isnull)))
-			item->privs |= jit_privilege_by_name(lfirst(lc));
-		value = jit_result(row, 4, &isnull);
-		if (!isnull)
-			columns = array_strings(value);
-
-		ObjectAddressSet(item->address, kind->classid,
-						 DatumGetObjectId(jit_result(row, 7, &isnull)));
-		if (item->objtype == OBJECT_PARAMETER_ACL)
-		{
-			item->parameter =
-				linitial(array_strings(jit_result(row, 10, &isnull)));
-			item->address.objectId = jit_item_acl_objid(item);
-		}
-		else if (resolve_names)
-		{
-			HeapTupleHeader result;
-
-			result = DatumGetHeapTupleHeader(OidFunctionCall3(F_PG_GET_OBJECT_ADDRESS,
-															  jit_result(row, 9, &isnull),
-															  jit_result(row, 10, &isnull),
-															  jit_result(row, 11, &isnull)));
-			item->address.objectId =
-				DatumGetObjectId(GetAttributeByNum(result, 2, &isnull));
-		}
-
-		if (jit_item_name(item) == NULL ||
-			(item->attnums == NIL && columns == NIL &&
-			 jit_objtype_of(kind->classid, item->address.objectId,
-						item->objtype) != item->objtype))
-		{
-			if (missing_ok)
-				continue;
-			report_dropped(request, object_type, object, NULL);
-		}
-
-		if (columns != NIL && resolve_names)
-		{
-			foreach(lc, columns)
-			{
-				List	   *names = textToQualifiedNameList(cstring_to_text(lfirst(lc)));
-				AttrNumber	attnum = get_attnum(item->address.objectId,
-												strVal(linitial(names)));
-
-				if (attnum == InvalidAttrNumber)
-					report_dropped(request, object_type, object, lfirst(lc));
-				item->attnums = lappend_int(item->attnums, attnum);
-			}
-			list_sort(item->attnums, list_int_cmp);
-		}
-		else if (columns != NIL)
-		{
-			Datum	   *elements;
-			int			nattnums;
-
-			deconstruct_array(DatumGetArrayTypeP(jit_result(row, 8, &isnull)),
-							  INT2OID, 2, true, TYPALIGN_SHORT, &elements,
-							  NULL, &nattnums);
-			for (int i = 0; i < nattnums; i++)
-			{
-				AttrNumber	attnum = DatumGetInt16(elements[i]);
-
-				if (jit_column_name(item->address.objectId, attnum) == NULL)
-				{
-					if (missing_ok)
-						continue;
-					report_dropped(request, object_type, object,
-								   list_nth(columns, i));
-				}
-				item->attnums = lappend_int(item->attnums, attnum);
-			}
-			/* none left: it isn't the whole table's item now */
-			if (item->attnums == NIL)
-				continue;
-		}
-		items = lappend(items, item);
 	}
 	return items;
 }

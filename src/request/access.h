@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * access.h
- *		Access text to items, and items to and from the ledger.
+ *		Access text to items.
  *
  *-------------------------------------------------------------------------
  */
@@ -15,9 +15,6 @@
 extern List *jit_parse_access(const char *access);
 extern List *jit_add_schema_usage(List *items, Oid grantee);
 extern void jit_check_item_requestable(const JitItem *item);
-extern void jit_store_items(int request, List *items);
-extern List *jit_load_items(int request, bool resolve_names,
-							bool missing_ok);
 
 #pragma GCC visibility pop
 

@@ -15,10 +15,10 @@
 #include "base/text.h"
 #include "request/approver.h"
 #include "request/facts.h"
+#include "request/filing.h"
 #include "request/flow.h"
 #include "request/ledger.h"
 #include "request/policy.h"
-#include "request/request.h"
 
 #include "catalog/pg_collation.h"
 #include "fmgr.h"

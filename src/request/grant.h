@@ -1,40 +1,19 @@
 /*-------------------------------------------------------------------------
  *
  * grant.h
- *		Making and ending grants.
+ *		Making grants.
  *
  *-------------------------------------------------------------------------
  */
 #ifndef JIT_REQUEST_GRANT_H
 #define JIT_REQUEST_GRANT_H
 
-#include "nodes/parsenodes.h"
-
 #pragma GCC visibility push(hidden)
 
-typedef struct JitGrant
-{
-	int			request;
-	Oid			role_oid;
-	char	   *role;			/* jit_grant_<database oid>_<request> */
-	Oid			grantee_oid;
-	char	   *grantee;
-	TimestampTz expires_at;
-	bool		cluster;		/* made in this cluster: OIDs of roles count */
-} JitGrant;
-
 extern char *jit_grant_role_name(int request);
+extern RoleSpec *jit_role_spec(const char *name);
 extern void jit_make_grant(int request, Oid grantee, List *items,
 						   TimestampTz expires_at, const char *comment);
-extern Oid	jit_find_grant_role(const JitGrant *grant);
-extern bool jit_end_role(Oid roleid, bool wait);
-extern bool jit_end_grant(const JitGrant *grant);
-extern bool jit_expire_grant(int request);
-extern int	jit_end_foreign_grants(Oid grantee, const char *reason);
-extern bool jit_clear_past_roles(bool others, bool ledger,
-								 TimestampTz logged, bool terminate);
-extern void jit_before_drop(const DropStmt *stmt);
-extern void jit_object_dropped(Oid classid, Oid objid);
 
 #pragma GCC visibility pop
 

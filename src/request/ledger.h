@@ -8,6 +8,8 @@
 #ifndef JIT_REQUEST_LEDGER_H
 #define JIT_REQUEST_LEDGER_H
 
+#include "base/person.h"
+
 #include "utils/jsonb.h"
 
 #pragma GCC visibility push(hidden)
@@ -55,11 +57,19 @@ typedef struct JitReview
 	Interval   *duration;		/* NULL if it doesn't shorten */
 } JitReview;
 
+extern char *jit_request_text(int id);
+extern Oid	jit_result_oid(int row, int column);
+extern TimestampTz jit_result_time(int row, int column);
 extern JitRequest *jit_load_request(int id, bool lock);
 
+extern void jit_load_request_items(JitRequest *request, bool missing_ok);
+extern void jit_store_items(int request, List *items);
 extern void jit_finish_request(int id, const char *status,
 							   TimestampTz ended_at, const char *logline,
 							   Jsonb *detail);
+extern void jit_store_review(JitRequest *request, const char *verdict, int step,
+							 const JitPerson *person, Interval *duration,
+							 const char *comment);
 
 #pragma GCC visibility pop
 

@@ -28,7 +28,6 @@
 
 #include "base/clock.h"
 #include "base/due.h"
-#include "base/guc.h"
 #include "base/item.h"
 #include "base/person.h"
 #include "base/query.h"
@@ -36,18 +35,16 @@
 #include "base/text.h"
 #include "request/access.h"
 #include "request/approver.h"
+#include "request/ending.h"
 #include "request/event.h"
-#include "request/flow.h"
+#include "request/filing.h"
 #include "request/grant.h"
 #include "request/ledger.h"
 #include "request/policy.h"
-#include "request/request.h"
 
 #include "access/xact.h"
 #include "access/xlog.h"
-#include "catalog/catalog.h"
 #include "catalog/pg_auth_members.h"
-#include "catalog/pg_collation.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
 #include "fmgr.h"
@@ -76,12 +73,6 @@ PG_FUNCTION_INFO_V1(jit_watch_request);
 /* How long jit_revoke() waits for whoever is changing the request. */
 #define LONGEST_WAIT "2s"
 
-/* What jit_load_request() and load_reviews() read, in this order. */
-#define REQUEST_COLUMNS \
-	"id, status::text, requester, requester_oid, login, login_oid," \
-	" grantee, grantee_oid, access, reason, ticket, duration, until," \
-	" lapses_at, expires_at, flow, risk::text, needs_superuser, origin"
-
 /* ----------------------------------------------------------------------
  * Arguments
  * ----------------------------------------------------------------------
@@ -108,189 +99,6 @@ request_argument(FunctionCallInfo fcinfo)
 				 errmsg("request must not be null"),
 				 errhint("Give the number of a request; see jit.inbox and jit.my_requests.")));
 	return PG_GETARG_INT32(0);
-}
-
-/* "request 17 in hr_prod" */
-static char *
-request_text(int id)
-{
-	return psprintf(_("request %d in %s"), id,
-					quote_identifier(jit_database_name()));
-}
-
-/*
- * The role that is to get access.  Raises if it can't.
- */
-static Oid
-check_grantee(const char *grantee)
-{
-	Oid			oid;
-
-	if (strcmp(grantee, "public") == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_GRANT_OPERATION),
-				 errmsg("temporary access cannot be given to PUBLIC"),
-				 errhint("Name a role.")));
-	oid = get_role_oid(grantee, false);
-	if (jit_role_kind(grantee) != JIT_ROLE_ORDINARY || IsReservedName(grantee) ||
-		strncmp(grantee, JIT_ROLE_PREFIX, strlen(JIT_ROLE_PREFIX)) == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_RESERVED_NAME),
-				 errmsg("temporary access cannot be given to role %s",
-						quote_identifier(grantee)),
-				 errdetail("Roles whose names start with \"pg_\" or \"jit_\" are reserved.")));
-	if (superuser_arg(oid))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_GRANT_OPERATION),
-				 errmsg("role %s is a superuser and has all access anyway",
-						quote_identifier(grantee))));
-	return oid;
-}
-
-/* ----------------------------------------------------------------------
- * Rows
- * ----------------------------------------------------------------------
- */
-
-/*
- * OID of a role of a row: as stored if the row is of this cluster and the
- * role is still there, else by name for a row from elsewhere.
- */
-static Oid
-row_role(bool cluster, Oid oid, const char *name)
-{
-	if (!cluster)
-		return get_role_oid(name, true);
-	return SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(oid)) ? oid : InvalidOid;
-}
-
-static Oid
-result_oid(int row, int column)
-{
-	bool		isnull;
-
-	return DatumGetObjectId(jit_result(row, column, &isnull));
-}
-
-static TimestampTz
-result_time(int row, int column)
-{
-	bool		isnull;
-	Datum		value = jit_result(row, column, &isnull);
-
-	return isnull ? DT_NOEND : DatumGetTimestampTz(value);
-}
-
-static Interval *
-result_interval(int row, int column)
-{
-	bool		isnull;
-	Datum		value = jit_result(row, column, &isnull);
-	Interval   *copy;
-
-	if (isnull)
-		return NULL;
-	copy = palloc(sizeof(Interval));
-	memcpy(copy, DatumGetIntervalP(value), sizeof(Interval));
-	return copy;
-}
-
-/*
- * Read a request and its approvals, not its items; with "lock", under a row
- * lock until the end of the transaction.  Raises if there is none.  The
- * result is in the caller's memory context.
- */
-JitRequest *
-jit_load_request(int id, bool lock)
-{
-	MemoryContext context = CurrentMemoryContext;
-	MemoryContext spi_context;
-	JitOwnerSection section;
-	JitRequest *request = palloc0(sizeof(JitRequest));
-	bool		isnull;
-	int			n;
-
-	jit_enter_owner_section(&section);
-	n = jit_query(lock ?
-				  "SELECT " REQUEST_COLUMNS " FROM jit.requests WHERE id = $1 FOR UPDATE" :
-				  "SELECT " REQUEST_COLUMNS " FROM jit.requests WHERE id = $1",
-				  1, INT4OID, Int32GetDatum(id), false);
-	if (n == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("request %d does not exist in %s", id,
-						quote_identifier(jit_database_name())),
-				 errhint("See jit.inbox and jit.my_requests; requests are numbered per database.")));
-
-	spi_context = MemoryContextSwitchTo(context);
-	request->id = id;
-	request->status = jit_result_text(1, 2);
-	request->requester_name = jit_result_text(1, 3);
-	request->login_name = jit_result_text(1, 5);
-	request->grantee_name = jit_result_text(1, 7);
-	request->access = jit_result_text(1, 9);
-	request->reason = jit_result_text(1, 10);
-	request->ticket = jit_result_text(1, 11);
-	request->duration = result_interval(1, 12);
-	request->until = result_time(1, 13);
-	request->lapses_at = result_time(1, 14);
-	request->expires_at = result_time(1, 15);
-	request->flow = DatumGetJsonbPCopy(jit_result(1, 16, &isnull));
-	request->risk = jit_result_text(1, 17);
-	request->needs_superuser = DatumGetBool(jit_result(1, 18, &isnull));
-	request->origin = jit_result_text(1, 19);
-	request->here = strcmp(request->origin, jit_origin()) == 0;
-	request->cluster = jit_is_of_cluster(request->origin);
-	request->requester = row_role(request->cluster, result_oid(1, 4), request->requester_name);
-	request->login = row_role(request->cluster, result_oid(1, 6), request->login_name);
-	request->grantee = row_role(request->cluster, result_oid(1, 8), request->grantee_name);
-	MemoryContextSwitchTo(spi_context);
-
-	n = jit_query("SELECT step, approver, approver_oid, login, login_oid, by_superuser, duration"
-				  " FROM jit.reviews WHERE request_id = $1 AND verdict = 'approve' ORDER BY review",
-				  1, INT4OID, Int32GetDatum(id), false);
-	MemoryContextSwitchTo(context);
-	for (int i = 1; i <= n; i++)
-	{
-		JitReview  *review = palloc0(sizeof(JitReview));
-
-		review->step = DatumGetInt32(jit_result(i, 1, &isnull));
-		review->approver_name = jit_result_text(i, 2);
-		review->approver = row_role(request->cluster, result_oid(i, 3), review->approver_name);
-		review->login_name = jit_result_text(i, 4);
-		review->login = row_role(request->cluster, result_oid(i, 5), review->login_name);
-		review->by_superuser = DatumGetBool(jit_result(i, 6, &isnull));
-		review->duration = result_interval(i, 7);
-		request->reviews = lappend(request->reviews, review);
-	}
-	MemoryContextSwitchTo(spi_context);
-	jit_leave_owner_section(&section);
-	return request;
-}
-
-/*
- * Load the items: by OID here, by name after a restore.  What is dropped is
- * an error, or, to end a request that was for it, too, left out.
- */
-static void
-load_items(JitRequest *request, bool missing_ok)
-{
-	MemoryContext context = CurrentMemoryContext;
-	MemoryContext spi_context;
-	JitOwnerSection section;
-	ListCell   *lc;
-
-	if (request->items != NIL)
-		return;
-	jit_enter_owner_section(&section);
-	spi_context = MemoryContextSwitchTo(context);
-	request->items = jit_load_items(request->id, !request->here, missing_ok);
-	MemoryContextSwitchTo(spi_context);
-	jit_leave_owner_section(&section);
-
-	/* what a role holds may have grown since it was filed */
-	foreach(lc, request->items)
-		request->needs_superuser |= jit_item_needs_superuser(lfirst(lc), &request->elsewhere) != NULL;
 }
 
 /*
@@ -321,407 +129,12 @@ require_status(const JitRequest *request, const char *status)
 	if (strcmp(is, status) != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("%s is %s, not %s", request_text(request->id), _(is), _(status)),
+				 errmsg("%s is %s, not %s", jit_request_text(request->id), _(is), _(status)),
 				 strcmp(is, "pending") == 0 ?
 				 errhint("A pending request is ended with jit_cancel() or jit_reject().") :
 				 strcmp(is, "active") == 0 ?
 				 errhint("Active access is ended with jit_revoke().") :
 				 errhint("Ask anew with jit_request().")));
-}
-
-/*
- * Set the final state of a request and record it.  Called in any user
- * context, under the row lock; the caller has checked the state.
- */
-void
-jit_finish_request(int id, const char *status, TimestampTz ended_at,
-				   const char *logline, Jsonb *detail)
-{
-	JitOwnerSection section;
-
-	jit_enter_owner_section(&section);
-	jit_query("UPDATE jit.requests SET status = $2::jit.request_status,"
-			  " decided_at = coalesce(decided_at, $3), ended_at = $3 WHERE id = $1",
-			  3,
-			  INT4OID, Int32GetDatum(id), false,
-			  TEXTOID, CStringGetTextDatum(status), false,
-			  TIMESTAMPTZOID, TimestampTzGetDatum(ended_at), false);
-	jit_event(status, id, detail, logline);
-	jit_leave_owner_section(&section);
-}
-
-/* ----------------------------------------------------------------------
- * Filing
- * ----------------------------------------------------------------------
- */
-
-/*
- * Check everything about a request that is to be filed and resolve what it
- * is for; files nothing.  until is DT_NOEND and duration NULL where not
- * given.  "direct" says that it is for jit_grant().  *usecs is how long it is
- * for from now.  Runs as the caller; raises for whatever is wrong.
- */
-JitRequest *
-jit_prepare_request(const char *access, Interval *duration,
-					const char *reason, TimestampTz until,
-					const char *ticket, const char *grantee,
-					bool direct, int64 *usecs)
-{
-	JitRequest *request = palloc0(sizeof(JitRequest));
-	TimestampTz now = jit_now();
-	JitPerson	person;
-	ListCell   *lc;
-	bool		held = true;
-
-	(void) jit_open_ledger();
-	jit_current_person(&person);
-	request->requester = person.role;
-	request->login = person.login;
-	request->requester_name = jit_role_name(person.role);
-	request->login_name = jit_role_name(person.login);
-	request->grantee_name = grantee ? pstrdup(grantee) : request->requester_name;
-	request->grantee = check_grantee(request->grantee_name);
-	request->reason = reason ? pstrdup(reason) : NULL;
-	request->ticket = ticket ? pstrdup(ticket) : NULL;
-	request->duration = duration;
-	request->until = until;
-	request->expires_at = DT_NOEND;
-	request->status = pstrdup("pending");
-	request->origin = pstrdup(jit_origin());
-	request->here = request->cluster = true;
-	request->direct = direct;
-
-	if (!direct && request->grantee != person.role &&
-		!jit_is_member(person.role, request->grantee, JIT_FILTER_STANDING) &&
-		!jit_caller_administers(&person))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("you cannot request access for role %s",
-						quote_identifier(request->grantee_name)),
-				 errdetail("Role %s is not a member of it, and no JIT administrator.",
-						   quote_identifier(request->requester_name))));
-
-	if (duration == NULL && until == DT_NOEND)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("how long the access is for is missing"),
-				 errhint("Give a duration such as '1 hour', or until => a point in time.")));
-	if (duration != NULL && until != DT_NOEND)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("duration and until cannot both be given")));
-	if (duration != NULL)
-		*usecs = jit_interval_usecs(duration, "duration");
-	else
-	{
-		if (TIMESTAMP_NOT_FINITE(until))
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("until must not be infinite")));
-		if (until <= now)
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("until is in the past"),
-					 errdetail("It is %s now.", jit_timestamp_text(now))));
-		*usecs = until - now;
-	}
-	if (*usecs > (int64) jit_max_duration * USECS_PER_SEC)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("access cannot be requested for so long"),
-				 errdetail("jit_access.max_duration is %s.",
-						   jit_usecs_text((int64) jit_max_duration * USECS_PER_SEC))));
-
-	request->items = jit_parse_access(access);
-	foreach(lc, request->items)
-	{
-		JitItem    *item = lfirst(lc);
-
-		jit_check_item_requestable(item);
-		if (item->objtype != OBJECT_ROLE)
-		{
-			if (!jit_role_inherits(request->grantee))
-				ereport(ERROR,
-						(errcode(ERRCODE_INVALID_GRANT_OPERATION),
-						 errmsg("role %s cannot be given access to objects",
-								quote_identifier(request->grantee_name)),
-						 errdetail("It is NOINHERIT, so privileges of a role that it is a member of do not reach it."),
-						 errhint("Request a role, to be used with SET ROLE, or ALTER ROLE %s INHERIT.",
-								 quote_identifier(request->grantee_name))));
-		}
-		else if (item->address.objectId == request->grantee ||
-				 jit_is_member(item->address.objectId, request->grantee,
-							   JIT_FILTER_NONE))
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_GRANT_OPERATION),
-					 errmsg("role %s cannot be made a member of role %s",
-							quote_identifier(request->grantee_name),
-							quote_identifier(jit_role_name(item->address.objectId))),
-					 item->address.objectId == request->grantee ?
-					 errdetail("It is the same role.") :
-					 errdetail("Role %s is a member of role %s.",
-							   quote_identifier(jit_role_name(item->address.objectId)),
-							   quote_identifier(request->grantee_name))));
-		if (jit_item_needs_superuser(item, &request->elsewhere) != NULL)
-			request->needs_superuser = true;
-		/* access that ends at that very time is as good */
-		if (held && !jit_item_held(item, request->grantee, JIT_FILTER_LIVE,
-								   now + *usecs - 1))
-			held = false;
-	}
-	if (held)
-	{
-		JitItem    *item = linitial(request->items);
-		char	   *source = jit_item_source(item, request->grantee);
-		char	   *detail = NULL;
-		Oid			database;
-		int			id;
-
-		if (source != NULL && jit_parse_grant_name(source, &database, &id))
-			detail = psprintf(_("%s comes through request %d until %s."),
-							  jit_item_text(item), id,
-							  jit_timestamp_text(jit_role_deadline(get_role_oid(source, false))));
-		else if (source != NULL && strcmp(source, "public") == 0)
-			detail = psprintf(_("%s is granted to PUBLIC."), jit_item_text(item));
-		else if (source != NULL)
-			detail = psprintf(_("%s comes through role %s."),
-							  jit_item_text(item), quote_identifier(source));
-		ereport(ERROR,
-				(errcode(ERRCODE_DUPLICATE_OBJECT),
-				 errmsg("%s already has this access",
-						quote_identifier(request->grantee_name)),
-				 detail ? errdetail_internal("%s", detail) : 0));
-	}
-	request->access = jit_items_text(request->items, false);
-	request->items = jit_add_schema_usage(request->items, request->grantee);
-	return request;
-}
-
-/* Does the text match the pattern that its risk asks for? */
-static void
-check_pattern(const char *value, const char *pattern, const char *name,
-			  JitRisk risk)
-{
-	if (pattern == NULL)
-		return;
-	if (value != NULL &&
-		DatumGetBool(DirectFunctionCall2Coll(textregexeq, C_COLLATION_OID,
-											 CStringGetTextDatum(value),
-											 CStringGetTextDatum(pattern))))
-		return;
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 value != NULL ?
-			 errmsg("%s \"%s\" is not what a request of %s risk needs", name,
-					value, jit_risk_name(risk)) :
-			 errmsg("a request of %s risk needs a %s", jit_risk_name(risk),
-					name),
-			 errdetail("It must match the pattern \"%s\".", pattern)));
-}
-
-/* Hold a request against what its policies and its flow say. */
-static void
-check_decision(const JitRequest *request, const JitDecision *decision,
-			   int64 usecs)
-{
-	if (decision->forbidden_by != NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("policy %s forbids this request",
-						quote_identifier(decision->forbidden_by)),
-				 decision->forbidden_why ?
-				 errdetail_internal("%s", decision->forbidden_why) : 0,
-				 errhint("See what it matched with SELECT jit_explain(...) and the same arguments.")));
-	if (usecs > decision->max_duration)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("access of %s risk cannot be requested for so long",
-						jit_risk_name(decision->risk)),
-				 errdetail("At most %s is allowed.",
-						   jit_usecs_text(decision->max_duration))));
-	check_pattern(request->reason, decision->reason_pattern, "reason",
-				  decision->risk);
-	check_pattern(request->ticket, decision->ticket_pattern, "ticket",
-				  decision->risk);
-}
-
-/* Number of pending requests of the person, as max_pending counts them. */
-static int
-count_pending(const JitRequest *request)
-{
-	bool		proxy = jit_is_proxy_login(request->login);
-	bool		isnull;
-
-	jit_query("SELECT count(*)::int FROM jit.requests WHERE status = 'pending'"
-			  " AND lapses_at > clock_timestamp() AND origin = $1"
-			  " AND CASE WHEN $2 THEN requester_oid ELSE login_oid END = $3",
-			  3,
-			  TEXTOID, CStringGetTextDatum(jit_origin()), false,
-			  BOOLOID, BoolGetDatum(proxy), false,
-			  OIDOID, ObjectIdGetDatum(proxy ? request->requester : request->login), false);
-	return DatumGetInt32(jit_result(1, 1, &isnull));
-}
-
-/*
- * The live access of the same grantee to some of the same objects that ends
- * last, as "; it continues request 17, which ends at ...", or "".
- */
-static char *
-continuation_text(const JitRequest *request)
-{
-	MemoryContext context = CurrentMemoryContext;
-	JitOwnerSection section;
-	Datum	   *oids = palloc(list_length(request->items) * sizeof(Datum));
-	char	   *result = "";
-	bool		isnull;
-	int			noids = 0;
-	ListCell   *lc;
-
-	foreach(lc, request->items)
-	{
-		JitItem    *item = lfirst(lc);
-
-		if (!item->added)
-			oids[noids++] = ObjectIdGetDatum(item->address.objectId);
-	}
-
-	jit_enter_owner_section(&section);
-	if (jit_query("SELECT g.request_id, g.expires_at FROM jit.grants g JOIN jit.requests r ON r.id = g.request_id"
-				  " WHERE g.grantee_oid = $1 AND r.origin = $2 AND g.ended_at IS NULL"
-				  " AND g.expires_at > clock_timestamp() AND g.objids && $3"
-				  " ORDER BY g.expires_at DESC LIMIT 1",
-				  3,
-				  OIDOID, ObjectIdGetDatum(request->grantee), false,
-				  TEXTOID, CStringGetTextDatum(jit_origin()), false,
-				  OIDARRAYOID, PointerGetDatum(construct_array(oids, noids, OIDOID, sizeof(Oid), true, TYPALIGN_INT)), false) > 0)
-	{
-		int			id = DatumGetInt32(jit_result(1, 1, &isnull));
-		TimestampTz ends = DatumGetTimestampTz(jit_result(1, 2, &isnull));
-
-		/* in the caller's time zone and date style, hence after the section */
-		jit_leave_owner_section(&section);
-		MemoryContextSwitchTo(context);
-		result = psprintf(_("; it continues request %d, which ends at %s"), id,
-						  jit_timestamp_text(ends));
-	}
-	else
-		jit_leave_owner_section(&section);
-	return result;
-}
-
-/* Say what happens next with a request that has just been filed. */
-static void
-report_pending(JitRequest *request)
-{
-	JitProgress progress;
-	char	   *names;
-	char	   *continues = continuation_text(request);
-	int			people;
-	int			missing;
-
-	jit_flow_progress(request, &progress);
-	names = jit_approvers_text(request, &people);
-	missing = progress.needed - progress.given;
-	ereport(NOTICE,
-			(errmsg_plural("%s is pending: %d approval by %s%s; it lapses at %s%s",
-						   "%s is pending: %d approvals by %s%s; it lapses at %s%s",
-						   missing,
-						   request_text(request->id), missing, progress.approvers,
-						   names[0] ? psprintf(" (%s)", names) : "",
-						   jit_timestamp_text(request->lapses_at), continues),
-			 IsTransactionBlock() ?
-			 errdetail("Approvers see it once this transaction is committed.") : 0));
-	if (people == 0)
-		ereport(WARNING,
-				(errmsg("nobody can approve %s", request_text(request->id)),
-				 errdetail("There is no login that could but you, the role it is for, or members of that role."),
-				 errhint("Ask an administrator to name approvers with jit_set_flow(), and request it anew.")));
-	else if (people < missing)
-		ereport(WARNING,
-				(errmsg_plural("only %d person can approve %s",
-							   "only %d persons can approve %s",
-							   people, people, request_text(request->id)),
-				 errdetail("It needs %d.", missing)));
-}
-
-/*
- * File a prepared request: its row, its items and the event.  Sets
- * request->id, lapses_at, flow and risk.
- */
-static void
-file_request(JitRequest *request, int64 usecs)
-{
-	JitDecision *decision = jit_decide(request, usecs);
-	JitOwnerSection section;
-	TimestampTz now = jit_now();
-	char	   *client_addr = jit_client_addr();
-	char	   *logline;
-	int			pending;
-	bool		isnull;
-
-	check_decision(request, decision, usecs);
-	request->flow = decision->flow;
-	request->risk = pstrdup(jit_risk_name(decision->risk));
-	request->lapses_at = now + decision->request_ttl;
-	if (request->until < request->lapses_at)
-		request->lapses_at = request->until;
-
-	jit_enter_owner_section(&section);
-	pending = count_pending(request);
-	if (pending >= jit_max_pending)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("too many pending requests"),
-				 errdetail("You have %d, and jit_access.max_pending is %d.",
-						   pending, jit_max_pending),
-				 errhint("Withdraw some with jit_cancel(); see jit.my_requests.")));
-
-	/* a number whose grant role exists already is passed over */
-	do
-	{
-		jit_query("SELECT nextval('jit.request_number')::int", 0);
-		request->id = DatumGetInt32(jit_result(1, 1, &isnull));
-	} while (OidIsValid(get_role_oid(jit_grant_role_name(request->id), true)));
-
-	jit_query("INSERT INTO jit.requests (id, requester, login, grantee, access, reason, ticket,"
-			  " duration, until, risk, flow, needs_superuser, facts, requested_at, lapses_at,"
-			  " client_addr, requester_oid, login_oid, grantee_oid, origin)"
-			  " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10::jit.risk_level, $11, $12, $13, $14, $15,"
-			  " $16::inet, $17, $18, $19, $20)",
-			  20,
-			  INT4OID, Int32GetDatum(request->id), false,
-			  TEXTOID, CStringGetTextDatum(request->requester_name), false,
-			  TEXTOID, CStringGetTextDatum(request->login_name), false,
-			  TEXTOID, CStringGetTextDatum(request->grantee_name), false,
-			  TEXTOID, CStringGetTextDatum(request->access), false,
-			  TEXTOID, request->reason ? CStringGetTextDatum(request->reason) : (Datum) 0, request->reason == NULL,
-			  TEXTOID, request->ticket ? CStringGetTextDatum(request->ticket) : (Datum) 0, request->ticket == NULL,
-			  INTERVALOID, IntervalPGetDatum(request->duration), request->duration == NULL,
-			  TIMESTAMPTZOID, TimestampTzGetDatum(request->until), request->until == DT_NOEND,
-			  TEXTOID, CStringGetTextDatum(request->risk), false,
-			  JSONBOID, JsonbPGetDatum(request->flow), false,
-			  BOOLOID, BoolGetDatum(request->needs_superuser), false,
-			  JSONBOID, JsonbPGetDatum(decision->facts), false,
-			  TIMESTAMPTZOID, TimestampTzGetDatum(now), false,
-			  TIMESTAMPTZOID, TimestampTzGetDatum(request->lapses_at), false,
-			  TEXTOID, client_addr ? CStringGetTextDatum(client_addr) : (Datum) 0, client_addr == NULL,
-			  OIDOID, ObjectIdGetDatum(request->requester), false,
-			  OIDOID, ObjectIdGetDatum(request->login), false,
-			  OIDOID, ObjectIdGetDatum(request->grantee), false,
-			  TEXTOID, CStringGetTextDatum(request->origin), false);
-	jit_store_items(request->id, request->items);
-
-	logline = psprintf("%s requested by %s for %s: %s", request_text(request->id),
-					   quote_identifier(request->requester_name),
-					   quote_identifier(request->grantee_name), request->access);
-	jit_event("requested", request->id,
-			  jit_detail("grantee", request->grantee_name,
-						 "access", request->access,
-						 "reason", request->reason,
-						 "ticket", request->ticket,
-						 "risk", request->risk, NULL),
-			  logline);
-	jit_leave_owner_section(&section);
 }
 
 /* ----------------------------------------------------------------------
@@ -831,7 +244,7 @@ require_grantee(const JitRequest *request)
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("role %s, which %s is for, does not exist any more",
 						quote_identifier(request->grantee_name),
-						request_text(request->id)),
+						jit_request_text(request->id)),
 				 errhint("Reject it with jit_reject().")));
 }
 
@@ -853,7 +266,7 @@ activate_request(JitRequest *request)
 
 	require_grantee(request);
 	/* a role may have become what can't be handed out since it was filed */
-	(void) check_grantee(jit_role_name(request->grantee));
+	(void) jit_check_grantee(jit_role_name(request->grantee));
 	foreach(lc, request->items)
 		jit_check_item_requestable(lfirst(lc));
 
@@ -876,7 +289,7 @@ activate_request(JitRequest *request)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("%s was for access until %s, which is past",
-						request_text(request->id), jit_timestamp_text(deadline))));
+						jit_request_text(request->id), jit_timestamp_text(deadline))));
 	request->expires_at = deadline;
 
 	comment = psprintf("jit_access: request %d in database %s: %s; approved by %s",
@@ -900,7 +313,7 @@ activate_request(JitRequest *request)
 						 "approved_by", approved_by,
 						 "expires_at", timestamptz_to_str(deadline), NULL),
 			  psprintf("%s activated: %s has %s until %s, approved by %s",
-					   request_text(request->id),
+					   jit_request_text(request->id),
 					   quote_identifier(request->grantee_name), access,
 					   timestamptz_to_str(deadline), approved_by));
 	jit_leave_owner_section(&section);
@@ -912,45 +325,6 @@ activate_request(JitRequest *request)
 					jit_timestamp_text(deadline), request->id),
 			 IsTransactionBlock() ?
 			 errdetail("It works once this transaction is committed.") : 0));
-}
-
-/* Write a row of jit.reviews and add it to request->reviews. */
-static void
-store_review(JitRequest *request, const char *verdict, int step,
-			 const JitPerson *person, Interval *duration, const char *comment)
-{
-	JitOwnerSection section;
-	JitReview  *review = palloc0(sizeof(JitReview));
-
-	review->step = step;
-	review->approver = person->role;
-	review->login = person->login;
-	review->approver_name = jit_role_name(person->role);
-	review->login_name = jit_role_name(person->login);
-	review->by_superuser = superuser_arg(person->role);
-	review->duration = duration;
-
-	jit_enter_owner_section(&section);
-	jit_query("INSERT INTO jit.reviews (request_id, review, at, verdict, approver, login, step,"
-			  " by_superuser, duration, comment, approver_oid, login_oid)"
-			  " SELECT $1, (SELECT count(*) + 1 FROM jit.reviews WHERE request_id = $1), $2, $3, $4, $5, $6,"
-			  " $7, $8, $9, $10, $11",
-			  11,
-			  INT4OID, Int32GetDatum(request->id), false,
-			  TIMESTAMPTZOID, TimestampTzGetDatum(jit_now()), false,
-			  TEXTOID, CStringGetTextDatum(verdict), false,
-			  TEXTOID, CStringGetTextDatum(review->approver_name), false,
-			  TEXTOID, CStringGetTextDatum(review->login_name), false,
-			  INT4OID, Int32GetDatum(step), false,
-			  BOOLOID, BoolGetDatum(review->by_superuser), false,
-			  INTERVALOID, IntervalPGetDatum(duration), duration == NULL,
-			  TEXTOID, comment ? CStringGetTextDatum(comment) : (Datum) 0, comment == NULL,
-			  OIDOID, ObjectIdGetDatum(person->role), false,
-			  OIDOID, ObjectIdGetDatum(person->login), false);
-	jit_leave_owner_section(&section);
-
-	if (strcmp(verdict, "approve") == 0)
-		request->reviews = lappend(request->reviews, review);
 }
 
 /*
@@ -974,7 +348,7 @@ check_approver(JitRequest *request, const JitPerson *person, bool ending,
 				 request->direct ?
 				 errmsg("you cannot grant %s to %s", request->access,
 						quote_identifier(request->grantee_name)) :
-				 errmsg("you cannot %s %s", verb, request_text(request->id)),
+				 errmsg("you cannot %s %s", verb, jit_request_text(request->id)),
 				 errdetail_internal("%s", why),
 				 strcmp(verb, "reject") == 0 &&
 				 jit_is_party(person, request->requester, request->requester_name, false) ?
@@ -993,12 +367,12 @@ approve_request(JitRequest *request, const JitPerson *person,
 	char	   *stricter;
 
 	jit_flow_progress(request, &progress);
-	store_review(request, "approve", progress.step, person, duration, comment);
+	jit_store_review(request, "approve", progress.step, person, duration, comment);
 	jit_event("approved", request->id,
 			  jit_detail("step", psprintf("%d", progress.step),
 						 "duration", duration ? jit_interval_text(duration) : NULL,
 						 "comment", comment, NULL),
-			  psprintf("%s approved by %s, step %d of %d", request_text(request->id),
+			  psprintf("%s approved by %s, step %d of %d", jit_request_text(request->id),
 					   quote_identifier(jit_role_name(person->role)),
 					   progress.step, progress.steps));
 	stricter = jit_stricter_now(request);
@@ -1013,7 +387,7 @@ approve_request(JitRequest *request, const JitPerson *person,
 	}
 
 	request->direct = false;
-	report_pending(request);
+	jit_report_pending(request);
 	return "pending";
 }
 
@@ -1037,29 +411,6 @@ status_datum(const char *status)
  * ----------------------------------------------------------------------
  */
 
-/* jit_request() and jit_grant() have the same arguments in another order. */
-JitRequest *
-jit_request_from_arguments(FunctionCallInfo fcinfo, int duration, int reason,
-						   int grantee, bool direct, int64 *usecs)
-{
-	char	   *access = jit_required_text(fcinfo, 0, "access");
-	TimestampTz until = DT_NOEND;
-
-	if (!PG_ARGISNULL(reason + 1))
-	{
-		until = PG_GETARG_TIMESTAMPTZ(reason + 1);
-		if (until == DT_NOEND)
-			until = DT_NOBEGIN; /* refused as infinite, not as missing */
-	}
-	return jit_prepare_request(access,
-							   PG_ARGISNULL(duration) ? NULL : PG_GETARG_INTERVAL_P(duration),
-							   jit_text_argument(fcinfo, reason, "reason"),
-							   until,
-							   jit_text_argument(fcinfo, reason + 2, "ticket"),
-							   PG_ARGISNULL(grantee) ? NULL : NameStr(*PG_GETARG_NAME(grantee)),
-							   direct, usecs);
-}
-
 /* jit_request(access, duration, reason, until, ticket, grantee) */
 Datum
 jit_request(PG_FUNCTION_ARGS)
@@ -1070,13 +421,13 @@ jit_request(PG_FUNCTION_ARGS)
 
 	prevent_on_standby(fcinfo, "requested");
 	request = jit_request_from_arguments(fcinfo, 1, 2, 5, false, &usecs);
-	file_request(request, usecs);
+	jit_file_request(request, usecs);
 
 	jit_flow_progress(request, &progress);
 	if (progress.complete)
 		activate_request(request);
 	else
-		report_pending(request);
+		jit_report_pending(request);
 	PG_RETURN_INT32(request->id);
 }
 
@@ -1105,7 +456,7 @@ jit_grant(PG_FUNCTION_ARGS)
 				 errmsg("you cannot grant %s to %s", request->access,
 						quote_identifier(request->grantee_name)),
 				 errdetail_internal("%s", why)));
-	file_request(request, usecs);
+	jit_file_request(request, usecs);
 
 	/* filing is undone with the error if the caller may not approve */
 	jit_flow_progress(request, &progress);
@@ -1148,8 +499,8 @@ shortens(const JitRequest *request, int64 usecs)
 		return true;
 	ereport(NOTICE,
 			(shortened ?
-			 errmsg("%s stays as short as it was approved", request_text(request->id)) :
-			 errmsg("%s stays as short as requested", request_text(request->id)),
+			 errmsg("%s stays as short as it was approved", jit_request_text(request->id)) :
+			 errmsg("%s stays as short as requested", jit_request_text(request->id)),
 			 shortened ?
 			 errdetail("An approver can only shorten it; it was approved for %s.",
 					   jit_usecs_text(longest)) :
@@ -1183,7 +534,7 @@ jit_approve(PG_FUNCTION_ARGS)
 	{
 		request = jit_load_request(id, locked);
 		require_status(request, "pending");
-		load_items(request, false);
+		jit_load_request_items(request, false);
 		check_approver(request, &person, false, "approve");
 	}
 	if (duration != NULL && !shortens(request, usecs))
@@ -1210,20 +561,20 @@ jit_reject(PG_FUNCTION_ARGS)
 		request = jit_load_request(id, locked);
 		if (!jit_caller_administers(&person))
 		{
-			load_items(request, true);
+			jit_load_request_items(request, true);
 			check_approver(request, &person, true, "reject");
 		}
 		require_status(request, "pending");
 	}
 
 	jit_flow_progress(request, &progress);
-	store_review(request, "reject", progress.step, &person, NULL, comment);
+	jit_store_review(request, "reject", progress.step, &person, NULL, comment);
 	jit_finish_request(id, "rejected", jit_now(),
-					   psprintf("%s rejected by %s", request_text(id),
+					   psprintf("%s rejected by %s", jit_request_text(id),
 								quote_identifier(jit_role_name(person.role))),
 					   jit_detail("comment", comment, NULL));
 	ereport(NOTICE,
-			(errmsg("%s is rejected: %s does not get %s", request_text(id),
+			(errmsg("%s is rejected: %s does not get %s", jit_request_text(id),
 					quote_identifier(request->grantee_name), request->access)));
 	PG_RETURN_DATUM(status_datum("rejected"));
 }
@@ -1247,7 +598,7 @@ jit_cancel(PG_FUNCTION_ARGS)
 			!jit_is_party(&person, request->grantee, request->grantee_name, false))
 			ereport(ERROR,
 					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-					 errmsg("you cannot cancel %s", request_text(id)),
+					 errmsg("you cannot cancel %s", jit_request_text(id)),
 					 errdetail("Only whoever asked for it or gets the access can."),
 					 strcmp(request->status, "pending") == 0 ?
 					 errhint("An approver can end it with jit_reject().") : 0));
@@ -1255,11 +606,11 @@ jit_cancel(PG_FUNCTION_ARGS)
 	}
 
 	jit_finish_request(id, "canceled", jit_now(),
-					   psprintf("%s canceled by %s", request_text(id),
+					   psprintf("%s canceled by %s", jit_request_text(id),
 								quote_identifier(jit_role_name(person.role))),
 					   jit_detail("reason", reason, NULL));
 	ereport(NOTICE,
-			(errmsg("%s is canceled: %s does not get %s", request_text(id),
+			(errmsg("%s is canceled: %s does not get %s", jit_request_text(id),
 					quote_identifier(request->grantee_name), request->access)));
 	PG_RETURN_DATUM(status_datum("canceled"));
 }
@@ -1283,7 +634,7 @@ end_access(const JitRequest *request, const char *reason, bool certain)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("%s is a copy of a request of another database",
-						request_text(request->id)),
+						jit_request_text(request->id)),
 				 errhint("Revoke it in database %s.",
 						 quote_identifier(jit_name_of_database(atooid(strchr(request->origin, '/') + 1))))));
 
@@ -1299,15 +650,15 @@ end_access(const JitRequest *request, const char *reason, bool certain)
 	{
 		spi_context = MemoryContextSwitchTo(context);
 		grant.role = jit_result_text(1, 1);
-		grant.role_oid = result_oid(1, 2);
-		grant.expires_at = result_time(1, 3);
+		grant.role_oid = jit_result_oid(1, 2);
+		grant.expires_at = jit_result_time(1, 3);
 		MemoryContextSwitchTo(spi_context);
 		role = request->cluster ? grant.role_oid : get_role_oid(grant.role, true);
 		if (!jit_end_grant(&grant) && certain &&
 			SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(role)))
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					 errmsg("%s cannot be revoked here", request_text(request->id)),
+					 errmsg("%s cannot be revoked here", jit_request_text(request->id)),
 					 errdetail("Role %s has been altered natively.",
 							   quote_identifier(jit_role_name(role))),
 					 errhint("A superuser can end it with DROP ROLE %s.",
@@ -1315,7 +666,7 @@ end_access(const JitRequest *request, const char *reason, bool certain)
 	}
 	jit_finish_request(request->id, "revoked", jit_now(),
 					   psprintf("%s revoked by %s: %s no longer has %s through it",
-								request_text(request->id),
+								jit_request_text(request->id),
 								quote_identifier(jit_role_name(person.role)),
 								quote_identifier(request->grantee_name),
 								request->access),
@@ -1338,7 +689,7 @@ end_locked_access(int id, const char *reason, const JitPerson *person)
 	if (ended)
 		jit_event("shortened", id, jit_detail("reason", reason, NULL),
 				  psprintf("%s ended by %s while another transaction is changing it",
-						   request_text(id),
+						   jit_request_text(id),
 						   quote_identifier(jit_role_name(person->role))));
 	jit_leave_owner_section(&section);
 	return ended;
@@ -1392,7 +743,7 @@ jit_revoke(PG_FUNCTION_ARGS)
 			!jit_is_party(&person, request->grantee, request->grantee_name, false) &&
 			!jit_is_party(&person, request->requester, request->requester_name, false))
 		{
-			load_items(request, true);
+			jit_load_request_items(request, true);
 			check_approver(request, &person, true, "revoke");
 		}
 		require_status(request, "active");
@@ -1402,11 +753,11 @@ jit_revoke(PG_FUNCTION_ARGS)
 			ereport(ERROR,
 					(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
 					 errmsg("%s cannot be revoked while another transaction is changing it",
-							request_text(id)),
+							jit_request_text(id)),
 					 errhint("Try again. A superuser can end it with DROP ROLE, too.")));
 		ereport(NOTICE,
 				(errmsg("%s has ended: %s no longer has %s through it",
-						request_text(id), quote_identifier(request->grantee_name),
+						jit_request_text(id), quote_identifier(request->grantee_name),
 						request->access),
 				 errdetail("It is not said to be revoked, as another transaction is changing it.")));
 		PG_RETURN_DATUM(status_datum("expired"));
@@ -1415,7 +766,7 @@ jit_revoke(PG_FUNCTION_ARGS)
 	end_access(request, reason, true);
 	ereport(NOTICE,
 			(errmsg("%s is revoked: %s no longer has %s through it",
-					request_text(id), quote_identifier(request->grantee_name),
+					jit_request_text(id), quote_identifier(request->grantee_name),
 					request->access),
 			 IsTransactionBlock() ?
 			 errdetail("It ends once this transaction is committed.") : 0));
@@ -1516,7 +867,7 @@ revoke_many(Oid grantee, const char *reason)
 		else
 		{
 			jit_finish_request(request->id, "canceled", jit_now(),
-							   psprintf("%s canceled by %s", request_text(request->id),
+							   psprintf("%s canceled by %s", jit_request_text(request->id),
 										quote_identifier(jit_role_name(person.role))),
 							   jit_detail("reason", reason, NULL));
 			canceled++;
@@ -1543,7 +894,7 @@ revoke_many(Oid grantee, const char *reason)
 		ereport(WARNING,
 				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
 				 errmsg("%s was not ended: another transaction is changing it",
-						request_text(lfirst_int(lc))),
+						jit_request_text(lfirst_int(lc))),
 				 errhint("Find it in pg_stat_activity, end it with pg_terminate_backend(), and run this again.")));
 	}
 	ereport(NOTICE,
@@ -1622,7 +973,7 @@ try_access_to_approve(void *arg)
 		request->lapses_at <= jit_now())
 		return;
 	require_grantee(request);
-	load_items(request, false);
+	jit_load_request_items(request, false);
 	if (jit_why_not_approve(request, &call->person, false) != NULL)
 		return;
 	foreach(lc, request->items)
@@ -1681,7 +1032,7 @@ jit_progress(PG_FUNCTION_ARGS)
 	request = jit_load_request(PG_GETARG_INT32(0), false);
 	if (strcmp(request->status, "pending") != 0 || GetUserId() != GetOuterUserId())
 		PG_RETURN_NULL();
-	load_items(request, true);
+	jit_load_request_items(request, true);
 	jit_current_person(&person);
 	if (!jit_person_audits(&person) &&
 		!jit_is_party(&person, request->requester, request->requester_name, true) &&

@@ -54,8 +54,8 @@
 #include "base/query.h"
 #include "base/roles.h"
 #include "base/text.h"
+#include "request/ending.h"
 #include "request/event.h"
-#include "request/grant.h"
 #include "request/ledger.h"
 #include "worker/sweeper.h"
 

@@ -1,26 +1,26 @@
 /*-------------------------------------------------------------------------
  *
- * request.h
- *		Life of a request.
+ * filing.h
+ *		Filing a request: what may be asked for, by whom, for how long.
  *
  *-------------------------------------------------------------------------
  */
-#ifndef JIT_REQUEST_REQUEST_H
-#define JIT_REQUEST_REQUEST_H
+#ifndef JIT_REQUEST_FILING_H
+#define JIT_REQUEST_FILING_H
 
 #include "request/ledger.h"
+#include "fmgr.h"
 
 #pragma GCC visibility push(hidden)
 
+extern Oid	jit_check_grantee(const char *grantee);
 extern JitRequest *jit_request_from_arguments(FunctionCallInfo fcinfo,
 											  int duration, int reason,
 											  int grantee, bool direct,
 											  int64 *usecs);
-extern JitRequest *jit_prepare_request(const char *access, Interval *duration,
-									   const char *reason, TimestampTz until,
-									   const char *ticket, const char *grantee,
-									   bool direct, int64 *usecs);
+extern void jit_file_request(JitRequest *request, int64 usecs);
+extern void jit_report_pending(JitRequest *request);
 
 #pragma GCC visibility pop
 
-#endif							/* JIT_REQUEST_REQUEST_H */
+#endif							/* JIT_REQUEST_FILING_H */

@@ -1,0 +1,460 @@
+/*-------------------------------------------------------------------------
+ *
+ * filing.c
+ *		Filing a request: what may be asked for, by whom, for how long.
+ *
+ * Everything about a request is checked and resolved as the caller; then its
+ * risk is judged and held against its flow; then it is written with its items
+ * and its event, in the caller's transaction.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "jit_access.h"
+
+#include "base/clock.h"
+#include "base/guc.h"
+#include "base/item.h"
+#include "base/person.h"
+#include "base/query.h"
+#include "base/roles.h"
+#include "base/text.h"
+#include "request/access.h"
+#include "request/approver.h"
+#include "request/event.h"
+#include "request/filing.h"
+#include "request/flow.h"
+#include "request/grant.h"
+#include "request/ledger.h"
+#include "request/policy.h"
+
+#include "access/xact.h"
+#include "catalog/catalog.h"
+#include "catalog/pg_collation.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/rel.h"
+#include "utils/timestamp.h"
+
+/*
+ * The role that is to get access.  Raises if it can't.
+ */
+Oid
+jit_check_grantee(const char *grantee)
+{
+	Oid			oid;
+
+	if (strcmp(grantee, "public") == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_GRANT_OPERATION),
+				 errmsg("temporary access cannot be given to PUBLIC"),
+				 errhint("Name a role.")));
+	oid = get_role_oid(grantee, false);
+	if (jit_role_kind(grantee) != JIT_ROLE_ORDINARY || IsReservedName(grantee) ||
+		strncmp(grantee, JIT_ROLE_PREFIX, strlen(JIT_ROLE_PREFIX)) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_RESERVED_NAME),
+				 errmsg("temporary access cannot be given to role %s",
+						quote_identifier(grantee)),
+				 errdetail("Roles whose names start with \"pg_\" or \"jit_\" are reserved.")));
+	if (superuser_arg(oid))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_GRANT_OPERATION),
+				 errmsg("role %s is a superuser and has all access anyway",
+						quote_identifier(grantee))));
+	return oid;
+}
+
+/*
+ * Check everything about a request that is to be filed and resolve what it
+ * is for; files nothing.  until is DT_NOEND and duration NULL where not
+ * given.  "direct" says that it is for jit_grant().  *usecs is how long it is
+ * for from now.  Runs as the caller; raises for whatever is wrong.
+ */
+static JitRequest *
+prepare_request(const char *access, Interval *duration,
+					const char *reason, TimestampTz until,
+					const char *ticket, const char *grantee,
+					bool direct, int64 *usecs)
+{
+	JitRequest *request = palloc0(sizeof(JitRequest));
+	TimestampTz now = jit_now();
+	JitPerson	person;
+	ListCell   *lc;
+	bool		held = true;
+
+	(void) jit_open_ledger();
+	jit_current_person(&person);
+	request->requester = person.role;
+	request->login = person.login;
+	request->requester_name = jit_role_name(person.role);
+	request->login_name = jit_role_name(person.login);
+	request->grantee_name = grantee ? pstrdup(grantee) : request->requester_name;
+	request->grantee = jit_check_grantee(request->grantee_name);
+	request->reason = reason ? pstrdup(reason) : NULL;
+	request->ticket = ticket ? pstrdup(ticket) : NULL;
+	request->duration = duration;
+	request->until = until;
+	request->expires_at = DT_NOEND;
+	request->status = pstrdup("pending");
+	request->origin = pstrdup(jit_origin());
+	request->here = request->cluster = true;
+	request->direct = direct;
+
+	if (!direct && request->grantee != person.role &&
+		!jit_is_member(person.role, request->grantee, JIT_FILTER_STANDING) &&
+		!jit_caller_administers(&person))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("you cannot request access for role %s",
+						quote_identifier(request->grantee_name)),
+				 errdetail("Role %s is not a member of it, and no JIT administrator.",
+						   quote_identifier(request->requester_name))));
+
+	if (duration == NULL && until == DT_NOEND)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("how long the access is for is missing"),
+				 errhint("Give a duration such as '1 hour', or until => a point in time.")));
+	if (duration != NULL && until != DT_NOEND)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("duration and until cannot both be given")));
+	if (duration != NULL)
+		*usecs = jit_interval_usecs(duration, "duration");
+	else
+	{
+		if (TIMESTAMP_NOT_FINITE(until))
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("until must not be infinite")));
+		if (until <= now)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("until is in the past"),
+					 errdetail("It is %s now.", jit_timestamp_text(now))));
+		*usecs = until - now;
+	}
+	if (*usecs > (int64) jit_max_duration * USECS_PER_SEC)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("access cannot be requested for so long"),
+				 errdetail("jit_access.max_duration is %s.",
+						   jit_usecs_text((int64) jit_max_duration * USECS_PER_SEC))));
+
+	request->items = jit_parse_access(access);
+	foreach(lc, request->items)
+	{
+		JitItem    *item = lfirst(lc);
+
+		jit_check_item_requestable(item);
+		if (item->objtype != OBJECT_ROLE)
+		{
+			if (!jit_role_inherits(request->grantee))
+				ereport(ERROR,
+						(errcode(ERRCODE_INVALID_GRANT_OPERATION),
+						 errmsg("role %s cannot be given access to objects",
+								quote_identifier(request->grantee_name)),
+						 errdetail("It is NOINHERIT, so privileges of a role that it is a member of do not reach it."),
+						 errhint("Request a role, to be used with SET ROLE, or ALTER ROLE %s INHERIT.",
+								 quote_identifier(request->grantee_name))));
+		}
+		else if (item->address.objectId == request->grantee ||
+				 jit_is_member(item->address.objectId, request->grantee,
+							   JIT_FILTER_NONE))
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_GRANT_OPERATION),
+					 errmsg("role %s cannot be made a member of role %s",
+							quote_identifier(request->grantee_name),
+							quote_identifier(jit_role_name(item->address.objectId))),
+					 item->address.objectId == request->grantee ?
+					 errdetail("It is the same role.") :
+					 errdetail("Role %s is a member of role %s.",
+							   quote_identifier(jit_role_name(item->address.objectId)),
+							   quote_identifier(request->grantee_name))));
+		if (jit_item_needs_superuser(item, &request->elsewhere) != NULL)
+			request->needs_superuser = true;
+		/* access that ends at that very time is as good */
+		if (held && !jit_item_held(item, request->grantee, JIT_FILTER_LIVE,
+								   now + *usecs - 1))
+			held = false;
+	}
+	if (held)
+	{
+		JitItem    *item = linitial(request->items);
+		char	   *source = jit_item_source(item, request->grantee);
+		char	   *detail = NULL;
+		Oid			database;
+		int			id;
+
+		if (source != NULL && jit_parse_grant_name(source, &database, &id))
+			detail = psprintf(_("%s comes through request %d until %s."),
+							  jit_item_text(item), id,
+							  jit_timestamp_text(jit_role_deadline(get_role_oid(source, false))));
+		else if (source != NULL && strcmp(source, "public") == 0)
+			detail = psprintf(_("%s is granted to PUBLIC."), jit_item_text(item));
+		else if (source != NULL)
+			detail = psprintf(_("%s comes through role %s."),
+							  jit_item_text(item), quote_identifier(source));
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_OBJECT),
+				 errmsg("%s already has this access",
+						quote_identifier(request->grantee_name)),
+				 detail ? errdetail_internal("%s", detail) : 0));
+	}
+	request->access = jit_items_text(request->items, false);
+	request->items = jit_add_schema_usage(request->items, request->grantee);
+	return request;
+}
+
+/* jit_request() and jit_grant() have the same arguments in another order. */
+JitRequest *
+jit_request_from_arguments(FunctionCallInfo fcinfo, int duration, int reason,
+						   int grantee, bool direct, int64 *usecs)
+{
+	char	   *access = jit_required_text(fcinfo, 0, "access");
+	TimestampTz until = DT_NOEND;
+
+	if (!PG_ARGISNULL(reason + 1))
+	{
+		until = PG_GETARG_TIMESTAMPTZ(reason + 1);
+		if (until == DT_NOEND)
+			until = DT_NOBEGIN; /* refused as infinite, not as missing */
+	}
+	return prepare_request(access,
+							   PG_ARGISNULL(duration) ? NULL : PG_GETARG_INTERVAL_P(duration),
+							   jit_text_argument(fcinfo, reason, "reason"),
+							   until,
+							   jit_text_argument(fcinfo, reason + 2, "ticket"),
+							   PG_ARGISNULL(grantee) ? NULL : NameStr(*PG_GETARG_NAME(grantee)),
+							   direct, usecs);
+}
+
+/* Does the text match the pattern that its risk asks for? */
+static void
+check_pattern(const char *value, const char *pattern, const char *name,
+			  JitRisk risk)
+{
+	if (pattern == NULL)
+		return;
+	if (value != NULL &&
+		DatumGetBool(DirectFunctionCall2Coll(textregexeq, C_COLLATION_OID,
+											 CStringGetTextDatum(value),
+											 CStringGetTextDatum(pattern))))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 value != NULL ?
+			 errmsg("%s \"%s\" is not what a request of %s risk needs", name,
+					value, jit_risk_name(risk)) :
+			 errmsg("a request of %s risk needs a %s", jit_risk_name(risk),
+					name),
+			 errdetail("It must match the pattern \"%s\".", pattern)));
+}
+
+/* Hold a request against what its policies and its flow say. */
+static void
+check_decision(const JitRequest *request, const JitDecision *decision,
+			   int64 usecs)
+{
+	if (decision->forbidden_by != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("policy %s forbids this request",
+						quote_identifier(decision->forbidden_by)),
+				 decision->forbidden_why ?
+				 errdetail_internal("%s", decision->forbidden_why) : 0,
+				 errhint("See what it matched with SELECT jit_explain(...) and the same arguments.")));
+	if (usecs > decision->max_duration)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("access of %s risk cannot be requested for so long",
+						jit_risk_name(decision->risk)),
+				 errdetail("At most %s is allowed.",
+						   jit_usecs_text(decision->max_duration))));
+	check_pattern(request->reason, decision->reason_pattern, "reason",
+				  decision->risk);
+	check_pattern(request->ticket, decision->ticket_pattern, "ticket",
+				  decision->risk);
+}
+
+/* Number of pending requests of the person, as max_pending counts them. */
+static int
+count_pending(const JitRequest *request)
+{
+	bool		proxy = jit_is_proxy_login(request->login);
+	bool		isnull;
+
+	jit_query("SELECT count(*)::int FROM jit.requests WHERE status = 'pending'"
+			  " AND lapses_at > clock_timestamp() AND origin = $1"
+			  " AND CASE WHEN $2 THEN requester_oid ELSE login_oid END = $3",
+			  3,
+			  TEXTOID, CStringGetTextDatum(jit_origin()), false,
+			  BOOLOID, BoolGetDatum(proxy), false,
+			  OIDOID, ObjectIdGetDatum(proxy ? request->requester : request->login), false);
+	return DatumGetInt32(jit_result(1, 1, &isnull));
+}
+
+/*
+ * The live access of the same grantee to some of the same objects that ends
+ * last, as "; it continues request 17, which ends at ...", or "".
+ */
+static char *
+continuation_text(const JitRequest *request)
+{
+	MemoryContext context = CurrentMemoryContext;
+	JitOwnerSection section;
+	Datum	   *oids = palloc(list_length(request->items) * sizeof(Datum));
+	char	   *result = "";
+	bool		isnull;
+	int			noids = 0;
+	ListCell   *lc;
+
+	foreach(lc, request->items)
+	{
+		JitItem    *item = lfirst(lc);
+
+		if (!item->added)
+			oids[noids++] = ObjectIdGetDatum(item->address.objectId);
+	}
+
+	jit_enter_owner_section(&section);
+	if (jit_query("SELECT g.request_id, g.expires_at FROM jit.grants g JOIN jit.requests r ON r.id = g.request_id"
+				  " WHERE g.grantee_oid = $1 AND r.origin = $2 AND g.ended_at IS NULL"
+				  " AND g.expires_at > clock_timestamp() AND g.objids && $3"
+				  " ORDER BY g.expires_at DESC LIMIT 1",
+				  3,
+				  OIDOID, ObjectIdGetDatum(request->grantee), false,
+				  TEXTOID, CStringGetTextDatum(jit_origin()), false,
+				  OIDARRAYOID, PointerGetDatum(construct_array(oids, noids, OIDOID, sizeof(Oid), true, TYPALIGN_INT)), false) > 0)
+	{
+		int			id = DatumGetInt32(jit_result(1, 1, &isnull));
+		TimestampTz ends = DatumGetTimestampTz(jit_result(1, 2, &isnull));
+
+		/* in the caller's time zone and date style, hence after the section */
+		jit_leave_owner_section(&section);
+		MemoryContextSwitchTo(context);
+		result = psprintf(_("; it continues request %d, which ends at %s"), id,
+						  jit_timestamp_text(ends));
+	}
+	else
+		jit_leave_owner_section(&section);
+	return result;
+}
+
+/* Say what happens next with a request that has just been filed. */
+void
+jit_report_pending(JitRequest *request)
+{
+	JitProgress progress;
+	char	   *names;
+	char	   *continues = continuation_text(request);
+	int			people;
+	int			missing;
+
+	jit_flow_progress(request, &progress);
+	names = jit_approvers_text(request, &people);
+	missing = progress.needed - progress.given;
+	ereport(NOTICE,
+			(errmsg_plural("%s is pending: %d approval by %s%s; it lapses at %s%s",
+						   "%s is pending: %d approvals by %s%s; it lapses at %s%s",
+						   missing,
+						   jit_request_text(request->id), missing, progress.approvers,
+						   names[0] ? psprintf(" (%s)", names) : "",
+						   jit_timestamp_text(request->lapses_at), continues),
+			 IsTransactionBlock() ?
+			 errdetail("Approvers see it once this transaction is committed.") : 0));
+	if (people == 0)
+		ereport(WARNING,
+				(errmsg("nobody can approve %s", jit_request_text(request->id)),
+				 errdetail("There is no login that could but you, the role it is for, or members of that role."),
+				 errhint("Ask an administrator to name approvers with jit_set_flow(), and request it anew.")));
+	else if (people < missing)
+		ereport(WARNING,
+				(errmsg_plural("only %d person can approve %s",
+							   "only %d persons can approve %s",
+							   people, people, jit_request_text(request->id)),
+				 errdetail("It needs %d.", missing)));
+}
+
+/*
+ * File a prepared request: its row, its items and the event.  Sets
+ * request->id, lapses_at, flow and risk.
+ */
+void
+jit_file_request(JitRequest *request, int64 usecs)
+{
+	JitDecision *decision = jit_decide(request, usecs);
+	JitOwnerSection section;
+	TimestampTz now = jit_now();
+	char	   *client_addr = jit_client_addr();
+	char	   *logline;
+	int			pending;
+	bool		isnull;
+
+	check_decision(request, decision, usecs);
+	request->flow = decision->flow;
+	request->risk = pstrdup(jit_risk_name(decision->risk));
+	request->lapses_at = now + decision->request_ttl;
+	if (request->until < request->lapses_at)
+		request->lapses_at = request->until;
+
+	jit_enter_owner_section(&section);
+	pending = count_pending(request);
+	if (pending >= jit_max_pending)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("too many pending requests"),
+				 errdetail("You have %d, and jit_access.max_pending is %d.",
+						   pending, jit_max_pending),
+				 errhint("Withdraw some with jit_cancel(); see jit.my_requests.")));
+
+	/* a number whose grant role exists already is passed over */
+	do
+	{
+		jit_query("SELECT nextval('jit.request_number')::int", 0);
+		request->id = DatumGetInt32(jit_result(1, 1, &isnull));
+	} while (OidIsValid(get_role_oid(jit_grant_role_name(request->id), true)));
+
+	jit_query("INSERT INTO jit.requests (id, requester, login, grantee, access, reason, ticket,"
+			  " duration, until, risk, flow, needs_superuser, facts, requested_at, lapses_at,"
+			  " client_addr, requester_oid, login_oid, grantee_oid, origin)"
+			  " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10::jit.risk_level, $11, $12, $13, $14, $15,"
+			  " $16::inet, $17, $18, $19, $20)",
+			  20,
+			  INT4OID, Int32GetDatum(request->id), false,
+			  TEXTOID, CStringGetTextDatum(request->requester_name), false,
+			  TEXTOID, CStringGetTextDatum(request->login_name), false,
+			  TEXTOID, CStringGetTextDatum(request->grantee_name), false,
+			  TEXTOID, CStringGetTextDatum(request->access), false,
+			  TEXTOID, request->reason ? CStringGetTextDatum(request->reason) : (Datum) 0, request->reason == NULL,
+			  TEXTOID, request->ticket ? CStringGetTextDatum(request->ticket) : (Datum) 0, request->ticket == NULL,
+			  INTERVALOID, IntervalPGetDatum(request->duration), request->duration == NULL,
+			  TIMESTAMPTZOID, TimestampTzGetDatum(request->until), request->until == DT_NOEND,
+			  TEXTOID, CStringGetTextDatum(request->risk), false,
+			  JSONBOID, JsonbPGetDatum(request->flow), false,
+			  BOOLOID, BoolGetDatum(request->needs_superuser), false,
+			  JSONBOID, JsonbPGetDatum(decision->facts), false,
+			  TIMESTAMPTZOID, TimestampTzGetDatum(now), false,
+			  TIMESTAMPTZOID, TimestampTzGetDatum(request->lapses_at), false,
+			  TEXTOID, client_addr ? CStringGetTextDatum(client_addr) : (Datum) 0, client_addr == NULL,
+			  OIDOID, ObjectIdGetDatum(request->requester), false,
+			  OIDOID, ObjectIdGetDatum(request->login), false,
+			  OIDOID, ObjectIdGetDatum(request->grantee), false,
+			  TEXTOID, CStringGetTextDatum(request->origin), false);
+	jit_store_items(request->id, request->items);
+
+	logline = psprintf("%s requested by %s for %s: %s", jit_request_text(request->id),
+					   quote_identifier(request->requester_name),
+					   quote_identifier(request->grantee_name), request->access);
+	jit_event("requested", request->id,
+			  jit_detail("grantee", request->grantee_name,
+						 "access", request->access,
+						 "reason", request->reason,
+						 "ticket", request->ticket,
+						 "risk", request->risk, NULL),
+			  logline);
+	jit_leave_owner_section(&section);
+}

@@ -1,0 +1,478 @@
+/*-------------------------------------------------------------------------
+ *
+ * ledger.c
+ *		Requests as the ledger has them: rows, items, reviews.
+ *
+ * Reads them into memory and writes what becomes of them.  Whoever calls has
+ * checked the caller, and holds the row lock where something is written.
+ *
+ * OIDs in a row count where it was filed (jit_origin()); elsewhere, after a
+ * restore, names do, and are resolved anew.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "jit_access.h"
+
+#include "base/acl.h"
+#include "base/clock.h"
+#include "base/item.h"
+#include "base/person.h"
+#include "base/query.h"
+#include "base/text.h"
+#include "request/event.h"
+#include "request/ledger.h"
+
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/syscache.h"
+#include "utils/timestamp.h"
+#include "access/tableam.h"
+#include "catalog/pg_type.h"
+#include "executor/executor.h"
+#include "foreign/foreign.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
+#include "utils/varlena.h"
+
+/* What jit_load_request() and what follows it read, in this order. */
+#define REQUEST_COLUMNS \
+	"id, status::text, requester, requester_oid, login, login_oid," \
+	" grantee, grantee_oid, access, reason, ticket, duration, until," \
+	" lapses_at, expires_at, flow, risk::text, needs_superuser, origin"
+
+/* "request 17 in hr_prod" */
+char *
+jit_request_text(int id)
+{
+	return psprintf(_("request %d in %s"), id,
+					quote_identifier(jit_database_name()));
+}
+
+/*
+ * OID of a role of a row: as stored if the row is of this cluster and the
+ * role is still there, else by name for a row from elsewhere.
+ */
+static Oid
+row_role(bool cluster, Oid oid, const char *name)
+{
+	if (!cluster)
+		return get_role_oid(name, true);
+	return SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(oid)) ? oid : InvalidOid;
+}
+
+Oid
+jit_result_oid(int row, int column)
+{
+	bool		isnull;
+
+	return DatumGetObjectId(jit_result(row, column, &isnull));
+}
+
+TimestampTz
+jit_result_time(int row, int column)
+{
+	bool		isnull;
+	Datum		value = jit_result(row, column, &isnull);
+
+	return isnull ? DT_NOEND : DatumGetTimestampTz(value);
+}
+
+static Interval *
+result_interval(int row, int column)
+{
+	bool		isnull;
+	Datum		value = jit_result(row, column, &isnull);
+	Interval   *copy;
+
+	if (isnull)
+		return NULL;
+	copy = palloc(sizeof(Interval));
+	memcpy(copy, DatumGetIntervalP(value), sizeof(Interval));
+	return copy;
+}
+
+/*
+ * Read a request and its approvals, not its items; with "lock", under a row
+ * lock until the end of the transaction.  Raises if there is none.  The
+ * result is in the caller's memory context.
+ */
+JitRequest *
+jit_load_request(int id, bool lock)
+{
+	MemoryContext context = CurrentMemoryContext;
+	MemoryContext spi_context;
+	JitOwnerSection section;
+	JitRequest *request = palloc0(sizeof(JitRequest));
+	bool		isnull;
+	int			n;
+
+	jit_enter_owner_section(&section);
+	n = jit_query(lock ?
+				  "SELECT " REQUEST_COLUMNS " FROM jit.requests WHERE id = $1 FOR UPDATE" :
+				  "SELECT " REQUEST_COLUMNS " FROM jit.requests WHERE id = $1",
+				  1, INT4OID, Int32GetDatum(id), false);
+	if (n == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("request %d does not exist in %s", id,
+						quote_identifier(jit_database_name())),
+				 errhint("See jit.inbox and jit.my_requests; requests are numbered per database.")));
+
+	spi_context = MemoryContextSwitchTo(context);
+	request->id = id;
+	request->status = jit_result_text(1, 2);
+	request->requester_name = jit_result_text(1, 3);
+	request->login_name = jit_result_text(1, 5);
+	request->grantee_name = jit_result_text(1, 7);
+	request->access = jit_result_text(1, 9);
+	request->reason = jit_result_text(1, 10);
+	request->ticket = jit_result_text(1, 11);
+	request->duration = result_interval(1, 12);
+	request->until = jit_result_time(1, 13);
+	request->lapses_at = jit_result_time(1, 14);
+	request->expires_at = jit_result_time(1, 15);
+	request->flow = DatumGetJsonbPCopy(jit_result(1, 16, &isnull));
+	request->risk = jit_result_text(1, 17);
+	request->needs_superuser = DatumGetBool(jit_result(1, 18, &isnull));
+	request->origin = jit_result_text(1, 19);
+	request->here = strcmp(request->origin, jit_origin()) == 0;
+	request->cluster = jit_is_of_cluster(request->origin);
+	request->requester = row_role(request->cluster, jit_result_oid(1, 4), request->requester_name);
+	request->login = row_role(request->cluster, jit_result_oid(1, 6), request->login_name);
+	request->grantee = row_role(request->cluster, jit_result_oid(1, 8), request->grantee_name);
+	MemoryContextSwitchTo(spi_context);
+
+	n = jit_query("SELECT step, approver, approver_oid, login, login_oid, by_superuser, duration"
+				  " FROM jit.reviews WHERE request_id = $1 AND verdict = 'approve' ORDER BY review",
+				  1, INT4OID, Int32GetDatum(id), false);
+	MemoryContextSwitchTo(context);
+	for (int i = 1; i <= n; i++)
+	{
+		JitReview  *review = palloc0(sizeof(JitReview));
+
+		review->step = DatumGetInt32(jit_result(i, 1, &isnull));
+		review->approver_name = jit_result_text(i, 2);
+		review->approver = row_role(request->cluster, jit_result_oid(i, 3), review->approver_name);
+		review->login_name = jit_result_text(i, 4);
+		review->login = row_role(request->cluster, jit_result_oid(i, 5), review->login_name);
+		review->by_superuser = DatumGetBool(jit_result(i, 6, &isnull));
+		review->duration = result_interval(i, 7);
+		request->reviews = lappend(request->reviews, review);
+	}
+	MemoryContextSwitchTo(spi_context);
+	jit_leave_owner_section(&section);
+	return request;
+}
+
+/* ----------------------------------------------------------------------
+ * Items
+ * ----------------------------------------------------------------------
+ */
+
+/*
+ * Store the items of a request.  The caller has opened an owner section.
+ */
+void
+jit_store_items(int request, List *items)
+{
+	ListCell   *lc;
+	ListCell   *lc2;
+
+	foreach(lc, items)
+	{
+		JitItem    *item = lfirst(lc);
+		ObjectAddress address = item->address;
+
+		/* parameters have none, and roles neither */
+		Oid			owner = item->objtype == OBJECT_ROLE ||
+		item->objtype == OBJECT_PARAMETER_ACL ? InvalidOid :
+		jit_object_owner(address.classId, jit_item_acl_objid(item));
+		List	   *columns = NIL;
+		char	   *address_type;
+		List	   *address_names = NIL;
+		List	   *address_args = NIL;
+		NameData	owner_name;
+
+		if (item->objtype == OBJECT_PARAMETER_ACL)
+		{
+			/* it may have no OID, and so no address, yet */
+			address_type = pstrdup("parameter ACL");
+			address_names = list_make1(item->parameter);
+		}
+		else
+		{
+			address_type = getObjectTypeDescription(&address, false);
+			(void) getObjectIdentityParts(&address, &address_names,
+										  &address_args, false);
+		}
+		foreach(lc2, item->attnums)
+			columns = lappend(columns,
+							  pstrdup(quote_identifier(jit_need_name(jit_column_name(address.objectId,
+																				 lfirst_int(lc2)),
+																 item))));
+		namestrcpy(&owner_name, OidIsValid(owner) ? jit_role_name(owner) : "");
+
+		jit_query("INSERT INTO jit.request_items (request_id, item, object_type,"
+				  " object, privileges, columns, added, owner, classid, objid,"
+				  " attnums, address_type, address_names, address_args)"
+				  " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+				  14,
+				  INT4OID, Int32GetDatum(request), false,
+				  INT4OID, Int32GetDatum(foreach_current_index(lc) + 1), false,
+				  TEXTOID, CStringGetTextDatum(jit_kind_text(item->objtype)), false,
+				  TEXTOID, CStringGetTextDatum(jit_item_object(item)), false,
+				  TEXTARRAYOID, PointerGetDatum(strlist_to_textarray(jit_privilege_list(item->privs))), false,
+				  TEXTARRAYOID, PointerGetDatum(strlist_to_textarray(columns)), columns == NIL,
+				  BOOLOID, BoolGetDatum(item->added), false,
+				  NAMEOID, NameGetDatum(&owner_name), !OidIsValid(owner),
+				  OIDOID, ObjectIdGetDatum(address.classId), false,
+				  OIDOID, ObjectIdGetDatum(address.objectId), false,
+				  INT2ARRAYOID, jit_item_attnums(item), item->attnums == NIL,
+				  TEXTOID, CStringGetTextDatum(address_type), false,
+				  TEXTARRAYOID, PointerGetDatum(strlist_to_textarray(address_names)), false,
+				  TEXTARRAYOID, PointerGetDatum(strlist_to_textarray(address_args)), false);
+	}
+}
+
+/* Strings of a text array without nulls. */
+static List *
+array_strings(Datum array)
+{
+	Datum	   *elements;
+	int			n;
+	List	   *list = NIL;
+
+	deconstruct_array(DatumGetArrayTypeP(array), TEXTOID, -1, false,
+					  TYPALIGN_INT, &elements, NULL, &n);
+	for (int i = 0; i < n; i++)
+		list = lappend(list, TextDatumGetCString(elements[i]));
+	return list;
+}
+
+/* Complain that what a request is for isn't there any more. */
+static void
+report_dropped(int request, const char *object_type, const char *object,
+			   const char *column)
+{
+	if (column != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("column %s of %s %s, which request %d in %s is for, has been dropped",
+						column, _(object_type), object, request,
+						jit_database_name()),
+				 errhint("File a new request.")));
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_OBJECT),
+			 errmsg("%s %s, which request %d in %s is for, has been dropped",
+					_(object_type), object, request, jit_database_name()),
+			 errhint("File a new request.")));
+}
+
+/*
+ * The items of a request, from jit.request_items.  Where the request was
+ * filed, OIDs and attribute numbers say what it is for, whatever its name is
+ * now; elsewhere, names do (resolve_names).  The caller has opened an owner
+ * section.  Items are made in the context current at the call.  Raises if
+ * something is gone.
+ */
+static List *
+load_stored_items(int request, bool resolve_names, bool missing_ok)
+{
+	MemoryContext context = CurrentMemoryContext;
+	List	   *items = NIL;
+	int			n;
+
+	n = jit_query("SELECT object_type, object, privileges, columns, added,"
+				  " classid, objid, attnums, address_type, address_names,"
+				  " address_args FROM jit.request_items"
+				  " WHERE request_id = $1 ORDER BY item",
+				  1, INT4OID, Int32GetDatum(request), false);
+	MemoryContextSwitchTo(context);
+
+	for (int row = 1; row <= n; row++)
+	{
+		JitItem    *item = palloc0(sizeof(JitItem));
+		char	   *object_type = jit_result_text(row, 1);
+		char	   *object = jit_result_text(row, 2);
+		List	   *columns = NIL;
+		bool		isnull;
+		Datum		value;
+		ListCell   *lc;
+		const JitObjectKind *kind = jit_kind_by_words(object_type);
+
+		item->objtype = kind->objtype;
+		item->added = DatumGetBool(jit_result(row, 5, &isnull));
+		foreach(lc, array_strings(jit_result(row, 3, &isnull)))
+			item->privs |= jit_privilege_by_name(lfirst(lc));
+		value = jit_result(row, 4, &isnull);
+		if (!isnull)
+			columns = array_strings(value);
+
+		ObjectAddressSet(item->address, kind->classid,
+						 DatumGetObjectId(jit_result(row, 7, &isnull)));
+		if (item->objtype == OBJECT_PARAMETER_ACL)
+		{
+			item->parameter =
+				linitial(array_strings(jit_result(row, 10, &isnull)));
+			item->address.objectId = jit_item_acl_objid(item);
+		}
+		else if (resolve_names)
+		{
+			HeapTupleHeader result;
+
+			result = DatumGetHeapTupleHeader(OidFunctionCall3(F_PG_GET_OBJECT_ADDRESS,
+															  jit_result(row, 9, &isnull),
+															  jit_result(row, 10, &isnull),
+															  jit_result(row, 11, &isnull)));
+			item->address.objectId =
+				DatumGetObjectId(GetAttributeByNum(result, 2, &isnull));
+		}
+
+		if (jit_item_name(item) == NULL ||
+			(item->attnums == NIL && columns == NIL &&
+			 jit_objtype_of(kind->classid, item->address.objectId,
+						item->objtype) != item->objtype))
+		{
+			if (missing_ok)
+				continue;
+			report_dropped(request, object_type, object, NULL);
+		}
+
+		if (columns != NIL && resolve_names)
+		{
+			foreach(lc, columns)
+			{
+				List	   *names = textToQualifiedNameList(cstring_to_text(lfirst(lc)));
+				AttrNumber	attnum = get_attnum(item->address.objectId,
+												strVal(linitial(names)));
+
+				if (attnum == InvalidAttrNumber)
+					report_dropped(request, object_type, object, lfirst(lc));
+				item->attnums = lappend_int(item->attnums, attnum);
+			}
+			list_sort(item->attnums, list_int_cmp);
+		}
+		else if (columns != NIL)
+		{
+			Datum	   *elements;
+			int			nattnums;
+
+			deconstruct_array(DatumGetArrayTypeP(jit_result(row, 8, &isnull)),
+							  INT2OID, 2, true, TYPALIGN_SHORT, &elements,
+							  NULL, &nattnums);
+			for (int i = 0; i < nattnums; i++)
+			{
+				AttrNumber	attnum = DatumGetInt16(elements[i]);
+
+				if (jit_column_name(item->address.objectId, attnum) == NULL)
+				{
+					if (missing_ok)
+						continue;
+					report_dropped(request, object_type, object,
+								   list_nth(columns, i));
+				}
+				item->attnums = lappend_int(item->attnums, attnum);
+			}
+			/* none left: it isn't the whole table's item now */
+			if (item->attnums == NIL)
+				continue;
+		}
+		items = lappend(items, item);
+	}
+	return items;
+}
+
+/*
+ * Load the items: by OID here, by name after a restore.  What is dropped is
+ * an error, or, to end a request that was for it, too, left out.
+ */
+void
+jit_load_request_items(JitRequest *request, bool missing_ok)
+{
+	MemoryContext context = CurrentMemoryContext;
+	MemoryContext spi_context;
+	JitOwnerSection section;
+	ListCell   *lc;
+
+	if (request->items != NIL)
+		return;
+	jit_enter_owner_section(&section);
+	spi_context = MemoryContextSwitchTo(context);
+	request->items = load_stored_items(request->id, !request->here, missing_ok);
+	MemoryContextSwitchTo(spi_context);
+	jit_leave_owner_section(&section);
+
+	/* what a role holds may have grown since it was filed */
+	foreach(lc, request->items)
+		request->needs_superuser |= jit_item_needs_superuser(lfirst(lc), &request->elsewhere) != NULL;
+}
+
+/* ----------------------------------------------------------------------
+ * Writing
+ * ----------------------------------------------------------------------
+ */
+
+/*
+ * Set the final state of a request and record it.  Called in any user
+ * context, under the row lock; the caller has checked the state.
+ */
+void
+jit_finish_request(int id, const char *status, TimestampTz ended_at,
+				   const char *logline, Jsonb *detail)
+{
+	JitOwnerSection section;
+
+	jit_enter_owner_section(&section);
+	jit_query("UPDATE jit.requests SET status = $2::jit.request_status,"
+			  " decided_at = coalesce(decided_at, $3), ended_at = $3 WHERE id = $1",
+			  3,
+			  INT4OID, Int32GetDatum(id), false,
+			  TEXTOID, CStringGetTextDatum(status), false,
+			  TIMESTAMPTZOID, TimestampTzGetDatum(ended_at), false);
+	jit_event(status, id, detail, logline);
+	jit_leave_owner_section(&section);
+}
+
+/* Write a row of jit.reviews and add it to request->reviews. */
+void
+jit_store_review(JitRequest *request, const char *verdict, int step,
+			 const JitPerson *person, Interval *duration, const char *comment)
+{
+	JitOwnerSection section;
+	JitReview  *review = palloc0(sizeof(JitReview));
+
+	review->step = step;
+	review->approver = person->role;
+	review->login = person->login;
+	review->approver_name = jit_role_name(person->role);
+	review->login_name = jit_role_name(person->login);
+	review->by_superuser = superuser_arg(person->role);
+	review->duration = duration;
+
+	jit_enter_owner_section(&section);
+	jit_query("INSERT INTO jit.reviews (request_id, review, at, verdict, approver, login, step,"
+			  " by_superuser, duration, comment, approver_oid, login_oid)"
+			  " SELECT $1, (SELECT count(*) + 1 FROM jit.reviews WHERE request_id = $1), $2, $3, $4, $5, $6,"
+			  " $7, $8, $9, $10, $11",
+			  11,
+			  INT4OID, Int32GetDatum(request->id), false,
+			  TIMESTAMPTZOID, TimestampTzGetDatum(jit_now()), false,
+			  TEXTOID, CStringGetTextDatum(verdict), false,
+			  TEXTOID, CStringGetTextDatum(review->approver_name), false,
+			  TEXTOID, CStringGetTextDatum(review->login_name), false,
+			  INT4OID, Int32GetDatum(step), false,
+			  BOOLOID, BoolGetDatum(review->by_superuser), false,
+			  INTERVALOID, IntervalPGetDatum(duration), duration == NULL,
+			  TEXTOID, comment ? CStringGetTextDatum(comment) : (Datum) 0, comment == NULL,
+			  OIDOID, ObjectIdGetDatum(person->role), false,
+			  OIDOID, ObjectIdGetDatum(person->login), false);
+	jit_leave_owner_section(&section);
+
+	if (strcmp(verdict, "approve") == 0)
+		request->reviews = lappend(request->reviews, review);
+}
