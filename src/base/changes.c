@@ -133,7 +133,7 @@ changes_xact_callback(XactEvent event, void *arg)
 /* After the invalidations: see the top of the file. */
 static void
 changes_release_callback(ResourceReleasePhase phase, bool is_commit,
-						bool is_top_level, void *arg)
+						 bool is_top_level, void *arg)
 {
 	if (phase != RESOURCE_RELEASE_AFTER_LOCKS || !is_top_level || changes == NIL)
 		return;

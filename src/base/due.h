@@ -13,8 +13,8 @@
 
 #pragma GCC visibility push(hidden)
 
-#define JIT_MAX_DUE			256		/* ledgers with something due */
-#define JIT_MAX_SWEEPERS	4		/* at the same time */
+#define JIT_MAX_DUE			256 /* ledgers with something due */
+#define JIT_MAX_SWEEPERS	4	/* at the same time */
 
 typedef struct JitLedgerDue
 {
@@ -35,7 +35,7 @@ typedef struct JitDueShared
 	Latch	   *latch;			/* NULL while it isn't running */
 	TimestampTz overflow_due;	/* of ledgers that have no entry in due[] */
 	bool		others_due;		/* a role of no database has changed */
-	JitLedgerDue	due[JIT_MAX_DUE];
+	JitLedgerDue due[JIT_MAX_DUE];
 	JitSweeperReport reports[JIT_MAX_SWEEPERS];
 } JitDueShared;
 

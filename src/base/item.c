@@ -481,8 +481,8 @@ columns_text(const JitItem *item)
 	foreach(lc, item->attnums)
 		appendStringInfo(&buf, "%s%s", buf.len > 0 ? ", " : "",
 						 quote_identifier(jit_need_name(jit_column_name(item->address.objectId,
-																	lfirst_int(lc)),
-													item)));
+																		lfirst_int(lc)),
+														item)));
 	return buf.data;
 }
 
@@ -1041,8 +1041,8 @@ jit_item_grant_stmt(const JitItem *item, const char *rolename)
 	foreach(lc, item->attnums)
 		columns = lappend(columns,
 						  makeString(pstrdup(jit_need_name(jit_column_name(item->address.objectId,
-																	   lfirst_int(lc)),
-													   item))));
+																		   lfirst_int(lc)),
+														   item))));
 	foreach(lc, jit_privilege_list(item->privs))
 	{
 		AccessPriv *access = makeNode(AccessPriv);

@@ -94,7 +94,7 @@ jit_risk_argument(FunctionCallInfo fcinfo, int n)
 	if (PG_ARGISNULL(n))
 		jit_refuse_null("risk");
 	return jit_risk_by_name(DatumGetCString(DirectFunctionCall1(enum_out,
-															PG_GETARG_DATUM(n))));
+																PG_GETARG_DATUM(n))));
 }
 
 /*

@@ -452,7 +452,7 @@ owns_named(JitAuthority *authority, ObjectType objtype, Node *object)
 	/* casts and transforms go by their types */
 	if (!jit_has_owner(address.classId))
 		return jit_authorized(authority, false, address.classId, address.objectId,
-						  InvalidOid);
+							  InvalidOid);
 	return jit_has_role(authority, jit_object_owner(address.classId, address.objectId));
 }
 
@@ -583,7 +583,7 @@ may_run(JitAuthority *authority, Node *stmt)
 void
 jit_check_lasting(Node *stmt)
 {
-	JitAuthority	authority;
+	JitAuthority authority;
 
 	jit_actor = GetUserId();
 	jit_unguarded = NIL;
@@ -603,7 +603,7 @@ void
 jit_check_lasting_done(void)
 {
 	ListCell   *lc;
-	JitAuthority	authority;
+	JitAuthority authority;
 
 	foreach(lc, jit_unguarded)
 	{

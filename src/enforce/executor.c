@@ -66,7 +66,7 @@ check_perminfos(List *perminfos, bool ereport_on_violation, bool running,
 	foreach(lc, perminfos)
 	{
 		JitPermInfo *info = lfirst(lc);
-		JitWanted		wanted = {.info = info};
+		JitWanted	wanted = {.info = info};
 		Oid			userid;
 		TimestampTz deadline;
 
@@ -90,7 +90,7 @@ check_perminfos(List *perminfos, bool ereport_on_violation, bool running,
 		if (!ereport_on_violation)
 			return false;
 		jit_deny(jit_relation_kind(info->relid), get_rel_name(info->relid), userid,
-			 &wanted);
+				 &wanted);
 	}
 	return true;
 }
@@ -271,7 +271,7 @@ check_marks(PlannedStmt *plan)
 	foreach(lc, plan->invalItems)
 	{
 		PlanInvalItem *item = lfirst_node(PlanInvalItem, lc);
-		JitWanted		wanted = {0};
+		JitWanted	wanted = {0};
 
 		if (item->cacheId == MARK_USER)
 		{
@@ -284,7 +284,7 @@ check_marks(PlannedStmt *plan)
 		{
 			wanted.role = item->hashValue;
 			jit_deny("row-level security policies of role",
-				 quote_identifier(jit_role_name(wanted.role)), userid, &wanted);
+					 quote_identifier(jit_role_name(wanted.role)), userid, &wanted);
 		}
 		else if (item->cacheId == MARK_FUNCTION)
 		{

@@ -59,7 +59,7 @@ static needs_fmgr_hook_type next_needs_fmgr_hook;
 JitUserMemo jit_user_memos[JIT_N_MEMOS];
 
 /* Has any user of this backend been found to have temporary access? */
-bool jit_temporary_seen = false;
+bool		jit_temporary_seen = false;
 
 /* Is a schema in the search path by temporary access? */
 static bool path_may_end = false;
@@ -198,9 +198,9 @@ would_give(Oid userid, Oid role, const JitWanted *wanted)
 	JIT_CLOSURE_PRIVS;
 
 	return jit_gives(list_concat_copy(jit_live_closure(userid),
-								  jit_role_closure(role, kind,
-												   JIT_FILTER_NONE, 0)),
-				 wanted);
+									  jit_role_closure(role, kind,
+													   JIT_FILTER_NONE, 0)),
+					 wanted);
 }
 
 /*
@@ -442,7 +442,7 @@ jit_judge_roles(bool setting)
 {
 	Oid			userid = GetUserId();
 	Oid			outer = GetOuterUserId();
-	JitWanted		wanted = {.role = outer};
+	JitWanted	wanted = {.role = outer};
 	char	   *detail;
 
 	if (unlikely(!IsTransactionState()))

@@ -146,7 +146,7 @@ jit_is_foreign(Oid classid, Oid objid, Oid owner)
 		return false;
 	namespace = jit_column_now(classid, objid, get_object_attnum_namespace(classid));
 	return is_stranger(jit_owner_now(ExtensionRelationId,
-								 getExtensionOfObject(classid, objid)), owner) ||
+									 getExtensionOfObject(classid, objid)), owner) ||
 		is_stranger(jit_owner_now(NamespaceRelationId, namespace), owner);
 }
 
@@ -567,7 +567,7 @@ authorized_trigger(JitAuthority *authority, Oid objid)
 		return false;
 	form = (Form_pg_trigger) GETSTRUCT(tuple);
 	return (jit_has_privilege(authority, RelationRelationId, form->tgrelid,
-						  ACL_TRIGGER) ||
+							  ACL_TRIGGER) ||
 			jit_owns_relation(authority, form->tgrelid)) &&
 		jit_has_privilege(authority, ProcedureRelationId, form->tgfoid, ACL_EXECUTE);
 }
@@ -643,12 +643,12 @@ authorized_by_owner(JitAuthority *authority, bool created, Oid classid, Oid obji
 			case LanguageRelationId:
 			case SubscriptionRelationId:
 				return jit_has_privilege(authority, DatabaseRelationId, MyDatabaseId,
-									 ACL_CREATE);
+										 ACL_CREATE);
 			case ForeignServerRelationId:
 				return jit_has_privilege(authority, ForeignDataWrapperRelationId,
-									 jit_column_now(classid, objid,
-												Anum_pg_foreign_server_srvfdw),
-									 ACL_USAGE);
+										 jit_column_now(classid, objid,
+														Anum_pg_foreign_server_srvfdw),
+										 ACL_USAGE);
 		}
 	}
 	return true;
@@ -657,7 +657,7 @@ authorized_by_owner(JitAuthority *authority, bool created, Oid classid, Oid obji
 /* Would PostgreSQL have let just this authority do it? */
 bool
 jit_authorized(JitAuthority *authority, bool created, Oid classid, Oid objid,
-		   Oid auxiliary)
+			   Oid auxiliary)
 {
 	HeapTuple	tuple;
 
@@ -680,30 +680,30 @@ jit_authorized(JitAuthority *authority, bool created, Oid classid, Oid objid,
 			return authorized_trigger(authority, objid);
 		case PolicyRelationId:
 			return jit_owns_relation(authority,
-								 jit_column_now(classid, objid, Anum_pg_policy_polrelid));
+									 jit_column_now(classid, objid, Anum_pg_policy_polrelid));
 		case RewriteRelationId:
 			return jit_owns_relation(authority,
-								 jit_column_now(classid, objid, Anum_pg_rewrite_ev_class));
+									 jit_column_now(classid, objid, Anum_pg_rewrite_ev_class));
 		case PublicationRelRelationId:
 			tuple = jit_row_by_index(classid, PublicationRelObjectIndexId,
-								 Anum_pg_publication_rel_oid, objid);
+									 Anum_pg_publication_rel_oid, objid);
 			return HeapTupleIsValid(tuple) &&
 				jit_owns_relation(authority,
-							  ((Form_pg_publication_rel) GETSTRUCT(tuple))->prrelid);
+								  ((Form_pg_publication_rel) GETSTRUCT(tuple))->prrelid);
 		case CastRelationId:
 			return jit_has_role(authority,
-							jit_owner_now(TypeRelationId,
-									  jit_column_now(classid, objid, Anum_pg_cast_castsource))) ||
+								jit_owner_now(TypeRelationId,
+											  jit_column_now(classid, objid, Anum_pg_cast_castsource))) ||
 				jit_has_role(authority,
-						 jit_owner_now(TypeRelationId,
-								   jit_column_now(classid, objid, Anum_pg_cast_casttarget)));
+							 jit_owner_now(TypeRelationId,
+										   jit_column_now(classid, objid, Anum_pg_cast_casttarget)));
 		case TransformRelationId:
 			return jit_has_role(authority,
-							jit_owner_now(TypeRelationId,
-									  jit_column_now(classid, objid, Anum_pg_transform_trftype)));
+								jit_owner_now(TypeRelationId,
+											  jit_column_now(classid, objid, Anum_pg_transform_trftype)));
 		case UserMappingRelationId:
 			tuple = jit_row_by_index(classid, UserMappingOidIndexId,
-								 Anum_pg_user_mapping_oid, objid);
+									 Anum_pg_user_mapping_oid, objid);
 			if (!HeapTupleIsValid(tuple))
 				return false;
 			else
@@ -712,13 +712,13 @@ jit_authorized(JitAuthority *authority, bool created, Oid classid, Oid objid,
 
 				return (form->umuser == authority->userid &&
 						jit_has_privilege(authority, ForeignServerRelationId,
-									  form->umserver, ACL_USAGE)) ||
+										  form->umserver, ACL_USAGE)) ||
 					jit_has_role(authority,
-							 jit_owner_now(ForeignServerRelationId, form->umserver));
+								 jit_owner_now(ForeignServerRelationId, form->umserver));
 			}
 		case StatisticExtRelationId:
 			return jit_owns_relation(authority,
-								 jit_column_now(classid, objid, Anum_pg_statistic_ext_stxrelid)) &&
+									 jit_column_now(classid, objid, Anum_pg_statistic_ext_stxrelid)) &&
 				authorized_by_owner(authority, created, classid, objid);
 		case DbRoleSettingRelationId:
 			/* objid is the database, auxiliary the role; either may be 0 */
@@ -757,7 +757,7 @@ is_temporary_table(Oid classid, Oid objid)
 			}
 		case ConstraintRelationId:
 			return isAnyTempNamespace(jit_column_now(classid, objid,
-												 Anum_pg_constraint_connamespace));
+													 Anum_pg_constraint_connamespace));
 		default:
 			return false;
 	}
@@ -803,8 +803,8 @@ may_make_of_functions(JitAuthority *authority, Oid classid, Oid objid)
 		case TypeRelationId:
 			/* the row of a range is there once its array type is made */
 			tuple = jit_row_by_index(RangeRelationId, RangeTypidIndexId,
-								 Anum_pg_range_rngtypid,
-								 jit_column_now(classid, objid, Anum_pg_type_typelem));
+									 Anum_pg_range_rngtypid,
+									 jit_column_now(classid, objid, Anum_pg_type_typelem));
 			if (HeapTupleIsValid(tuple))
 			{
 				functions[0] = ((Form_pg_range) GETSTRUCT(tuple))->rngcanonical;
@@ -838,7 +838,7 @@ judge_object(ObjectAccessType access, Oid classid, Oid objid, int subid,
 	bool		created = access == OAT_POST_CREATE && subid == 0;
 	bool		internal;
 	Oid			auxiliary = InvalidOid;
-	JitAuthority	authority;
+	JitAuthority authority;
 
 	if (likely(!jit_actor_must_be_judged()))
 		return;
@@ -921,7 +921,7 @@ jit_check_lasting_object(ObjectAccessType access, Oid classid, Oid objid,
 void
 jit_check_lasting_drop(Oid classid, Oid objid, int dropflags)
 {
-	JitAuthority	authority;
+	JitAuthority authority;
 	HeapTuple	tuple;
 	Oid			relid = InvalidOid;
 	MemoryContext context;

@@ -73,7 +73,7 @@ static bool
 lost_privilege(Oid classid, Oid objid, AclMode mode)
 {
 	Oid			userid = GetUserId();
-	JitWanted		wanted = {.classid = classid,.objid = objid,.mode = mode};
+	JitWanted	wanted = {.classid = classid,.objid = objid,.mode = mode};
 
 	List	   *live;
 	List	   *whole;
@@ -95,9 +95,9 @@ lost_privilege(Oid classid, Oid objid, AclMode mode)
 /* Raise if it has. */
 void
 jit_check_object(const char *kind, const char *name, Oid classid, Oid objid,
-			 AclMode mode)
+				 AclMode mode)
 {
-	JitWanted		wanted = {.classid = classid,.objid = objid,.mode = mode};
+	JitWanted	wanted = {.classid = classid,.objid = objid,.mode = mode};
 
 	if (unlikely(lost_privilege(classid, objid, mode)))
 		jit_deny(kind, name, GetUserId(), &wanted);
@@ -114,7 +114,7 @@ jit_check_ownership(Oid classid, Oid objid)
 		/* the table itself makes the better message */
 		if (!IsToastNamespace(get_rel_namespace(objid)))
 			jit_check_object(jit_relation_kind(objid), get_rel_name(objid), classid,
-						 objid, 0);
+							 objid, 0);
 	}
 	else if (classid != TypeRelationId &&
 			 is_objectclass_supported(classid) &&
@@ -124,7 +124,7 @@ jit_check_ownership(Oid classid, Oid objid)
 		/* only now: a function's types may have been dropped before it */
 		ObjectAddressSet(address, classid, objid);
 		jit_check_object(get_object_class_descr(classid),
-					 getObjectIdentity(&address, true), classid, objid, 0);
+						 getObjectIdentity(&address, true), classid, objid, 0);
 	}
 }
 
@@ -137,12 +137,12 @@ static void
 note_written(Oid classid, Oid objid, AclMode mode)
 {
 	Oid			userid = GetUserId();
-	JitWanted		wanted = {.classid = classid,.objid = objid,.mode = mode};
+	JitWanted	wanted = {.classid = classid,.objid = objid,.mode = mode};
 
 	if (classid == AuthIdRelationId)
 		wanted.role = objid;
 	if (!jit_gives(jit_role_closure(userid, JIT_CLOSURE_PRIVS, JIT_FILTER_STANDING, 0),
-			   &wanted) &&
+				   &wanted) &&
 		jit_gives(jit_whole_closure(userid), &wanted))
 		jit_note_reliance(userid, NULL, classid, objid, mode, true);
 }
@@ -185,13 +185,13 @@ check_creation(Oid classid, Oid objid)
 	{
 		note_written(NamespaceRelationId, nspid, ACL_CREATE);
 		jit_check_object("schema", get_namespace_name(nspid), NamespaceRelationId,
-					 nspid, ACL_CREATE);
+						 nspid, ACL_CREATE);
 	}
 	else if (classid == NamespaceRelationId)
 	{
 		note_written(DatabaseRelationId, MyDatabaseId, ACL_CREATE);
 		jit_check_object("database", get_database_name(MyDatabaseId),
-					 DatabaseRelationId, MyDatabaseId, ACL_CREATE);
+						 DatabaseRelationId, MyDatabaseId, ACL_CREATE);
 	}
 }
 
@@ -247,7 +247,7 @@ note_memberships(Oid member)
 static void
 check_function(Oid userid, Oid objid)
 {
-	JitWanted		wanted = {.classid = ProcedureRelationId,.objid = objid,
+	JitWanted	wanted = {.classid = ProcedureRelationId,.objid = objid,
 	.mode = ACL_EXECUTE};
 	List	   *before;
 
@@ -342,7 +342,7 @@ check_object_access(ObjectAccessType access, Oid classid, Oid objid, int subid,
 				}
 				if (search->ereport_on_violation)
 					jit_check_object("schema", get_namespace_name(objid), classid,
-								 objid, ACL_USAGE);
+									 objid, ACL_USAGE);
 				search->result = false;
 				break;
 			}
@@ -352,7 +352,7 @@ check_object_access(ObjectAccessType access, Oid classid, Oid objid, int subid,
 								  ACL_TRUNCATE, true);
 			jit_note_set_role_reliance(true);
 			jit_check_object(jit_relation_kind(objid), get_rel_name(objid), classid,
-						 objid, ACL_TRUNCATE);
+							 objid, ACL_TRUNCATE);
 			break;
 		case OAT_POST_CREATE:
 			jit_note_set_role_reliance(true);

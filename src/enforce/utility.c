@@ -67,7 +67,7 @@ check_lock(LockStmt *lock, bool running)
 							  mode, true);
 		else if (OidIsValid(relid))
 			jit_check_object(jit_relation_kind(relid), get_rel_name(relid),
-						 RelationRelationId, relid, mode);
+							 RelationRelationId, relid, mode);
 	}
 }
 
@@ -105,7 +105,7 @@ static void
 check_predefined_role(Oid role)
 {
 	Oid			userid = GetUserId();
-	JitWanted		wanted = {.role = role};
+	JitWanted	wanted = {.role = role};
 
 	if (jit_needs_judging(userid) && !jit_gives(jit_live_closure(userid), &wanted) &&
 		jit_gives(jit_whole_closure(userid), &wanted))
@@ -149,9 +149,9 @@ check_either(const char *kind, const char *name, const JitWanted *one,
 static void
 check_maintained(const RangeVar *name, bool by_database_owner)
 {
-	JitWanted		maintaining = {.classid = RelationRelationId,
+	JitWanted	maintaining = {.classid = RelationRelationId,
 	.mode = JIT_ACL_MAINTAIN};
-	JitWanted		database = {.classid = DatabaseRelationId,
+	JitWanted	database = {.classid = DatabaseRelationId,
 	.objid = MyDatabaseId};
 	Oid			relid;
 	char		relkind;
@@ -176,8 +176,8 @@ check_maintained(const RangeVar *name, bool by_database_owner)
 static void
 check_reindexed(const char *kind, const char *name, Oid classid, Oid objid)
 {
-	JitWanted		owner = {.classid = classid,.objid = objid};
-	JitWanted		maintainer = {.role = JIT_ROLE_MAINTAIN};
+	JitWanted	owner = {.classid = classid,.objid = objid};
+	JitWanted	maintainer = {.role = JIT_ROLE_MAINTAIN};
 
 	check_either(kind, name, &owner,
 				 OidIsValid(maintainer.role) ? &maintainer : NULL);
@@ -203,7 +203,7 @@ check_commented(CommentStmt *comment)
 		return;
 	if (address.classId == TypeRelationId)
 		jit_check_object("type", format_type_be(address.objectId), address.classId,
-					 address.objectId, 0);
+						 address.objectId, 0);
 	else
 		jit_check_ownership(address.classId, address.objectId);
 }
@@ -262,7 +262,7 @@ check_utility(Node *stmt)
 				language = get_language_oid(name, true);
 				if (OidIsValid(language))
 					jit_check_object("language", name, LanguageRelationId, language,
-								 ACL_USAGE);
+									 ACL_USAGE);
 			}
 			break;
 		case T_AlterSystemStmt:
@@ -272,7 +272,7 @@ check_utility(Node *stmt)
 
 				if (OidIsValid(parameter))
 					jit_check_object("parameter", name, ParameterAclRelationId,
-								 parameter, ACL_ALTER_SYSTEM);
+									 parameter, ACL_ALTER_SYSTEM);
 			}
 			break;
 		default:

@@ -46,7 +46,7 @@ HeapTuple
 jit_row_now(Oid classid, Oid objid)
 {
 	return jit_row_by_index(classid, get_object_oid_index(classid),
-						get_object_attnum_oid(classid), objid);
+							get_object_attnum_oid(classid), objid);
 }
 
 /* One OID out of an object's row; InvalidOid if there is none. */

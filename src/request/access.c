@@ -68,8 +68,8 @@ typedef struct Wanted
 	ObjectAddress address;
 	char	   *parameter;
 	AclMode		privs;			/* on the whole object */
-	Bitmapset  *columns[JIT_N_PRIVILEGES]; /* attnums, offset by
-													 * FirstLowInvalidHeap... */
+	Bitmapset  *columns[JIT_N_PRIVILEGES];	/* attnums, offset by
+											 * FirstLowInvalidHeap... */
 } Wanted;
 
 /* ----------------------------------------------------------------------

@@ -75,9 +75,9 @@ jit_check_grantee(const char *grantee)
  */
 static JitRequest *
 prepare_request(const char *access, Interval *duration,
-					const char *reason, TimestampTz until,
-					const char *ticket, const char *grantee,
-					bool direct, int64 *usecs)
+				const char *reason, TimestampTz until,
+				const char *ticket, const char *grantee,
+				bool direct, int64 *usecs)
 {
 	JitRequest *request = palloc0(sizeof(JitRequest));
 	TimestampTz now = jit_now();
@@ -224,12 +224,12 @@ jit_request_from_arguments(FunctionCallInfo fcinfo, int duration, int reason,
 			until = DT_NOBEGIN; /* refused as infinite, not as missing */
 	}
 	return prepare_request(access,
-							   PG_ARGISNULL(duration) ? NULL : PG_GETARG_INTERVAL_P(duration),
-							   jit_text_argument(fcinfo, reason, "reason"),
-							   until,
-							   jit_text_argument(fcinfo, reason + 2, "ticket"),
-							   PG_ARGISNULL(grantee) ? NULL : NameStr(*PG_GETARG_NAME(grantee)),
-							   direct, usecs);
+						   PG_ARGISNULL(duration) ? NULL : PG_GETARG_INTERVAL_P(duration),
+						   jit_text_argument(fcinfo, reason, "reason"),
+						   until,
+						   jit_text_argument(fcinfo, reason + 2, "ticket"),
+						   PG_ARGISNULL(grantee) ? NULL : NameStr(*PG_GETARG_NAME(grantee)),
+						   direct, usecs);
 }
 
 /* Does the text match the pattern that its risk asks for? */

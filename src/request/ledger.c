@@ -213,8 +213,8 @@ jit_store_items(int request, List *items)
 		foreach(lc2, item->attnums)
 			columns = lappend(columns,
 							  pstrdup(quote_identifier(jit_need_name(jit_column_name(address.objectId,
-																				 lfirst_int(lc2)),
-																 item))));
+																					 lfirst_int(lc2)),
+																	 item))));
 		namestrcpy(&owner_name, OidIsValid(owner) ? jit_role_name(owner) : "");
 
 		jit_query("INSERT INTO jit.request_items (request_id, item, object_type,"
@@ -336,7 +336,7 @@ load_stored_items(int request, bool resolve_names, bool missing_ok)
 		if (jit_item_name(item) == NULL ||
 			(item->attnums == NIL && columns == NIL &&
 			 jit_objtype_of(kind->classid, item->address.objectId,
-						item->objtype) != item->objtype))
+							item->objtype) != item->objtype))
 		{
 			if (missing_ok)
 				continue;
@@ -441,7 +441,7 @@ jit_finish_request(int id, const char *status, TimestampTz ended_at,
 /* Write a row of jit.reviews and add it to request->reviews. */
 void
 jit_store_review(JitRequest *request, const char *verdict, int step,
-			 const JitPerson *person, Interval *duration, const char *comment)
+				 const JitPerson *person, Interval *duration, const char *comment)
 {
 	JitOwnerSection section;
 	JitReview  *review = palloc0(sizeof(JitReview));
