@@ -73,11 +73,14 @@ jit_set_locally(const char *name, const char *value)
 /*
  * Become the bootstrap superuser for our own SQL and catalog changes, with
  * nothing of the caller's in search_path, and connect to SPI.  Sections nest.
- * Mirrors what ri_PerformCheck() and autovacuum do.  Needs a transaction.
+ * The caller's memory context stays the current one.  Mirrors what
+ * ri_PerformCheck() and autovacuum do.  Needs a transaction.
  */
 void
 jit_enter_owner_section(JitOwnerSection *section)
 {
+	MemoryContext context = CurrentMemoryContext;
+
 	GetUserIdAndSecContext(&section->userid, &section->sec_context);
 	SetUserIdAndSecContext(BOOTSTRAP_SUPERUSERID,
 						   section->sec_context |
@@ -90,6 +93,7 @@ jit_enter_owner_section(JitOwnerSection *section)
 
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
+	MemoryContextSwitchTo(context);
 }
 
 /* Undo jit_enter_owner_section(). */
@@ -150,6 +154,7 @@ jit_query(const char *sql, int nargs,...)
 	Datum		values[32];
 	char		nulls[32];
 	va_list		args;
+	MemoryContext context = CurrentMemoryContext;
 	SPIPlanPtr	plan;
 	int			rc;
 
@@ -170,12 +175,16 @@ jit_query(const char *sql, int nargs,...)
 							  IsolationUsesXactSnapshot() ?
 							  GetLatestSnapshot() : InvalidSnapshot,
 							  InvalidSnapshot, false, true, 0);
+	MemoryContextSwitchTo(context);
 	if (rc < 0)
 		elog(ERROR, "jit_query failed: %s", SPI_result_code_string(rc));
 	return (int) SPI_processed;
 }
 
-/* A value of the last jit_query(); row and column count from 1. */
+/*
+ * A value of the last jit_query(), which lives until the section is left; row
+ * and column count from 1.
+ */
 Datum
 jit_result(int row, int column, bool *isnull)
 {
@@ -183,7 +192,7 @@ jit_result(int row, int column, bool *isnull)
 						 column, isnull);
 }
 
-/* The same as text, NULL for null; lives until the section is left. */
+/* The same as text, NULL for null; in the current memory context. */
 char *
 jit_result_text(int row, int column)
 {

@@ -311,13 +311,10 @@ static List *
 step_people(const JitStep *step, List *people)
 {
 	JitOwnerSection section;
-	MemoryContext context = CurrentMemoryContext;
-	MemoryContext spi_context;
 	int			n;
 
 	jit_enter_owner_section(&section);
 	n = jit_query("SELECT oid FROM pg_authid WHERE rolcanlogin", 0);
-	spi_context = MemoryContextSwitchTo(context);
 	for (int i = 1; i <= n; i++)
 	{
 		bool		isnull;
@@ -334,7 +331,6 @@ step_people(const JitStep *step, List *people)
 		}
 		list_free(closure);
 	}
-	MemoryContextSwitchTo(spi_context);
 	jit_leave_owner_section(&section);
 	return people;
 }

@@ -844,8 +844,6 @@ jit_before_drop(const DropStmt *stmt)
 	int			n;
 	List	   *requests = NIL;
 	List	   *scopes = NIL;
-	MemoryContext context = CurrentMemoryContext;
-	MemoryContext spi_context;
 	bool		isnull;
 
 	if (stmt->removeType != OBJECT_EXTENSION || !superuser() ||
@@ -865,7 +863,6 @@ jit_before_drop(const DropStmt *stmt)
 				  " FROM jit.grants g JOIN jit.requests r ON r.id = g.request_id"
 				  " WHERE r.status = 'active'",
 				  1, TEXTOID, CStringGetTextDatum(jit_cluster_origin()), false);
-	spi_context = MemoryContextSwitchTo(context);
 	for (int i = 1; i <= n; i++)
 	{
 		JitGrant   *grant = palloc0(sizeof(JitGrant));
@@ -880,7 +877,6 @@ jit_before_drop(const DropStmt *stmt)
 		grant->cluster = DatumGetBool(jit_result(i, 6, &isnull));
 		requests = lappend(requests, grant);
 	}
-	MemoryContextSwitchTo(spi_context);
 	foreach(lc, requests)
 	{
 		JitGrant   *grant = lfirst(lc);
@@ -899,10 +895,8 @@ jit_before_drop(const DropStmt *stmt)
 
 	n = jit_query("SELECT s.role_oid FROM jit.scopes s JOIN pg_authid a ON a.oid = s.role_oid AND a.rolname = s.role"
 				  " WHERE s.origin = $1", 1, TEXTOID, CStringGetTextDatum(jit_origin()), false);
-	spi_context = MemoryContextSwitchTo(context);
 	for (int i = 1; i <= n; i++)
 		scopes = lappend_oid(scopes, DatumGetObjectId(jit_result(i, 1, &isnull)));
-	MemoryContextSwitchTo(spi_context);
 	foreach(lc, scopes)
 	{
 		lock_role_to_drop(lfirst_oid(lc));

@@ -304,7 +304,6 @@ count_pending(const JitRequest *request)
 static char *
 continuation_text(const JitRequest *request)
 {
-	MemoryContext context = CurrentMemoryContext;
 	JitOwnerSection section;
 	Datum	   *oids = palloc(list_length(request->items) * sizeof(Datum));
 	char	   *result = "";
@@ -335,7 +334,6 @@ continuation_text(const JitRequest *request)
 
 		/* in the caller's time zone and date style, hence after the section */
 		jit_leave_owner_section(&section);
-		MemoryContextSwitchTo(context);
 		result = psprintf(_("; it continues request %d, which ends at %s"), id,
 						  jit_timestamp_text(ends));
 	}

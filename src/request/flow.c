@@ -112,8 +112,6 @@ default_steps(void)
 bool
 jit_load_flow_as_is(JitDecision *decision, JitRisk risk)
 {
-	MemoryContext context = CurrentMemoryContext;
-	MemoryContext spi_context;
 	JitOwnerSection section;
 	List	   *steps = NIL;
 	int			nsteps = -1;	/* not configured */
@@ -139,7 +137,6 @@ jit_load_flow_as_is(JitDecision *decision, JitRisk risk)
 				  TEXTOID, CStringGetTextDatum(jit_risk_name(risk)), false,
 				  TEXTOID, CStringGetTextDatum(jit_origin()), false,
 				  TEXTOID, CStringGetTextDatum(JIT_GRANTOR), false);
-	spi_context = MemoryContextSwitchTo(context);
 	if (n > 0)
 	{
 		Datum		value = jit_result(1, 1, &isnull);
@@ -178,7 +175,6 @@ jit_load_flow_as_is(JitDecision *decision, JitRisk risk)
 							  present ? present : jit_result_text(i, 8));
 		step->oids = lappend_oid(step->oids, oid);
 	}
-	MemoryContextSwitchTo(spi_context);
 	jit_leave_owner_section(&section);
 
 	decision->steps = nsteps < 0 ? default_steps() : steps;

@@ -104,8 +104,6 @@ result_interval(int row, int column)
 JitRequest *
 jit_load_request(int id, bool lock)
 {
-	MemoryContext context = CurrentMemoryContext;
-	MemoryContext spi_context;
 	JitOwnerSection section;
 	JitRequest *request = palloc0(sizeof(JitRequest));
 	bool		isnull;
@@ -123,7 +121,6 @@ jit_load_request(int id, bool lock)
 						quote_identifier(jit_database_name())),
 				 errhint("See jit.inbox and jit.my_requests; requests are numbered per database.")));
 
-	spi_context = MemoryContextSwitchTo(context);
 	request->id = id;
 	request->status = jit_result_text(1, 2);
 	request->requester_name = jit_result_text(1, 3);
@@ -145,12 +142,10 @@ jit_load_request(int id, bool lock)
 	request->requester = row_role(request->cluster, jit_result_oid(1, 4), request->requester_name);
 	request->login = row_role(request->cluster, jit_result_oid(1, 6), request->login_name);
 	request->grantee = row_role(request->cluster, jit_result_oid(1, 8), request->grantee_name);
-	MemoryContextSwitchTo(spi_context);
 
 	n = jit_query("SELECT step, approver, approver_oid, login, login_oid, by_superuser, duration"
 				  " FROM jit.reviews WHERE request_id = $1 AND verdict = 'approve' ORDER BY review",
 				  1, INT4OID, Int32GetDatum(id), false);
-	MemoryContextSwitchTo(context);
 	for (int i = 1; i <= n; i++)
 	{
 		JitReview  *review = palloc0(sizeof(JitReview));
@@ -164,7 +159,6 @@ jit_load_request(int id, bool lock)
 		review->duration = result_interval(i, 7);
 		request->reviews = lappend(request->reviews, review);
 	}
-	MemoryContextSwitchTo(spi_context);
 	jit_leave_owner_section(&section);
 	return request;
 }
@@ -283,7 +277,6 @@ report_dropped(int request, const char *object_type, const char *object,
 static List *
 load_stored_items(int request, bool resolve_names, bool missing_ok)
 {
-	MemoryContext context = CurrentMemoryContext;
 	List	   *items = NIL;
 	int			n;
 
@@ -292,8 +285,6 @@ load_stored_items(int request, bool resolve_names, bool missing_ok)
 				  " address_args FROM jit.request_items"
 				  " WHERE request_id = $1 ORDER BY item",
 				  1, INT4OID, Int32GetDatum(request), false);
-	MemoryContextSwitchTo(context);
-
 	for (int row = 1; row <= n; row++)
 	{
 		JitItem    *item = palloc0(sizeof(JitItem));
@@ -394,17 +385,13 @@ load_stored_items(int request, bool resolve_names, bool missing_ok)
 void
 jit_load_request_items(JitRequest *request, bool missing_ok)
 {
-	MemoryContext context = CurrentMemoryContext;
-	MemoryContext spi_context;
 	JitOwnerSection section;
 	ListCell   *lc;
 
 	if (request->items != NIL)
 		return;
 	jit_enter_owner_section(&section);
-	spi_context = MemoryContextSwitchTo(context);
 	request->items = load_stored_items(request->id, !request->here, missing_ok);
-	MemoryContextSwitchTo(spi_context);
 	jit_leave_owner_section(&section);
 
 	/* what a role holds may have grown since it was filed */

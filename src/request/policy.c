@@ -101,8 +101,6 @@ evaluate_condition(Jsonb *facts, JsonPath *condition, bool *matched)
 static void
 judge_facts(JitDecision *decision, Jsonb *facts)
 {
-	MemoryContext context = CurrentMemoryContext;
-	MemoryContext spi_context;
 	JitOwnerSection section;
 	List	   *conditions = NIL;
 	List	   *descriptions = NIL;
@@ -117,7 +115,6 @@ judge_facts(JitDecision *decision, Jsonb *facts)
 	jit_enter_owner_section(&section);
 	n = jit_query("SELECT name, risk::text, condition, description"
 				  " FROM jit.risk_policies WHERE enabled ORDER BY name", 0);
-	spi_context = MemoryContextSwitchTo(context);
 	for (int i = 1; i <= n; i++)
 	{
 		JitPolicyResult *policy = palloc0(sizeof(JitPolicyResult));
@@ -129,7 +126,6 @@ judge_facts(JitDecision *decision, Jsonb *facts)
 							 DatumGetJsonPathPCopy(jit_result(i, 3, &isnull)));
 		descriptions = lappend(descriptions, jit_result_text(i, 4));
 	}
-	MemoryContextSwitchTo(spi_context);
 	jit_leave_owner_section(&section);
 
 	nestlevel = NewGUCNestLevel();
@@ -218,8 +214,6 @@ jit_decide(const JitRequest *request, int64 duration)
 char *
 jit_stricter_now(const JitRequest *request)
 {
-	MemoryContext context = CurrentMemoryContext;
-	MemoryContext spi_context;
 	JitOwnerSection section;
 	JitDecision *decision;
 	Jsonb	   *facts;
@@ -236,9 +230,7 @@ jit_stricter_now(const JitRequest *request)
 			  1, INT4OID, Int32GetDatum(request->id), false);
 	approvals_then = DatumGetInt64(jit_result(1, 2, &isnull));
 	risk = jit_risk_by_name(jit_result_text(1, 3));
-	spi_context = MemoryContextSwitchTo(context);
 	facts = DatumGetJsonbPCopy(jit_result(1, 1, &isnull));
-	MemoryContextSwitchTo(spi_context);
 	jit_leave_owner_section(&section);
 
 	decision = jit_decide_by_facts(jit_refresh_facts(facts, request));

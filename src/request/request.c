@@ -623,8 +623,6 @@ jit_cancel(PG_FUNCTION_ARGS)
 static void
 end_access(const JitRequest *request, const char *reason, bool certain)
 {
-	MemoryContext context = CurrentMemoryContext;
-	MemoryContext spi_context;
 	JitOwnerSection section;
 	JitGrant	grant;
 	JitPerson	person;
@@ -648,11 +646,9 @@ end_access(const JitRequest *request, const char *reason, bool certain)
 	if (jit_query("SELECT role, role_oid, expires_at FROM jit.grants WHERE request_id = $1",
 				  1, INT4OID, Int32GetDatum(request->id), false) > 0)
 	{
-		spi_context = MemoryContextSwitchTo(context);
 		grant.role = jit_result_text(1, 1);
 		grant.role_oid = jit_result_oid(1, 2);
 		grant.expires_at = jit_result_time(1, 3);
-		MemoryContextSwitchTo(spi_context);
 		role = request->cluster ? grant.role_oid : get_role_oid(grant.role, true);
 		if (!jit_end_grant(&grant) && certain &&
 			SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(role)))
@@ -810,8 +806,6 @@ revoke_many(Oid grantee, const char *reason)
 	JitPerson	person;
 	List	   *ids = NIL;
 	List	   *locked = NIL;
-	MemoryContext context = CurrentMemoryContext;
-	MemoryContext spi_context;
 	ListCell   *lc;
 	int			n;
 	int			revoked = 0;
@@ -838,7 +832,6 @@ revoke_many(Oid grantee, const char *reason)
 				  OIDOID, ObjectIdGetDatum(grantee), false,
 				  TEXTOID, CStringGetTextDatum(jit_origin()), false,
 				  TEXTOID, CStringGetTextDatum(OidIsValid(grantee) ? jit_role_name(grantee) : ""), false);
-	spi_context = MemoryContextSwitchTo(context);
 	for (int i = 1; i <= n; i++)
 	{
 		int			id = DatumGetInt32(jit_result(i, 1, &isnull));
@@ -848,7 +841,6 @@ revoke_many(Oid grantee, const char *reason)
 		else
 			ids = lappend_int(ids, id);
 	}
-	MemoryContextSwitchTo(spi_context);
 	jit_leave_owner_section(&section);
 
 	foreach(lc, ids)

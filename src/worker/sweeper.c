@@ -362,7 +362,7 @@ static List *
 due_requests(void)
 {
 	JitOwnerSection section;
-	MemoryContext spi_context;
+	MemoryContext context;
 	List	   *requests = NIL;
 	bool		isnull;
 	int			n;
@@ -387,10 +387,10 @@ due_requests(void)
 				  TIMESTAMPTZOID, TimestampTzGetDatum(jit_now()), false,
 				  OIDOID, ObjectIdGetDatum(MyDatabaseId), false,
 				  TEXTOID, CStringGetTextDatum(jit_cluster_origin()), false);
-	spi_context = MemoryContextSwitchTo(TopMemoryContext);
+	context = MemoryContextSwitchTo(TopMemoryContext);
 	for (int i = 1; i <= n; i++)
 		requests = lappend_int(requests, DatumGetInt32(jit_result(i, 1, &isnull)));
-	MemoryContextSwitchTo(spi_context);
+	MemoryContextSwitchTo(context);
 	jit_leave_owner_section(&section);
 	return requests;
 }
@@ -404,8 +404,6 @@ lock_batch(const List *requests, int first, int *size)
 {
 	int			nids = Min(list_length(requests) - first, BATCH_SIZE);
 	Datum	   *ids = palloc(nids * sizeof(Datum));
-	MemoryContext context = CurrentMemoryContext;
-	MemoryContext spi_context;
 	JitOwnerSection section;
 	List	   *rows = NIL;
 	bool		isnull;
@@ -430,7 +428,6 @@ lock_batch(const List *requests, int first, int *size)
 				  2,
 				  INT4ARRAYOID, jit_int4_array(ids, n), false,
 				  TEXTOID, CStringGetTextDatum(jit_cluster_origin()), false);
-	spi_context = MemoryContextSwitchTo(context);
 	for (int i = 1; i <= n; i++)
 	{
 		DueRow	   *row = palloc0(sizeof(DueRow));
@@ -448,7 +445,6 @@ lock_batch(const List *requests, int first, int *size)
 		row->grant.expires_at = DatumGetTimestampTz(jit_result(i, 11, &isnull));
 		rows = lappend(rows, row);
 	}
-	MemoryContextSwitchTo(spi_context);
 	jit_leave_owner_section(&section);
 	return rows;
 }
