@@ -107,6 +107,29 @@ jit_leave_owner_section(JitOwnerSection *section)
 }
 
 /*
+ * Until jit_end_lookup() look up names: as the caller sees them, or, with
+ * "qualified", without needing USAGE on the schemas that are named, which may
+ * be what is asked for.  Nothing but a look-up may be done: it runs no code but
+ * what a superuser has installed.
+ */
+void
+jit_begin_lookup(JitOwnerSection *section, bool qualified)
+{
+	GetUserIdAndSecContext(&section->userid, &section->sec_context);
+	if (qualified)
+		SetUserIdAndSecContext(BOOTSTRAP_SUPERUSERID,
+							   section->sec_context |
+							   SECURITY_LOCAL_USERID_CHANGE |
+							   SECURITY_RESTRICTED_OPERATION);
+}
+
+void
+jit_end_lookup(JitOwnerSection *section)
+{
+	SetUserIdAndSecContext(section->userid, section->sec_context);
+}
+
+/*
  * The plan of a statement, made once per session and text.  PostgreSQL plans
  * it anew when what it is about has changed.
  */

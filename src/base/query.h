@@ -26,6 +26,8 @@ extern bool jit_settings_pinned;
 extern void jit_set_locally(const char *name, const char *value);
 extern void jit_enter_owner_section(JitOwnerSection *section);
 extern void jit_leave_owner_section(JitOwnerSection *section);
+extern void jit_begin_lookup(JitOwnerSection *section, bool qualified);
+extern void jit_end_lookup(JitOwnerSection *section);
 extern int	jit_query(const char *sql, int nargs,...);
 extern Datum jit_result(int row, int column, bool *isnull);
 extern char *jit_result_text(int row, int column);

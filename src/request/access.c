@@ -18,6 +18,7 @@
 #include "base/acl.h"
 #include "base/clock.h"
 #include "base/item.h"
+#include "base/query.h"
 #include "base/roles.h"
 #include "base/text.h"
 #include "request/access.h"
@@ -48,7 +49,6 @@
 #include "parser/scanner.h"
 #include "parser/scansup.h"
 #include "utils/builtins.h"
-#include "utils/catcache.h"
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
@@ -283,242 +283,57 @@ check_database_name(const RangeVar *relation)
 						 quote_identifier(relation->catalogname))));
 }
 
-/*
- * Find a relation.  Mirrors RangeVarGetRelid() without a lock, but asks for
- * no USAGE on a schema that is named.
- */
+/* Find a relation.  Mirrors what GRANT does, but takes no lock. */
 static Oid
 resolve_relation(const RangeVar *relation)
 {
+	bool		qualified = relation->schemaname != NULL;
+	JitOwnerSection section;
 	Oid			relid;
 
 	check_database_name(relation);
-	if (relation->schemaname != NULL)
-		relid = get_relname_relid(relation->relname,
-								  get_namespace_oid(relation->schemaname,
-													false));
-	else
-		relid = RelnameGetRelid(relation->relname);
-
+	jit_begin_lookup(&section, qualified);
+	relid = RangeVarGetRelid(relation, NoLock, !qualified);
+	jit_end_lookup(&section);
 	if (!OidIsValid(relid))
-	{
-		if (relation->schemaname != NULL)
-			ereport(ERROR,
-					(errcode(ERRCODE_UNDEFINED_TABLE),
-					 errmsg("relation \"%s.%s\" does not exist",
-							relation->schemaname, relation->relname)));
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
 				 errmsg("relation \"%s\" does not exist", relation->relname),
 				 errhint("If it is in a schema that your search_path does not have or that you lack USAGE on, write the schema as well.")));
-	}
 	return relid;
 }
 
-/*
- * Find a type by its possibly qualified name.  Mirrors LookupTypeName(), but
- * asks for no USAGE on a schema that is named.
- */
 static Oid
 resolve_type(const TypeName *type)
 {
+	JitOwnerSection section;
 	Oid			oid;
 
-	if (type->pct_type)
-	{
-		List	   *names = list_copy(type->names);
-		char	   *field;
-		RangeVar   *relation;
-		AttrNumber	attnum;
-
-		if (list_length(names) < 2)
-			ereport(ERROR,
-					(errcode(ERRCODE_SYNTAX_ERROR),
-					 errmsg("improper %%TYPE reference (too few dotted names): %s",
-							NameListToString(names))));
-		field = strVal(llast(names));
-		relation = makeRangeVarFromNameList(list_delete_last(names));
-		oid = resolve_relation(relation);
-		attnum = get_attnum(oid, field);
-		if (attnum == InvalidAttrNumber)
-			ereport(ERROR,
-					(errcode(ERRCODE_UNDEFINED_COLUMN),
-					 errmsg("column \"%s\" of relation \"%s\" does not exist",
-							field, relation->relname)));
-		return get_atttype(oid, attnum);
-	}
-	else
-	{
-		char	   *schema;
-		char	   *name;
-
-		DeconstructQualifiedName(type->names, &schema, &name);
-		if (schema != NULL)
-			oid = GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid,
-								  CStringGetDatum(name),
-								  ObjectIdGetDatum(get_namespace_oid(schema, false)));
-		else
-			oid = TypenameGetTypid(name);
-		if (OidIsValid(oid) && type->arrayBounds != NIL)
-			oid = get_array_type(oid);
-	}
-	if (!OidIsValid(oid))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("type \"%s\" does not exist", TypeNameToString(type))));
+	/* of COLUMN%TYPE the name has a part more */
+	jit_begin_lookup(&section, list_length(type->names) > (type->pct_type ? 2 : 1));
+	oid = typenameTypeId(NULL, type);
+	jit_end_lookup(&section);
 	return oid;
 }
 
-/*
- * Find a function of a schema by its name and, unless nargs is -1, argument
- * types.  Mirrors LookupFuncNameInternal() for a qualified name.
- */
-static Oid
-function_in_schema(ObjectType objtype, Oid namespace, const char *name,
-				   int nargs, const Oid *args, bool out_args,
-				   bool *ambiguous)
-{
-	Oid			result = InvalidOid;
-	CatCList   *list = SearchSysCacheList1(PROCNAMEARGSNSP,
-										   CStringGetDatum(name));
-
-	*ambiguous = false;
-	for (int i = 0; i < list->n_members; i++)
-	{
-		HeapTuple	tuple = &list->members[i]->tuple;
-		Form_pg_proc form = (Form_pg_proc) GETSTRUCT(tuple);
-		int			pronargs = form->pronargs;
-		Oid		   *proargs = form->proargtypes.values;
-
-		if (form->pronamespace != namespace ||
-			(objtype == OBJECT_FUNCTION && form->prokind == PROKIND_PROCEDURE) ||
-			(objtype == OBJECT_PROCEDURE && form->prokind != PROKIND_PROCEDURE))
-			continue;
-		if (out_args)
-		{
-			bool		isnull;
-			Datum		all = SysCacheGetAttr(PROCNAMEARGSNSP, tuple,
-											  Anum_pg_proc_proallargtypes,
-											  &isnull);
-
-			if (!isnull)
-			{
-				ArrayType  *array = DatumGetArrayTypeP(all);
-
-				pronargs = ARR_DIMS(array)[0];
-				proargs = (Oid *) ARR_DATA_PTR(array);
-			}
-		}
-		if (nargs >= 0 &&
-			(pronargs != nargs ||
-			 (nargs > 0 && memcmp(args, proargs, nargs * sizeof(Oid)) != 0)))
-			continue;
-		if (OidIsValid(result))
-			*ambiguous = true;
-		result = form->oid;
-	}
-	ReleaseSysCacheList(list);
-	return *ambiguous ? InvalidOid : result;
-}
-
-/*
- * Find a function, procedure or routine.  Mirrors LookupFuncWithArgs(), but
- * asks for no USAGE on schemas that are named, be it the function's or an
- * argument type's.
- */
+/* Find a function, procedure or routine, each argument's type by itself. */
 static Oid
 resolve_function(ObjectType objtype, const ObjectWithArgs *function)
 {
 	ObjectWithArgs *resolved = makeNode(ObjectWithArgs);
-	int			nargs = list_length(function->objargs);
-	Oid		   *args = palloc0((nargs + 1) * sizeof(Oid));
-	char	   *schema;
-	char	   *name;
-	Oid			namespace;
+	JitOwnerSection section;
 	Oid			oid;
-	bool		ambiguous;
-	bool		modes = false;
 	ListCell   *lc;
 
 	*resolved = *function;
 	resolved->objargs = NIL;
 	foreach(lc, function->objargs)
-	{
-		Oid			type = resolve_type(lfirst_node(TypeName, lc));
-
-		args[foreach_current_index(lc)] = type;
 		resolved->objargs = lappend(resolved->objargs,
-									makeTypeNameFromOid(type, -1));
-	}
-
-	DeconstructQualifiedName(function->objname, &schema, &name);
-	if (schema == NULL)
-		return LookupFuncWithArgs(objtype, resolved, false);
-
-	namespace = get_namespace_oid(schema, false);
-	if (function->args_unspecified)
-		oid = function_in_schema(objtype, namespace, name, -1, NULL, false,
-								 &ambiguous);
-	else
-	{
-		oid = function_in_schema(OBJECT_ROUTINE, namespace, name, nargs, args,
-								 false, &ambiguous);
-		foreach(lc, function->objfuncargs)
-		{
-			if (lfirst_node(FunctionParameter, lc)->mode != FUNC_PARAM_DEFAULT)
-				modes = true;
-		}
-		if (objtype != OBJECT_FUNCTION && nargs > 0 && !modes)
-		{
-			Oid			other = function_in_schema(objtype, namespace, name,
-												   nargs, args, true,
-												   &ambiguous);
-
-			if (OidIsValid(oid) && OidIsValid(other) && oid != other)
-				ambiguous = true;
-			else if (OidIsValid(other))
-				oid = other;
-		}
-	}
-
-	if (ambiguous)
-		ereport(ERROR,
-				(errcode(ERRCODE_AMBIGUOUS_FUNCTION),
-				 objtype == OBJECT_PROCEDURE ?
-				 errmsg("procedure name \"%s\" is not unique",
-						NameListToString(function->objname)) :
-				 objtype == OBJECT_ROUTINE ?
-				 errmsg("routine name \"%s\" is not unique",
-						NameListToString(function->objname)) :
-				 errmsg("function name \"%s\" is not unique",
-						NameListToString(function->objname)),
-				 function->args_unspecified ?
-				 errhint("Write the argument types as well.") : 0));
-	if (!OidIsValid(oid) && function->args_unspecified)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_FUNCTION),
-				 objtype == OBJECT_PROCEDURE ?
-				 errmsg("could not find a procedure named \"%s\"",
-						NameListToString(function->objname)) :
-				 errmsg("could not find a function named \"%s\"",
-						NameListToString(function->objname))));
-	if (!OidIsValid(oid))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_FUNCTION),
-				 objtype == OBJECT_PROCEDURE ?
-				 errmsg("procedure %s does not exist",
-						func_signature_string(function->objname, nargs, NIL, args)) :
-				 errmsg("function %s does not exist",
-						func_signature_string(function->objname, nargs, NIL, args))));
-	if (objtype != OBJECT_ROUTINE &&
-		(get_func_prokind(oid) == PROKIND_PROCEDURE) != (objtype == OBJECT_PROCEDURE))
-		ereport(ERROR,
-				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 objtype == OBJECT_PROCEDURE ?
-				 errmsg("%s is not a procedure",
-						func_signature_string(function->objname, nargs, NIL, args)) :
-				 errmsg("%s is not a function",
-						func_signature_string(function->objname, nargs, NIL, args))));
+									makeTypeNameFromOid(resolve_type(lfirst_node(TypeName, lc)),
+														-1));
+	jit_begin_lookup(&section, list_length(function->objname) > 1);
+	oid = LookupFuncWithArgs(objtype, resolved, false);
+	jit_end_lookup(&section);
 	return oid;
 }
 

@@ -589,22 +589,15 @@ jit_set_label(PG_FUNCTION_ARGS)
 	ObjectAddress address;
 	Relation	rel = NULL;
 	char	   *label;
-	Oid			userid;
-	int			sec_context;
 
 	jit_require_administrator(fcinfo, "set a label");
 	stmt = parse_object(jit_required_text(fcinfo, 0, "object"));
 	label = jit_text_argument(fcinfo, 1, "label");
 
-	/* a name without schema is looked up as the caller sees it */
-	GetUserIdAndSecContext(&userid, &sec_context);
-	if (is_qualified(stmt))
-		SetUserIdAndSecContext(BOOTSTRAP_SUPERUSERID,
-							   sec_context | SECURITY_LOCAL_USERID_CHANGE |
-							   SECURITY_RESTRICTED_OPERATION);
+	jit_begin_lookup(&section, is_qualified(stmt));
 	address = get_object_address(stmt->objtype, stmt->object, &rel,
 								 ShareUpdateExclusiveLock, false);
-	SetUserIdAndSecContext(userid, sec_context);
+	jit_end_lookup(&section);
 	if (label != NULL)
 		label = words_text(check_words(label));
 
