@@ -185,42 +185,62 @@ depends_on_foreign(Oid classid, Oid objid, Oid owner)
 }
 
 /*
+ * Functions of PostgreSQL's own that aren't immutable, and run no code but
+ * PostgreSQL's: they take no query and no name of a type, call no cast that
+ * somebody may make, and tell nobody what they are given.
+ */
+static const char *const harmless_functions[] = {
+	/* what the time is, who one is, and where */
+	"clock_timestamp", "current_database", "current_schema",
+	"current_schemas", "current_setting", "current_user", "getpgusername",
+	"now", "session_user", "statement_timestamp", "timeofday",
+	"transaction_timestamp", "version",
+	/* numbers that are new each time */
+	"gen_random_uuid", "nextval", "random",
+	/* dates and times */
+	"age", "date", "date_part", "date_trunc", "extract",
+	"interval_pl_timestamptz", "make_timestamptz", "overlaps", "time",
+	"timestamp", "timestamptz", "timestamptz_mi_interval",
+	"timestamptz_pl_interval", "timetz", "timezone", "to_char", "to_date",
+	"to_number", "to_timestamp",
+	"date_eq_timestamptz", "date_ge_timestamptz", "date_gt_timestamptz",
+	"date_le_timestamptz", "date_lt_timestamptz", "date_ne_timestamptz",
+	"timestamp_eq_timestamptz", "timestamp_ge_timestamptz",
+	"timestamp_gt_timestamptz", "timestamp_le_timestamptz",
+	"timestamp_lt_timestamptz", "timestamp_ne_timestamptz",
+	"timestamptz_eq_date", "timestamptz_ge_date", "timestamptz_gt_date",
+	"timestamptz_le_date", "timestamptz_lt_date", "timestamptz_ne_date",
+	"timestamptz_eq_timestamp", "timestamptz_ge_timestamp",
+	"timestamptz_gt_timestamp", "timestamptz_le_timestamp",
+	"timestamptz_lt_timestamp", "timestamptz_ne_timestamp",
+	/* text, and what has no name of a type in it to and from it */
+	"anytextcat", "array_to_string", "concat", "concat_ws", "format", "money",
+	"numeric", "quote_literal", "quote_nullable", "regclass", "textanycat",
+	"array_out", "cash_in", "cash_out", "date_in", "date_out", "enum_in",
+	"enum_out", "interval_in", "interval_out", "multirange_out", "range_out",
+	"record_out", "regclassin", "regclassout", "time_in", "timestamp_in",
+	"timestamp_out", "timestamptz_in", "timestamptz_out", "timetz_in"
+};
+
+/*
  * Could the function run a query that is given to it as text, or the checks of
  * a domain that it is given the name or OID of, where no dependency shows whose
- * code that leads to, or tell others what it is given?  Of those that aren't
- * immutable we know only some of PostgreSQL's own.
+ * code that leads to, or tell others what it is given?  Yes, unless it is
+ * immutable or known.
  */
 static bool
 runs_unknown_code(Oid funcid, void *context)
 {
-	static const char *const harmless[] = {
-		"nextval", "random", "clock_timestamp", "timeofday", "gen_random_uuid"
-	};
-
-	/* input functions that are told the type, which may be or hold a domain */
-	static const char *const readers[] = {
-		"array_in", "array_recv", "record_in", "record_recv", "domain_in",
-		"domain_recv", "range_in", "range_recv", "multirange_in",
-		"multirange_recv", "pg_input_is_valid", "pg_input_error_info"
-	};
-	char		volatility = func_volatile(funcid);
 	char	   *name;
 
-	if (volatility == PROVOLATILE_IMMUTABLE)
+	if (func_volatile(funcid) == PROVOLATILE_IMMUTABLE)
 		return false;
 	name = get_func_name(funcid);
 	if (funcid >= FirstUnpinnedObjectId || name == NULL)
 		return true;
-	for (size_t i = 0; i < lengthof(readers); i++)
+	for (size_t i = 0; i < lengthof(harmless_functions); i++)
 	{
-		if (strcmp(name, readers[i]) == 0)
-			return true;
-	}
-	if (volatility == PROVOLATILE_STABLE)
-		return strstr(name, "_to_xml") != NULL;
-	for (size_t i = 0; i < lengthof(harmless); i++)
-	{
-		if (strcmp(name, harmless[i]) == 0)
+		if (strcmp(name, harmless_functions[i]) == 0)
 			return false;
 	}
 	return true;
@@ -498,6 +518,40 @@ is_plain(bool created, Oid classid, Oid objid, int subid, Oid auxiliary)
 	}
 }
 
+/*
+ * What belongs to a relation, and the column that says to which; none where
+ * its OID is the relation's.
+ */
+static const struct
+{
+	Oid			classid;
+	AttrNumber	relation;
+}			parts_of_relations[] =
+
+{
+	{IndexRelationId, InvalidAttrNumber},
+	{AttrDefaultRelationId, InvalidAttrNumber},
+	{ForeignTableRelationId, InvalidAttrNumber},
+	{PolicyRelationId, Anum_pg_policy_polrelid},
+	{RewriteRelationId, Anum_pg_rewrite_ev_class},
+	{TriggerRelationId, Anum_pg_trigger_tgrelid},
+	{PublicationRelRelationId, Anum_pg_publication_rel_prrelid},
+	{StatisticExtRelationId, Anum_pg_statistic_ext_stxrelid}
+};
+
+/* The relation that something belongs to; InvalidOid if there is none. */
+static Oid
+relation_of(Oid classid, Oid objid)
+{
+	for (size_t i = 0; i < lengthof(parts_of_relations); i++)
+	{
+		if (parts_of_relations[i].classid == classid)
+			return parts_of_relations[i].relation == InvalidAttrNumber ? objid :
+				jit_column_now(classid, objid, parts_of_relations[i].relation);
+	}
+	return InvalidOid;
+}
+
 /* Is it the owner of the relation? */
 bool
 jit_owns_relation(JitAuthority *authority, Oid relid)
@@ -660,6 +714,7 @@ jit_authorized(JitAuthority *authority, bool created, Oid classid, Oid objid,
 			   Oid auxiliary)
 {
 	HeapTuple	tuple;
+	Oid			relid;
 
 	if (authority->closure == NIL)
 		return false;
@@ -667,10 +722,6 @@ jit_authorized(JitAuthority *authority, bool created, Oid classid, Oid objid,
 	{
 		case LargeObjectRelationId:
 			return true;		/* anybody may make one */
-		case IndexRelationId:
-		case AttrDefaultRelationId:
-		case ForeignTableRelationId:
-			return jit_owns_relation(authority, objid);
 		case InheritsRelationId:
 			return jit_owns_relation(authority, objid) &&
 				jit_owns_relation(authority, auxiliary);
@@ -678,18 +729,6 @@ jit_authorized(JitAuthority *authority, bool created, Oid classid, Oid objid,
 			return authorized_constraint(authority, objid);
 		case TriggerRelationId:
 			return authorized_trigger(authority, objid);
-		case PolicyRelationId:
-			return jit_owns_relation(authority,
-									 jit_column_now(classid, objid, Anum_pg_policy_polrelid));
-		case RewriteRelationId:
-			return jit_owns_relation(authority,
-									 jit_column_now(classid, objid, Anum_pg_rewrite_ev_class));
-		case PublicationRelRelationId:
-			tuple = jit_row_by_index(classid, PublicationRelObjectIndexId,
-									 Anum_pg_publication_rel_oid, objid);
-			return HeapTupleIsValid(tuple) &&
-				jit_owns_relation(authority,
-								  ((Form_pg_publication_rel) GETSTRUCT(tuple))->prrelid);
 		case CastRelationId:
 			return jit_has_role(authority,
 								jit_owner_now(TypeRelationId,
@@ -702,8 +741,7 @@ jit_authorized(JitAuthority *authority, bool created, Oid classid, Oid objid,
 								jit_owner_now(TypeRelationId,
 											  jit_column_now(classid, objid, Anum_pg_transform_trftype)));
 		case UserMappingRelationId:
-			tuple = jit_row_by_index(classid, UserMappingOidIndexId,
-									 Anum_pg_user_mapping_oid, objid);
+			tuple = jit_row_now(classid, objid);
 			if (!HeapTupleIsValid(tuple))
 				return false;
 			else
@@ -717,8 +755,7 @@ jit_authorized(JitAuthority *authority, bool created, Oid classid, Oid objid,
 								 jit_owner_now(ForeignServerRelationId, form->umserver));
 			}
 		case StatisticExtRelationId:
-			return jit_owns_relation(authority,
-									 jit_column_now(classid, objid, Anum_pg_statistic_ext_stxrelid)) &&
+			return jit_owns_relation(authority, relation_of(classid, objid)) &&
 				authorized_by_owner(authority, created, classid, objid);
 		case DbRoleSettingRelationId:
 			/* objid is the database, auxiliary the role; either may be 0 */
@@ -729,7 +766,8 @@ jit_authorized(JitAuthority *authority, bool created, Oid classid, Oid objid,
 	}
 	if (jit_has_owner(classid))
 		return authorized_by_owner(authority, created, classid, objid);
-	return false;
+	relid = relation_of(classid, objid);
+	return OidIsValid(relid) && jit_owns_relation(authority, relid);
 }
 
 /*
@@ -923,28 +961,23 @@ jit_check_lasting_drop(Oid classid, Oid objid, int dropflags)
 {
 	JitAuthority authority;
 	HeapTuple	tuple;
-	Oid			relid = InvalidOid;
+	Oid			relid;
 	MemoryContext context;
 
 	if (!OidIsValid(jit_actor) || likely(!jit_actor_must_be_judged()) ||
 	/* a partition that is detached loses its parent's triggers */
 		(classid != TriggerRelationId && (dropflags & PERFORM_DELETION_INTERNAL) != 0))
 		return;
-	switch (classid)
+	if (classid == TriggerRelationId)
 	{
-		case PolicyRelationId:
-			relid = jit_column_now(classid, objid, Anum_pg_policy_polrelid);
-			break;
-		case RewriteRelationId:
-			relid = jit_column_now(classid, objid, Anum_pg_rewrite_ev_class);
-			break;
-		case TriggerRelationId:
-			tuple = jit_row_now(classid, objid);
-			if (HeapTupleIsValid(tuple) &&
-				!((Form_pg_trigger) GETSTRUCT(tuple))->tgisinternal)
-				relid = ((Form_pg_trigger) GETSTRUCT(tuple))->tgrelid;
-			break;
+		tuple = jit_row_now(classid, objid);
+		if (!HeapTupleIsValid(tuple) ||
+			((Form_pg_trigger) GETSTRUCT(tuple))->tgisinternal)
+			return;
 	}
+	else if (classid != PolicyRelationId && classid != RewriteRelationId)
+		return;
+	relid = relation_of(classid, objid);
 	if (!OidIsValid(relid) || isAnyTempNamespace(get_rel_namespace(relid)))
 		return;
 	jit_get_authority(&authority, JIT_FILTER_STANDING);

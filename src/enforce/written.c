@@ -17,6 +17,7 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "catalog/pg_largeobject.h"
+#include "catalog/pg_publication_rel.h"
 #include "utils/fmgroids.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -45,6 +46,10 @@ jit_row_by_index(Oid classid, Oid indexid, AttrNumber attnum, Oid objid)
 HeapTuple
 jit_row_now(Oid classid, Oid objid)
 {
+	/* which PostgreSQL has no description of */
+	if (classid == PublicationRelRelationId)
+		return jit_row_by_index(classid, PublicationRelObjectIndexId,
+								Anum_pg_publication_rel_oid, objid);
 	return jit_row_by_index(classid, get_object_oid_index(classid),
 							get_object_attnum_oid(classid), objid);
 }

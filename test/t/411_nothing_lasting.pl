@@ -237,6 +237,12 @@ my $domain = $node->safe_psql('hr_prod', q{SELECT 'dev.dom'::regtype::oid});
 refused('dev', '', "ALTER TABLE hr.salary ADD CHECK (array_in('{1}', $domain, -1) IS NOT NULL)", 'a CHECK that reads an array of a type');
 refused('dev', '', "ALTER TABLE hr.salary ADD CHECK (pg_input_is_valid('1', 'dev.dom'))", 'a CHECK that reads a type')
   if $node->safe_psql('postgres', 'SHOW server_version_num') >= 160000;
+# functions that call a cast which somebody may make later; what is known to be harmless passes
+refused('dev', '', 'ALTER TABLE hr.salary ADD z json DEFAULT to_json(1)', 'a DEFAULT that looks for casts');
+refused('dev', '', q{ALTER TABLE hr.salary ADD CHECK (jsonb_build_object('a', amount) IS NOT NULL)}, 'a CHECK that looks for casts');
+refused('dev', '', q{ALTER TABLE hr.salary ADD CHECK (to_regtype('dev.dom') IS NOT NULL)}, 'a CHECK by a function that is not known');
+allowed('dev', '', q{ALTER TABLE hr.salary ADD z timestamptz DEFAULT date_trunc('day', now()) + interval '1 hour',
+	ADD w text DEFAULT concat(session_user, '-', to_char(now(), 'YYYY')), ADD CHECK (z > '2020-01-01'::date), ADD CHECK ('n' || amount <> w)}, 'times and texts');
 refused('dev', '', 'CREATE STATISTICS dev.s ON (dev.evil(amount)) FROM hr.salary', 'an expression of statistics');
 refused_everywhere('CREATE TABLE hr.t (x int) PARTITION BY RANGE (dev.evil(x))', 'a partition key', 'set');
 # under SET ROLE as well, since the owner may use dev's schema
