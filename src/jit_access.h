@@ -43,4 +43,16 @@ typedef enum JitRisk
 	JIT_RISK_FORBIDDEN
 } JitRisk;
 
+/* As jit.request_status has them. */
+typedef enum JitStatus
+{
+	JIT_PENDING,
+	JIT_ACTIVE,
+	JIT_REJECTED,
+	JIT_CANCELED,
+	JIT_LAPSED,
+	JIT_EXPIRED,
+	JIT_REVOKED
+} JitStatus;
+
 #endif							/* JIT_ACCESS_H */

@@ -165,7 +165,7 @@ jit_caller_administers(const JitPerson *person)
  * and code that runs with somebody else's rights doesn't count.
  */
 void
-jit_require_administrator(FunctionCallInfo fcinfo, const char *action)
+jit_require_administrator(FunctionCallInfo fcinfo, const char *message)
 {
 	JitPerson	person;
 
@@ -176,6 +176,6 @@ jit_require_administrator(FunctionCallInfo fcinfo, const char *action)
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-			 errmsg("permission denied to %s", action),
+			 errmsg_internal("%s", _(message)),
 			 errdetail("Only JIT administrators may: superusers and members of the role that jit_access.admin_role names.")));
 }

@@ -22,6 +22,10 @@
 
 static const char *const risk_names[] = {"low", "moderate", "high", "forbidden"};
 
+static const char *const status_names[] = {
+	"pending", "active", "rejected", "canceled", "lapsed", "expired", "revoked"
+};
+
 /* ----------------------------------------------------------------------
  * Arguments
  * ----------------------------------------------------------------------
@@ -72,6 +76,19 @@ jit_refuse_null(const char *name)
 	ereport(ERROR,
 			(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 			 errmsg("%s must not be null", name)));
+}
+
+/* A state by its name, as it is stored. */
+JitStatus
+jit_status_by_name(const char *name)
+{
+	for (JitStatus status = JIT_PENDING; status <= JIT_REVOKED; status++)
+	{
+		if (strcmp(status_names[status], name) == 0)
+			return status;
+	}
+	elog(ERROR, "unexpected state of a request \"%s\"", name);
+	return JIT_REVOKED;			/* keep the compiler quiet */
 }
 
 /* A level by its name, as it is stored. */
@@ -132,6 +149,12 @@ const char *
 jit_risk_name(JitRisk risk)
 {
 	return risk_names[risk];
+}
+
+const char *
+jit_status_name(JitStatus status)
+{
+	return status_names[status];
 }
 
 char *

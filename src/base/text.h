@@ -17,11 +17,13 @@ extern char *jit_text_argument(FunctionCallInfo fcinfo, int n,
 extern char *jit_required_text(FunctionCallInfo fcinfo, int n,
 							   const char *name);
 extern void jit_refuse_null(const char *name) pg_attribute_noreturn();
+extern JitStatus jit_status_by_name(const char *name);
 extern JitRisk jit_risk_by_name(const char *name);
 extern JitRisk jit_risk_argument(FunctionCallInfo fcinfo, int n);
 extern int64 jit_interval_usecs(const Interval *interval, const char *what);
 
 extern const char *jit_risk_name(JitRisk risk);
+extern const char *jit_status_name(JitStatus status);
 extern char *jit_interval_text(const Interval *interval);
 extern char *jit_usecs_text(int64 usecs);
 extern char *jit_timestamp_text(TimestampTz at);

@@ -260,19 +260,52 @@ what_ended(Oid userid, const JitWanted *wanted)
 					jit_timestamp_text(best));
 }
 
+/* aclcheck_error()'s sentence for a kind of object, which the server translates. */
+static const char *
+denial_message(const char *kind)
+{
+	static const struct
+	{
+		const char *kind;
+		const char *message;
+	}			messages[] =
+
+	{
+		{"table", gettext_noop("permission denied for table %s")},
+		{"view", gettext_noop("permission denied for view %s")},
+		{"materialized view", gettext_noop("permission denied for materialized view %s")},
+		{"foreign table", gettext_noop("permission denied for foreign table %s")},
+		{"sequence", gettext_noop("permission denied for sequence %s")},
+		{"index", gettext_noop("permission denied for index %s")},
+		{"schema", gettext_noop("permission denied for schema %s")},
+		{"database", gettext_noop("permission denied for database %s")},
+		{"function", gettext_noop("permission denied for function %s")},
+		{"type", gettext_noop("permission denied for type %s")},
+		{"language", gettext_noop("permission denied for language %s")},
+		{"parameter", gettext_noop("permission denied for parameter %s")},
+		{"role", gettext_noop("permission denied for role %s")}
+	};
+
+	for (size_t i = 0; i < lengthof(messages); i++)
+	{
+		if (strcmp(messages[i].kind, kind) == 0)
+			return messages[i].message;
+	}
+	return NULL;
+}
+
 void
 jit_deny(const char *kind, const char *name, Oid userid, const JitWanted *wanted)
 {
 	char	   *detail = what_ended(userid, wanted);
 
-	/* aclcheck_error()'s words, whose translations the server has */
-	char	   *message = psprintf("permission denied for %s %%s", kind);
-
 	/* the hint callback leaves a detail alone */
 	jit_denial_explained = detail != NULL;
 	ereport(ERROR,
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-			 errmsg(message, name ? name : "?"),
+			 denial_message(kind) ?
+			 errmsg(denial_message(kind), name ? name : "?") :
+			 errmsg("permission denied for %s %s", kind, name ? name : "?"),
 			 detail ? errdetail_internal("%s", detail) : 0));
 }
 

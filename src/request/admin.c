@@ -69,7 +69,7 @@ jit_set_policy(PG_FUNCTION_ARGS)
 	bool		enabled;
 	Jsonb	   *before;
 
-	jit_require_administrator(fcinfo, "set a risk policy");
+	jit_require_administrator(fcinfo, gettext_noop("permission denied to set a risk policy"));
 	name = jit_required_text(fcinfo, 0, "name");
 	risk = jit_risk_argument(fcinfo, 1);
 	if (PG_ARGISNULL(2))
@@ -128,7 +128,7 @@ jit_drop_policy(PG_FUNCTION_ARGS)
 	char	   *name;
 	Jsonb	   *before;
 
-	jit_require_administrator(fcinfo, "drop a risk policy");
+	jit_require_administrator(fcinfo, gettext_noop("permission denied to drop a risk policy"));
 	name = jit_required_text(fcinfo, 0, "name");
 
 	jit_enter_owner_section(&section);
@@ -434,7 +434,7 @@ jit_set_flow(PG_FUNCTION_ARGS)
 	Interval   *request_ttl;
 	ListCell   *lc;
 
-	jit_require_administrator(fcinfo, "set an approval flow");
+	jit_require_administrator(fcinfo, gettext_noop("permission denied to set an approval flow"));
 	risk = jit_risk_argument(fcinfo, 0);
 	if (PG_ARGISNULL(1))
 		jit_refuse_null("steps");

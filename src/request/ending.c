@@ -885,7 +885,7 @@ jit_before_drop(const DropStmt *stmt)
 		if (OidIsValid(roleid))
 			lock_role_to_drop(roleid);
 		(void) jit_end_grant(grant);
-		jit_finish_request(grant->request, "revoked", jit_now(),
+		jit_finish_request(grant->request, JIT_REVOKED, jit_now(),
 						   psprintf("request %d in %s revoked by DROP EXTENSION",
 									grant->request, quote_identifier(jit_database_name())),
 						   NULL);

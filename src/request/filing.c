@@ -98,7 +98,7 @@ prepare_request(const char *access, Interval *duration,
 	request->duration = duration;
 	request->until = until;
 	request->expires_at = DT_NOEND;
-	request->status = pstrdup("pending");
+	request->status = JIT_PENDING;
 	request->origin = pstrdup(jit_origin());
 	request->here = request->cluster = true;
 	request->direct = direct;

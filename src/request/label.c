@@ -590,7 +590,7 @@ jit_set_label(PG_FUNCTION_ARGS)
 	Relation	rel = NULL;
 	char	   *label;
 
-	jit_require_administrator(fcinfo, "set a label");
+	jit_require_administrator(fcinfo, gettext_noop("permission denied to set a label"));
 	stmt = parse_object(jit_required_text(fcinfo, 0, "object"));
 	label = jit_text_argument(fcinfo, 1, "label");
 

@@ -122,7 +122,7 @@ jit_load_request(int id, bool lock)
 				 errhint("See jit.inbox and jit.my_requests; requests are numbered per database.")));
 
 	request->id = id;
-	request->status = jit_result_text(1, 2);
+	request->status = jit_status_by_name(jit_result_text(1, 2));
 	request->requester_name = jit_result_text(1, 3);
 	request->login_name = jit_result_text(1, 5);
 	request->grantee_name = jit_result_text(1, 7);
@@ -409,7 +409,7 @@ jit_load_request_items(JitRequest *request, bool missing_ok)
  * context, under the row lock; the caller has checked the state.
  */
 void
-jit_finish_request(int id, const char *status, TimestampTz ended_at,
+jit_finish_request(int id, JitStatus status, TimestampTz ended_at,
 				   const char *logline, Jsonb *detail)
 {
 	JitOwnerSection section;
@@ -419,9 +419,9 @@ jit_finish_request(int id, const char *status, TimestampTz ended_at,
 			  " decided_at = coalesce(decided_at, $3), ended_at = $3 WHERE id = $1",
 			  3,
 			  INT4OID, Int32GetDatum(id), false,
-			  TEXTOID, CStringGetTextDatum(status), false,
+			  TEXTOID, CStringGetTextDatum(jit_status_name(status)), false,
 			  TIMESTAMPTZOID, TimestampTzGetDatum(ended_at), false);
-	jit_event(status, id, detail, logline);
+	jit_event(jit_status_name(status), id, detail, logline);
 	jit_leave_owner_section(&section);
 }
 

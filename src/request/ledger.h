@@ -18,7 +18,7 @@
 typedef struct JitRequest
 {
 	int			id;
-	char	   *status;
+	JitStatus	status;
 	Oid			requester;		/* InvalidOid when the role is gone */
 	Oid			login;
 	Oid			grantee;
@@ -64,7 +64,7 @@ extern JitRequest *jit_load_request(int id, bool lock);
 
 extern void jit_load_request_items(JitRequest *request, bool missing_ok);
 extern void jit_store_items(int request, List *items);
-extern void jit_finish_request(int id, const char *status,
+extern void jit_finish_request(int id, JitStatus status,
 							   TimestampTz ended_at, const char *logline,
 							   Jsonb *detail);
 extern void jit_store_review(JitRequest *request, const char *verdict, int step,

@@ -79,12 +79,12 @@ PG_FUNCTION_INFO_V1(jit_watch_request);
  */
 
 static void
-prevent_on_standby(FunctionCallInfo fcinfo, const char *what)
+prevent_on_standby(FunctionCallInfo fcinfo, const char *message)
 {
 	if (RecoveryInProgress())
 		ereport(ERROR,
 				(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
-				 errmsg("access cannot be %s on a standby server", what),
+				 errmsg_internal("%s", _(message)),
 				 errhint("Run it on the primary server; what it does reaches this server when it is replayed.")));
 	jit_prevent_if_not_here(fcinfo);
 	(void) jit_open_ledger();
@@ -107,13 +107,30 @@ request_argument(FunctionCallInfo fcinfo)
  * whatever the sweeper has got round to.
  */
 static void
-require_status(const JitRequest *request, const char *status)
+require_status(const JitRequest *request, JitStatus status)
 {
-	const char *is = request->status;
+	/* what is wrong with one that should be pending, or active */
+	static const char *const not_pending[] = {
+		[JIT_ACTIVE] = gettext_noop("%s is active, not pending"),
+		[JIT_REJECTED] = gettext_noop("%s is rejected, not pending"),
+		[JIT_CANCELED] = gettext_noop("%s is canceled, not pending"),
+		[JIT_LAPSED] = gettext_noop("%s is lapsed, not pending"),
+		[JIT_EXPIRED] = gettext_noop("%s is expired, not pending"),
+		[JIT_REVOKED] = gettext_noop("%s is revoked, not pending")
+	};
+	static const char *const not_active[] = {
+		[JIT_PENDING] = gettext_noop("%s is pending, not active"),
+		[JIT_REJECTED] = gettext_noop("%s is rejected, not active"),
+		[JIT_CANCELED] = gettext_noop("%s is canceled, not active"),
+		[JIT_LAPSED] = gettext_noop("%s is lapsed, not active"),
+		[JIT_EXPIRED] = gettext_noop("%s is expired, not active"),
+		[JIT_REVOKED] = gettext_noop("%s is revoked, not active")
+	};
+	JitStatus	is = request->status;
 
-	if (strcmp(is, "pending") == 0 && request->lapses_at <= jit_now())
-		is = "lapsed";
-	if (strcmp(is, "active") == 0)
+	if (is == JIT_PENDING && request->lapses_at <= jit_now())
+		is = JIT_LAPSED;
+	if (is == JIT_ACTIVE)
 	{
 		Oid			role = get_role_oid(jit_grant_role_name(request->id), true);
 		TimestampTz deadline = DT_NOBEGIN;
@@ -124,15 +141,16 @@ require_status(const JitRequest *request, const char *status)
 		if (deadline == DT_NOBEGIN)
 			deadline = request->expires_at;
 		if (deadline <= jit_now())
-			is = "expired";
+			is = JIT_EXPIRED;
 	}
-	if (strcmp(is, status) != 0)
+	if (is != status)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("%s is %s, not %s", jit_request_text(request->id), _(is), _(status)),
-				 strcmp(is, "pending") == 0 ?
+				 errmsg(status == JIT_PENDING ? not_pending[is] : not_active[is],
+						jit_request_text(request->id)),
+				 is == JIT_PENDING ?
 				 errhint("A pending request is ended with jit_cancel() or jit_reject().") :
-				 strcmp(is, "active") == 0 ?
+				 is == JIT_ACTIVE ?
 				 errhint("Active access is ended with jit_revoke().") :
 				 errhint("Ask anew with jit_request().")));
 }
@@ -333,7 +351,7 @@ activate_request(JitRequest *request)
  */
 static void
 check_approver(JitRequest *request, const JitPerson *person, bool ending,
-			   const char *verb)
+			   const char *message)
 {
 	char	   *why = NULL;
 
@@ -348,9 +366,9 @@ check_approver(JitRequest *request, const JitPerson *person, bool ending,
 				 request->direct ?
 				 errmsg("you cannot grant %s to %s", request->access,
 						quote_identifier(request->grantee_name)) :
-				 errmsg("you cannot %s %s", verb, jit_request_text(request->id)),
+				 errmsg(message, jit_request_text(request->id)),
 				 errdetail_internal("%s", why),
-				 strcmp(verb, "reject") == 0 &&
+				 request->status == JIT_PENDING && ending && !request->direct &&
 				 jit_is_party(person, request->requester, request->requester_name, false) ?
 				 errhint("You can end your own request with jit_cancel().") : 0));
 }
@@ -359,7 +377,7 @@ check_approver(JitRequest *request, const JitPerson *person, bool ending,
  * Count the caller's approval, who has been checked, and make the access if
  * it was the last.  Returns the new status.
  */
-static const char *
+static JitStatus
 approve_request(JitRequest *request, const JitPerson *person,
 				Interval *duration, const char *comment)
 {
@@ -383,16 +401,16 @@ approve_request(JitRequest *request, const JitPerson *person,
 	if (progress.complete)
 	{
 		activate_request(request);
-		return "active";
+		return JIT_ACTIVE;
 	}
 
 	request->direct = false;
 	jit_report_pending(request);
-	return "pending";
+	return JIT_PENDING;
 }
 
 static Datum
-status_datum(const char *status)
+status_datum(JitStatus status)
 {
 	JitOwnerSection section;
 	Datum		result;
@@ -400,7 +418,7 @@ status_datum(const char *status)
 
 	jit_enter_owner_section(&section);
 	jit_query("SELECT $1::jit.request_status", 1,
-			  TEXTOID, CStringGetTextDatum(status), false);
+			  TEXTOID, CStringGetTextDatum(jit_status_name(status)), false);
 	result = jit_result(1, 1, &isnull);
 	jit_leave_owner_section(&section);
 	return result;
@@ -419,7 +437,7 @@ jit_request(PG_FUNCTION_ARGS)
 	JitProgress progress;
 	int64		usecs;
 
-	prevent_on_standby(fcinfo, "requested");
+	prevent_on_standby(fcinfo, gettext_noop("access cannot be requested on a standby server"));
 	request = jit_request_from_arguments(fcinfo, 1, 2, 5, false, &usecs);
 	jit_file_request(request, usecs);
 
@@ -441,7 +459,7 @@ jit_grant(PG_FUNCTION_ARGS)
 	char	   *why;
 	int64		usecs;
 
-	prevent_on_standby(fcinfo, "granted");
+	prevent_on_standby(fcinfo, gettext_noop("access cannot be granted on a standby server"));
 	if (PG_ARGISNULL(1))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
@@ -462,12 +480,12 @@ jit_grant(PG_FUNCTION_ARGS)
 	jit_flow_progress(request, &progress);
 	if (!progress.complete)
 	{
-		check_approver(request, &person, false, "grant");
+		check_approver(request, &person, false, gettext_noop("you cannot grant %s"));
 		(void) approve_request(request, &person, NULL, NULL);
 	}
 	else
 	{
-		check_approver(request, &person, true, "grant");
+		check_approver(request, &person, true, gettext_noop("you cannot grant %s"));
 		activate_request(request);
 	}
 	PG_RETURN_INT32(request->id);
@@ -522,9 +540,9 @@ jit_approve(PG_FUNCTION_ARGS)
 	int64		usecs = 0;
 	JitRequest *request;
 	JitPerson	person;
-	const char *status;
+	JitStatus	status;
 
-	prevent_on_standby(fcinfo, "approved");
+	prevent_on_standby(fcinfo, gettext_noop("access cannot be approved on a standby server"));
 	jit_current_person(&person);
 	if (duration != NULL)
 		usecs = jit_interval_usecs(duration, "duration");
@@ -533,9 +551,9 @@ jit_approve(PG_FUNCTION_ARGS)
 	for (int locked = 0; locked <= 1; locked++)
 	{
 		request = jit_load_request(id, locked);
-		require_status(request, "pending");
+		require_status(request, JIT_PENDING);
 		jit_load_request_items(request, false);
-		check_approver(request, &person, false, "approve");
+		check_approver(request, &person, false, gettext_noop("you cannot approve %s"));
 	}
 	if (duration != NULL && !shortens(request, usecs))
 		duration = NULL;
@@ -554,7 +572,7 @@ jit_reject(PG_FUNCTION_ARGS)
 	JitPerson	person;
 	JitProgress progress;
 
-	prevent_on_standby(fcinfo, "rejected");
+	prevent_on_standby(fcinfo, gettext_noop("access cannot be rejected on a standby server"));
 	jit_current_person(&person);
 	for (int locked = 0; locked <= 1; locked++)
 	{
@@ -562,21 +580,21 @@ jit_reject(PG_FUNCTION_ARGS)
 		if (!jit_caller_administers(&person))
 		{
 			jit_load_request_items(request, true);
-			check_approver(request, &person, true, "reject");
+			check_approver(request, &person, true, gettext_noop("you cannot reject %s"));
 		}
-		require_status(request, "pending");
+		require_status(request, JIT_PENDING);
 	}
 
 	jit_flow_progress(request, &progress);
 	jit_store_review(request, "reject", progress.step, &person, NULL, comment);
-	jit_finish_request(id, "rejected", jit_now(),
+	jit_finish_request(id, JIT_REJECTED, jit_now(),
 					   psprintf("%s rejected by %s", jit_request_text(id),
 								quote_identifier(jit_role_name(person.role))),
 					   jit_detail("comment", comment, NULL));
 	ereport(NOTICE,
 			(errmsg("%s is rejected: %s does not get %s", jit_request_text(id),
 					quote_identifier(request->grantee_name), request->access)));
-	PG_RETURN_DATUM(status_datum("rejected"));
+	PG_RETURN_DATUM(status_datum(JIT_REJECTED));
 }
 
 /* jit_cancel(request, reason) */
@@ -588,7 +606,7 @@ jit_cancel(PG_FUNCTION_ARGS)
 	JitRequest *request;
 	JitPerson	person;
 
-	prevent_on_standby(fcinfo, "canceled");
+	prevent_on_standby(fcinfo, gettext_noop("access cannot be canceled on a standby server"));
 	jit_current_person(&person);
 	for (int locked = 0; locked <= 1; locked++)
 	{
@@ -600,19 +618,19 @@ jit_cancel(PG_FUNCTION_ARGS)
 					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 					 errmsg("you cannot cancel %s", jit_request_text(id)),
 					 errdetail("Only whoever asked for it or gets the access can."),
-					 strcmp(request->status, "pending") == 0 ?
+					 request->status == JIT_PENDING ?
 					 errhint("An approver can end it with jit_reject().") : 0));
-		require_status(request, "pending");
+		require_status(request, JIT_PENDING);
 	}
 
-	jit_finish_request(id, "canceled", jit_now(),
+	jit_finish_request(id, JIT_CANCELED, jit_now(),
 					   psprintf("%s canceled by %s", jit_request_text(id),
 								quote_identifier(jit_role_name(person.role))),
 					   jit_detail("reason", reason, NULL));
 	ereport(NOTICE,
 			(errmsg("%s is canceled: %s does not get %s", jit_request_text(id),
 					quote_identifier(request->grantee_name), request->access)));
-	PG_RETURN_DATUM(status_datum("canceled"));
+	PG_RETURN_DATUM(status_datum(JIT_CANCELED));
 }
 
 /*
@@ -660,7 +678,7 @@ end_access(const JitRequest *request, const char *reason, bool certain)
 					 errhint("A superuser can end it with DROP ROLE %s.",
 							 quote_identifier(jit_role_name(role)))));
 	}
-	jit_finish_request(request->id, "revoked", jit_now(),
+	jit_finish_request(request->id, JIT_REVOKED, jit_now(),
 					   psprintf("%s revoked by %s: %s no longer has %s through it",
 								jit_request_text(request->id),
 								quote_identifier(jit_role_name(person.role)),
@@ -730,7 +748,7 @@ jit_revoke(PG_FUNCTION_ARGS)
 	JitRequest *request;
 	JitPerson	person;
 
-	prevent_on_standby(fcinfo, "revoked");
+	prevent_on_standby(fcinfo, gettext_noop("access cannot be revoked on a standby server"));
 	jit_current_person(&person);
 	for (int locked = 0; locked <= 1; locked++)
 	{
@@ -740,9 +758,9 @@ jit_revoke(PG_FUNCTION_ARGS)
 			!jit_is_party(&person, request->requester, request->requester_name, false))
 		{
 			jit_load_request_items(request, true);
-			check_approver(request, &person, true, "revoke");
+			check_approver(request, &person, true, gettext_noop("you cannot revoke %s"));
 		}
-		require_status(request, "active");
+		require_status(request, JIT_ACTIVE);
 		if (locked || wait_for_request(id))
 			continue;
 		if (!end_locked_access(id, reason, &person))
@@ -756,7 +774,7 @@ jit_revoke(PG_FUNCTION_ARGS)
 						jit_request_text(id), quote_identifier(request->grantee_name),
 						request->access),
 				 errdetail("It is not said to be revoked, as another transaction is changing it.")));
-		PG_RETURN_DATUM(status_datum("expired"));
+		PG_RETURN_DATUM(status_datum(JIT_EXPIRED));
 	}
 
 	end_access(request, reason, true);
@@ -766,7 +784,7 @@ jit_revoke(PG_FUNCTION_ARGS)
 					request->access),
 			 IsTransactionBlock() ?
 			 errdetail("It ends once this transaction is committed.") : 0));
-	PG_RETURN_DATUM(status_datum("revoked"));
+	PG_RETURN_DATUM(status_datum(JIT_REVOKED));
 }
 
 /* All access of the role's own has been ended: say what reaches it still. */
@@ -848,7 +866,7 @@ revoke_many(Oid grantee, const char *reason)
 		JitRequest *request = jit_load_request(lfirst_int(lc), false);
 
 		CHECK_FOR_INTERRUPTS();
-		if (strcmp(request->status, "active") == 0)
+		if (request->status == JIT_ACTIVE)
 		{
 			/* the original of a copied row is ended through its roles below */
 			if (jit_is_copy(request->origin))
@@ -858,7 +876,7 @@ revoke_many(Oid grantee, const char *reason)
 		}
 		else
 		{
-			jit_finish_request(request->id, "canceled", jit_now(),
+			jit_finish_request(request->id, JIT_CANCELED, jit_now(),
 							   psprintf("%s canceled by %s", jit_request_text(request->id),
 										quote_identifier(jit_role_name(person.role))),
 							   jit_detail("reason", reason, NULL));
@@ -881,7 +899,7 @@ revoke_many(Oid grantee, const char *reason)
 		}
 		/* by a sweeper, maybe, because its time is over */
 		request = jit_load_request(lfirst_int(lc), false);
-		if (strcmp(request->status, "active") == 0 && request->expires_at <= jit_now())
+		if (request->status == JIT_ACTIVE && request->expires_at <= jit_now())
 			continue;
 		ereport(WARNING,
 				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
@@ -903,7 +921,7 @@ jit_revoke_from(PG_FUNCTION_ARGS)
 {
 	char	   *reason;
 
-	prevent_on_standby(fcinfo, "revoked");
+	prevent_on_standby(fcinfo, gettext_noop("access cannot be revoked on a standby server"));
 	if (PG_ARGISNULL(0))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
@@ -918,7 +936,7 @@ jit_revoke_from(PG_FUNCTION_ARGS)
 Datum
 jit_revoke_all(PG_FUNCTION_ARGS)
 {
-	prevent_on_standby(fcinfo, "revoked");
+	prevent_on_standby(fcinfo, gettext_noop("access cannot be revoked on a standby server"));
 	PG_RETURN_INT32(revoke_many(InvalidOid, jit_required_text(fcinfo, 0, "reason")));
 }
 
@@ -961,7 +979,7 @@ try_access_to_approve(void *arg)
 	JitRequest *request = jit_load_request(call->id, false);
 	ListCell   *lc;
 
-	if (strcmp(request->status, "pending") != 0 ||
+	if (request->status != JIT_PENDING ||
 		request->lapses_at <= jit_now())
 		return;
 	require_grantee(request);
@@ -1022,7 +1040,7 @@ jit_progress(PG_FUNCTION_ARGS)
 
 	(void) jit_open_ledger();
 	request = jit_load_request(PG_GETARG_INT32(0), false);
-	if (strcmp(request->status, "pending") != 0 || GetUserId() != GetOuterUserId())
+	if (request->status != JIT_PENDING || GetUserId() != GetOuterUserId())
 		PG_RETURN_NULL();
 	jit_load_request_items(request, true);
 	jit_current_person(&person);

@@ -244,7 +244,7 @@ settle(DueRow *row)
 
 	if (row->pending)
 	{
-		jit_finish_request(grant->request, "lapsed", row->lapses_at,
+		jit_finish_request(grant->request, JIT_LAPSED, row->lapses_at,
 						   psprintf("%s lapsed", text), NULL);
 		return;
 	}
@@ -261,7 +261,7 @@ settle(DueRow *row)
 		(void) jit_end_grant(grant);
 		/* by COMMIT PREPARED, maybe, which tells nobody who is running */
 		jit_note_grant_changed(grant->role_oid);
-		jit_finish_request(grant->request, "revoked", now,
+		jit_finish_request(grant->request, JIT_REVOKED, now,
 						   psprintf("%s revoked: its role %s %s", text,
 									quote_identifier(grant->role), drift),
 						   jit_detail("drift", psprintf("its role %s", drift), NULL));
