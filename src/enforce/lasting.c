@@ -424,6 +424,84 @@ relation_is_plain(bool created, Oid relid)
 	return result;
 }
 
+/* A constraint with nobody else's code, and that writes for nobody? */
+static bool
+constraint_is_plain(Oid objid)
+{
+	HeapTuple	tuple = jit_row_now(ConstraintRelationId, objid);
+	Form_pg_constraint form;
+	Relation	catalog;
+	Oid			relid;
+	bool		unknown;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	form = (Form_pg_constraint) GETSTRUCT(tuple);
+	relid = form->conrelid;
+
+	/*
+	 * CASCADE and the like write for whoever may write elsewhere; a partition
+	 * has them from its parent.
+	 */
+	if (form->contype == CONSTRAINT_FOREIGN && !OidIsValid(form->conparentid) &&
+		((form->confupdtype != FKCONSTR_ACTION_NOACTION &&
+		  form->confupdtype != FKCONSTR_ACTION_RESTRICT) ||
+		 (form->confdeltype != FKCONSTR_ACTION_NOACTION &&
+		  form->confdeltype != FKCONSTR_ACTION_RESTRICT)))
+		return false;
+	catalog = table_open(ConstraintRelationId, AccessShareLock);
+	unknown = expression_runs_unknown_code(catalog, tuple,
+										   Anum_pg_constraint_conbin);
+	table_close(catalog, AccessShareLock);
+	return OidIsValid(relid) && !unknown &&
+		!depends_on_foreign(ConstraintRelationId, objid,
+							jit_owner_now(RelationRelationId, relid));
+}
+
+/* A type without code, which keeps its owner and its name? */
+static bool
+type_is_plain(bool created, Oid objid)
+{
+	HeapTuple	tuple = jit_row_now(TypeRelationId, objid);
+	Form_pg_type form;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	form = (Form_pg_type) GETSTRUCT(tuple);
+	if (jit_object_owner(TypeRelationId, objid) != InvalidOid &&
+		jit_object_owner(TypeRelationId, objid) != form->typowner)
+		return false;
+	/* array types have no names of their own */
+	if (!IsTrueArrayType(form) && !keeps_name(objid, form))
+		return false;
+	if (created && form->typtype == TYPTYPE_ENUM &&
+		!may_own_in(form->typowner, form->typnamespace))
+		return false;
+	return form->typtype == TYPTYPE_COMPOSITE ||
+		form->typtype == TYPTYPE_ENUM ||
+		IsTrueArrayType(form);
+}
+
+/*
+ * New statistics without expressions, which ANALYZE computes with the table
+ * owner's rights?
+ */
+static bool
+statistics_are_plain(bool created, Oid objid)
+{
+	HeapTuple	tuple = jit_row_now(StatisticExtRelationId, objid);
+	Relation	catalog;
+	bool		has_no_expressions;
+
+	if (!created || !HeapTupleIsValid(tuple))
+		return false;
+	catalog = table_open(StatisticExtRelationId, AccessShareLock);
+	has_no_expressions = heap_attisnull(tuple, Anum_pg_statistic_ext_stxexprs,
+										RelationGetDescr(catalog));
+	table_close(catalog, AccessShareLock);
+	return has_no_expressions;
+}
+
 /* May it be done through temporary access, since it conveys no authority? */
 static bool
 is_plain(bool created, Oid classid, Oid objid, int subid, Oid auxiliary)
@@ -441,76 +519,15 @@ is_plain(bool created, Oid classid, Oid objid, int subid, Oid auxiliary)
 			return jit_owner_now(RelationRelationId, objid) ==
 				jit_owner_now(RelationRelationId, auxiliary);
 		case ConstraintRelationId:
-			{
-				HeapTuple	tuple = jit_row_now(ConstraintRelationId, objid);
-				Form_pg_constraint form;
-				Relation	catalog;
-				Oid			relid;
-				bool		unknown;
-
-				if (!HeapTupleIsValid(tuple))
-					return false;
-				form = (Form_pg_constraint) GETSTRUCT(tuple);
-				relid = form->conrelid;
-
-				/*
-				 * CASCADE and the like write for whoever may write elsewhere;
-				 * a partition has them from its parent.
-				 */
-				if (form->contype == CONSTRAINT_FOREIGN && !OidIsValid(form->conparentid) &&
-					((form->confupdtype != FKCONSTR_ACTION_NOACTION &&
-					  form->confupdtype != FKCONSTR_ACTION_RESTRICT) ||
-					 (form->confdeltype != FKCONSTR_ACTION_NOACTION &&
-					  form->confdeltype != FKCONSTR_ACTION_RESTRICT)))
-					return false;
-				catalog = table_open(ConstraintRelationId, AccessShareLock);
-				unknown = expression_runs_unknown_code(catalog, tuple,
-													   Anum_pg_constraint_conbin);
-				table_close(catalog, AccessShareLock);
-				return OidIsValid(relid) && !unknown &&
-					!depends_on_foreign(ConstraintRelationId, objid,
-										jit_owner_now(RelationRelationId, relid));
-			}
+			return constraint_is_plain(objid);
 		case TypeRelationId:
-			{
-				HeapTuple	tuple = jit_row_now(TypeRelationId, objid);
-				Form_pg_type form;
-
-				if (!HeapTupleIsValid(tuple))
-					return false;
-				form = (Form_pg_type) GETSTRUCT(tuple);
-				if (jit_object_owner(TypeRelationId, objid) != InvalidOid &&
-					jit_object_owner(TypeRelationId, objid) != form->typowner)
-					return false;
-				/* array types have no names of their own */
-				if (!IsTrueArrayType(form) && !keeps_name(objid, form))
-					return false;
-				if (created && form->typtype == TYPTYPE_ENUM &&
-					!may_own_in(form->typowner, form->typnamespace))
-					return false;
-				return form->typtype == TYPTYPE_COMPOSITE ||
-					form->typtype == TYPTYPE_ENUM ||
-					IsTrueArrayType(form);
-			}
+			return type_is_plain(created, objid);
 		case NamespaceRelationId:
 			/* a new one of a role that lasts */
 			return created && jit_actor_is_temporary() &&
 				jit_owner_now(NamespaceRelationId, objid) == jit_actor;
 		case StatisticExtRelationId:
-			{
-				HeapTuple	tuple = jit_row_now(StatisticExtRelationId, objid);
-				Relation	catalog;
-				bool		has_no_expressions;
-
-				/* ANALYZE computes expressions with the table owner's rights */
-				if (!created || !HeapTupleIsValid(tuple))
-					return false;
-				catalog = table_open(StatisticExtRelationId, AccessShareLock);
-				has_no_expressions = heap_attisnull(tuple, Anum_pg_statistic_ext_stxexprs,
-													RelationGetDescr(catalog));
-				table_close(catalog, AccessShareLock);
-				return has_no_expressions;
-			}
+			return statistics_are_plain(created, objid);
 		case LargeObjectRelationId:
 			return true;
 		default:

@@ -303,6 +303,55 @@ check_aggregate(Oid objid)
 		ReleaseSysCache(tuple);
 }
 
+/* A function that not just anybody may run is about to be. */
+static void
+check_execute(Oid objid)
+{
+	/* by protocol: nothing was planned or started */
+	if (unlikely(ActivePortal == NULL))
+		jit_accept_invalidations();
+	if (is_users_aggregate(objid))
+		check_aggregate(objid);
+	if (jit_is_public_function(objid))
+		return;
+	/* an expression may have set the role, and no query begun since */
+	jit_note_set_role();
+	if (jit_set_role_is_temporary() && GetUserId() == jit_set_role_outer)
+	{
+		jit_note_set_role_reliance(false);
+		jit_check_roles();
+	}
+	if (jit_user_deadline(GetUserId()) != DT_NOEND)
+		check_function(GetUserId(), objid);
+}
+
+/* A schema is looked into, or taken into the search path. */
+static void
+check_search(Oid nspid, ObjectAccessNamespaceSearch *search)
+{
+	if (likely(!lost_privilege(NamespaceRelationId, nspid, ACL_USAGE)))
+	{
+		if (!search->ereport_on_violation)
+			jit_note_path(nspid);
+		return;
+	}
+	if (search->ereport_on_violation)
+		jit_check_object("schema", get_namespace_name(nspid), NamespaceRelationId,
+						 nspid, ACL_USAGE);
+	search->result = false;
+}
+
+static void
+check_truncate(Oid relid)
+{
+	if (unlikely(jit_user_deadline(GetUserId()) != DT_NOEND) && !superuser())
+		jit_note_reliance(GetUserId(), NULL, RelationRelationId, relid,
+						  ACL_TRUNCATE, true);
+	jit_note_set_role_reliance(true);
+	jit_check_object(jit_relation_kind(relid), get_rel_name(relid), RelationRelationId,
+					 relid, ACL_TRUNCATE);
+}
+
 static pg_noinline void
 check_object_access(ObjectAccessType access, Oid classid, Oid objid, int subid,
 					void *arg)
@@ -313,46 +362,13 @@ check_object_access(ObjectAccessType access, Oid classid, Oid objid, int subid,
 	switch (access)
 	{
 		case OAT_FUNCTION_EXECUTE:
-			/* by protocol: nothing was planned or started */
-			if (unlikely(ActivePortal == NULL))
-				jit_accept_invalidations();
-			if (is_users_aggregate(objid))
-				check_aggregate(objid);
-			if (jit_is_public_function(objid))
-				break;
-			/* an expression may have set the role, and no query begun since */
-			jit_note_set_role();
-			if (jit_set_role_is_temporary() && GetUserId() == jit_set_role_outer)
-			{
-				jit_note_set_role_reliance(false);
-				jit_check_roles();
-			}
-			if (jit_user_deadline(GetUserId()) != DT_NOEND)
-				check_function(GetUserId(), objid);
+			check_execute(objid);
 			break;
 		case OAT_NAMESPACE_SEARCH:
-			{
-				ObjectAccessNamespaceSearch *search = arg;
-
-				if (likely(!lost_privilege(classid, objid, ACL_USAGE)))
-				{
-					if (!search->ereport_on_violation)
-						jit_note_path(objid);
-					break;
-				}
-				if (search->ereport_on_violation)
-					jit_check_object("schema", get_namespace_name(objid), classid,
-									 objid, ACL_USAGE);
-				search->result = false;
-				break;
-			}
+			check_search(objid, arg);
+			break;
 		case OAT_TRUNCATE:
-			if (unlikely(jit_user_deadline(GetUserId()) != DT_NOEND) && !superuser())
-				jit_note_reliance(GetUserId(), NULL, classid, objid,
-								  ACL_TRUNCATE, true);
-			jit_note_set_role_reliance(true);
-			jit_check_object(jit_relation_kind(objid), get_rel_name(objid), classid,
-							 objid, ACL_TRUNCATE);
+			check_truncate(objid);
 			break;
 		case OAT_POST_CREATE:
 			jit_note_set_role_reliance(true);

@@ -417,6 +417,28 @@ note_role_grant(const GrantRoleStmt *stmt)
 	}
 }
 
+/* What is checked, or has to happen, before the statement is run. */
+static void
+check_before(Node *stmt)
+{
+	if (IsA(stmt, RenameStmt))
+		check_rename((RenameStmt *) stmt);
+	else if (IsA(stmt, CopyStmt))
+		check_copy((CopyStmt *) stmt);
+	else if (IsA(stmt, LockStmt))
+		check_lock((LockStmt *) stmt, false);
+	else if (IsA(stmt, CheckPointStmt))
+		check_predefined_role(ROLE_PG_CHECKPOINT);
+	else if (IsA(stmt, DropStmt))
+		before_drop((DropStmt *) stmt);
+	else if (IsA(stmt, SecLabelStmt))
+		before_label((SecLabelStmt *) stmt);
+	else if (IsA(stmt, IndexStmt))
+		note_indexed((IndexStmt *) stmt);
+	if (!leads_out(stmt) && unlikely(jit_needs_judging(GetUserId())))
+		check_utility(stmt);
+}
+
 static void
 jit_process_utility(PlannedStmt *pstmt, const char *query_string,
 					bool read_only_tree, ProcessUtilityContext context,
@@ -437,22 +459,7 @@ jit_process_utility(PlannedStmt *pstmt, const char *query_string,
 		jit_accept_invalidations();
 		jit_check_roles();
 	}
-	if (IsA(stmt, RenameStmt))
-		check_rename((RenameStmt *) stmt);
-	else if (IsA(stmt, CopyStmt))
-		check_copy((CopyStmt *) stmt);
-	else if (IsA(stmt, LockStmt))
-		check_lock((LockStmt *) stmt, false);
-	else if (IsA(stmt, CheckPointStmt))
-		check_predefined_role(ROLE_PG_CHECKPOINT);
-	else if (IsA(stmt, DropStmt))
-		before_drop((DropStmt *) stmt);
-	else if (IsA(stmt, SecLabelStmt))
-		before_label((SecLabelStmt *) stmt);
-	else if (IsA(stmt, IndexStmt))
-		note_indexed((IndexStmt *) stmt);
-	if (!leads_out(stmt) && unlikely(jit_needs_judging(GetUserId())))
-		check_utility(stmt);
+	check_before(stmt);
 	if (IsA(stmt, TransactionStmt) && ((TransactionStmt *) stmt)->kind == TRANS_STMT_COMMIT)
 		jit_judge_commit_first();
 

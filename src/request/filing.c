@@ -68,24 +68,16 @@ jit_check_grantee(const char *grantee)
 }
 
 /*
- * Check everything about a request that is to be filed and resolve what it
- * is for; files nothing.  until is DT_NOEND and duration NULL where not
- * given.  "direct" says that it is for jit_grant().  *usecs is how long it is
- * for from now.  Runs as the caller; raises for whatever is wrong.
+ * A request of whoever is at the other end of the session, for a role or, if
+ * that is NULL, for themselves.  "direct" says that it is for jit_grant().
+ * Raises if the role can't get access, or it isn't theirs to ask for.
  */
 static JitRequest *
-prepare_request(const char *access, Interval *duration,
-				const char *reason, TimestampTz until,
-				const char *ticket, const char *grantee,
-				bool direct, int64 *usecs)
+new_request(const char *grantee, bool direct)
 {
 	JitRequest *request = palloc0(sizeof(JitRequest));
-	TimestampTz now = jit_now();
 	JitPerson	person;
-	ListCell   *lc;
-	bool		held = true;
 
-	(void) jit_open_ledger();
 	jit_current_person(&person);
 	request->requester = person.role;
 	request->login = person.login;
@@ -93,10 +85,6 @@ prepare_request(const char *access, Interval *duration,
 	request->login_name = jit_role_name(person.login);
 	request->grantee_name = grantee ? pstrdup(grantee) : request->requester_name;
 	request->grantee = jit_check_grantee(request->grantee_name);
-	request->reason = reason ? pstrdup(reason) : NULL;
-	request->ticket = ticket ? pstrdup(ticket) : NULL;
-	request->duration = duration;
-	request->until = until;
 	request->expires_at = DT_NOEND;
 	request->status = JIT_PENDING;
 	request->origin = pstrdup(jit_origin());
@@ -112,18 +100,27 @@ prepare_request(const char *access, Interval *duration,
 						quote_identifier(request->grantee_name)),
 				 errdetail("Role %s is not a member of it, and no JIT administrator.",
 						   quote_identifier(request->requester_name))));
+	return request;
+}
 
-	if (duration == NULL && until == DT_NOEND)
+/* For how long the request is from now, in microseconds. */
+static int64
+requested_usecs(const JitRequest *request, TimestampTz now)
+{
+	TimestampTz until = request->until;
+	int64		usecs;
+
+	if (request->duration == NULL && until == DT_NOEND)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("how long the access is for is missing"),
 				 errhint("Give a duration such as '1 hour', or until => a point in time.")));
-	if (duration != NULL && until != DT_NOEND)
+	if (request->duration != NULL && until != DT_NOEND)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("duration and until cannot both be given")));
-	if (duration != NULL)
-		*usecs = jit_interval_usecs(duration, "duration");
+	if (request->duration != NULL)
+		usecs = jit_interval_usecs(request->duration, "duration");
 	else
 	{
 		if (TIMESTAMP_NOT_FINITE(until))
@@ -135,101 +132,134 @@ prepare_request(const char *access, Interval *duration,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					 errmsg("until is in the past"),
 					 errdetail("It is %s now.", jit_timestamp_text(now))));
-		*usecs = until - now;
+		usecs = until - now;
 	}
-	if (*usecs > (int64) jit_max_duration * USECS_PER_SEC)
+	if (usecs > (int64) jit_max_duration * USECS_PER_SEC)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("access cannot be requested for so long"),
 				 errdetail("jit_access.max_duration is %s.",
 						   jit_usecs_text((int64) jit_max_duration * USECS_PER_SEC))));
+	return usecs;
+}
+
+/* Raise if the item would be of no use to the grantee, or make a circle. */
+static void
+check_item_for_grantee(const JitItem *item, const JitRequest *request)
+{
+	if (item->objtype != OBJECT_ROLE)
+	{
+		if (!jit_role_inherits(request->grantee))
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_GRANT_OPERATION),
+					 errmsg("role %s cannot be given access to objects",
+							quote_identifier(request->grantee_name)),
+					 errdetail("It is NOINHERIT, so privileges of a role that it is a member of do not reach it."),
+					 errhint("Request a role, to be used with SET ROLE, or ALTER ROLE %s INHERIT.",
+							 quote_identifier(request->grantee_name))));
+	}
+	else if (item->address.objectId == request->grantee ||
+			 jit_is_member(item->address.objectId, request->grantee,
+						   JIT_FILTER_NONE))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_GRANT_OPERATION),
+				 errmsg("role %s cannot be made a member of role %s",
+						quote_identifier(request->grantee_name),
+						quote_identifier(jit_role_name(item->address.objectId))),
+				 item->address.objectId == request->grantee ?
+				 errdetail("It is the same role.") :
+				 errdetail("Role %s is a member of role %s.",
+						   quote_identifier(jit_role_name(item->address.objectId)),
+						   quote_identifier(request->grantee_name))));
+}
+
+static void refuse_held(const JitRequest *request) pg_attribute_noreturn();
+
+/* The grantee has all of it anyway: say by what. */
+static void
+refuse_held(const JitRequest *request)
+{
+	JitItem    *item = linitial(request->items);
+	char	   *source = jit_item_source(item, request->grantee);
+	char	   *detail = NULL;
+	Oid			database;
+	int			id;
+
+	if (source != NULL && jit_parse_grant_name(source, &database, &id))
+		detail = psprintf(_("%s comes through request %d until %s."),
+						  jit_item_text(item), id,
+						  jit_timestamp_text(jit_role_deadline(get_role_oid(source, false))));
+	else if (source != NULL && strcmp(source, "public") == 0)
+		detail = psprintf(_("%s is granted to PUBLIC."), jit_item_text(item));
+	else if (source != NULL)
+		detail = psprintf(_("%s comes through role %s."),
+						  jit_item_text(item), quote_identifier(source));
+	ereport(ERROR,
+			(errcode(ERRCODE_DUPLICATE_OBJECT),
+			 errmsg("%s already has this access",
+					quote_identifier(request->grantee_name)),
+			 detail ? errdetail_internal("%s", detail) : 0));
+}
+
+/* Resolve what the request is for, and raise if it can't be asked for. */
+static void
+resolve_items(JitRequest *request, const char *access, TimestampTz until)
+{
+	bool		held = true;
+	ListCell   *lc;
 
 	request->items = jit_parse_access(access);
 	foreach(lc, request->items)
 	{
 		JitItem    *item = lfirst(lc);
 
-		jit_check_item_requestable(item);
-		if (item->objtype != OBJECT_ROLE)
-		{
-			if (!jit_role_inherits(request->grantee))
-				ereport(ERROR,
-						(errcode(ERRCODE_INVALID_GRANT_OPERATION),
-						 errmsg("role %s cannot be given access to objects",
-								quote_identifier(request->grantee_name)),
-						 errdetail("It is NOINHERIT, so privileges of a role that it is a member of do not reach it."),
-						 errhint("Request a role, to be used with SET ROLE, or ALTER ROLE %s INHERIT.",
-								 quote_identifier(request->grantee_name))));
-		}
-		else if (item->address.objectId == request->grantee ||
-				 jit_is_member(item->address.objectId, request->grantee,
-							   JIT_FILTER_NONE))
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_GRANT_OPERATION),
-					 errmsg("role %s cannot be made a member of role %s",
-							quote_identifier(request->grantee_name),
-							quote_identifier(jit_role_name(item->address.objectId))),
-					 item->address.objectId == request->grantee ?
-					 errdetail("It is the same role.") :
-					 errdetail("Role %s is a member of role %s.",
-							   quote_identifier(jit_role_name(item->address.objectId)),
-							   quote_identifier(request->grantee_name))));
+		check_item_for_grantee(item, request);
 		if (jit_item_needs_superuser(item, &request->elsewhere) != NULL)
 			request->needs_superuser = true;
 		/* access that ends at that very time is as good */
-		if (held && !jit_item_held(item, request->grantee, JIT_FILTER_LIVE,
-								   now + *usecs - 1))
+		if (held && !jit_item_held(item, request->grantee, JIT_FILTER_LIVE, until - 1))
 			held = false;
 	}
 	if (held)
-	{
-		JitItem    *item = linitial(request->items);
-		char	   *source = jit_item_source(item, request->grantee);
-		char	   *detail = NULL;
-		Oid			database;
-		int			id;
-
-		if (source != NULL && jit_parse_grant_name(source, &database, &id))
-			detail = psprintf(_("%s comes through request %d until %s."),
-							  jit_item_text(item), id,
-							  jit_timestamp_text(jit_role_deadline(get_role_oid(source, false))));
-		else if (source != NULL && strcmp(source, "public") == 0)
-			detail = psprintf(_("%s is granted to PUBLIC."), jit_item_text(item));
-		else if (source != NULL)
-			detail = psprintf(_("%s comes through role %s."),
-							  jit_item_text(item), quote_identifier(source));
-		ereport(ERROR,
-				(errcode(ERRCODE_DUPLICATE_OBJECT),
-				 errmsg("%s already has this access",
-						quote_identifier(request->grantee_name)),
-				 detail ? errdetail_internal("%s", detail) : 0));
-	}
+		refuse_held(request);
 	request->access = jit_items_text(request->items, false);
 	request->items = jit_add_schema_usage(request->items, request->grantee);
-	return request;
 }
 
-/* jit_request() and jit_grant() have the same arguments in another order. */
+/*
+ * A request as the arguments of jit_request() or jit_grant() say, which have
+ * the same in another order: these are the numbers of duration, reason (until
+ * and ticket follow it) and grantee.  Checks everything about it as the
+ * caller, and raises for whatever is wrong; files nothing.  *usecs is how long
+ * it is for from now.
+ */
 JitRequest *
 jit_request_from_arguments(FunctionCallInfo fcinfo, int duration, int reason,
 						   int grantee, bool direct, int64 *usecs)
 {
 	char	   *access = jit_required_text(fcinfo, 0, "access");
-	TimestampTz until = DT_NOEND;
+	char	   *why = jit_text_argument(fcinfo, reason, "reason");
+	char	   *ticket = jit_text_argument(fcinfo, reason + 2, "ticket");
+	TimestampTz now = jit_now();
+	JitRequest *request;
 
+	(void) jit_open_ledger();
+	request = new_request(PG_ARGISNULL(grantee) ? NULL : NameStr(*PG_GETARG_NAME(grantee)),
+						  direct);
+	request->reason = why;
+	request->ticket = ticket;
+	request->duration = PG_ARGISNULL(duration) ? NULL : PG_GETARG_INTERVAL_P(duration);
+	request->until = DT_NOEND;
 	if (!PG_ARGISNULL(reason + 1))
 	{
-		until = PG_GETARG_TIMESTAMPTZ(reason + 1);
-		if (until == DT_NOEND)
-			until = DT_NOBEGIN; /* refused as infinite, not as missing */
+		request->until = PG_GETARG_TIMESTAMPTZ(reason + 1);
+		if (request->until == DT_NOEND)
+			request->until = DT_NOBEGIN;	/* refused as infinite, not as
+											 * missing */
 	}
-	return prepare_request(access,
-						   PG_ARGISNULL(duration) ? NULL : PG_GETARG_INTERVAL_P(duration),
-						   jit_text_argument(fcinfo, reason, "reason"),
-						   until,
-						   jit_text_argument(fcinfo, reason + 2, "ticket"),
-						   PG_ARGISNULL(grantee) ? NULL : NameStr(*PG_GETARG_NAME(grantee)),
-						   direct, usecs);
+	*usecs = requested_usecs(request, now);
+	resolve_items(request, access, now + *usecs);
+	return request;
 }
 
 /* Does the text match the pattern that its risk asks for? */

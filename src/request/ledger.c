@@ -267,12 +267,79 @@ report_dropped(int request, const char *object_type, const char *object,
 			 errhint("File a new request.")));
 }
 
+/* The address of an item in a row, by OID or by name. */
+static void
+read_address(JitItem *item, const JitObjectKind *kind, int row, bool by_name)
+{
+	bool		isnull;
+
+	ObjectAddressSet(item->address, kind->classid,
+					 DatumGetObjectId(jit_result(row, 7, &isnull)));
+	if (item->objtype == OBJECT_PARAMETER_ACL)
+	{
+		item->parameter = linitial(array_strings(jit_result(row, 10, &isnull)));
+		item->address.objectId = jit_item_acl_objid(item);
+	}
+	else if (by_name)
+	{
+		HeapTupleHeader result;
+
+		result = DatumGetHeapTupleHeader(OidFunctionCall3(F_PG_GET_OBJECT_ADDRESS,
+														  jit_result(row, 9, &isnull),
+														  jit_result(row, 10, &isnull),
+														  jit_result(row, 11, &isnull)));
+		item->address.objectId =
+			DatumGetObjectId(GetAttributeByNum(result, 2, &isnull));
+	}
+}
+
+/*
+ * The numbers of an item's columns, which have these names, in a row; the name
+ * of one that is gone is returned in *dropped, and the number left out.
+ */
+static List *
+read_attnums(const JitItem *item, List *columns, int row, bool by_name,
+			 const char **dropped)
+{
+	List	   *attnums = NIL;
+	Datum	   *elements = NULL;
+	bool		isnull;
+	int			n;
+	ListCell   *lc;
+
+	if (!by_name)
+		deconstruct_array(DatumGetArrayTypeP(jit_result(row, 8, &isnull)),
+						  INT2OID, 2, true, TYPALIGN_SHORT, &elements, NULL, &n);
+	foreach(lc, columns)
+	{
+		AttrNumber	attnum;
+
+		if (by_name)
+		{
+			List	   *names = textToQualifiedNameList(cstring_to_text(lfirst(lc)));
+
+			attnum = get_attnum(item->address.objectId, strVal(linitial(names)));
+		}
+		else
+		{
+			attnum = DatumGetInt16(elements[foreach_current_index(lc)]);
+			if (jit_column_name(item->address.objectId, attnum) == NULL)
+				attnum = InvalidAttrNumber;
+		}
+		if (attnum != InvalidAttrNumber)
+			attnums = lappend_int(attnums, attnum);
+		else if (*dropped == NULL)
+			*dropped = lfirst(lc);
+	}
+	list_sort(attnums, list_int_cmp);
+	return attnums;
+}
+
 /*
  * The items of a request, from jit.request_items.  Where the request was
  * filed, OIDs and attribute numbers say what it is for, whatever its name is
  * now; elsewhere, names do (resolve_names).  The caller has opened an owner
- * section.  Items are made in the context current at the call.  Raises if
- * something is gone.
+ * section.  Raises if something is gone, or with missing_ok leaves it out.
  */
 static List *
 load_stored_items(int request, bool resolve_names, bool missing_ok)
@@ -290,11 +357,12 @@ load_stored_items(int request, bool resolve_names, bool missing_ok)
 		JitItem    *item = palloc0(sizeof(JitItem));
 		char	   *object_type = jit_result_text(row, 1);
 		char	   *object = jit_result_text(row, 2);
+		const JitObjectKind *kind = jit_kind_by_words(object_type);
 		List	   *columns = NIL;
+		const char *dropped = NULL;
 		bool		isnull;
 		Datum		value;
 		ListCell   *lc;
-		const JitObjectKind *kind = jit_kind_by_words(object_type);
 
 		item->objtype = kind->objtype;
 		item->added = DatumGetBool(jit_result(row, 5, &isnull));
@@ -303,29 +371,10 @@ load_stored_items(int request, bool resolve_names, bool missing_ok)
 		value = jit_result(row, 4, &isnull);
 		if (!isnull)
 			columns = array_strings(value);
-
-		ObjectAddressSet(item->address, kind->classid,
-						 DatumGetObjectId(jit_result(row, 7, &isnull)));
-		if (item->objtype == OBJECT_PARAMETER_ACL)
-		{
-			item->parameter =
-				linitial(array_strings(jit_result(row, 10, &isnull)));
-			item->address.objectId = jit_item_acl_objid(item);
-		}
-		else if (resolve_names)
-		{
-			HeapTupleHeader result;
-
-			result = DatumGetHeapTupleHeader(OidFunctionCall3(F_PG_GET_OBJECT_ADDRESS,
-															  jit_result(row, 9, &isnull),
-															  jit_result(row, 10, &isnull),
-															  jit_result(row, 11, &isnull)));
-			item->address.objectId =
-				DatumGetObjectId(GetAttributeByNum(result, 2, &isnull));
-		}
+		read_address(item, kind, row, resolve_names);
 
 		if (jit_item_name(item) == NULL ||
-			(item->attnums == NIL && columns == NIL &&
+			(columns == NIL &&
 			 jit_objtype_of(kind->classid, item->address.objectId,
 							item->objtype) != item->objtype))
 		{
@@ -333,42 +382,11 @@ load_stored_items(int request, bool resolve_names, bool missing_ok)
 				continue;
 			report_dropped(request, object_type, object, NULL);
 		}
-
-		if (columns != NIL && resolve_names)
+		if (columns != NIL)
 		{
-			foreach(lc, columns)
-			{
-				List	   *names = textToQualifiedNameList(cstring_to_text(lfirst(lc)));
-				AttrNumber	attnum = get_attnum(item->address.objectId,
-												strVal(linitial(names)));
-
-				if (attnum == InvalidAttrNumber)
-					report_dropped(request, object_type, object, lfirst(lc));
-				item->attnums = lappend_int(item->attnums, attnum);
-			}
-			list_sort(item->attnums, list_int_cmp);
-		}
-		else if (columns != NIL)
-		{
-			Datum	   *elements;
-			int			nattnums;
-
-			deconstruct_array(DatumGetArrayTypeP(jit_result(row, 8, &isnull)),
-							  INT2OID, 2, true, TYPALIGN_SHORT, &elements,
-							  NULL, &nattnums);
-			for (int i = 0; i < nattnums; i++)
-			{
-				AttrNumber	attnum = DatumGetInt16(elements[i]);
-
-				if (jit_column_name(item->address.objectId, attnum) == NULL)
-				{
-					if (missing_ok)
-						continue;
-					report_dropped(request, object_type, object,
-								   list_nth(columns, i));
-				}
-				item->attnums = lappend_int(item->attnums, attnum);
-			}
+			item->attnums = read_attnums(item, columns, row, resolve_names, &dropped);
+			if (dropped != NULL && !missing_ok)
+				report_dropped(request, object_type, object, dropped);
 			/* none left: it isn't the whole table's item now */
 			if (item->attnums == NIL)
 				continue;

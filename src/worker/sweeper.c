@@ -177,6 +177,19 @@ record_followed(const DueRow *row, TimestampTz deadline)
 					   quote_identifier(row->grant.role), timestamptz_to_str(deadline)));
 }
 
+/* Is the access of a row over?  Sets what find_role() says of it. */
+static bool
+is_past(const DueRow *row, Oid *role, TimestampTz *deadline)
+{
+	TimestampTz now = jit_now();
+
+	CHECK_FOR_INTERRUPTS();
+	if (row->pending)
+		return false;
+	*role = find_role(row, now, deadline);
+	return *deadline <= now;
+}
+
 /*
  * Of these rows, settle those that are past: with one statement each for all
  * of them, which is what makes the difference for thousands.  Inside an owner
@@ -196,15 +209,10 @@ expire(List *rows, bool wait)
 	foreach(lc, rows)
 	{
 		DueRow	   *row = lfirst(lc);
-		TimestampTz now = jit_now();
 		TimestampTz deadline;
 		Oid			role;
 
-		CHECK_FOR_INTERRUPTS();
-		if (row->pending)
-			continue;
-		role = find_role(row, now, &deadline);
-		if (deadline > now ||
+		if (!is_past(row, &role, &deadline) ||
 			(OidIsValid(role) && !jit_end_role(role, wait)))
 			continue;
 		row->expired = true;
@@ -320,15 +328,10 @@ end_roles_in_section(void *arg)
 	foreach(lc, (List *) arg)
 	{
 		DueRow	   *row = lfirst(lc);
-		TimestampTz now = jit_now();
 		TimestampTz deadline;
 		Oid			role;
 
-		CHECK_FOR_INTERRUPTS();
-		if (row->pending)
-			continue;
-		role = find_role(row, now, &deadline);
-		if (OidIsValid(role) && deadline <= now &&
+		if (is_past(row, &role, &deadline) && OidIsValid(role) &&
 			deadline == row->grant.expires_at)
 			(void) jit_end_role(role, false);
 	}
