@@ -798,9 +798,8 @@ role_needs_superuser(Oid roleid, bool *elsewhere)
 	Form_pg_authid form;
 	const char *reason = NULL;
 	CatCList   *members;
-	Relation	catalog;
-	SysScanDesc scan;
-	ScanKeyData keys[2];
+	JitRoleDepends depends;
+	Form_pg_shdepend depend;
 
 	if (!HeapTupleIsValid(tuple))
 		return _("the role is gone");
@@ -827,17 +826,9 @@ role_needs_superuser(Oid roleid, bool *elsewhere)
 		return reason;
 
 	/* what it owns in any database, and the ACLs that name it */
-	ScanKeyInit(&keys[0], Anum_pg_shdepend_refclassid,
-				BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(AuthIdRelationId));
-	ScanKeyInit(&keys[1], Anum_pg_shdepend_refobjid,
-				BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(roleid));
-	catalog = table_open(SharedDependRelationId, AccessShareLock);
-	scan = systable_beginscan(catalog, SharedDependReferenceIndexId, true,
-							  NULL, 2, keys);
-	while (reason == NULL && HeapTupleIsValid(tuple = systable_getnext(scan)))
+	jit_begin_role_depends(&depends, roleid);
+	while (reason == NULL && (depend = jit_next_role_depend(&depends)) != NULL)
 	{
-		Form_pg_shdepend depend = (Form_pg_shdepend) GETSTRUCT(tuple);
 
 		if (depend->deptype == SHARED_DEPENDENCY_OWNER)
 			reason = _("the role owns objects");
@@ -847,8 +838,7 @@ role_needs_superuser(Oid roleid, bool *elsewhere)
 		if (is_elsewhere(depend))
 			*elsewhere = true;
 	}
-	systable_endscan(scan);
-	table_close(catalog, AccessShareLock);
+	jit_end_role_depends(&depends);
 	return reason;
 }
 

@@ -9,8 +9,8 @@
  * out conveys nothing: neither its own privileges nor those of roles that
  * are reached only through it.
  *
- * Reads nothing but the system caches, so it works in parallel workers and
- * without a snapshot.  It is never asked whether to allow what PostgreSQL
+ * Closures read nothing but the system caches, so they work in parallel workers
+ * and without a snapshot.  It is never asked whether to allow what PostgreSQL
  * has denied, except where jit_access itself decides: administrators,
  * auditors, approvers.
  *
@@ -23,12 +23,14 @@
 #include "base/roles.h"
 
 #include "access/htup_details.h"
+#include "access/table.h"
 #include "catalog/pg_auth_members.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_database.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/catcache.h"
+#include "utils/fmgroids.h"
 #include "utils/inval.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
@@ -280,6 +282,37 @@ jit_holds_admin(Oid member, Oid role)
 	ReleaseSysCacheList(memlist);
 	list_free(closure);
 	return result;
+}
+
+/* Begin to read what depends on a role, anywhere in the cluster. */
+void
+jit_begin_role_depends(JitRoleDepends *depends, Oid roleid)
+{
+	ScanKeyData keys[2];
+
+	ScanKeyInit(&keys[0], Anum_pg_shdepend_refclassid, BTEqualStrategyNumber,
+				F_OIDEQ, ObjectIdGetDatum(AuthIdRelationId));
+	ScanKeyInit(&keys[1], Anum_pg_shdepend_refobjid, BTEqualStrategyNumber,
+				F_OIDEQ, ObjectIdGetDatum(roleid));
+	depends->rel = table_open(SharedDependRelationId, AccessShareLock);
+	depends->scan = systable_beginscan(depends->rel, SharedDependReferenceIndexId,
+									   true, NULL, 2, keys);
+}
+
+/* The next of them, NULL after the last. */
+Form_pg_shdepend
+jit_next_role_depend(JitRoleDepends *depends)
+{
+	HeapTuple	tuple = systable_getnext(depends->scan);
+
+	return HeapTupleIsValid(tuple) ? (Form_pg_shdepend) GETSTRUCT(tuple) : NULL;
+}
+
+void
+jit_end_role_depends(JitRoleDepends *depends)
+{
+	systable_endscan(depends->scan);
+	table_close(depends->rel, AccessShareLock);
 }
 
 /* Is the role a standing member of the role that a setting names? */

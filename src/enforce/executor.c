@@ -422,7 +422,7 @@ install_relation_info(void)
 
 /*
  * The planner hands column statistics to operators before the executor has
- * checked anything: so whatever the executor would jit_deny isn't planned.  It
+ * checked anything: so whatever the executor would deny isn't planned.  It
  * also checks privileges on views itself, which deserves a hint like others.
  * "for_others": what may_read_for_others() says of the query.
  */

@@ -253,7 +253,7 @@ what_ended(Oid userid, const JitWanted *wanted)
 		return psprintf(_("Role %s is not a live grant of jit_access."),
 						quote_identifier(jit_role_name(best_role)));
 	if (TIMESTAMP_NOT_FINITE(best))
-		return psprintf(_("Role %s has no deadline, so it jit_gives nothing."),
+		return psprintf(_("Role %s has no deadline, so it gives nothing."),
 						quote_identifier(jit_role_name(best_role)));
 	return psprintf(_("Request %d in %s expired at %s."), request,
 					quote_identifier(jit_name_of_database(database)),

@@ -202,21 +202,14 @@ remove_members(Oid roleid, bool wait, bool *left)
 static bool
 owns_something(Oid roleid)
 {
-	Relation	rel = table_open(SharedDependRelationId, AccessShareLock);
-	ScanKeyData key[2];
-	SysScanDesc scan;
-	HeapTuple	tuple;
+	JitRoleDepends depends;
+	Form_pg_shdepend form;
 	bool		result = false;
 
-	ScanKeyInit(&key[0], Anum_pg_shdepend_refclassid, BTEqualStrategyNumber,
-				F_OIDEQ, ObjectIdGetDatum(AuthIdRelationId));
-	ScanKeyInit(&key[1], Anum_pg_shdepend_refobjid, BTEqualStrategyNumber,
-				F_OIDEQ, ObjectIdGetDatum(roleid));
-	scan = systable_beginscan(rel, SharedDependReferenceIndexId, true, NULL, 2, key);
-	while (!result && HeapTupleIsValid(tuple = systable_getnext(scan)))
-		result = ((Form_pg_shdepend) GETSTRUCT(tuple))->deptype == SHARED_DEPENDENCY_OWNER;
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
+	jit_begin_role_depends(&depends, roleid);
+	while (!result && (form = jit_next_role_depend(&depends)) != NULL)
+		result = form->deptype == SHARED_DEPENDENCY_OWNER;
+	jit_end_role_depends(&depends);
 	return result;
 }
 

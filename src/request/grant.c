@@ -34,9 +34,7 @@
 #include "base/text.h"
 #include "request/grant.h"
 
-#include "access/genam.h"
 #include "access/htup_details.h"
-#include "access/table.h"
 #include "access/transam.h"
 #include "access/xact.h"
 #include "catalog/dependency.h"
@@ -52,7 +50,6 @@
 #include "storage/bufmgr.h"
 #include "utils/builtins.h"
 #include "utils/catcache.h"
-#include "utils/fmgroids.h"
 #include "utils/memutils.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
@@ -150,10 +147,8 @@ scope_is_item(Oid roleid, const JitItem *item)
 {
 	Oid			objid = item->objtype == OBJECT_PARAMETER_ACL ?
 	ParameterAclLookup(item->parameter, true) : item->address.objectId;
-	Relation	rel;
-	ScanKeyData key[2];
-	SysScanDesc scan;
-	HeapTuple	tuple;
+	JitRoleDepends depends;
+	Form_pg_shdepend form;
 	bool		result = true;
 	ListCell   *lc;
 
@@ -167,24 +162,16 @@ scope_is_item(Oid roleid, const JitItem *item)
 	if (!result)
 		return false;
 
-	rel = table_open(SharedDependRelationId, AccessShareLock);
-	ScanKeyInit(&key[0], Anum_pg_shdepend_refclassid, BTEqualStrategyNumber,
-				F_OIDEQ, ObjectIdGetDatum(AuthIdRelationId));
-	ScanKeyInit(&key[1], Anum_pg_shdepend_refobjid, BTEqualStrategyNumber,
-				F_OIDEQ, ObjectIdGetDatum(roleid));
-	scan = systable_beginscan(rel, SharedDependReferenceIndexId, true, NULL, 2, key);
-	while (result && HeapTupleIsValid(tuple = systable_getnext(scan)))
+	jit_begin_role_depends(&depends, roleid);
+	while (result && (form = jit_next_role_depend(&depends)) != NULL)
 	{
-		Form_pg_shdepend form = (Form_pg_shdepend) GETSTRUCT(tuple);
-
 		result = form->deptype == SHARED_DEPENDENCY_ACL &&
 			(form->dbid == MyDatabaseId || form->dbid == InvalidOid) &&
 			form->classid == item->address.classId && form->objid == objid &&
 			(item->attnums == NIL ? form->objsubid == 0 :
 			 list_member_int(item->attnums, form->objsubid));
 	}
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
+	jit_end_role_depends(&depends);
 	return result;
 }
 

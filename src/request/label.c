@@ -412,22 +412,14 @@ add_labels_with_schema(List *labels, Oid classid, Oid objid)
 static List *
 add_role_labels(List *labels, Oid roleid)
 {
-	Relation	rel = table_open(SharedDependRelationId, AccessShareLock);
-	ScanKeyData keys[2];
-	SysScanDesc scan;
-	HeapTuple	tuple;
+	JitRoleDepends depends;
+	Form_pg_shdepend form;
 
 	labels = add_object_labels(labels, AuthIdRelationId, roleid);
 
-	ScanKeyInit(&keys[0], Anum_pg_shdepend_refclassid, BTEqualStrategyNumber,
-				F_OIDEQ, ObjectIdGetDatum(AuthIdRelationId));
-	ScanKeyInit(&keys[1], Anum_pg_shdepend_refobjid, BTEqualStrategyNumber,
-				F_OIDEQ, ObjectIdGetDatum(roleid));
-	scan = systable_beginscan(rel, SharedDependReferenceIndexId, true, NULL,
-							  2, keys);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	jit_begin_role_depends(&depends, roleid);
+	while ((form = jit_next_role_depend(&depends)) != NULL)
 	{
-		Form_pg_shdepend form = (Form_pg_shdepend) GETSTRUCT(tuple);
 		char	   *column;
 
 		CHECK_FOR_INTERRUPTS();
@@ -448,8 +440,7 @@ add_role_labels(List *labels, Oid roleid)
 				break;
 		}
 	}
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
+	jit_end_role_depends(&depends);
 	return labels;
 }
 
