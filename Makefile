@@ -10,6 +10,8 @@ MODULE_big = jit_access
 PGFILEDESC = "jit_access - temporary access that ends by itself"
 OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c src/*/*.c)))
 DATA = $(sort $(wildcard sql/jit_access--*.sql))
+# Expanded now: to PGXS what is defined is there, even if it expands to nothing.
+DOCS := $(sort $(wildcard doc/*.md))
 
 # The version stands in the control file, and nowhere else.
 EXTVERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" jit_access.control)
@@ -39,6 +41,14 @@ include $(PGXS)
 
 # PGXS knows no dependencies on headers.
 $(OBJS): $(wildcard src/*.h src/*/*.h) jit_access.control
+
+# The pages have names that others' may have, too, so they get a folder of their
+# own.  PGXS makes it, but looks for doc/ in it when it uninstalls.
+docmoduledir := extension/jit_access
+uninstall: uninstall-pages
+uninstall-pages:
+	rm -f $(addprefix '$(DESTDIR)$(docdir)/$(docmoduledir)'/, $(notdir $(DOCS)))
+	-[ ! -d '$(DESTDIR)$(docdir)/$(docmoduledir)' ] || rmdir '$(DESTDIR)$(docdir)/$(docmoduledir)'
 else
 all install uninstall installcheck installdirs:
 	@echo "No PostgreSQL server headers found (PG_CONFIG=$(PG_CONFIG))." >&2
@@ -86,5 +96,5 @@ deb:
 bench:
 	@$(SCRIPT_ENV) test/bench/run $(SECTIONS)
 
-.PHONY: all install uninstall installcheck installdirs clean distclean \
+.PHONY: all install uninstall uninstall-pages installcheck installdirs clean distclean \
 	demo test test-matrix lint indent valgrind deb bench

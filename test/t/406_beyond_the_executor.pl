@@ -1,6 +1,6 @@
 # Issue 4, item 6: what the executor hook doesn't see.
 #
-# One test per row of the README's table, with the launcher stopped so that
+# One test per row of the table in doc/ends.md, with the launcher stopped so that
 # the roles of ended access stay: first that the access makes it work, then
 # that its end denies it, or, where PostgreSQL calls no hook, that it ends
 # when the roles are gone.
