@@ -163,16 +163,64 @@ kept_plan(const char *sql, int nargs, Oid *types)
 	return plan;
 }
 
+/* What the letters of jit_query() stand for. */
+static Oid
+parameter_type(char letter)
+{
+	switch (letter)
+	{
+		case 'b':
+			return BOOLOID;
+		case 'i':
+			return INT4OID;
+		case 'j':
+			return JSONBOID;
+		case 'l':
+			return INT8OID;
+		case 'n':
+			return NAMEOID;
+		case 'o':
+			return OIDOID;
+		case 'p':
+			return JSONPATHOID;
+		case 't':
+			return TEXTOID;
+		case 'v':
+			return INTERVALOID;
+		case 'z':
+			return TIMESTAMPTZOID;
+		case 'I':
+			return INT4ARRAYOID;
+		case 'O':
+			return OIDARRAYOID;
+		case 'S':
+			return INT2ARRAYOID;
+		case 'T':
+			return TEXTARRAYOID;
+		case 'X':
+			return XIDARRAYOID;
+		case 'Z':
+			return TIMESTAMPTZARRAYOID;
+	}
+	elog(ERROR, "unrecognized type of a parameter: %c", letter);
+	return InvalidOid;			/* keep the compiler quiet */
+}
+
 /*
  * Run one statement inside an owner section and return how many rows it
- * processed.  The parameters come as triples: type Oid, Datum, isnull (int);
- * with any, sql must be a constant: its plan is kept, by address.  The
- * snapshot is a new one at every isolation level: what has been decided
+ * processed.  A letter says what each parameter is: b bool, i int, l int64,
+ * o Oid, t char *, j Jsonb *, v Interval *, z TimestampTz; or a Datum of a
+ * n name, p jsonpath, or an array of I int4, O oid, S int2, T text, X xid or
+ * Z timestamptz.  A NULL pointer, a Datum of 0 and DT_NOEND are nulls.
+ *
+ * With any parameters, sql must be a constant: its plan is kept, by address.
+ * The snapshot is a new one at every isolation level: what has been decided
  * meanwhile counts, as it does for foreign keys (ri_PerformCheck()).
  */
 int
-jit_query(const char *sql, int nargs,...)
+jit_query(const char *sql, const char *parameters,...)
 {
+	int			nargs = strlen(parameters);
 	Oid			types[32];
 	Datum		values[32];
 	char		nulls[32];
@@ -184,12 +232,49 @@ jit_query(const char *sql, int nargs,...)
 	Assert(nargs <= lengthof(types));
 	Assert(GetUserId() == BOOTSTRAP_SUPERUSERID);
 
-	va_start(args, nargs);
+	va_start(args, parameters);
 	for (int i = 0; i < nargs; i++)
 	{
-		types[i] = va_arg(args, Oid);
-		values[i] = va_arg(args, Datum);
-		nulls[i] = va_arg(args, int) ? 'n' : ' ';
+		bool		isnull = false;
+
+		types[i] = parameter_type(parameters[i]);
+		switch (parameters[i])
+		{
+			case 'b':
+				values[i] = BoolGetDatum(va_arg(args, int));
+				break;
+			case 'i':
+				values[i] = Int32GetDatum(va_arg(args, int));
+				break;
+			case 'l':
+				values[i] = Int64GetDatum(va_arg(args, int64));
+				break;
+			case 'o':
+				values[i] = ObjectIdGetDatum(va_arg(args, Oid));
+				break;
+			case 'z':
+				values[i] = TimestampTzGetDatum(va_arg(args, TimestampTz));
+				isnull = DatumGetTimestampTz(values[i]) == DT_NOEND;
+				break;
+			case 't':
+				{
+					char	   *text = va_arg(args, char *);
+
+					isnull = text == NULL;
+
+					values[i] = isnull ? (Datum) 0 : CStringGetTextDatum(text);
+				}
+				break;
+			case 'j':
+			case 'v':
+				values[i] = PointerGetDatum(va_arg(args, void *));
+				isnull = DatumGetPointer(values[i]) == NULL;
+				break;
+			default:
+				values[i] = va_arg(args, Datum);
+				isnull = values[i] == (Datum) 0;
+		}
+		nulls[i] = isnull ? 'n' : ' ';
 	}
 	va_end(args);
 
@@ -213,6 +298,43 @@ jit_result(int row, int column, bool *isnull)
 {
 	return SPI_getbinval(SPI_tuptable->vals[row - 1], SPI_tuptable->tupdesc,
 						 column, isnull);
+}
+
+/* The same as an int; 0 for null. */
+int
+jit_result_int(int row, int column)
+{
+	bool		isnull;
+
+	return DatumGetInt32(jit_result(row, column, &isnull));
+}
+
+/* The same as a bool; false for null. */
+bool
+jit_result_bool(int row, int column)
+{
+	bool		isnull;
+
+	return DatumGetBool(jit_result(row, column, &isnull));
+}
+
+/* The same as an OID; InvalidOid for null. */
+Oid
+jit_result_oid(int row, int column)
+{
+	bool		isnull;
+
+	return DatumGetObjectId(jit_result(row, column, &isnull));
+}
+
+/* The same as a point in time; DT_NOEND for null. */
+TimestampTz
+jit_result_time(int row, int column)
+{
+	bool		isnull;
+	Datum		value = jit_result(row, column, &isnull);
+
+	return isnull ? DT_NOEND : DatumGetTimestampTz(value);
 }
 
 /* The same as text, NULL for null; in the current memory context. */

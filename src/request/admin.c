@@ -51,7 +51,7 @@ policy_jsonb(const char *name)
 	bool		isnull;
 
 	if (jit_query("SELECT to_jsonb(p) FROM jit.risk_policies p WHERE name = $1",
-				  1, TEXTOID, CStringGetTextDatum(name), false) == 0)
+				  "t", name) == 0)
 		return NULL;
 	return DatumGetJsonbPCopy(jit_result(1, 1, &isnull));
 }
@@ -99,18 +99,14 @@ jit_set_policy(PG_FUNCTION_ARGS)
 
 	jit_enter_owner_section(&section);
 	/* so that "before" is what this change replaces */
-	jit_query("LOCK TABLE jit.risk_policies IN SHARE ROW EXCLUSIVE MODE", 0);
+	jit_query("LOCK TABLE jit.risk_policies IN SHARE ROW EXCLUSIVE MODE", "");
 	before = policy_jsonb(name);
 	jit_query("INSERT INTO jit.risk_policies (name, risk, condition, description, enabled)"
 			  " VALUES ($1, $2::jit.risk_level, $3, $4, $5)"
 			  " ON CONFLICT (name) DO UPDATE SET risk = excluded.risk, condition = excluded.condition,"
 			  "  description = excluded.description, enabled = excluded.enabled",
-			  5,
-			  TEXTOID, CStringGetTextDatum(name), false,
-			  TEXTOID, CStringGetTextDatum(jit_risk_name(risk)), false,
-			  JSONPATHOID, PointerGetDatum(condition), false,
-			  TEXTOID, description ? CStringGetTextDatum(description) : (Datum) 0, description == NULL,
-			  BOOLOID, BoolGetDatum(enabled), false);
+			  "ttptb", name, jit_risk_name(risk), PointerGetDatum(condition),
+			  description, enabled);
 	jit_record_change("policy_set", "policy", name, before, policy_jsonb(name),
 					  psprintf("policy %s in %s set: %s%s when %s",
 							   quote_identifier(name),
@@ -132,7 +128,7 @@ jit_drop_policy(PG_FUNCTION_ARGS)
 	name = jit_required_text(fcinfo, 0, "name");
 
 	jit_enter_owner_section(&section);
-	jit_query("LOCK TABLE jit.risk_policies IN SHARE ROW EXCLUSIVE MODE", 0);
+	jit_query("LOCK TABLE jit.risk_policies IN SHARE ROW EXCLUSIVE MODE", "");
 	before = policy_jsonb(name);
 	if (before == NULL)
 		ereport(ERROR,
@@ -141,7 +137,7 @@ jit_drop_policy(PG_FUNCTION_ARGS)
 						quote_identifier(jit_database_name())),
 				 errhint("See jit.risk_policies.")));
 	jit_query("DELETE FROM jit.risk_policies WHERE name = $1",
-			  1, TEXTOID, CStringGetTextDatum(name), false);
+			  "t", name);
 	jit_record_change("policy_dropped", "policy", name, before, NULL,
 					  psprintf("policy %s in %s dropped", quote_identifier(name),
 							   quote_identifier(jit_database_name())));
@@ -314,11 +310,10 @@ step_people(const JitStep *step, List *people)
 	int			n;
 
 	jit_enter_owner_section(&section);
-	n = jit_query("SELECT oid FROM pg_authid WHERE rolcanlogin", 0);
+	n = jit_query("SELECT oid FROM pg_authid WHERE rolcanlogin", "");
 	for (int i = 1; i <= n; i++)
 	{
-		bool		isnull;
-		Oid			login = DatumGetObjectId(jit_result(i, 1, &isnull));
+		Oid			login = jit_result_oid(i, 1);
 		List	   *closure = jit_role_closure(login, JIT_CLOSURE_MEMBERS,
 											   JIT_FILTER_STANDING, jit_now());
 		ListCell   *lc;
@@ -396,14 +391,14 @@ flow_text(const JitDecision *flow)
 
 /* The row and its steps as the event tells them.  Inside an owner section. */
 static Jsonb *
-flow_jsonb(Datum risk)
+flow_jsonb(const char *risk)
 {
 	bool		isnull;
 
 	if (jit_query("SELECT to_jsonb(f) || jsonb_build_object('steps', (SELECT coalesce(jsonb_agg(to_jsonb(s)"
 				  "  - array['risk', 'step'] ORDER BY s.step), '[]') FROM jit.approval_steps s WHERE s.risk = f.risk))"
 				  " FROM jit.approval_flows f WHERE f.risk = $1::jit.risk_level",
-				  1, TEXTOID, risk, false) == 0)
+				  "t", risk) == 0)
 		return NULL;
 	return DatumGetJsonbPCopy(jit_result(1, 1, &isnull));
 }
@@ -428,7 +423,7 @@ jit_set_flow(PG_FUNCTION_ARGS)
 	JitDecision before;
 	JitDecision after;
 	JitRisk		risk;
-	Datum		risk_datum;
+	const char *name_of_risk;
 	Jsonb	   *row_before;
 	Interval   *max_duration;
 	Interval   *request_ttl;
@@ -458,27 +453,21 @@ jit_set_flow(PG_FUNCTION_ARGS)
 	check_pattern(after.reason_pattern, "reason_pattern");
 	check_pattern(after.ticket_pattern, "ticket_pattern");
 
-	risk_datum = CStringGetTextDatum(jit_risk_name(risk));
+	name_of_risk = jit_risk_name(risk);
 	jit_enter_owner_section(&section);
-	jit_query("LOCK TABLE jit.approval_flows IN SHARE ROW EXCLUSIVE MODE", 0);
+	jit_query("LOCK TABLE jit.approval_flows IN SHARE ROW EXCLUSIVE MODE", "");
 	(void) jit_load_flow_as_is(&before, risk);
-	row_before = flow_jsonb(risk_datum);
+	row_before = flow_jsonb(name_of_risk);
 	jit_query("DELETE FROM jit.approval_steps WHERE risk = $1::jit.risk_level",
-			  1, TEXTOID, risk_datum, false);
+			  "t", name_of_risk);
 	jit_query("INSERT INTO jit.approval_flows (risk, steps, max_duration, request_ttl, reason_pattern, ticket_pattern)"
 			  " VALUES ($1::jit.risk_level, $6, $2, $3, $4, $5)"
 			  " ON CONFLICT (risk) DO UPDATE SET steps = excluded.steps, max_duration = excluded.max_duration,"
 			  "  request_ttl = excluded.request_ttl, reason_pattern = excluded.reason_pattern,"
 			  "  ticket_pattern = excluded.ticket_pattern",
-			  6,
-			  TEXTOID, risk_datum, false,
-			  INTERVALOID, IntervalPGetDatum(max_duration), max_duration == NULL,
-			  INTERVALOID, IntervalPGetDatum(request_ttl), request_ttl == NULL,
-			  TEXTOID, after.reason_pattern ? CStringGetTextDatum(after.reason_pattern) : (Datum) 0,
-			  after.reason_pattern == NULL,
-			  TEXTOID, after.ticket_pattern ? CStringGetTextDatum(after.ticket_pattern) : (Datum) 0,
-			  after.ticket_pattern == NULL,
-			  INT4OID, Int32GetDatum(list_length(after.steps)), false);
+			  "tvvtti", name_of_risk, max_duration, request_ttl,
+			  after.reason_pattern, after.ticket_pattern,
+			  list_length(after.steps));
 	foreach(lc, after.steps)
 	{
 		JitStep    *step = lfirst(lc);
@@ -493,16 +482,14 @@ jit_set_flow(PG_FUNCTION_ARGS)
 		}
 		jit_query("INSERT INTO jit.approval_steps (risk, step, approvals, approvers, approver_oids, origin)"
 				  " VALUES ($1::jit.risk_level, $2, $3, $4, $5, $6)",
-				  6,
-				  TEXTOID, risk_datum, false,
-				  INT4OID, Int32GetDatum(foreach_current_index(lc) + 1), false,
-				  INT4OID, Int32GetDatum(step->approvals), false,
-				  TEXTARRAYOID, PointerGetDatum(construct_array(names, n, TEXTOID, -1, false, TYPALIGN_INT)), false,
-				  OIDARRAYOID, PointerGetDatum(construct_array(oids, n, OIDOID, sizeof(Oid), true, TYPALIGN_INT)), false,
-				  TEXTOID, CStringGetTextDatum(jit_origin()), false);
+				  "tiiTOt", name_of_risk, foreach_current_index(lc) + 1,
+				  step->approvals,
+				  PointerGetDatum(construct_array(names, n, TEXTOID, -1, false, TYPALIGN_INT)),
+				  PointerGetDatum(construct_array(oids, n, OIDOID, sizeof(Oid), true, TYPALIGN_INT)),
+				  jit_origin());
 	}
 	jit_record_change("flow_set", "risk", jit_risk_name(risk),
-					  row_before, flow_jsonb(risk_datum),
+					  row_before, flow_jsonb(name_of_risk),
 					  psprintf("approval flow for %s risk in %s set: %s",
 							   jit_risk_name(risk),
 							   quote_identifier(jit_database_name()),

@@ -287,7 +287,6 @@ jit_find_grant_role(const JitGrant *grant)
 	HeapTuple	tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(roleid));
 	Form_pg_authid form;
 	bool		ours;
-	bool		isnull;
 
 	if (!HeapTupleIsValid(tuple))
 		return InvalidOid;
@@ -301,10 +300,9 @@ jit_find_grant_role(const JitGrant *grant)
 	{
 		char	   *prefix = psprintf("jit_access: request %d in database ", grant->request);
 
-		jit_query("SELECT coalesce(starts_with(shobj_description($1, 'pg_authid'), $2), false)", 2,
-				  OIDOID, ObjectIdGetDatum(roleid), false,
-				  TEXTOID, CStringGetTextDatum(prefix), false);
-		ours = DatumGetBool(jit_result(1, 1, &isnull));
+		jit_query("SELECT coalesce(starts_with(shobj_description($1, 'pg_authid'), $2), false)",
+				  "ot", roleid, prefix);
+		ours = jit_result_bool(1, 1);
 	}
 	ReleaseSysCache(tuple);
 	return ours ? roleid : InvalidOid;
@@ -345,9 +343,8 @@ jit_end_grant(const JitGrant *grant)
 
 	if (OidIsValid(roleid))
 		(void) jit_end_role(roleid, true);
-	jit_query("UPDATE jit.grants SET ended_at = $2 WHERE request_id = $1", 2,
-			  INT4OID, Int32GetDatum(grant->request), false,
-			  TIMESTAMPTZOID, TimestampTzGetDatum(jit_now()), false);
+	jit_query("UPDATE jit.grants SET ended_at = $2 WHERE request_id = $1",
+			  "iz", grant->request, jit_now());
 	jit_wake_launcher_at_commit();
 	return OidIsValid(roleid);
 }
@@ -460,18 +457,16 @@ jit_expire_grant(int request)
 {
 	JitGrant	grant = {.request = request};
 	Oid			roleid;
-	bool		isnull;
 
 	if (jit_query("SELECT g.role, g.role_oid, g.expires_at, starts_with(r.origin, $2), r.origin"
-				  " FROM jit.grants g JOIN jit.requests r ON r.id = g.request_id WHERE r.id = $1", 2,
-				  INT4OID, Int32GetDatum(request), false,
-				  TEXTOID, CStringGetTextDatum(jit_cluster_origin()), false) == 0 ||
+				  " FROM jit.grants g JOIN jit.requests r ON r.id = g.request_id WHERE r.id = $1",
+				  "it", request, jit_cluster_origin()) == 0 ||
 		jit_is_copy(jit_result_text(1, 5)))
 		return false;
 	grant.role = jit_result_text(1, 1);
-	grant.role_oid = DatumGetObjectId(jit_result(1, 2, &isnull));
-	grant.expires_at = DatumGetTimestampTz(jit_result(1, 3, &isnull));
-	grant.cluster = DatumGetBool(jit_result(1, 4, &isnull));
+	grant.role_oid = jit_result_oid(1, 2);
+	grant.expires_at = jit_result_time(1, 3);
+	grant.cluster = jit_result_bool(1, 4);
 	roleid = jit_find_grant_role(&grant);
 	jit_wake_launcher_at_commit();
 	return OidIsValid(roleid) && expire_now(roleid);
@@ -556,7 +551,7 @@ jit_end_foreign_grants(Oid grantee, const char *reason)
 		if (jit_parse_grant_name(jit_role_name(roleid), &database, &request) &&
 			database == MyDatabaseId &&
 			jit_query("SELECT FROM jit.requests WHERE id = $1 AND status = 'active'",
-					  1, INT4OID, Int32GetDatum(request), false) > 0)
+					  "i", request) > 0)
 			continue;
 
 		live = jit_role_deadline(roleid) > jit_now();
@@ -672,7 +667,7 @@ terminate_holders(List *roles)
 
 	/* whose xmax that is: only of whole transactions has pg_locks an entry */
 	nxids = jit_query("SELECT DISTINCT xmax FROM pg_auth_members WHERE roleid = ANY ($1)",
-					  1, OIDARRAYOID, PointerGetDatum(array), false);
+					  "O", PointerGetDatum(array));
 	xids = palloc(nxids * sizeof(Datum));
 	n = 0;
 	for (int i = 1; i <= nxids; i++)
@@ -697,22 +692,20 @@ terminate_holders(List *roles)
 				  "     AND l.transactionid = ANY ($2)"
 				  "     AND l.pid IN (SELECT r.pid FROM pg_locks r WHERE r.locktype = 'relation'"
 				  "      AND r.relation = 'pg_auth_members'::regclass AND r.mode <> 'AccessShareLock')))",
-				  2, OIDARRAYOID, PointerGetDatum(array), false,
-				  XIDARRAYOID,
-				  PointerGetDatum(construct_array(xids, nxids, XIDOID, sizeof(TransactionId),
-												  true, TYPALIGN_INT)), false);
+				  "OX", PointerGetDatum(array),
+				  PointerGetDatum(construct_array(xids, nxids, XIDOID, sizeof(TransactionId), true, TYPALIGN_INT)));
 	for (int i = 1; i <= n; i++)
 	{
-		if (!jit_is_administrator(DatumGetObjectId(jit_result(i, 2, &isnull))))
-			pids = lappend_int(pids, DatumGetInt32(jit_result(i, 1, &isnull)));
+		if (!jit_is_administrator(jit_result_oid(i, 2)))
+			pids = lappend_int(pids, jit_result_int(i, 1));
 	}
 	foreach(lc, pids)
 	{
 		ereport(LOG,
 				(errmsg("jit_access: terminating process %d: its open transaction holds up the end of temporary access",
 						lfirst_int(lc))));
-		jit_query("SELECT pg_terminate_backend($1)", 1,
-				  INT4OID, Int32GetDatum(lfirst_int(lc)), false);
+		jit_query("SELECT pg_terminate_backend($1)",
+				  "i", lfirst_int(lc));
 	}
 }
 
@@ -767,19 +760,14 @@ jit_clear_past_roles(bool others, bool ledger, TimestampTz logged, bool terminat
 		if (jit_parse_grant_name(name, &database, &request) &&
 			database == MyDatabaseId)
 		{
-			bool		isnull;
 
 			if (others)
 				continue;
 			if (ledger &&
 				jit_query("SELECT g.ended_at IS NOT NULL FROM jit.grants g JOIN jit.requests r ON r.id = g.request_id"
 						  " WHERE g.request_id = $1 AND g.role = $2 AND g.role_oid = $3 AND r.origin = $4",
-						  4,
-						  INT4OID, Int32GetDatum(request), false,
-						  TEXTOID, CStringGetTextDatum(name), false,
-						  OIDOID, ObjectIdGetDatum(roleid), false,
-						  TEXTOID, CStringGetTextDatum(jit_origin()), false) > 0)
-				drop = DatumGetBool(jit_result(1, 1, &isnull));
+						  "itot", request, name, roleid, jit_origin()) > 0)
+				drop = jit_result_bool(1, 1);
 			else
 				unknown = ledger;
 		}
@@ -837,7 +825,6 @@ jit_before_drop(const DropStmt *stmt)
 	int			n;
 	List	   *requests = NIL;
 	List	   *scopes = NIL;
-	bool		isnull;
 
 	if (stmt->removeType != OBJECT_EXTENSION || !superuser() ||
 		!jit_extension_installed())
@@ -849,25 +836,25 @@ jit_before_drop(const DropStmt *stmt)
 
 	jit_enter_owner_section(&section);
 	/* an approval under way is waited for, and ended as well */
-	jit_query("LOCK TABLE jit.requests IN ACCESS EXCLUSIVE MODE", 0);
+	jit_query("LOCK TABLE jit.requests IN ACCESS EXCLUSIVE MODE", "");
 	jit_set_locally("lock_timeout", "5s");
 	n = jit_query("SELECT g.request_id, g.role, g.role_oid, g.grantee, g.expires_at,"
 				  " starts_with(r.origin, $1), r.origin"
 				  " FROM jit.grants g JOIN jit.requests r ON r.id = g.request_id"
 				  " WHERE r.status = 'active'",
-				  1, TEXTOID, CStringGetTextDatum(jit_cluster_origin()), false);
+				  "t", jit_cluster_origin());
 	for (int i = 1; i <= n; i++)
 	{
 		JitGrant   *grant = palloc0(sizeof(JitGrant));
 
 		if (jit_is_copy(jit_result_text(i, 7)))
 			continue;
-		grant->request = DatumGetInt32(jit_result(i, 1, &isnull));
+		grant->request = jit_result_int(i, 1);
 		grant->role = jit_result_text(i, 2);
-		grant->role_oid = DatumGetObjectId(jit_result(i, 3, &isnull));
+		grant->role_oid = jit_result_oid(i, 3);
 		grant->grantee = jit_result_text(i, 4);
-		grant->expires_at = DatumGetTimestampTz(jit_result(i, 5, &isnull));
-		grant->cluster = DatumGetBool(jit_result(i, 6, &isnull));
+		grant->expires_at = jit_result_time(i, 5);
+		grant->cluster = jit_result_bool(i, 6);
 		requests = lappend(requests, grant);
 	}
 	foreach(lc, requests)
@@ -887,9 +874,10 @@ jit_before_drop(const DropStmt *stmt)
 	drop_ended_roles();
 
 	n = jit_query("SELECT s.role_oid FROM jit.scopes s JOIN pg_authid a ON a.oid = s.role_oid AND a.rolname = s.role"
-				  " WHERE s.origin = $1", 1, TEXTOID, CStringGetTextDatum(jit_origin()), false);
+				  " WHERE s.origin = $1",
+				  "t", jit_origin());
 	for (int i = 1; i <= n; i++)
-		scopes = lappend_oid(scopes, DatumGetObjectId(jit_result(i, 1, &isnull)));
+		scopes = lappend_oid(scopes, jit_result_oid(i, 1));
 	foreach(lc, scopes)
 	{
 		lock_role_to_drop(lfirst_oid(lc));

@@ -203,7 +203,6 @@ auditor_privileges_right(Oid auditor)
 static bool
 auditor_role_is_present(void)
 {
-	bool		isnull;
 
 	(void) jit_query("SELECT CASE WHEN p.source = 'session' THEN true"
 					 " WHEN o.value IS NOT NULL THEN o.value = p.setting"
@@ -214,8 +213,8 @@ auditor_role_is_present(void)
 					 "   WHERE s.setrole = 0 AND s.setdatabase IN (0, $1) AND starts_with(c, p.name || '=')"
 					 "   ORDER BY s.setdatabase DESC LIMIT 1) o ON true"
 					 " WHERE p.name = 'jit_access.auditor_role'",
-					 1, OIDOID, ObjectIdGetDatum(MyDatabaseId), false);
-	return DatumGetBool(jit_result(1, 1, &isnull));
+					 "o", MyDatabaseId);
+	return jit_result_bool(1, 1);
 }
 
 /*
@@ -243,13 +242,13 @@ sync_auditor(void)
 			  " FROM pg_class c, aclexplode(c.relacl) a JOIN pg_authid r ON r.oid = a.grantee"
 			  " WHERE c.relnamespace = 'jit'::regnamespace AND c.relkind IN ('r', 'S')"
 			  " AND a.grantee <> c.relowner AND a.grantee <> $1",
-			  1, OIDOID, ObjectIdGetDatum(auditor), false);
+			  "o", auditor);
 	stale = jit_result_text(1, 1);
 	if (stale != NULL)
-		jit_query(psprintf("REVOKE ALL ON ALL TABLES IN SCHEMA jit FROM %s", stale), 0);
+		jit_query(psprintf("REVOKE ALL ON ALL TABLES IN SCHEMA jit FROM %s", stale), "");
 	if (OidIsValid(auditor))
 		jit_query(psprintf("GRANT SELECT ON ALL TABLES IN SCHEMA jit TO %s",
-						   quote_identifier(jit_role_name(auditor))), 0);
+						   quote_identifier(jit_role_name(auditor))), "");
 }
 
 /* ----------------------------------------------------------------------
@@ -275,12 +274,16 @@ jit_events(const char *event, List *requests, Jsonb *detail, List *loglines)
 	bool		worker = MyBgworkerEntry != NULL &&
 	strcmp(MyBgworkerEntry->bgw_library_name, JIT_EXTENSION) == 0;
 	char	   *client_addr = worker ? NULL : jit_client_addr();
+	char	   *login = NULL;
+	char	   *role = NULL;
 	JitPerson	person;
 
 	if (!worker)
+	{
 		jit_current_person(&person);
-	else
-		person.role = person.login = InvalidOid;
+		login = jit_role_name(person.login);
+		role = jit_role_name(person.role);
+	}
 
 	foreach(lc, requests)
 		ids[foreach_current_index(lc)] = Int32GetDatum(lfirst_int(lc));
@@ -289,13 +292,8 @@ jit_events(const char *event, List *requests, Jsonb *detail, List *loglines)
 	sync_auditor();
 	jit_query("INSERT INTO jit.events (request_id, event, login, role, client_addr, detail)"
 			  " SELECT nullif(id, 0), $2, $3, $4, $5::inet, coalesce($6, '{}') FROM unnest($1) id",
-			  6,
-			  INT4ARRAYOID, jit_int4_array(ids, n), false,
-			  TEXTOID, CStringGetTextDatum(event), false,
-			  TEXTOID, worker ? (Datum) 0 : CStringGetTextDatum(jit_role_name(person.login)), worker,
-			  TEXTOID, worker ? (Datum) 0 : CStringGetTextDatum(jit_role_name(person.role)), worker,
-			  TEXTOID, client_addr ? CStringGetTextDatum(client_addr) : (Datum) 0, client_addr == NULL,
-			  JSONBOID, detail ? JsonbPGetDatum(detail) : (Datum) 0, detail == NULL);
+			  "Ittttj", jit_int4_array(ids, n), event, login, role,
+			  client_addr, detail);
 	jit_leave_owner_section(&section);
 
 	forboth(lc, requests, line, loglines)
@@ -321,11 +319,7 @@ jit_record_change(const char *event, const char *key, const char *name,
 	bool		isnull;
 
 	jit_query("SELECT jsonb_build_object($1, $2, 'before', $3, 'after', $4)",
-			  4,
-			  TEXTOID, CStringGetTextDatum(key), false,
-			  TEXTOID, CStringGetTextDatum(name), false,
-			  JSONBOID, JsonbPGetDatum(before), before == NULL,
-			  JSONBOID, JsonbPGetDatum(after), after == NULL);
+			  "ttjj", key, name, before, after);
 	jit_event(event, 0, DatumGetJsonbPCopy(jit_result(1, 1, &isnull)), logline);
 }
 

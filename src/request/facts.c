@@ -372,11 +372,7 @@ append_grants(StringInfo buf, const JitRequest *request, TimestampTz now)
 	/* by the primary key, whatever the planner believes to know */
 			  " FROM jit.grants g WHERE g.grantee_oid = $1"
 			  " AND (SELECT r.origin = $2 FROM jit.requests r WHERE r.id = g.request_id)",
-			  4,
-			  OIDOID, ObjectIdGetDatum(request->grantee), false,
-			  TEXTOID, CStringGetTextDatum(jit_origin()), false,
-			  TIMESTAMPTZOID, TimestampTzGetDatum(now), false,
-			  INT4OID, Int32GetDatum(RECENT_DAYS), false);
+			  "otzi", request->grantee, jit_origin(), now, RECENT_DAYS);
 	active = DatumGetInt64(jit_result(1, 1, &isnull));
 	recent = DatumGetInt64(jit_result(1, 2, &isnull));
 	jit_leave_owner_section(&section);

@@ -315,16 +315,13 @@ static int
 count_pending(const JitRequest *request)
 {
 	bool		proxy = jit_is_proxy_login(request->login);
-	bool		isnull;
 
 	jit_query("SELECT count(*)::int FROM jit.requests WHERE status = 'pending'"
 			  " AND lapses_at > clock_timestamp() AND origin = $1"
 			  " AND CASE WHEN $2 THEN requester_oid ELSE login_oid END = $3",
-			  3,
-			  TEXTOID, CStringGetTextDatum(jit_origin()), false,
-			  BOOLOID, BoolGetDatum(proxy), false,
-			  OIDOID, ObjectIdGetDatum(proxy ? request->requester : request->login), false);
-	return DatumGetInt32(jit_result(1, 1, &isnull));
+			  "tbo", jit_origin(), proxy,
+			  proxy ? request->requester : request->login);
+	return jit_result_int(1, 1);
 }
 
 /*
@@ -337,7 +334,6 @@ continuation_text(const JitRequest *request)
 	JitOwnerSection section;
 	Datum	   *oids = palloc(list_length(request->items) * sizeof(Datum));
 	char	   *result = "";
-	bool		isnull;
 	int			noids = 0;
 	ListCell   *lc;
 
@@ -354,13 +350,11 @@ continuation_text(const JitRequest *request)
 				  " WHERE g.grantee_oid = $1 AND r.origin = $2 AND g.ended_at IS NULL"
 				  " AND g.expires_at > clock_timestamp() AND g.objids && $3"
 				  " ORDER BY g.expires_at DESC LIMIT 1",
-				  3,
-				  OIDOID, ObjectIdGetDatum(request->grantee), false,
-				  TEXTOID, CStringGetTextDatum(jit_origin()), false,
-				  OIDARRAYOID, PointerGetDatum(construct_array(oids, noids, OIDOID, sizeof(Oid), true, TYPALIGN_INT)), false) > 0)
+				  "otO", request->grantee, jit_origin(),
+				  PointerGetDatum(construct_array(oids, noids, OIDOID, sizeof(Oid), true, TYPALIGN_INT))) > 0)
 	{
-		int			id = DatumGetInt32(jit_result(1, 1, &isnull));
-		TimestampTz ends = DatumGetTimestampTz(jit_result(1, 2, &isnull));
+		int			id = jit_result_int(1, 1);
+		TimestampTz ends = jit_result_time(1, 2);
 
 		/* in the caller's time zone and date style, hence after the section */
 		jit_leave_owner_section(&section);
@@ -420,7 +414,6 @@ jit_file_request(JitRequest *request, int64 usecs)
 	char	   *client_addr = jit_client_addr();
 	char	   *logline;
 	int			pending;
-	bool		isnull;
 
 	check_decision(request, decision, usecs);
 	request->flow = decision->flow;
@@ -442,8 +435,8 @@ jit_file_request(JitRequest *request, int64 usecs)
 	/* a number whose grant role exists already is passed over */
 	do
 	{
-		jit_query("SELECT nextval('jit.request_number')::int", 0);
-		request->id = DatumGetInt32(jit_result(1, 1, &isnull));
+		jit_query("SELECT nextval('jit.request_number')::int", "");
+		request->id = jit_result_int(1, 1);
 	} while (OidIsValid(get_role_oid(jit_grant_role_name(request->id), true)));
 
 	jit_query("INSERT INTO jit.requests (id, requester, login, grantee, access, reason, ticket,"
@@ -451,27 +444,13 @@ jit_file_request(JitRequest *request, int64 usecs)
 			  " client_addr, requester_oid, login_oid, grantee_oid, origin)"
 			  " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10::jit.risk_level, $11, $12, $13, $14, $15,"
 			  " $16::inet, $17, $18, $19, $20)",
-			  20,
-			  INT4OID, Int32GetDatum(request->id), false,
-			  TEXTOID, CStringGetTextDatum(request->requester_name), false,
-			  TEXTOID, CStringGetTextDatum(request->login_name), false,
-			  TEXTOID, CStringGetTextDatum(request->grantee_name), false,
-			  TEXTOID, CStringGetTextDatum(request->access), false,
-			  TEXTOID, request->reason ? CStringGetTextDatum(request->reason) : (Datum) 0, request->reason == NULL,
-			  TEXTOID, request->ticket ? CStringGetTextDatum(request->ticket) : (Datum) 0, request->ticket == NULL,
-			  INTERVALOID, IntervalPGetDatum(request->duration), request->duration == NULL,
-			  TIMESTAMPTZOID, TimestampTzGetDatum(request->until), request->until == DT_NOEND,
-			  TEXTOID, CStringGetTextDatum(request->risk), false,
-			  JSONBOID, JsonbPGetDatum(request->flow), false,
-			  BOOLOID, BoolGetDatum(request->needs_superuser), false,
-			  JSONBOID, JsonbPGetDatum(decision->facts), false,
-			  TIMESTAMPTZOID, TimestampTzGetDatum(now), false,
-			  TIMESTAMPTZOID, TimestampTzGetDatum(request->lapses_at), false,
-			  TEXTOID, client_addr ? CStringGetTextDatum(client_addr) : (Datum) 0, client_addr == NULL,
-			  OIDOID, ObjectIdGetDatum(request->requester), false,
-			  OIDOID, ObjectIdGetDatum(request->login), false,
-			  OIDOID, ObjectIdGetDatum(request->grantee), false,
-			  TEXTOID, CStringGetTextDatum(request->origin), false);
+			  "ittttttvztjbjzztooot", request->id, request->requester_name,
+			  request->login_name, request->grantee_name, request->access,
+			  request->reason, request->ticket, request->duration,
+			  request->until, request->risk, request->flow,
+			  request->needs_superuser, decision->facts, now,
+			  request->lapses_at, client_addr, request->requester,
+			  request->login, request->grantee, request->origin);
 	jit_store_items(request->id, request->items);
 
 	logline = psprintf("%s requested by %s for %s: %s", jit_request_text(request->id),

@@ -133,10 +133,7 @@ jit_load_flow_as_is(JitDecision *decision, JitRisk risk)
 				  "  unnest(s.approvers, s.approver_oids) WITH ORDINALITY a (name, oid, position))"
 				  "  ON s.risk = f.risk"
 				  " WHERE f.risk = $1::jit.risk_level ORDER BY s.step, a.position",
-				  3,
-				  TEXTOID, CStringGetTextDatum(jit_risk_name(risk)), false,
-				  TEXTOID, CStringGetTextDatum(jit_origin()), false,
-				  TEXTOID, CStringGetTextDatum(JIT_GRANTOR), false);
+				  "ttt", jit_risk_name(risk), jit_origin(), JIT_GRANTOR);
 	if (n > 0)
 	{
 		Datum		value = jit_result(1, 1, &isnull);
@@ -150,26 +147,26 @@ jit_load_flow_as_is(JitDecision *decision, JitRisk risk)
 				jit_interval_usecs(DatumGetIntervalP(value), "request_ttl");
 		decision->reason_pattern = jit_result_text(1, 3);
 		decision->ticket_pattern = jit_result_text(1, 4);
-		nsteps = DatumGetInt32(jit_result(1, 5, &isnull));
+		nsteps = jit_result_int(1, 5);
 	}
 	for (int i = 1, last = 0; i <= n; i++)
 	{
-		int			number = DatumGetInt32(jit_result(i, 6, &isnull));
+		int			number = jit_result_int(i, 6);
 		char	   *present;
 		JitStep    *step;
 		Oid			oid;
 
-		if (isnull)
+		if (number == 0)
 			break;				/* it has no steps */
 		if (number != last)
 		{
 			step = palloc0(sizeof(JitStep));
-			step->approvals = DatumGetInt32(jit_result(i, 7, &isnull));
+			step->approvals = jit_result_int(i, 7);
 			steps = lappend(steps, step);
 			last = number;
 		}
 		step = llast(steps);
-		oid = DatumGetObjectId(jit_result(i, 9, &isnull));
+		oid = jit_result_oid(i, 9);
 		present = OidIsValid(oid) ? GetUserNameFromId(oid, true) : NULL;
 		step->names = lappend(step->names,
 							  present ? present : jit_result_text(i, 8));

@@ -245,15 +245,11 @@ scope_for_item(const JitItem *item)
 
 	n = jit_query("SELECT role_oid, role FROM jit.scopes WHERE classid = $1 AND objid = $2"
 				  " AND attnums = $3 AND privileges = $4 AND origin = $5 ORDER BY role_oid",
-				  5,
-				  OIDOID, ObjectIdGetDatum(item->address.classId), false,
-				  OIDOID, ObjectIdGetDatum(objid), false,
-				  INT2ARRAYOID, jit_item_attnums(item), false,
-				  INT8OID, Int64GetDatum((int64) item->privs), false,
-				  TEXTOID, CStringGetTextDatum(jit_origin()), false);
+				  "ooSlt", item->address.classId, objid,
+				  jit_item_attnums(item), (int64) item->privs, jit_origin());
 	for (int i = 1; i <= n; i++)
 	{
-		roleid = DatumGetObjectId(jit_result(i, 1, &isnull));
+		roleid = jit_result_oid(i, 1);
 		name = jit_result_text(i, 2);
 		if (scope_usable(roleid, name, item))
 			return roleid;
@@ -261,7 +257,7 @@ scope_for_item(const JitItem *item)
 
 	do
 	{
-		jit_query("SELECT nextval('jit.scope_number')", 0);
+		jit_query("SELECT nextval('jit.scope_number')", "");
 		name = psprintf(JIT_SCOPE_PREFIX "%u_" INT64_FORMAT, MyDatabaseId,
 						DatumGetInt64(jit_result(1, 1, &isnull)));
 	} while (OidIsValid(get_role_oid(name, true)));
@@ -280,14 +276,8 @@ scope_for_item(const JitItem *item)
 		objid = ParameterAclLookup(item->parameter, false);
 	jit_query("INSERT INTO jit.scopes (role_oid, role, classid, objid, attnums, privileges, origin)"
 			  " VALUES ($1, $2, $3, $4, $5, $6, $7)",
-			  7,
-			  OIDOID, ObjectIdGetDatum(roleid), false,
-			  TEXTOID, CStringGetTextDatum(name), false,
-			  OIDOID, ObjectIdGetDatum(item->address.classId), false,
-			  OIDOID, ObjectIdGetDatum(objid), false,
-			  INT2ARRAYOID, jit_item_attnums(item), false,
-			  INT8OID, Int64GetDatum((int64) item->privs), false,
-			  TEXTOID, CStringGetTextDatum(jit_origin()), false);
+			  "otooSlt", roleid, name, item->address.classId, objid,
+			  jit_item_attnums(item), (int64) item->privs, jit_origin());
 	return roleid;
 }
 
@@ -417,16 +407,10 @@ jit_make_grant(int request, Oid grantee, List *items, TimestampTz expires_at,
 
 	jit_query("INSERT INTO jit.grants (request_id, role, grantee, granted_at, expires_at, objects, objids,"
 			  " role_oid, grantee_oid) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-			  9,
-			  INT4OID, Int32GetDatum(request), false,
-			  TEXTOID, CStringGetTextDatum(name), false,
-			  TEXTOID, CStringGetTextDatum(grantee_name), false,
-			  TIMESTAMPTZOID, TimestampTzGetDatum(jit_now()), false,
-			  TIMESTAMPTZOID, TimestampTzGetDatum(expires_at), false,
-			  TEXTARRAYOID, PointerGetDatum(construct_array(objects, n, TEXTOID, -1, false, TYPALIGN_INT)), false,
-			  OIDARRAYOID, PointerGetDatum(construct_array(objids, n, OIDOID, sizeof(Oid), true, TYPALIGN_INT)), false,
-			  OIDOID, ObjectIdGetDatum(roleid), false,
-			  OIDOID, ObjectIdGetDatum(grantee), false);
+			  "ittzzTOoo", request, name, grantee_name, jit_now(), expires_at,
+			  PointerGetDatum(construct_array(objects, n, TEXTOID, -1, false, TYPALIGN_INT)),
+			  PointerGetDatum(construct_array(objids, n, OIDOID, sizeof(Oid), true, TYPALIGN_INT)),
+			  roleid, grantee);
 	note_overlaps(roleid, grantee);
 	jit_note_due(expires_at);
 }

@@ -207,7 +207,6 @@ being_restored(void)
 {
 	JitOwnerSection section;
 	bool		called;
-	bool		isnull;
 
 	if (IsBinaryUpgrade)
 		return true;
@@ -215,8 +214,8 @@ being_restored(void)
 	if (check_function_bodies || !superuser_arg(GetAuthenticatedUserId()))
 		return false;
 	jit_enter_owner_section(&section);
-	jit_query("SELECT is_called FROM jit.event_number", 0);
-	called = DatumGetBool(jit_result(1, 1, &isnull));
+	jit_query("SELECT is_called FROM jit.event_number", "");
+	called = jit_result_bool(1, 1);
 	jit_leave_owner_section(&section);
 	return !called;
 }

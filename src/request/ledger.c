@@ -65,23 +65,6 @@ row_role(bool cluster, Oid oid, const char *name)
 	return SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(oid)) ? oid : InvalidOid;
 }
 
-Oid
-jit_result_oid(int row, int column)
-{
-	bool		isnull;
-
-	return DatumGetObjectId(jit_result(row, column, &isnull));
-}
-
-TimestampTz
-jit_result_time(int row, int column)
-{
-	bool		isnull;
-	Datum		value = jit_result(row, column, &isnull);
-
-	return isnull ? DT_NOEND : DatumGetTimestampTz(value);
-}
-
 static Interval *
 result_interval(int row, int column)
 {
@@ -113,7 +96,7 @@ jit_load_request(int id, bool lock)
 	n = jit_query(lock ?
 				  "SELECT " REQUEST_COLUMNS " FROM jit.requests WHERE id = $1 FOR UPDATE" :
 				  "SELECT " REQUEST_COLUMNS " FROM jit.requests WHERE id = $1",
-				  1, INT4OID, Int32GetDatum(id), false);
+				  "i", id);
 	if (n == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
@@ -135,7 +118,7 @@ jit_load_request(int id, bool lock)
 	request->expires_at = jit_result_time(1, 15);
 	request->flow = DatumGetJsonbPCopy(jit_result(1, 16, &isnull));
 	request->risk = jit_result_text(1, 17);
-	request->needs_superuser = DatumGetBool(jit_result(1, 18, &isnull));
+	request->needs_superuser = jit_result_bool(1, 18);
 	request->origin = jit_result_text(1, 19);
 	request->here = strcmp(request->origin, jit_origin()) == 0;
 	request->cluster = jit_is_of_cluster(request->origin);
@@ -145,17 +128,17 @@ jit_load_request(int id, bool lock)
 
 	n = jit_query("SELECT step, approver, approver_oid, login, login_oid, by_superuser, duration"
 				  " FROM jit.reviews WHERE request_id = $1 AND verdict = 'approve' ORDER BY review",
-				  1, INT4OID, Int32GetDatum(id), false);
+				  "i", id);
 	for (int i = 1; i <= n; i++)
 	{
 		JitReview  *review = palloc0(sizeof(JitReview));
 
-		review->step = DatumGetInt32(jit_result(i, 1, &isnull));
+		review->step = jit_result_int(i, 1);
 		review->approver_name = jit_result_text(i, 2);
 		review->approver = row_role(request->cluster, jit_result_oid(i, 3), review->approver_name);
 		review->login_name = jit_result_text(i, 4);
 		review->login = row_role(request->cluster, jit_result_oid(i, 5), review->login_name);
-		review->by_superuser = DatumGetBool(jit_result(i, 6, &isnull));
+		review->by_superuser = jit_result_bool(i, 6);
 		review->duration = result_interval(i, 7);
 		request->reviews = lappend(request->reviews, review);
 	}
@@ -215,21 +198,17 @@ jit_store_items(int request, List *items)
 				  " object, privileges, columns, added, owner, classid, objid,"
 				  " attnums, address_type, address_names, address_args)"
 				  " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
-				  14,
-				  INT4OID, Int32GetDatum(request), false,
-				  INT4OID, Int32GetDatum(foreach_current_index(lc) + 1), false,
-				  TEXTOID, CStringGetTextDatum(jit_kind_text(item->objtype)), false,
-				  TEXTOID, CStringGetTextDatum(jit_item_object(item)), false,
-				  TEXTARRAYOID, PointerGetDatum(strlist_to_textarray(jit_privilege_list(item->privs))), false,
-				  TEXTARRAYOID, PointerGetDatum(strlist_to_textarray(columns)), columns == NIL,
-				  BOOLOID, BoolGetDatum(item->added), false,
-				  NAMEOID, NameGetDatum(&owner_name), !OidIsValid(owner),
-				  OIDOID, ObjectIdGetDatum(address.classId), false,
-				  OIDOID, ObjectIdGetDatum(address.objectId), false,
-				  INT2ARRAYOID, jit_item_attnums(item), item->attnums == NIL,
-				  TEXTOID, CStringGetTextDatum(address_type), false,
-				  TEXTARRAYOID, PointerGetDatum(strlist_to_textarray(address_names)), false,
-				  TEXTARRAYOID, PointerGetDatum(strlist_to_textarray(address_args)), false);
+				  "iittTTbnooStTT", request, foreach_current_index(lc) + 1,
+				  jit_kind_text(item->objtype), jit_item_object(item),
+				  PointerGetDatum(strlist_to_textarray(jit_privilege_list(item->privs))),
+				  columns == NIL ? (Datum) 0 : PointerGetDatum(strlist_to_textarray(columns)),
+				  item->added,
+				  !OidIsValid(owner) ? (Datum) 0 : NameGetDatum(&owner_name),
+				  address.classId, address.objectId,
+				  item->attnums == NIL ? (Datum) 0 : jit_item_attnums(item),
+				  address_type,
+				  PointerGetDatum(strlist_to_textarray(address_names)),
+				  PointerGetDatum(strlist_to_textarray(address_args)));
 	}
 }
 
@@ -274,7 +253,7 @@ read_address(JitItem *item, const JitObjectKind *kind, int row, bool by_name)
 	bool		isnull;
 
 	ObjectAddressSet(item->address, kind->classid,
-					 DatumGetObjectId(jit_result(row, 7, &isnull)));
+					 jit_result_oid(row, 7));
 	if (item->objtype == OBJECT_PARAMETER_ACL)
 	{
 		item->parameter = linitial(array_strings(jit_result(row, 10, &isnull)));
@@ -351,7 +330,7 @@ load_stored_items(int request, bool resolve_names, bool missing_ok)
 				  " classid, objid, attnums, address_type, address_names,"
 				  " address_args FROM jit.request_items"
 				  " WHERE request_id = $1 ORDER BY item",
-				  1, INT4OID, Int32GetDatum(request), false);
+				  "i", request);
 	for (int row = 1; row <= n; row++)
 	{
 		JitItem    *item = palloc0(sizeof(JitItem));
@@ -365,7 +344,7 @@ load_stored_items(int request, bool resolve_names, bool missing_ok)
 		ListCell   *lc;
 
 		item->objtype = kind->objtype;
-		item->added = DatumGetBool(jit_result(row, 5, &isnull));
+		item->added = jit_result_bool(row, 5);
 		foreach(lc, array_strings(jit_result(row, 3, &isnull)))
 			item->privs |= jit_privilege_by_name(lfirst(lc));
 		value = jit_result(row, 4, &isnull);
@@ -435,10 +414,7 @@ jit_finish_request(int id, JitStatus status, TimestampTz ended_at,
 	jit_enter_owner_section(&section);
 	jit_query("UPDATE jit.requests SET status = $2::jit.request_status,"
 			  " decided_at = coalesce(decided_at, $3), ended_at = $3 WHERE id = $1",
-			  3,
-			  INT4OID, Int32GetDatum(id), false,
-			  TEXTOID, CStringGetTextDatum(jit_status_name(status)), false,
-			  TIMESTAMPTZOID, TimestampTzGetDatum(ended_at), false);
+			  "itz", id, jit_status_name(status), ended_at);
 	jit_event(jit_status_name(status), id, detail, logline);
 	jit_leave_owner_section(&section);
 }
@@ -464,18 +440,10 @@ jit_store_review(JitRequest *request, const char *verdict, int step,
 			  " by_superuser, duration, comment, approver_oid, login_oid)"
 			  " SELECT $1, (SELECT count(*) + 1 FROM jit.reviews WHERE request_id = $1), $2, $3, $4, $5, $6,"
 			  " $7, $8, $9, $10, $11",
-			  11,
-			  INT4OID, Int32GetDatum(request->id), false,
-			  TIMESTAMPTZOID, TimestampTzGetDatum(jit_now()), false,
-			  TEXTOID, CStringGetTextDatum(verdict), false,
-			  TEXTOID, CStringGetTextDatum(review->approver_name), false,
-			  TEXTOID, CStringGetTextDatum(review->login_name), false,
-			  INT4OID, Int32GetDatum(step), false,
-			  BOOLOID, BoolGetDatum(review->by_superuser), false,
-			  INTERVALOID, IntervalPGetDatum(duration), duration == NULL,
-			  TEXTOID, comment ? CStringGetTextDatum(comment) : (Datum) 0, comment == NULL,
-			  OIDOID, ObjectIdGetDatum(person->role), false,
-			  OIDOID, ObjectIdGetDatum(person->login), false);
+			  "iztttibvtoo", request->id, jit_now(), verdict,
+			  review->approver_name, review->login_name, step,
+			  review->by_superuser, duration, comment, person->role,
+			  person->login);
 	jit_leave_owner_section(&section);
 
 	if (strcmp(verdict, "approve") == 0)

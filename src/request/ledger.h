@@ -58,8 +58,6 @@ typedef struct JitReview
 } JitReview;
 
 extern char *jit_request_text(int id);
-extern Oid	jit_result_oid(int row, int column);
-extern TimestampTz jit_result_time(int row, int column);
 extern JitRequest *jit_load_request(int id, bool lock);
 
 extern void jit_load_request_items(JitRequest *request, bool missing_ok);

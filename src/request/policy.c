@@ -114,7 +114,7 @@ judge_facts(JitDecision *decision, Jsonb *facts)
 
 	jit_enter_owner_section(&section);
 	n = jit_query("SELECT name, risk::text, condition, description"
-				  " FROM jit.risk_policies WHERE enabled ORDER BY name", 0);
+				  " FROM jit.risk_policies WHERE enabled ORDER BY name", "");
 	for (int i = 1; i <= n; i++)
 	{
 		JitPolicyResult *policy = palloc0(sizeof(JitPolicyResult));
@@ -227,7 +227,7 @@ jit_stricter_now(const JitRequest *request)
 	jit_query("SELECT facts, (SELECT coalesce(sum((s ->> 'approvals')::int), 0)"
 			  "  FROM jsonb_array_elements(flow) s), risk::text"
 			  " FROM jit.requests WHERE id = $1",
-			  1, INT4OID, Int32GetDatum(request->id), false);
+			  "i", request->id);
 	approvals_then = DatumGetInt64(jit_result(1, 2, &isnull));
 	risk = jit_risk_by_name(jit_result_text(1, 3));
 	facts = DatumGetJsonbPCopy(jit_result(1, 1, &isnull));

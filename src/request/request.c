@@ -218,25 +218,21 @@ adopt_request(const JitRequest *request)
 		jit_query("UPDATE jit.request_items SET objid = $3,"
 				  " attnums = CASE WHEN columns IS NOT NULL THEN $4 END"
 				  " WHERE request_id = $1 AND item = $2",
-				  4,
-				  INT4OID, Int32GetDatum(request->id), false,
-				  INT4OID, Int32GetDatum(foreach_current_index(lc) + 1), false,
-				  OIDOID, ObjectIdGetDatum(item->address.objectId), false,
-				  INT2ARRAYOID, jit_item_attnums(item), false);
+				  "iioS", request->id, foreach_current_index(lc) + 1,
+				  item->address.objectId, jit_item_attnums(item));
 	}
 	/* roles of another database of this cluster are the same ones here */
 	if (request->cluster)
 	{
-		jit_query("UPDATE jit.requests SET origin = $2 WHERE id = $1", 2,
-				  INT4OID, Int32GetDatum(request->id), false,
-				  TEXTOID, CStringGetTextDatum(jit_origin()), false);
+		jit_query("UPDATE jit.requests SET origin = $2 WHERE id = $1",
+				  "it", request->id, jit_origin());
 		return;
 	}
 	jit_query("UPDATE jit.reviews SET"
 			  " approver_oid = coalesce((SELECT oid FROM pg_authid WHERE rolname = approver), 0),"
 			  " login_oid = coalesce((SELECT oid FROM pg_authid WHERE rolname = login), 0)"
 			  " WHERE request_id = $1",
-			  1, INT4OID, Int32GetDatum(request->id), false);
+			  "i", request->id);
 	jit_query("UPDATE jit.requests SET requester_oid = $2, login_oid = $3, grantee_oid = $4, origin = $5,"
 			  " flow = (SELECT coalesce(jsonb_agg(CASE WHEN s ? 'oids' THEN s || jsonb_build_object('oids',"
 			  "    (SELECT jsonb_agg(coalesce(a.oid::bigint, 0) ORDER BY n.position)"
@@ -245,12 +241,8 @@ adopt_request(const JitRequest *request)
 			  "   ELSE s END ORDER BY e.position), '[]')"
 			  "  FROM jsonb_array_elements(flow) WITH ORDINALITY e (s, position))"
 			  " WHERE id = $1",
-			  5,
-			  INT4OID, Int32GetDatum(request->id), false,
-			  OIDOID, ObjectIdGetDatum(request->requester), false,
-			  OIDOID, ObjectIdGetDatum(request->login), false,
-			  OIDOID, ObjectIdGetDatum(request->grantee), false,
-			  TEXTOID, CStringGetTextDatum(jit_origin()), false);
+			  "iooot", request->id, request->requester, request->login,
+			  request->grantee, jit_origin());
 }
 
 /* Raise if whom the request is for has been dropped. */
@@ -321,10 +313,7 @@ activate_request(JitRequest *request)
 				   comment);
 	jit_query("UPDATE jit.requests SET status = 'active', decided_at = $2, activated_at = $2,"
 			  " expires_at = $3 WHERE id = $1",
-			  3,
-			  INT4OID, Int32GetDatum(request->id), false,
-			  TIMESTAMPTZOID, TimestampTzGetDatum(now), false,
-			  TIMESTAMPTZOID, TimestampTzGetDatum(deadline), false);
+			  "izz", request->id, now, deadline);
 	jit_event("activated", request->id,
 			  jit_detail("grantee", request->grantee_name,
 						 "access", access,
@@ -417,8 +406,8 @@ status_datum(JitStatus status)
 	bool		isnull;
 
 	jit_enter_owner_section(&section);
-	jit_query("SELECT $1::jit.request_status", 1,
-			  TEXTOID, CStringGetTextDatum(jit_status_name(status)), false);
+	jit_query("SELECT $1::jit.request_status",
+			  "t", jit_status_name(status));
 	result = jit_result(1, 1, &isnull);
 	jit_leave_owner_section(&section);
 	return result;
@@ -662,7 +651,7 @@ end_access(const JitRequest *request, const char *reason, bool certain)
 	grant.grantee = request->grantee_name;
 	grant.cluster = request->cluster;
 	if (jit_query("SELECT role, role_oid, expires_at FROM jit.grants WHERE request_id = $1",
-				  1, INT4OID, Int32GetDatum(request->id), false) > 0)
+				  "i", request->id) > 0)
 	{
 		grant.role = jit_result_text(1, 1);
 		grant.role_oid = jit_result_oid(1, 2);
@@ -717,8 +706,8 @@ try_to_lock(void *arg)
 
 	jit_enter_owner_section(&section);
 	jit_set_locally("lock_timeout", LONGEST_WAIT);
-	(void) jit_query("SELECT FROM jit.requests WHERE id = $1 FOR UPDATE", 1,
-					 INT4OID, Int32GetDatum(id), false);
+	(void) jit_query("SELECT FROM jit.requests WHERE id = $1 FOR UPDATE",
+					 "i", id);
 	jit_leave_owner_section(&section);
 }
 
@@ -828,7 +817,6 @@ revoke_many(Oid grantee, const char *reason)
 	int			n;
 	int			revoked = 0;
 	int			canceled = 0;
-	bool		isnull;
 
 	jit_current_person(&person);
 	if (!jit_caller_administers(&person))
@@ -846,15 +834,13 @@ revoke_many(Oid grantee, const char *reason)
 				  " WHERE status IN ('pending', 'active')"
 				  "  AND ($1 = 0 OR CASE WHEN origin = $2 THEN grantee_oid = $1 ELSE grantee = $3 END)"
 				  " ORDER BY 1",
-				  3,
-				  OIDOID, ObjectIdGetDatum(grantee), false,
-				  TEXTOID, CStringGetTextDatum(jit_origin()), false,
-				  TEXTOID, CStringGetTextDatum(OidIsValid(grantee) ? jit_role_name(grantee) : ""), false);
+				  "ott", grantee, jit_origin(),
+				  OidIsValid(grantee) ? jit_role_name(grantee) : "");
 	for (int i = 1; i <= n; i++)
 	{
-		int			id = DatumGetInt32(jit_result(i, 1, &isnull));
+		int			id = jit_result_int(i, 1);
 
-		if (DatumGetBool(jit_result(i, 2, &isnull)))
+		if (jit_result_bool(i, 2))
 			locked = lappend_int(locked, id);
 		else
 			ids = lappend_int(ids, id);

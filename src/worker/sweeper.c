@@ -229,14 +229,11 @@ expire(List *rows, bool wait)
 	if (n == 0)
 		return;
 	(void) jit_query("UPDATE jit.grants SET ended_at = $2 WHERE request_id = ANY ($1)",
-					 2, INT4ARRAYOID, jit_int4_array(requests, n), false,
-					 TIMESTAMPTZOID, TimestampTzGetDatum(jit_now()), false);
+					 "Iz", jit_int4_array(requests, n), jit_now());
 	(void) jit_query("UPDATE jit.requests r SET status = 'expired', ended_at = e.at"
 					 " FROM unnest($1, $2) e (id, at) WHERE r.id = e.id",
-					 2, INT4ARRAYOID, jit_int4_array(requests, n), false,
-					 TIMESTAMPTZARRAYOID,
-					 PointerGetDatum(construct_array(deadlines, n, TIMESTAMPTZOID, sizeof(TimestampTz),
-													 FLOAT8PASSBYVAL, TYPALIGN_DOUBLE)), false);
+					 "IZ", jit_int4_array(requests, n),
+					 PointerGetDatum(construct_array(deadlines, n, TIMESTAMPTZOID, sizeof(TimestampTz), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE)));
 	jit_events("expired", ids, NULL, loglines);
 }
 
@@ -277,11 +274,9 @@ settle(DueRow *row)
 	else if (deadline != grant->expires_at)
 	{
 		(void) jit_query("UPDATE jit.grants SET expires_at = $2 WHERE request_id = $1",
-						 2, INT4OID, Int32GetDatum(grant->request), false,
-						 TIMESTAMPTZOID, TimestampTzGetDatum(deadline), false);
+						 "iz", grant->request, deadline);
 		(void) jit_query("UPDATE jit.requests SET expires_at = $2 WHERE id = $1",
-						 2, INT4OID, Int32GetDatum(grant->request), false,
-						 TIMESTAMPTZOID, TimestampTzGetDatum(deadline), false);
+						 "iz", grant->request, deadline);
 		jit_note_grant_changed(role);
 		record_followed(row, deadline);
 	}
@@ -367,7 +362,6 @@ due_requests(void)
 	JitOwnerSection section;
 	MemoryContext context;
 	List	   *requests = NIL;
-	bool		isnull;
 	int			n;
 
 	jit_enter_owner_section(&section);
@@ -386,13 +380,10 @@ due_requests(void)
 				  "   OR NOT coalesce(h.oid, n.oid) IN (SELECT m.roleid FROM pg_auth_members m)"
 				  "   OR h.rolvaliduntil <> g.expires_at AND isfinite(h.rolvaliduntil)))"
 				  " ORDER BY coalesce(r.expires_at, r.lapses_at)",
-				  3,
-				  TIMESTAMPTZOID, TimestampTzGetDatum(jit_now()), false,
-				  OIDOID, ObjectIdGetDatum(MyDatabaseId), false,
-				  TEXTOID, CStringGetTextDatum(jit_cluster_origin()), false);
+				  "zot", jit_now(), MyDatabaseId, jit_cluster_origin());
 	context = MemoryContextSwitchTo(TopMemoryContext);
 	for (int i = 1; i <= n; i++)
-		requests = lappend_int(requests, DatumGetInt32(jit_result(i, 1, &isnull)));
+		requests = lappend_int(requests, jit_result_int(i, 1));
 	MemoryContextSwitchTo(context);
 	jit_leave_owner_section(&section);
 	return requests;
@@ -418,8 +409,7 @@ lock_batch(const List *requests, int first, int *size)
 	jit_enter_owner_section(&section);
 	n = jit_query("SELECT id FROM jit.requests WHERE id = ANY ($1)"
 				  " AND status IN ('pending', 'active') FOR UPDATE SKIP LOCKED",
-				  1,
-				  INT4ARRAYOID, jit_int4_array(ids, nids), false);
+				  "I", jit_int4_array(ids, nids));
 	for (int i = 0; i < n; i++)
 		ids[i] = jit_result(i + 1, 1, &isnull);
 	/* a statement of its own, which sees what was approved just before */
@@ -428,24 +418,22 @@ lock_batch(const List *requests, int first, int *size)
 				  " coalesce(g.expires_at, r.expires_at, r.lapses_at)"
 				  " FROM jit.requests r LEFT JOIN jit.grants g ON g.request_id = r.id"
 				  " WHERE r.id = ANY ($1) ORDER BY coalesce(r.expires_at, r.lapses_at)",
-				  2,
-				  INT4ARRAYOID, jit_int4_array(ids, n), false,
-				  TEXTOID, CStringGetTextDatum(jit_cluster_origin()), false);
+				  "It", jit_int4_array(ids, n), jit_cluster_origin());
 	for (int i = 1; i <= n; i++)
 	{
 		DueRow	   *row = palloc0(sizeof(DueRow));
 
-		row->grant.request = DatumGetInt32(jit_result(i, 1, &isnull));
-		row->pending = DatumGetBool(jit_result(i, 2, &isnull));
-		row->lapses_at = DatumGetTimestampTz(jit_result(i, 3, &isnull));
+		row->grant.request = jit_result_int(i, 1);
+		row->pending = jit_result_bool(i, 2);
+		row->lapses_at = jit_result_time(i, 3);
 		row->access = jit_result_text(i, 4);
-		row->grant.cluster = DatumGetBool(jit_result(i, 5, &isnull));
+		row->grant.cluster = jit_result_bool(i, 5);
 		row->copied = jit_is_copy(jit_result_text(i, 6));
 		row->grant.role = jit_result_text(i, 7);
-		row->grant.role_oid = DatumGetObjectId(jit_result(i, 8, &isnull));
+		row->grant.role_oid = jit_result_oid(i, 8);
 		row->grant.grantee = jit_result_text(i, 9);
-		row->grant.grantee_oid = DatumGetObjectId(jit_result(i, 10, &isnull));
-		row->grant.expires_at = DatumGetTimestampTz(jit_result(i, 11, &isnull));
+		row->grant.grantee_oid = jit_result_oid(i, 10);
+		row->grant.expires_at = jit_result_time(i, 11);
 		rows = lappend(rows, row);
 	}
 	jit_leave_owner_section(&section);
@@ -461,17 +449,14 @@ next_due(bool *left)
 {
 	JitOwnerSection section;
 	TimestampTz due;
-	Datum		value;
-	bool		isnull;
 
 	jit_enter_owner_section(&section);
 	jit_query("SELECT min(at) FILTER (WHERE at > $1), coalesce(bool_or(at <= $1), false)"
 			  " FROM (SELECT CASE WHEN status = 'pending' THEN lapses_at ELSE expires_at END AS at"
 			  "  FROM jit.requests WHERE status IN ('pending', 'active')) r",
-			  1, TIMESTAMPTZOID, TimestampTzGetDatum(jit_now()), false);
-	value = jit_result(1, 1, &isnull);
-	due = isnull ? DT_NOEND : DatumGetTimestampTz(value);
-	*left = DatumGetBool(jit_result(1, 2, &isnull));
+			  "z", jit_now());
+	due = jit_result_time(1, 1);
+	*left = jit_result_bool(1, 2);
 	jit_leave_owner_section(&section);
 	return due;
 }
@@ -572,11 +557,10 @@ restore_under_way(void)
 {
 	JitOwnerSection section;
 	bool		result;
-	bool		isnull;
 
 	jit_enter_owner_section(&section);
-	jit_query("SELECT NOT is_called AND EXISTS (SELECT FROM jit.requests) FROM jit.event_number", 0);
-	result = DatumGetBool(jit_result(1, 1, &isnull));
+	jit_query("SELECT NOT is_called AND EXISTS (SELECT FROM jit.requests) FROM jit.event_number", "");
+	result = jit_result_bool(1, 1);
 	jit_leave_owner_section(&section);
 	return result;
 }
