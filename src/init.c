@@ -16,10 +16,8 @@
 #include "jit_access.h"
 
 #include "base/changes.h"
-#include "base/clock.h"
 #include "base/due.h"
 #include "base/guc.h"
-#include "base/roles.h"
 #include "enforce/executor.h"
 #include "enforce/judge.h"
 #include "enforce/objects.h"
@@ -28,8 +26,6 @@
 #include "request/label.h"
 #include "worker/launcher.h"
 
-#include "fmgr.h"
-#include "miscadmin.h"
 #include "storage/ipc.h"
 
 PG_MODULE_MAGIC;

@@ -9,8 +9,7 @@
  * role's only member, and VALID UNTIL of the grant role is the deadline.
  *
  * README.md beside this file is the map of the rooms, each of which has a header
- * of its own.  What these declare is hidden (a pragma, since it is about
- * declarations): the compiler may reach it without a detour.
+ * of its own.  This one is for all of them, and stays small.
  *
  *-------------------------------------------------------------------------
  */
@@ -19,8 +18,17 @@
 
 #include "postgres.h"
 
-#include "datatype/timestamp.h"
+#include "access/htup_details.h"
+#include "catalog/pg_authid.h"
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "miscadmin.h"
 #include "nodes/parsenodes.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
+#include "utils/timestamp.h"
 
 #include "base/compat.h"
 

@@ -8,10 +8,6 @@
 #ifndef JIT_BASE_ACL_H
 #define JIT_BASE_ACL_H
 
-#include "utils/acl.h"
-
-#pragma GCC visibility push(hidden)
-
 extern AclMode jit_aclmask(const Acl *acl, Oid owner, List *closure,
 						   AclMode mask);
 extern AclMode jit_object_aclmask(Oid classid, Oid objid, AttrNumber attnum,
@@ -22,7 +18,5 @@ extern bool jit_perminfo_permitted(const JitPermInfo *perminfo,
 extern Oid	jit_object_owner(Oid classid, Oid objid);
 extern bool jit_permitted(const JitPermInfo *info, Oid classid, Oid objid,
 						  AclMode mode, List *closure);
-
-#pragma GCC visibility pop
 
 #endif							/* JIT_BASE_ACL_H */

@@ -45,8 +45,8 @@ typedef struct ChangesShared
 
 static ChangesShared *shared = NULL;
 
-/* What this transaction has to tell; in TopTransactionContext. */
-static List *changes = NIL;		/* of JitChange */
+/* What is to be published, of JitChange; between the commit and its release. */
+static List *to_publish = NIL;
 
 void
 jit_changes_shmem_request(void)
@@ -78,7 +78,7 @@ jit_changes_shmem_startup(void)
 
 /* Before the commit, while catalogs can be read: what the deadlines are. */
 static void
-complete_changes(void)
+complete_changes(List *changes)
 {
 	ListCell   *lc;
 
@@ -93,75 +93,52 @@ complete_changes(void)
 	}
 }
 
-/* After the commit and after the invalidations have been sent. */
 static void
-publish_changes(void)
+changes_ended(List *changes, bool committed)
+{
+	to_publish = changes;
+}
+
+static const JitCommitCalls changes_calls = {complete_changes, NULL, changes_ended};
+
+/* After the invalidations have been sent: see the top of the file. */
+static void
+publish_changes(ResourceReleasePhase phase, bool is_commit, bool is_top_level,
+				void *arg)
 {
 	ListCell   *lc;
 	uint64		head;
 
+	if (phase != RESOURCE_RELEASE_AFTER_LOCKS || !is_top_level || to_publish == NIL)
+		return;
 	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
 	head = pg_atomic_read_u64(&shared->head);
-	foreach(lc, changes)
+	foreach(lc, to_publish)
 	{
 		shared->ring[head % RING_SIZE] = *(JitChange *) lfirst(lc);
 		pg_write_barrier();
 		pg_atomic_write_u64(&shared->head, ++head);
 	}
 	LWLockRelease(shared->lock);
-}
-
-static void
-changes_xact_callback(XactEvent event, void *arg)
-{
-	switch (event)
-	{
-		case XACT_EVENT_PRE_COMMIT:
-			complete_changes();
-			break;
-		case XACT_EVENT_PARALLEL_COMMIT:
-		case XACT_EVENT_PREPARE:
-		case XACT_EVENT_ABORT:
-		case XACT_EVENT_PARALLEL_ABORT:
-			changes = NIL;
-			break;
-		default:
-			break;
-	}
-}
-
-/* After the invalidations: see the top of the file. */
-static void
-changes_release_callback(ResourceReleasePhase phase, bool is_commit,
-						 bool is_top_level, void *arg)
-{
-	if (phase != RESOURCE_RELEASE_AFTER_LOCKS || !is_top_level || changes == NIL)
-		return;
-	if (is_commit)
-		publish_changes();
-	changes = NIL;
+	to_publish = NIL;
 }
 
 static void
 remember_change(Oid role, Oid other)
 {
 	static bool registered = false;
-	MemoryContext context = MemoryContextSwitchTo(TopTransactionContext);
-	JitChange  *change = palloc(sizeof(JitChange));
+	JitChange  *change = MemoryContextAllocZero(TopTransactionContext,
+												sizeof(JitChange));
 
-	jit_add_commit_step(JIT_COMMIT_TELL, changes_xact_callback);
 	if (!registered)
-		RegisterResourceReleaseCallback(changes_release_callback, NULL);
+		RegisterResourceReleaseCallback(publish_changes, NULL);
 	registered = true;
 	change->role = role;
 	change->other = other;
-	change->database = InvalidOid;
-	change->request = 0;
 	(void) jit_parse_grant_name(jit_role_name(OidIsValid(other) ? other : role),
 								&change->database, &change->request);
 	change->deadline = DT_NOBEGIN;
-	changes = lappend(changes, change);
-	MemoryContextSwitchTo(context);
+	jit_note_for_commit(JIT_COMMIT_TELL, &changes_calls, change);
 }
 
 /*

@@ -8,8 +8,6 @@
 #ifndef JIT_BASE_CHANGES_H
 #define JIT_BASE_CHANGES_H
 
-#pragma GCC visibility push(hidden)
-
 /* One change: role now ends at deadline; or other covers what role covers. */
 typedef struct JitChange
 {
@@ -26,7 +24,5 @@ extern void jit_note_grant_changed(Oid role);
 extern void jit_note_grant_overlaps(Oid role, Oid covered_too_by);
 extern uint64 jit_changes_head(void);
 extern bool jit_read_change(uint64 place, JitChange *change);
-
-#pragma GCC visibility pop
 
 #endif							/* JIT_BASE_CHANGES_H */

@@ -28,18 +28,16 @@
 #include "jit_access.h"
 
 #include "base/clock.h"
+#include "base/commit.h"
 
 #include <time.h>
 
 #include "access/xact.h"
 #include "common/controldata_utils.h"
-#include "fmgr.h"
-#include "miscadmin.h"
 #include "port/atomics.h"
 #include "storage/ipc.h"
 #include "storage/lwlock.h"
 #include "storage/shmem.h"
-#include "utils/timestamp.h"
 
 typedef struct ClockShared
 {
@@ -51,9 +49,6 @@ static ClockShared *shared = NULL;
 
 /* Of the shared memory before; in the postmaster only. */
 static int64 last_offset = PG_INT64_MIN;
-
-/* The subtransaction that has called jit_reset_clock(), or invalid. */
-static SubTransactionId reset_subid = InvalidSubTransactionId;
 
 /* Microseconds since boot, suspended time included. */
 static int64
@@ -138,38 +133,17 @@ jit_clock_behind(void)
 }
 
 static void
-clock_xact_callback(XactEvent event, void *arg)
+clock_ended(List *resets, bool committed)
 {
-	if (reset_subid != InvalidSubTransactionId && event == XACT_EVENT_COMMIT)
+	if (resets != NIL)
 		pg_atomic_write_u64(&shared->offset, GetCurrentTimestamp() - boot_time());
-	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT)
-		reset_subid = InvalidSubTransactionId;
 }
 
-static void
-clock_subxact_callback(SubXactEvent event, SubTransactionId mySubid,
-					   SubTransactionId parentSubid, void *arg)
-{
-	if (mySubid != reset_subid)
-		return;
-	if (event == SUBXACT_EVENT_COMMIT_SUB)
-		reset_subid = parentSubid;
-	else if (event == SUBXACT_EVENT_ABORT_SUB)
-		reset_subid = InvalidSubTransactionId;
-}
+static const JitCommitCalls clock_calls = {.ended = clock_ended};
 
 /* Believe the time of day once this transaction has committed. */
 void
 jit_reset_clock_at_commit(void)
 {
-	static bool callbacks_registered = false;
-
-	if (!callbacks_registered)
-	{
-		RegisterXactCallback(clock_xact_callback, NULL);
-		RegisterSubXactCallback(clock_subxact_callback, NULL);
-		callbacks_registered = true;
-	}
-	if (reset_subid == InvalidSubTransactionId)
-		reset_subid = GetCurrentSubTransactionId();
+	jit_note_for_commit(JIT_COMMIT_CLOCK, &clock_calls, NULL);
 }

@@ -1,12 +1,22 @@
 /*-------------------------------------------------------------------------
  *
  * commit.c
- *		What is done before a transaction commits, and in which order.
+ *		What waits for the end of the transaction, and in which order.
+ *
+ * Rooms note things while the transaction goes on:
+ *
+ *	subtransaction commits	its notes are the parent's
+ *	subtransaction aborts	its notes are forgotten
+ *	before the commit		each step gets its notes, in the order of steps; an
+ *							error aborts
+ *	PREPARE TRANSACTION		each step may refuse it
+ *	end						each step hears of it, and all notes are forgotten
+ *	crash					nothing is left of them
  *
  * PostgreSQL calls transaction callbacks from the last one registered to the
- * first.  Steps of ours that depend on each other are called by one callback,
- * in an order of their own: what is dropped may wait for a lock, what others
- * are told is how it was left, and only then is the transaction judged.
+ * first.  Steps of ours depend on each other, so one callback calls them, in an
+ * order of their own: what is dropped may wait for a lock, what others are
+ * told is how it was left, and only then is the transaction judged.
  *
  * Most backends never add a step, and pay nothing.
  *
@@ -16,27 +26,122 @@
 
 #include "base/commit.h"
 
-static XactCallback steps[JIT_COMMIT_JUDGE + 1];
-static bool registered = false;
+#include "access/xact.h"
+#include "utils/memutils.h"
+
+typedef struct Note
+{
+	SubTransactionId subid;
+	JitCommitStep step;
+	void	   *note;
+} Note;
+
+static const JitCommitCalls *steps[JIT_COMMIT_CLOCK + 1];
+static List *notes = NIL;		/* of Note, in TopTransactionContext */
+
+static List *
+notes_of(JitCommitStep step)
+{
+	List	   *result = NIL;
+	ListCell   *lc;
+
+	foreach(lc, notes)
+	{
+		Note	   *note = lfirst(lc);
+
+		if (note->step == step)
+			result = lappend(result, note->note);
+	}
+	return result;
+}
 
 static void
-run_steps(XactEvent event, void *arg)
+xact_callback(XactEvent event, void *arg)
 {
-	for (size_t i = 0; i < lengthof(steps); i++)
+	bool		ended = event != XACT_EVENT_PRE_COMMIT &&
+	event != XACT_EVENT_PRE_PREPARE && event != XACT_EVENT_PARALLEL_PRE_COMMIT;
+
+	for (JitCommitStep step = 0; step < lengthof(steps); step++)
 	{
-		if (steps[i] != NULL)
-			steps[i] (event, NULL);
+		const JitCommitCalls *calls = steps[step];
+
+		if (calls == NULL)
+			continue;
+		/* nothing is allocated in an abort */
+		if (ended && calls->ended)
+			calls->ended(event == XACT_EVENT_COMMIT ? notes_of(step) : NIL,
+						 event == XACT_EVENT_COMMIT);
+		else if (event == XACT_EVENT_PRE_COMMIT && calls->commit)
+			calls->commit(notes_of(step));
+		else if (event == XACT_EVENT_PRE_PREPARE && calls->prepare)
+			calls->prepare(notes_of(step));
+	}
+	if (ended)
+		notes = NIL;
+}
+
+static void
+subxact_callback(SubXactEvent event, SubTransactionId mySubid,
+				 SubTransactionId parentSubid, void *arg)
+{
+	/* those of a subtransaction come last */
+	for (int i = list_length(notes) - 1; i >= 0; i--)
+	{
+		Note	   *note = list_nth(notes, i);
+
+		if (note->subid != mySubid)
+			break;
+		if (event == SUBXACT_EVENT_COMMIT_SUB)
+			note->subid = parentSubid;
+		else if (event == SUBXACT_EVENT_ABORT_SUB)
+			notes = list_delete_nth_cell(notes, i);
 	}
 }
 
 /* Have a step called from now on.  Adding it again does nothing. */
 void
-jit_add_commit_step(JitCommitStep step, XactCallback callback)
+jit_add_commit_step(JitCommitStep step, const JitCommitCalls *calls)
 {
-	steps[step] = callback;
-	if (!registered)
-		RegisterXactCallback(run_steps, NULL);
+	static bool registered = false;
+
+	steps[step] = calls;
+	if (registered)
+		return;
 	registered = true;
+	RegisterXactCallback(xact_callback, NULL);
+	RegisterSubXactCallback(subxact_callback, NULL);
+}
+
+/*
+ * Keep something for a step of this transaction, unless the subtransaction
+ * aborts.  The note must live until its end: in TopTransactionContext, say.
+ */
+void
+jit_note_for_commit(JitCommitStep step, const JitCommitCalls *calls, void *note)
+{
+	MemoryContext context = MemoryContextSwitchTo(TopTransactionContext);
+	Note	   *kept = palloc(sizeof(Note));
+
+	jit_add_commit_step(step, calls);
+	kept->subid = GetCurrentSubTransactionId();
+	kept->step = step;
+	kept->note = note;
+	notes = lappend(notes, kept);
+	MemoryContextSwitchTo(context);
+}
+
+/* Give a step its notes now: it doesn't get them again. */
+List *
+jit_take_commit_notes(JitCommitStep step)
+{
+	List	   *taken = notes_of(step);
+
+	for (int i = list_length(notes) - 1; i >= 0; i--)
+	{
+		if (((Note *) list_nth(notes, i))->step == step)
+			notes = list_delete_nth_cell(notes, i);
+	}
+	return taken;
 }
 
 /*
@@ -47,7 +152,6 @@ jit_add_commit_step(JitCommitStep step, XactCallback callback)
 void
 jit_run_commit_steps_first(void)
 {
-	UnregisterXactCallback(run_steps, NULL);
-	RegisterXactCallback(run_steps, NULL);
-	registered = true;
+	UnregisterXactCallback(xact_callback, NULL);
+	RegisterXactCallback(xact_callback, NULL);
 }

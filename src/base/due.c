@@ -7,7 +7,7 @@
  * request lapses, or what a role says of its end has changed), and how the
  * sweepers get on; launcher.c says what it makes of that.
  *
- * 	commit of a grant or request	on_commit(): the due time is noted, the
+ * 	commit of a grant or request	due_ended(): the due time is noted, the
  * 									launcher is woken
  * 	abort							nothing is noted
  * 	PREPARE TRANSACTION				nothing is noted, PostgreSQL having no hook
@@ -21,17 +21,16 @@
 #include "jit_access.h"
 
 #include "base/clock.h"
+#include "base/commit.h"
 #include "base/due.h"
 #include "base/roles.h"
 #include "base/text.h"
 
 #include "access/xact.h"
-#include "miscadmin.h"
 #include "storage/latch.h"
 #include "storage/lwlock.h"
 #include "storage/shmem.h"
 #include "utils/memutils.h"
-#include "utils/syscache.h"
 
 JitDueShared *jit_due = NULL;
 
@@ -118,14 +117,11 @@ wake(void)
 }
 
 static void
-on_commit(XactEvent event, void *arg)
+due_ended(List *notes, bool committed)
 {
 	ListCell   *lc;
 
-	if (event == XACT_EVENT_PRE_COMMIT || event == XACT_EVENT_PRE_PREPARE ||
-		event == XACT_EVENT_PARALLEL_PRE_COMMIT)
-		return;
-	if (event == XACT_EVENT_COMMIT)
+	if (committed)
 	{
 		wake_at_commit |= note_due(MyDatabaseId, due_at_commit);
 		foreach(lc, changed_at_commit)
@@ -138,24 +134,13 @@ on_commit(XactEvent event, void *arg)
 	changed_at_commit = NIL;
 }
 
-/*
- * Most backends never need it, and it would cost each of their transactions.
- */
-static void
-register_on_commit(void)
-{
-	static bool registered = false;
-
-	if (!registered)
-		RegisterXactCallback(on_commit, NULL);
-	registered = true;
-}
+static const JitCommitCalls due_calls = {.ended = due_ended};
 
 /* Have the launcher look again once this transaction has committed. */
 void
 jit_wake_launcher_at_commit(void)
 {
-	register_on_commit();
+	jit_add_commit_step(JIT_COMMIT_WAKE, &due_calls);
 	wake_at_commit = true;
 }
 
@@ -167,7 +152,7 @@ jit_wake_launcher_at_commit(void)
 void
 jit_note_due(TimestampTz due)
 {
-	register_on_commit();
+	jit_add_commit_step(JIT_COMMIT_WAKE, &due_calls);
 	due_at_commit = Min(due_at_commit, due);
 }
 
@@ -182,7 +167,7 @@ jit_note_ledger_behind(Oid roleid)
 	int			request;
 	MemoryContext context;
 
-	register_on_commit();
+	jit_add_commit_step(JIT_COMMIT_WAKE, &due_calls);
 	if (jit_parse_grant_name(jit_role_name(roleid), &database, &request) &&
 		!SearchSysCacheExists1(DATABASEOID, ObjectIdGetDatum(database)))
 		database = InvalidOid;

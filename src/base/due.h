@@ -11,8 +11,6 @@
 #include "storage/latch.h"
 #include "storage/lwlock.h"
 
-#pragma GCC visibility push(hidden)
-
 #define JIT_MAX_DUE			256 /* ledgers with something due */
 #define JIT_MAX_SWEEPERS	4	/* at the same time */
 
@@ -49,7 +47,5 @@ extern void jit_note_ledger_behind(Oid roleid);
 extern void jit_note_role_changed(Oid roleid);
 extern void jit_report_progress(int slot);
 extern void jit_report_swept(int slot, TimestampTz due, bool complete);
-
-#pragma GCC visibility pop
 
 #endif							/* JIT_BASE_DUE_H */

@@ -15,7 +15,6 @@
 #include <limits.h>
 
 #include "access/parallel.h"
-#include "miscadmin.h"
 #include "utils/guc.h"
 #include "utils/varlena.h"
 

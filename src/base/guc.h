@@ -10,8 +10,6 @@
 #ifndef JIT_BASE_GUC_H
 #define JIT_BASE_GUC_H
 
-#pragma GCC visibility push(hidden)
-
 extern char *jit_admin_role;
 extern char *jit_auditor_role;
 extern char *jit_environment;
@@ -23,7 +21,5 @@ extern int	jit_default_risk;	/* JitRisk */
 extern bool jit_commit_after_expiry;
 
 extern void jit_define_settings(void);
-
-#pragma GCC visibility pop
 
 #endif							/* JIT_BASE_GUC_H */

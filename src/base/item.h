@@ -11,9 +11,6 @@
 #include "base/roles.h"
 
 #include "catalog/objectaddress.h"
-#include "nodes/parsenodes.h"
-
-#pragma GCC visibility push(hidden)
 
 /*
  * One object with one set of privileges and columns, or one role.
@@ -82,7 +79,5 @@ extern void jit_lock_items(List *items);
 extern GrantStmt *jit_item_grant_stmt(const JitItem *item,
 									  const char *rolename);
 extern Datum jit_item_attnums(const JitItem *item);
-
-#pragma GCC visibility pop
 
 #endif							/* JIT_BASE_ITEM_H */

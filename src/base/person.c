@@ -21,8 +21,6 @@
 #include "base/query.h"
 #include "base/roles.h"
 
-#include "miscadmin.h"
-#include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/varlena.h"
 

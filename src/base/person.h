@@ -8,10 +8,6 @@
 #ifndef JIT_BASE_PERSON_H
 #define JIT_BASE_PERSON_H
 
-#include "fmgr.h"
-
-#pragma GCC visibility push(hidden)
-
 typedef struct JitPerson
 {
 	Oid			role;			/* effective role of the session */
@@ -30,7 +26,5 @@ extern bool jit_person_administers(const JitPerson *person);
 extern bool jit_person_audits(const JitPerson *person);
 extern bool jit_caller_administers(const JitPerson *person);
 extern void jit_require_administrator(FunctionCallInfo fcinfo, const char *message);
-
-#pragma GCC visibility pop
 
 #endif							/* JIT_BASE_PERSON_H */

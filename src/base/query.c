@@ -18,26 +18,19 @@
 #include "base/text.h"
 
 #include "access/genam.h"
-#include "access/htup_details.h"
 #include "access/table.h"
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "catalog/namespace.h"
-#include "catalog/pg_authid.h"
 #include "catalog/pg_extension.h"
-#include "catalog/pg_type.h"
 #include "commands/extension.h"
 #include "executor/spi.h"
-#include "miscadmin.h"
 #include "storage/lmgr.h"
-#include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
-#include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
-#include "utils/syscache.h"
 
 typedef struct PlanEntry
 {
@@ -167,43 +160,17 @@ kept_plan(const char *sql, int nargs, Oid *types)
 static Oid
 parameter_type(char letter)
 {
-	switch (letter)
-	{
-		case 'b':
-			return BOOLOID;
-		case 'i':
-			return INT4OID;
-		case 'j':
-			return JSONBOID;
-		case 'l':
-			return INT8OID;
-		case 'n':
-			return NAMEOID;
-		case 'o':
-			return OIDOID;
-		case 'p':
-			return JSONPATHOID;
-		case 't':
-			return TEXTOID;
-		case 'v':
-			return INTERVALOID;
-		case 'z':
-			return TIMESTAMPTZOID;
-		case 'I':
-			return INT4ARRAYOID;
-		case 'O':
-			return OIDARRAYOID;
-		case 'S':
-			return INT2ARRAYOID;
-		case 'T':
-			return TEXTARRAYOID;
-		case 'X':
-			return XIDARRAYOID;
-		case 'Z':
-			return TIMESTAMPTZARRAYOID;
-	}
-	elog(ERROR, "unrecognized type of a parameter: %c", letter);
-	return InvalidOid;			/* keep the compiler quiet */
+	static const char letters[] = "bijlnoptvzIOSTXZ";
+	static const Oid types[] = {
+		BOOLOID, INT4OID, JSONBOID, INT8OID, NAMEOID, OIDOID, JSONPATHOID,
+		TEXTOID, INTERVALOID, TIMESTAMPTZOID, INT4ARRAYOID, OIDARRAYOID,
+		INT2ARRAYOID, TEXTARRAYOID, XIDARRAYOID, TIMESTAMPTZARRAYOID
+	};
+	const char *found = strchr(letters, letter);
+
+	if (found == NULL)
+		elog(ERROR, "unrecognized type of a parameter: %c", letter);
+	return types[found - letters];
 }
 
 /*

@@ -8,10 +8,6 @@
 #ifndef JIT_BASE_QUERY_H
 #define JIT_BASE_QUERY_H
 
-#include "fmgr.h"
-
-#pragma GCC visibility push(hidden)
-
 typedef struct JitOwnerSection
 {
 	Oid			userid;
@@ -44,7 +40,5 @@ extern const char *jit_origin(void);
 extern char *jit_cluster_origin(void);
 extern bool jit_is_of_cluster(const char *origin);
 extern bool jit_is_copy(const char *origin);
-
-#pragma GCC visibility pop
 
 #endif							/* JIT_BASE_QUERY_H */

@@ -22,18 +22,12 @@
 #include "base/guc.h"
 #include "base/roles.h"
 
-#include "access/htup_details.h"
 #include "access/table.h"
 #include "catalog/pg_auth_members.h"
-#include "catalog/pg_authid.h"
 #include "catalog/pg_database.h"
-#include "miscadmin.h"
-#include "utils/acl.h"
 #include "utils/catcache.h"
 #include "utils/fmgroids.h"
 #include "utils/inval.h"
-#include "utils/syscache.h"
-#include "utils/timestamp.h"
 
 /*
  * Counts invalidations of roles, memberships and databases.  Whoever caches

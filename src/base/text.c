@@ -14,11 +14,7 @@
 
 #include "commands/dbcommands.h"
 #include "common/int.h"
-#include "fmgr.h"
-#include "miscadmin.h"
-#include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
-#include "utils/timestamp.h"
 
 static const char *const risk_names[] = {"low", "moderate", "high", "forbidden"};
 

@@ -8,10 +8,6 @@
 #ifndef JIT_BASE_TEXT_H
 #define JIT_BASE_TEXT_H
 
-#include "fmgr.h"
-
-#pragma GCC visibility push(hidden)
-
 extern char *jit_text_argument(FunctionCallInfo fcinfo, int n,
 							   const char *name);
 extern char *jit_required_text(FunctionCallInfo fcinfo, int n,
@@ -30,7 +26,5 @@ extern char *jit_timestamp_text(TimestampTz at);
 extern char *jit_name_of_database(Oid database);
 extern char *jit_database_name(void);
 extern char *jit_role_name(Oid roleid);
-
-#pragma GCC visibility pop
 
 #endif							/* JIT_BASE_TEXT_H */

@@ -23,8 +23,6 @@
 #include "jit_access.h"
 
 #include "base/acl.h"
-#include "base/clock.h"
-#include "base/roles.h"
 #include "base/text.h"
 #include "enforce/authority.h"
 #include "enforce/hint.h"
@@ -34,12 +32,8 @@
 #include "catalog/pg_database.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_proc.h"
-#include "catalog/pg_type.h"
 #include "commands/dbcommands.h"
 #include "foreign/foreign.h"
-#include "miscadmin.h"
-#include "utils/builtins.h"
-#include "utils/lsyscache.h"
 
 /*
  * The command that is running, for messages, and who began it.  PostgreSQL

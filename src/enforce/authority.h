@@ -10,8 +10,6 @@
 
 #include "base/roles.h"
 
-#pragma GCC visibility push(hidden)
-
 /* Somebody's authority, and what was found to be missing from it. */
 typedef struct JitAuthority
 {
@@ -37,7 +35,5 @@ extern bool jit_has_privilege(JitAuthority *authority, Oid classid, Oid objid,
 extern bool jit_may_administer(JitAuthority *authority, Oid role);
 extern void jit_refuse_lasting(const JitAuthority *authority) pg_attribute_noreturn();
 extern void jit_check_owner(Oid role);
-
-#pragma GCC visibility pop
 
 #endif							/* JIT_ENFORCE_AUTHORITY_H */

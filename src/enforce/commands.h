@@ -8,8 +8,6 @@
 #ifndef JIT_ENFORCE_COMMANDS_H
 #define JIT_ENFORCE_COMMANDS_H
 
-#pragma GCC visibility push(hidden)
-
 /* The command being run, saved around commands that are run within it. */
 typedef struct JitLastingState
 {
@@ -22,7 +20,5 @@ extern JitLastingState jit_lasting_state(void);
 extern void jit_restore_lasting_state(JitLastingState state);
 extern void jit_check_lasting(Node *stmt);
 extern void jit_check_lasting_done(void);
-
-#pragma GCC visibility pop
 
 #endif							/* JIT_ENFORCE_COMMANDS_H */

@@ -48,30 +48,22 @@
 
 #include "base/acl.h"
 #include "base/changes.h"
-#include "base/clock.h"
 #include "base/commit.h"
 #include "base/guc.h"
-#include "base/roles.h"
 #include "base/text.h"
 #include "enforce/cutoff.h"
-#include "enforce/hint.h"
-#include "enforce/judge.h"
 
 #include "access/xact.h"
-#include "catalog/pg_authid.h"
 #include "catalog/pg_proc.h"
 #include "executor/executor.h"
-#include "miscadmin.h"
 #include "port/atomics.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "tcop/pquery.h"
 #include "tcop/tcopprot.h"
-#include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/timeout.h"
-#include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
 #define TICK			40		/* milliseconds */
@@ -647,7 +639,6 @@ add_need(Reliance *reliance, Oid userid, bool writes, const Cover *covers,
 }
 
 static void arm(void);
-static void cutoff_xact_callback(XactEvent event, void *arg);
 static Reliance *begin_reliance(QueryDesc *query);
 
 /*
@@ -1182,50 +1173,47 @@ jit_run_relying_utility(void (*run) (void *arg), void *arg)
  */
 
 static void
-cutoff_xact_callback(XactEvent event, void *arg)
+judge_commit(List *notes)
 {
 	ListCell   *lc;
 
-	switch (event)
+	if (written_needs == NIL || jit_commit_after_expiry)
+		return;
+	AcceptInvalidationMessages();
+	foreach(lc, written_needs)
 	{
-		case XACT_EVENT_PRE_COMMIT:
-			if (written_needs == NIL || jit_commit_after_expiry)
-				break;
-			AcceptInvalidationMessages();
-			foreach(lc, written_needs)
-			{
-				Cover		ended;
+		Cover		ended;
 
-				if (!need_met(lfirst(lc), &ended))
-					ereport(ERROR,
-							(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-							 errmsg("transaction is rolled back: the temporary access that it wrote through has ended"),
-							 errdetail_internal("%s", cover_text(&ended)),
-							 errhint("Ask for access anew and repeat the transaction.")));
-			}
-			break;
-		case XACT_EVENT_PRE_PREPARE:
-			if (written_needs != NIL)
-				ereport(ERROR,
-						(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-						 errmsg("cannot PREPARE a transaction that may have written or locked through temporary access"),
-						 errhint("Use COMMIT: a prepared transaction could be committed after the access has ended.")));
-			break;
-		case XACT_EVENT_COMMIT:
-		case XACT_EVENT_PARALLEL_COMMIT:
-		case XACT_EVENT_PREPARE:
-		case XACT_EVENT_ABORT:
-		case XACT_EVENT_PARALLEL_ABORT:
-			busy = false;
-			loose = NULL;
-			if (jit_running == NULL)
-				fired = false;
-			written_needs = NIL;
-			break;
-		default:
-			break;
+		if (!need_met(lfirst(lc), &ended))
+			ereport(ERROR,
+					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+					 errmsg("transaction is rolled back: the temporary access that it wrote through has ended"),
+					 errdetail_internal("%s", cover_text(&ended)),
+					 errhint("Ask for access anew and repeat the transaction.")));
 	}
 }
+
+static void
+refuse_prepare(List *notes)
+{
+	if (written_needs != NIL)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot PREPARE a transaction that may have written or locked through temporary access"),
+				 errhint("Use COMMIT: a prepared transaction could be committed after the access has ended.")));
+}
+
+static void
+cutoff_ended(List *notes, bool committed)
+{
+	busy = false;
+	loose = NULL;
+	if (jit_running == NULL)
+		fired = false;
+	written_needs = NIL;
+}
+
+static const JitCommitCalls cutoff_calls = {judge_commit, refuse_prepare, cutoff_ended};
 
 static void
 cutoff_subxact_callback(SubXactEvent event, SubTransactionId mySubid,
@@ -1258,6 +1246,6 @@ jit_install_cutoff(void)
 	ExecutorRun_hook = jit_executor_run;
 	next_executor_finish_hook = ExecutorFinish_hook;
 	ExecutorFinish_hook = jit_executor_finish;
-	jit_add_commit_step(JIT_COMMIT_JUDGE, cutoff_xact_callback);
+	jit_add_commit_step(JIT_COMMIT_JUDGE, &cutoff_calls);
 	RegisterSubXactCallback(cutoff_subxact_callback, NULL);
 }

@@ -13,27 +13,19 @@
  */
 #include "jit_access.h"
 
-#include "base/roles.h"
 #include "base/text.h"
 #include "enforce/cutoff.h"
 #include "enforce/executor.h"
-#include "enforce/hint.h"
-#include "enforce/judge.h"
 #include "enforce/objects.h"
 
 #include "access/relation.h"
-#include "catalog/pg_authid.h"
 #include "catalog/pg_proc.h"
-#include "catalog/pg_type.h"
 #include "executor/executor.h"
-#include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/plancat.h"
 #include "optimizer/planner.h"
 #include "parser/parsetree.h"
 #include "rewrite/rowsecurity.h"
-#include "utils/builtins.h"
-#include "utils/lsyscache.h"
 #include "utils/rel.h"
 
 static ExecutorCheckPerms_hook_type next_check_perms_hook = NULL;

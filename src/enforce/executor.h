@@ -8,10 +8,6 @@
 #ifndef JIT_ENFORCE_EXECUTOR_H
 #define JIT_ENFORCE_EXECUTOR_H
 
-#pragma GCC visibility push(hidden)
-
 extern void jit_install_executor_hooks(void);
-
-#pragma GCC visibility pop
 
 #endif							/* JIT_ENFORCE_EXECUTOR_H */

@@ -22,12 +22,10 @@
 #include "base/clock.h"
 #include "base/item.h"
 #include "base/query.h"
-#include "base/roles.h"
 #include "base/text.h"
 #include "enforce/hint.h"
 
 #include "access/genam.h"
-#include "access/htup_details.h"
 #include "access/parallel.h"
 #include "access/relation.h"
 #include "access/sysattr.h"
@@ -38,19 +36,12 @@
 #include "catalog/index.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_attribute.h"
-#include "catalog/pg_authid.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_depend.h"
-#include "catalog/pg_type.h"
-#include "miscadmin.h"
 #include "storage/lmgr.h"
-#include "utils/builtins.h"
 #include "utils/fmgroids.h"
-#include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
-#include "utils/syscache.h"
-#include "utils/timestamp.h"
 
 /* One relation, and which privileges on it are missing, for which columns. */
 typedef struct Missing

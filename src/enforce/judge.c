@@ -32,27 +32,18 @@
 #include "jit_access.h"
 
 #include "base/acl.h"
-#include "base/clock.h"
-#include "base/roles.h"
 #include "base/text.h"
 #include "enforce/hint.h"
 #include "enforce/judge.h"
 
-#include "access/htup_details.h"
 #include "access/xact.h"
-#include "catalog/pg_authid.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_proc.h"
-#include "catalog/pg_type.h"
-#include "miscadmin.h"
-#include "utils/builtins.h"
 #include "utils/catcache.h"
 #include "utils/inval.h"
-#include "utils/lsyscache.h"
 #include "utils/plancache.h"
 #include "utils/rel.h"
-#include "utils/syscache.h"
 
 static needs_fmgr_hook_type next_needs_fmgr_hook;
 

@@ -11,9 +11,6 @@
 #include "base/clock.h"
 #include "base/roles.h"
 
-#include "miscadmin.h"
-#include "utils/acl.h"
-
 #pragma GCC visibility push(hidden)
 
 /* The earliest deadline in a user's closure, as of a generation. */

@@ -11,8 +11,6 @@
 #include "enforce/authority.h"
 #include "catalog/objectaccess.h"
 
-#pragma GCC visibility push(hidden)
-
 /* Relations that the command has taken a policy, trigger or rule from. */
 extern List *jit_unguarded;
 
@@ -23,7 +21,5 @@ extern bool jit_authorized(JitAuthority *authority, bool created, Oid classid,
 extern void jit_check_lasting_object(ObjectAccessType access, Oid classid,
 									 Oid objid, int subid, void *arg);
 extern void jit_check_lasting_drop(Oid classid, Oid objid, int dropflags);
-
-#pragma GCC visibility pop
 
 #endif							/* JIT_ENFORCE_LASTING_H */

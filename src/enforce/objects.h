@@ -8,8 +8,6 @@
 #ifndef JIT_ENFORCE_OBJECTS_H
 #define JIT_ENFORCE_OBJECTS_H
 
-#pragma GCC visibility push(hidden)
-
 extern Oid	jit_command_user;
 extern List *jit_command_closure;
 
@@ -19,7 +17,5 @@ extern void jit_check_ownership(Oid classid, Oid objid);
 extern void jit_note_ownership(Oid classid, Oid objid);
 extern void jit_note_role(Oid role);
 extern void jit_install_object_access_hook(void (*dropped) (Oid classid, Oid objid));
-
-#pragma GCC visibility pop
 
 #endif							/* JIT_ENFORCE_OBJECTS_H */

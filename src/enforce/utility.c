@@ -11,33 +11,25 @@
  */
 #include "jit_access.h"
 
-#include "base/roles.h"
 #include "base/text.h"
 #include "enforce/commands.h"
 #include "enforce/cutoff.h"
-#include "enforce/hint.h"
-#include "enforce/judge.h"
 #include "enforce/objects.h"
 #include "enforce/utility.h"
 
 #include "access/relation.h"
 #include "catalog/index.h"
 #include "catalog/namespace.h"
-#include "catalog/pg_authid.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_database.h"
 #include "catalog/pg_language.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_parameter_acl.h"
-#include "catalog/pg_type.h"
 #include "commands/dbcommands.h"
 #include "commands/proclang.h"
-#include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
 #include "storage/ipc.h"
 #include "tcop/utility.h"
-#include "utils/builtins.h"
-#include "utils/lsyscache.h"
 #include "utils/rel.h"
 
 static ProcessUtility_hook_type next_process_utility_hook = NULL;

@@ -8,11 +8,7 @@
 #ifndef JIT_ENFORCE_UTILITY_H
 #define JIT_ENFORCE_UTILITY_H
 
-#pragma GCC visibility push(hidden)
-
 extern void jit_install_utility_hook(void (*drop) (const DropStmt *stmt),
 									 void (*label) (const SecLabelStmt *stmt));
-
-#pragma GCC visibility pop
 
 #endif							/* JIT_ENFORCE_UTILITY_H */

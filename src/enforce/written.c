@@ -14,7 +14,6 @@
 #include "enforce/written.h"
 
 #include "access/genam.h"
-#include "access/htup_details.h"
 #include "access/table.h"
 #include "catalog/pg_largeobject.h"
 #include "catalog/pg_publication_rel.h"

@@ -10,12 +10,8 @@
 
 #include "base/item.h"
 
-#pragma GCC visibility push(hidden)
-
 extern List *jit_parse_access(const char *access);
 extern List *jit_add_schema_usage(List *items, Oid grantee);
 extern void jit_check_item_requestable(const JitItem *item);
-
-#pragma GCC visibility pop
 
 #endif							/* JIT_REQUEST_ACCESS_H */

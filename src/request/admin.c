@@ -12,24 +12,17 @@
 #include "jit_access.h"
 
 #include "base/clock.h"
-#include "base/person.h"
 #include "base/query.h"
 #include "base/roles.h"
 #include "base/text.h"
-#include "request/approver.h"
 #include "request/event.h"
 #include "request/facts.h"
 #include "request/flow.h"
 
 #include "catalog/pg_collation.h"
-#include "fmgr.h"
-#include "miscadmin.h"
 #include "regex/regex.h"
-#include "utils/acl.h"
-#include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/numeric.h"
-#include "utils/timestamp.h"
 
 PG_FUNCTION_INFO_V1(jit_set_policy);
 PG_FUNCTION_INFO_V1(jit_drop_policy);

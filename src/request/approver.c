@@ -22,21 +22,13 @@
 #include "base/clock.h"
 #include "base/guc.h"
 #include "base/item.h"
-#include "base/person.h"
-#include "base/roles.h"
 #include "base/text.h"
 #include "request/approver.h"
-#include "request/ledger.h"
 
 #include "access/genam.h"
 #include "access/table.h"
-#include "catalog/pg_authid.h"
-#include "miscadmin.h"
-#include "utils/acl.h"
-#include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/numeric.h"
-#include "utils/syscache.h"
 
 #define MAX_NAMES_SHOWN 5
 

@@ -8,10 +8,7 @@
 #ifndef JIT_REQUEST_APPROVER_H
 #define JIT_REQUEST_APPROVER_H
 
-#include "base/person.h"
 #include "request/ledger.h"
-
-#pragma GCC visibility push(hidden)
 
 #define JIT_GRANTOR "@grantor"
 
@@ -43,7 +40,5 @@ extern bool jit_needs_superuser(const JitRequest *request);
 extern char *jit_step_names(const JitStep *step);
 extern void jit_flow_progress(JitRequest *request, JitProgress *progress);
 extern char *jit_approvers_text(JitRequest *request, int *people);
-
-#pragma GCC visibility pop
 
 #endif							/* JIT_REQUEST_APPROVER_H */

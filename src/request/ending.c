@@ -22,7 +22,6 @@
 #include "base/clock.h"
 #include "base/commit.h"
 #include "base/due.h"
-#include "base/person.h"
 #include "base/query.h"
 #include "base/roles.h"
 #include "base/text.h"
@@ -33,7 +32,6 @@
 
 #include "access/genam.h"
 #include "access/heapam.h"
-#include "access/htup_details.h"
 #include "access/subtrans.h"
 #include "access/table.h"
 #include "access/transam.h"
@@ -41,34 +39,23 @@
 #include "catalog/dependency.h"
 #include "catalog/indexing.h"
 #include "catalog/pg_auth_members.h"
-#include "catalog/pg_authid.h"
 #include "catalog/pg_extension.h"
 #include "catalog/pg_shdepend.h"
 #include "commands/extension.h"
 #include "commands/user.h"
-#include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "parser/parse_node.h"
 #include "storage/bufmgr.h"
 #include "storage/lmgr.h"
 #include "storage/lock.h"
 #include "storage/procarray.h"
-#include "utils/acl.h"
-#include "utils/builtins.h"
 #include "utils/catcache.h"
 #include "utils/fmgroids.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
-#include "utils/syscache.h"
-#include "utils/timestamp.h"
 
 #define LONGEST_HOLD "10 s"		/* see terminate_holders() */
-
-/* Whose members this transaction has removed; in TopTransactionContext. */
-static List *ended_roles = NIL;
-
-static void ending_xact_callback(XactEvent event, void *arg);
 
 /* ----------------------------------------------------------------------
  * Roles
@@ -309,64 +296,24 @@ jit_find_grant_role(const JitGrant *grant)
 }
 
 /*
- * End what a grant role gives.  Inside an owner section, under the lock on
- * the request's row.  Without "wait", false if another transaction is taking
- * members out, too.
- *
- * The members go now, the role at the commit: who leaves this transaction
- * open has nothing that jit_expire_grant() needs.
- */
-bool
-jit_end_role(Oid roleid, bool wait)
-{
-	MemoryContext context;
-	bool		left = false;
-
-	(void) remove_members(roleid, wait, &left);
-	if (left)
-		return false;
-	jit_add_commit_step(JIT_COMMIT_DROP, ending_xact_callback);
-	context = MemoryContextSwitchTo(TopTransactionContext);
-	ended_roles = lappend_oid(ended_roles, roleid);
-	MemoryContextSwitchTo(context);
-	return true;
-}
-
-/*
- * End a grant of our ledger and note when in jit.grants, the same way.  False
- * if the role wasn't there any more.
- */
-bool
-jit_end_grant(const JitGrant *grant)
-{
-	Oid			roleid = jit_find_grant_role(grant);
-
-	if (OidIsValid(roleid))
-		(void) jit_end_role(roleid, true);
-	jit_query("UPDATE jit.grants SET ended_at = $2 WHERE request_id = $1",
-			  "iz", grant->request, jit_now());
-	jit_wake_launcher_at_commit();
-	return OidIsValid(roleid);
-}
-
-/*
  * Drop the roles whose members jit_end_role() has removed in this
  * transaction.  Before it commits, so that no user can keep the locks.  What
  * can't be dropped now, and what would take too many locks, is dropped by a
  * sweeper, when it is past.
  */
 static void
-drop_ended_roles(void)
+drop_ended_roles(List *notes)
 {
 	JitOwnerSection section;
 	ListCell   *lc;
-	List	   *roles = ended_roles;
+	List	   *roles = NIL;
 	DropCall	call = {NIL, false};
 	bool		together;
 
-	if (roles == NIL)
+	if (notes == NIL)
 		return;
-	ended_roles = NIL;
+	foreach(lc, notes)
+		roles = lappend_oid(roles, DatumGetObjectId(PointerGetDatum(lfirst(lc))));
 	PushActiveSnapshot(GetTransactionSnapshot());
 	jit_enter_owner_section(&section);
 	/* for whoever leaves open that a role loses what it was granted */
@@ -405,24 +352,44 @@ drop_ended_roles(void)
 	PopActiveSnapshot();
 }
 
-static void
-ending_xact_callback(XactEvent event, void *arg)
+static const JitCommitCalls ending_calls = {.commit = drop_ended_roles};
+
+/*
+ * End what a grant role gives.  Inside an owner section, under the lock on
+ * the request's row.  Without "wait", false if another transaction is taking
+ * members out, too.
+ *
+ * The members go now, the role at the commit: who leaves this transaction
+ * open has nothing that jit_expire_grant() needs.
+ */
+bool
+jit_end_role(Oid roleid, bool wait)
 {
-	switch (event)
-	{
-		case XACT_EVENT_PRE_COMMIT:
-			drop_ended_roles();
-			break;
-		case XACT_EVENT_COMMIT:
-		case XACT_EVENT_PARALLEL_COMMIT:
-		case XACT_EVENT_PREPARE:
-		case XACT_EVENT_ABORT:
-		case XACT_EVENT_PARALLEL_ABORT:
-			ended_roles = NIL;
-			break;
-		default:
-			break;
-	}
+	bool		left = false;
+
+	(void) remove_members(roleid, wait, &left);
+	if (left)
+		return false;
+	jit_note_for_commit(JIT_COMMIT_DROP, &ending_calls,
+						DatumGetPointer(ObjectIdGetDatum(roleid)));
+	return true;
+}
+
+/*
+ * End a grant of our ledger and note when in jit.grants, the same way.  False
+ * if the role wasn't there any more.
+ */
+bool
+jit_end_grant(const JitGrant *grant)
+{
+	Oid			roleid = jit_find_grant_role(grant);
+
+	if (OidIsValid(roleid))
+		(void) jit_end_role(roleid, true);
+	jit_query("UPDATE jit.grants SET ended_at = $2 WHERE request_id = $1",
+			  "iz", grant->request, jit_now());
+	jit_wake_launcher_at_commit();
+	return OidIsValid(roleid);
 }
 
 /*
@@ -871,7 +838,7 @@ jit_before_drop(const DropStmt *stmt)
 						   NULL);
 	}
 
-	drop_ended_roles();
+	drop_ended_roles(jit_take_commit_notes(JIT_COMMIT_DROP));
 
 	n = jit_query("SELECT s.role_oid FROM jit.scopes s JOIN pg_authid a ON a.oid = s.role_oid AND a.rolname = s.role"
 				  " WHERE s.origin = $1",

@@ -8,8 +8,6 @@
 #ifndef JIT_REQUEST_ENDING_H
 #define JIT_REQUEST_ENDING_H
 
-#pragma GCC visibility push(hidden)
-
 typedef struct JitGrant
 {
 	int			request;
@@ -30,7 +28,5 @@ extern bool jit_clear_past_roles(bool others, bool ledger,
 								 TimestampTz logged, bool terminate);
 extern void jit_before_drop(const DropStmt *stmt);
 extern void jit_object_dropped(Oid classid, Oid objid);
-
-#pragma GCC visibility pop
 
 #endif							/* JIT_REQUEST_ENDING_H */

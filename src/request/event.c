@@ -8,10 +8,8 @@
  * The log line has to wait for the commit, so that the log never tells of
  * something that was rolled back:
  *
- *	jit_events()			the line is remembered, with its subtransaction
- *	subtransaction commits	the line is the parent's
- *	subtransaction aborts	the line is forgotten
- *	transaction aborts		all lines are forgotten
+ *	jit_events()			the line is noted for the commit (base/commit.c)
+ *	abort					it is forgotten, also of a subtransaction
  *	transaction commits		the lines are written, in order
  *	crash after the commit	the line may be lost; the row isn't
  *	PREPARE TRANSACTION		refused, with our NOTIFY or without
@@ -23,6 +21,7 @@
  */
 #include "jit_access.h"
 
+#include "base/commit.h"
 #include "base/guc.h"
 #include "base/person.h"
 #include "base/query.h"
@@ -35,33 +34,13 @@
 #include "catalog/pg_namespace.h"
 #include "commands/async.h"
 #include "commands/trigger.h"
-#include "fmgr.h"
-#include "miscadmin.h"
 #include "postmaster/bgworker.h"
 #include "storage/lmgr.h"
-#include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/json.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/syscache.h"
 
 #define MAX_QUEUE_USAGE 0.9
-
-typedef struct PendingLine
-{
-	SubTransactionId subid;
-	char	   *line;
-} PendingLine;
-
-static List *pending_lines = NIL;	/* of PendingLine, in
-									 * TopTransactionContext */
-static bool callbacks_registered = false;	/* not before the first event */
-
-static void event_xact_callback(XactEvent event, void *arg);
-static void event_subxact_callback(SubXactEvent event,
-								   SubTransactionId mySubid,
-								   SubTransactionId parentSubid, void *arg);
 
 PG_FUNCTION_INFO_V1(jit_refuse_change);
 
@@ -122,13 +101,36 @@ notify(const char *payload)
 				 errhidecontext(true)));
 }
 
+static void
+write_lines(List *lines, bool committed)
+{
+	ListCell   *lc;
+
+	foreach(lc, lines)
+		ereport(LOG_SERVER_ONLY,
+				(errmsg("jit_access: %s", (char *) lfirst(lc)),
+				 errhidestmt(true),
+				 errhidecontext(true)));
+}
+
+/* PostgreSQL refuses it after a NOTIFY, but that may have been left out. */
+static void
+refuse_prepare(List *lines)
+{
+	if (lines != NIL)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot PREPARE a transaction that has an event of jit_access"),
+				 errhint("Use COMMIT.")));
+}
+
+static const JitCommitCalls log_calls = {NULL, refuse_prepare, write_lines};
+
 /* NOTIFY, and remember the line for the commit. */
 static void
 announce(const char *event, int request, const char *logline)
 {
 	StringInfoData payload;
-	MemoryContext oldcontext;
-	PendingLine *pending;
 
 	initStringInfo(&payload);
 	appendStringInfoString(&payload, "{\"event\": ");
@@ -142,18 +144,8 @@ announce(const char *event, int request, const char *logline)
 	appendStringInfoChar(&payload, '}');
 	notify(payload.data);
 
-	oldcontext = MemoryContextSwitchTo(TopTransactionContext);
-	pending = palloc(sizeof(PendingLine));
-	pending->subid = GetCurrentSubTransactionId();
-	if (!callbacks_registered)
-	{
-		RegisterXactCallback(event_xact_callback, NULL);
-		RegisterSubXactCallback(event_subxact_callback, NULL);
-		callbacks_registered = true;
-	}
-	pending->line = pstrdup(logline);
-	pending_lines = lappend(pending_lines, pending);
-	MemoryContextSwitchTo(oldcontext);
+	jit_note_for_commit(JIT_COMMIT_LOG, &log_calls,
+						MemoryContextStrdup(TopTransactionContext, logline));
 }
 
 /* ----------------------------------------------------------------------
@@ -321,49 +313,6 @@ jit_record_change(const char *event, const char *key, const char *name,
 	jit_query("SELECT jsonb_build_object($1, $2, 'before', $3, 'after', $4)",
 			  "ttjj", key, name, before, after);
 	jit_event(event, 0, DatumGetJsonbPCopy(jit_result(1, 1, &isnull)), logline);
-}
-
-static void
-event_xact_callback(XactEvent event, void *arg)
-{
-	ListCell   *lc;
-
-	if (event == XACT_EVENT_COMMIT)
-	{
-		foreach(lc, pending_lines)
-			ereport(LOG_SERVER_ONLY,
-					(errmsg("jit_access: %s",
-							((PendingLine *) lfirst(lc))->line),
-					 errhidestmt(true),
-					 errhidecontext(true)));
-	}
-	/* PostgreSQL refuses it after a NOTIFY, but that may have been left out */
-	if (event == XACT_EVENT_PRE_PREPARE && pending_lines != NIL)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("cannot PREPARE a transaction that has an event of jit_access"),
-				 errhint("Use COMMIT.")));
-	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT ||
-		event == XACT_EVENT_PREPARE)
-		pending_lines = NIL;
-}
-
-static void
-event_subxact_callback(SubXactEvent event, SubTransactionId mySubid,
-					   SubTransactionId parentSubid, void *arg)
-{
-	/* those of a subtransaction come last */
-	for (int i = list_length(pending_lines) - 1; i >= 0; i--)
-	{
-		PendingLine *pending = list_nth(pending_lines, i);
-
-		if (pending->subid != mySubid)
-			break;
-		if (event == SUBXACT_EVENT_COMMIT_SUB)
-			pending->subid = parentSubid;
-		else if (event == SUBXACT_EVENT_ABORT_SUB)
-			pending_lines = list_delete_nth_cell(pending_lines, i);
-	}
 }
 
 /* Trigger on jit.events: an audit trail is only written to. */

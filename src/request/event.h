@@ -10,8 +10,6 @@
 
 #include "utils/jsonb.h"
 
-#pragma GCC visibility push(hidden)
-
 extern void jit_events(const char *event, List *requests, Jsonb *detail,
 					   List *loglines);
 extern void jit_event(const char *event, int request, Jsonb *detail,
@@ -20,7 +18,5 @@ extern void jit_record_change(const char *event, const char *key,
 							  const char *name, Jsonb *before, Jsonb *after,
 							  const char *logline);
 extern Jsonb *jit_detail(const char *key,...);
-
-#pragma GCC visibility pop
 
 #endif							/* JIT_REQUEST_EVENT_H */

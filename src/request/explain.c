@@ -13,17 +13,12 @@
 #include "base/guc.h"
 #include "base/item.h"
 #include "base/text.h"
-#include "request/approver.h"
 #include "request/facts.h"
 #include "request/filing.h"
-#include "request/flow.h"
-#include "request/ledger.h"
 #include "request/policy.h"
 
 #include "catalog/pg_collation.h"
-#include "fmgr.h"
 #include "funcapi.h"
-#include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 
 PG_FUNCTION_INFO_V1(jit_explain);

@@ -12,14 +12,10 @@
 #include "utils/jsonb.h"
 #include "utils/jsonpath.h"
 
-#pragma GCC visibility push(hidden)
-
 extern const char *const jit_fact_names[];
 
 extern Jsonb *jit_make_facts(const JitRequest *request, int64 duration);
 extern Jsonb *jit_refresh_facts(Jsonb *facts, const JitRequest *request);
 extern void jit_check_condition(JsonPath *path);
-
-#pragma GCC visibility pop
 
 #endif							/* JIT_REQUEST_FACTS_H */

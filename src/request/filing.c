@@ -13,30 +13,19 @@
 
 #include "base/clock.h"
 #include "base/guc.h"
-#include "base/item.h"
-#include "base/person.h"
 #include "base/query.h"
-#include "base/roles.h"
 #include "base/text.h"
 #include "request/access.h"
-#include "request/approver.h"
 #include "request/event.h"
 #include "request/filing.h"
-#include "request/flow.h"
 #include "request/grant.h"
-#include "request/ledger.h"
 #include "request/policy.h"
 
 #include "access/xact.h"
 #include "catalog/catalog.h"
 #include "catalog/pg_collation.h"
-#include "fmgr.h"
-#include "miscadmin.h"
-#include "utils/acl.h"
-#include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/rel.h"
-#include "utils/timestamp.h"
 
 /*
  * The role that is to get access.  Raises if it can't.

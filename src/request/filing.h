@@ -9,9 +9,6 @@
 #define JIT_REQUEST_FILING_H
 
 #include "request/ledger.h"
-#include "fmgr.h"
-
-#pragma GCC visibility push(hidden)
 
 extern Oid	jit_check_grantee(const char *grantee);
 extern JitRequest *jit_request_from_arguments(FunctionCallInfo fcinfo,
@@ -20,7 +17,5 @@ extern JitRequest *jit_request_from_arguments(FunctionCallInfo fcinfo,
 											  int64 *usecs);
 extern void jit_file_request(JitRequest *request, int64 usecs);
 extern void jit_report_pending(JitRequest *request);
-
-#pragma GCC visibility pop
 
 #endif							/* JIT_REQUEST_FILING_H */

@@ -17,15 +17,10 @@
 
 #include "base/query.h"
 #include "base/text.h"
-#include "request/approver.h"
 #include "request/flow.h"
 
-#include "fmgr.h"
-#include "miscadmin.h"
-#include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/json.h"
-#include "utils/timestamp.h"
 
 /*
  * A flow as jit.requests.flow keeps it: [{"approver": ROLE, "approvals": N,

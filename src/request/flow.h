@@ -11,8 +11,6 @@
 #include "request/approver.h"
 #include "utils/jsonb.h"
 
-#pragma GCC visibility push(hidden)
-
 /* What policies and flows say of a request that is being filed. */
 typedef struct JitDecision
 {
@@ -44,7 +42,5 @@ extern bool jit_load_flow_as_is(JitDecision *decision, JitRisk risk);
 extern char *jit_step_text(const JitStep *step);
 extern char *jit_steps_text(List *steps);
 extern Jsonb *jit_steps_to_jsonb(List *steps);
-
-#pragma GCC visibility pop
 
 #endif							/* JIT_REQUEST_FLOW_H */

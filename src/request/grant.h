@@ -8,13 +8,9 @@
 #ifndef JIT_REQUEST_GRANT_H
 #define JIT_REQUEST_GRANT_H
 
-#pragma GCC visibility push(hidden)
-
 extern char *jit_grant_role_name(int request);
 extern RoleSpec *jit_role_spec(const char *name);
 extern void jit_make_grant(int request, Oid grantee, List *items,
 						   TimestampTz expires_at, const char *comment);
-
-#pragma GCC visibility pop
 
 #endif							/* JIT_REQUEST_GRANT_H */

@@ -10,11 +10,7 @@
 
 #include "base/item.h"
 
-#pragma GCC visibility push(hidden)
-
 extern List *jit_item_labels(const JitItem *item);
 extern void jit_offer_labels(const SecLabelStmt *stmt);
-
-#pragma GCC visibility pop
 
 #endif							/* JIT_REQUEST_LABEL_H */

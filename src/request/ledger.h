@@ -12,8 +12,6 @@
 
 #include "utils/jsonb.h"
 
-#pragma GCC visibility push(hidden)
-
 /* What of a request decides who may agree to it; a row of jit.requests. */
 typedef struct JitRequest
 {
@@ -68,7 +66,5 @@ extern void jit_finish_request(int id, JitStatus status,
 extern void jit_store_review(JitRequest *request, const char *verdict, int step,
 							 const JitPerson *person, Interval *duration,
 							 const char *comment);
-
-#pragma GCC visibility pop
 
 #endif							/* JIT_REQUEST_LEDGER_H */

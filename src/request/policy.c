@@ -25,16 +25,10 @@
 #include "base/guc.h"
 #include "base/query.h"
 #include "base/text.h"
-#include "request/approver.h"
 #include "request/facts.h"
-#include "request/flow.h"
-#include "request/ledger.h"
 #include "request/policy.h"
 
-#include "fmgr.h"
-#include "miscadmin.h"
 #include "pgtime.h"
-#include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/guc.h"
 

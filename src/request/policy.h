@@ -9,15 +9,10 @@
 #define JIT_REQUEST_POLICY_H
 
 #include "request/flow.h"
-#include "request/ledger.h"
-
-#pragma GCC visibility push(hidden)
 
 extern JitDecision *jit_decide(const JitRequest *request,
 							   int64 duration /* microseconds */ );
 extern JitDecision *jit_decide_by_facts(Jsonb *facts);
 extern char *jit_stricter_now(const JitRequest *request);
-
-#pragma GCC visibility pop
 
 #endif							/* JIT_REQUEST_POLICY_H */

@@ -28,18 +28,13 @@
 
 #include "base/clock.h"
 #include "base/due.h"
-#include "base/item.h"
-#include "base/person.h"
 #include "base/query.h"
-#include "base/roles.h"
 #include "base/text.h"
 #include "request/access.h"
-#include "request/approver.h"
 #include "request/ending.h"
 #include "request/event.h"
 #include "request/filing.h"
 #include "request/grant.h"
-#include "request/ledger.h"
 #include "request/policy.h"
 
 #include "access/xact.h"
@@ -47,15 +42,9 @@
 #include "catalog/pg_auth_members.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
-#include "fmgr.h"
-#include "miscadmin.h"
-#include "utils/acl.h"
-#include "utils/builtins.h"
 #include "utils/catcache.h"
 #include "utils/fmgrprotos.h"
 #include "utils/rel.h"
-#include "utils/syscache.h"
-#include "utils/timestamp.h"
 
 PG_FUNCTION_INFO_V1(jit_request);
 PG_FUNCTION_INFO_V1(jit_approve);

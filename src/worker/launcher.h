@@ -8,11 +8,7 @@
 #ifndef JIT_WORKER_LAUNCHER_H
 #define JIT_WORKER_LAUNCHER_H
 
-#pragma GCC visibility push(hidden)
-
 extern void jit_register_launcher(void);
-
-#pragma GCC visibility pop
 
 extern PGDLLEXPORT void jit_launcher_main(Datum arg);
 

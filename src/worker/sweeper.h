@@ -8,8 +8,6 @@
 #ifndef JIT_WORKER_SWEEPER_H
 #define JIT_WORKER_SWEEPER_H
 
-#pragma GCC visibility push(hidden)
-
 /* What the launcher tells a sweeper, in bgw_extra. */
 typedef struct JitSweeperTask
 {
@@ -18,8 +16,6 @@ typedef struct JitSweeperTask
 	bool		again;			/* the last one didn't finish */
 	TimestampTz logged;			/* what was due by then has been logged */
 } JitSweeperTask;
-
-#pragma GCC visibility pop
 
 extern PGDLLEXPORT void jit_sweeper_main(Datum arg);
 
