@@ -27,7 +27,6 @@
 #include "base/roles.h"
 #include "base/text.h"
 
-#include "access/xact.h"
 #include "port/atomics.h"
 #include "storage/lwlock.h"
 #include "storage/shmem.h"

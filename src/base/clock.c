@@ -32,7 +32,6 @@
 
 #include <time.h>
 
-#include "access/xact.h"
 #include "common/controldata_utils.h"
 #include "port/atomics.h"
 #include "storage/ipc.h"

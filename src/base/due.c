@@ -26,7 +26,6 @@
 #include "base/roles.h"
 #include "base/text.h"
 
-#include "access/xact.h"
 #include "storage/latch.h"
 #include "storage/lwlock.h"
 #include "storage/shmem.h"

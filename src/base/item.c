@@ -20,7 +20,6 @@
 #include "base/item.h"
 #include "base/text.h"
 
-#include "access/genam.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/transam.h"
@@ -46,7 +45,6 @@
 #include "nodes/makefuncs.h"
 #include "storage/lmgr.h"
 #include "utils/catcache.h"
-#include "utils/fmgroids.h"
 #include "utils/formatting.h"
 #include "utils/inval.h"
 #include "utils/rel.h"
@@ -191,21 +189,17 @@ List *
 jit_objects_in_schema(ObjectType objtype, Oid namespace)
 {
 	bool		relations = objtype == OBJECT_TABLE || objtype == OBJECT_SEQUENCE;
-	Relation	catalog = table_open(relations ? RelationRelationId :
-									 ProcedureRelationId, AccessShareLock);
-	ScanKeyData key;
-	SysScanDesc scan;
+	JitScan		scan;
 	HeapTuple	tuple;
 	List	   *oids = NIL;
 
-	ScanKeyInit(&key,
-				relations ? Anum_pg_class_relnamespace : Anum_pg_proc_pronamespace,
-				BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(namespace));
-	scan = systable_beginscan(catalog,
-							  relations ? ClassNameNspIndexId :
-							  ProcedureNameArgsNspIndexId,
-							  true, NULL, 1, &key);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	if (relations)
+		jit_begin_scan(&scan, RelationRelationId, ClassNameNspIndexId, NULL,
+					   1, Anum_pg_class_relnamespace, namespace);
+	else
+		jit_begin_scan(&scan, ProcedureRelationId, ProcedureNameArgsNspIndexId,
+					   NULL, 1, Anum_pg_proc_pronamespace, namespace);
+	while (HeapTupleIsValid(tuple = jit_next_row(&scan)))
 	{
 		if (relations)
 		{
@@ -236,8 +230,7 @@ jit_objects_in_schema(ObjectType objtype, Oid namespace)
 				oids = lappend_oid(oids, form->oid);
 		}
 	}
-	systable_endscan(scan);
-	table_close(catalog, AccessShareLock);
+	jit_end_scan(&scan);
 	return oids;
 }
 
@@ -790,8 +783,7 @@ role_needs_superuser(Oid roleid, bool *elsewhere)
 	Form_pg_authid form;
 	const char *reason = NULL;
 	CatCList   *members;
-	JitRoleDepends depends;
-	Form_pg_shdepend depend;
+	JitScan		scan;
 
 	if (!HeapTupleIsValid(tuple))
 		return _("the role is gone");
@@ -818,9 +810,10 @@ role_needs_superuser(Oid roleid, bool *elsewhere)
 		return reason;
 
 	/* what it owns in any database, and the ACLs that name it */
-	jit_begin_role_depends(&depends, roleid);
-	while (reason == NULL && (depend = jit_next_role_depend(&depends)) != NULL)
+	jit_begin_role_depends(&scan, roleid);
+	while (reason == NULL && HeapTupleIsValid(tuple = jit_next_row(&scan)))
 	{
+		Form_pg_shdepend depend = (Form_pg_shdepend) GETSTRUCT(tuple);
 
 		if (depend->deptype == SHARED_DEPENDENCY_OWNER)
 			reason = _("the role owns objects");
@@ -830,7 +823,7 @@ role_needs_superuser(Oid roleid, bool *elsewhere)
 		if (is_elsewhere(depend))
 			*elsewhere = true;
 	}
-	jit_end_role_depends(&depends);
+	jit_end_scan(&scan);
 	return reason;
 }
 

@@ -22,11 +22,10 @@
 #include "base/guc.h"
 #include "base/roles.h"
 
-#include "access/table.h"
 #include "catalog/pg_auth_members.h"
 #include "catalog/pg_database.h"
+#include "catalog/pg_shdepend.h"
 #include "utils/catcache.h"
-#include "utils/fmgroids.h"
 #include "utils/inval.h"
 
 /*
@@ -278,35 +277,13 @@ jit_holds_admin(Oid member, Oid role)
 	return result;
 }
 
-/* Begin to read what depends on a role, anywhere in the cluster. */
+/* Begin to read from pg_shdepend what depends on a role, in the whole cluster. */
 void
-jit_begin_role_depends(JitRoleDepends *depends, Oid roleid)
+jit_begin_role_depends(JitScan *scan, Oid roleid)
 {
-	ScanKeyData keys[2];
-
-	ScanKeyInit(&keys[0], Anum_pg_shdepend_refclassid, BTEqualStrategyNumber,
-				F_OIDEQ, ObjectIdGetDatum(AuthIdRelationId));
-	ScanKeyInit(&keys[1], Anum_pg_shdepend_refobjid, BTEqualStrategyNumber,
-				F_OIDEQ, ObjectIdGetDatum(roleid));
-	depends->rel = table_open(SharedDependRelationId, AccessShareLock);
-	depends->scan = systable_beginscan(depends->rel, SharedDependReferenceIndexId,
-									   true, NULL, 2, keys);
-}
-
-/* The next of them, NULL after the last. */
-Form_pg_shdepend
-jit_next_role_depend(JitRoleDepends *depends)
-{
-	HeapTuple	tuple = systable_getnext(depends->scan);
-
-	return HeapTupleIsValid(tuple) ? (Form_pg_shdepend) GETSTRUCT(tuple) : NULL;
-}
-
-void
-jit_end_role_depends(JitRoleDepends *depends)
-{
-	systable_endscan(depends->scan);
-	table_close(depends->rel, AccessShareLock);
+	jit_begin_scan(scan, SharedDependRelationId, SharedDependReferenceIndexId,
+				   NULL, 2, Anum_pg_shdepend_refclassid, AuthIdRelationId,
+				   Anum_pg_shdepend_refobjid, roleid);
 }
 
 /* Is the role a standing member of the role that a setting names? */

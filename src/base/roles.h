@@ -8,8 +8,7 @@
 #ifndef JIT_BASE_ROLES_H
 #define JIT_BASE_ROLES_H
 
-#include "access/genam.h"
-#include "catalog/pg_shdepend.h"
+#include "base/catalog.h"
 
 #pragma GCC visibility push(hidden)
 
@@ -38,12 +37,6 @@ typedef enum JitClosureFilter
 	JIT_FILTER_STANDING			/* all grant and scope roles */
 } JitClosureFilter;
 
-typedef struct JitRoleDepends
-{
-	Relation	rel;
-	SysScanDesc scan;
-} JitRoleDepends;
-
 extern JitRoleKind jit_role_kind(const char *rolname);
 extern JitRoleKind jit_role_kind_by_oid(Oid roleid);
 extern bool jit_parse_grant_name(const char *rolname, Oid *database,
@@ -55,9 +48,7 @@ extern List *jit_role_closure(Oid roleid, JitClosureKind kind,
 extern bool jit_grant_has_members(Oid role);
 extern bool jit_is_member(Oid member, Oid role, JitClosureFilter filter);
 extern bool jit_holds_admin(Oid member, Oid role);
-extern void jit_begin_role_depends(JitRoleDepends *depends, Oid roleid);
-extern Form_pg_shdepend jit_next_role_depend(JitRoleDepends *depends);
-extern void jit_end_role_depends(JitRoleDepends *depends);
+extern void jit_begin_role_depends(JitScan *scan, Oid roleid);
 extern bool jit_is_administrator(Oid roleid);
 extern bool jit_is_auditor(Oid roleid);
 

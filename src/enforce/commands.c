@@ -18,7 +18,6 @@
 #include "enforce/lasting.h"
 #include "enforce/written.h"
 
-#include "access/genam.h"
 #include "access/table.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_am.h"
@@ -388,12 +387,12 @@ may_store_setting(JitAuthority *authority, const VariableSetStmt *set)
 	Oid			parameter = any ? InvalidOid : ParameterAclLookup(set->name, true);
 	List	   *all = jit_role_closure(authority->userid, JIT_CLOSURE_PRIVS,
 									   JIT_FILTER_NONE, 0);
-	Relation	catalog = table_open(ParameterAclRelationId, AccessShareLock);
-	SysScanDesc scan = systable_beginscan(catalog, InvalidOid, false, NULL, 0, NULL);
+	JitScan		scan;
 	HeapTuple	tuple;
 	bool		result = true;
 
-	while (result && HeapTupleIsValid(tuple = systable_getnext(scan)))
+	jit_begin_scan(&scan, ParameterAclRelationId, InvalidOid, NULL, 0);
+	while (result && HeapTupleIsValid(tuple = jit_next_row(&scan)))
 	{
 		Oid			objid = ((Form_pg_parameter_acl) GETSTRUCT(tuple))->oid;
 
@@ -401,8 +400,7 @@ may_store_setting(JitAuthority *authority, const VariableSetStmt *set)
 			jit_object_aclmask(ParameterAclRelationId, objid, 0, all, ACL_SET) != 0)
 			result = jit_has_privilege(authority, ParameterAclRelationId, objid, ACL_SET);
 	}
-	systable_endscan(scan);
-	table_close(catalog, AccessShareLock);
+	jit_end_scan(&scan);
 	return result;
 }
 

@@ -47,7 +47,6 @@
 #include "enforce/lasting.h"
 #include "enforce/written.h"
 
-#include "access/genam.h"
 #include "access/table.h"
 #include "access/transam.h"
 #include "catalog/catalog.h"
@@ -148,19 +147,13 @@ jit_is_foreign(Oid classid, Oid objid, Oid owner)
 static bool
 depends_on_foreign(Oid classid, Oid objid, Oid owner)
 {
-	Relation	depend = table_open(DependRelationId, AccessShareLock);
-	ScanKeyData keys[2];
-	SysScanDesc scan;
+	JitScan		scan;
 	HeapTuple	tuple;
 	bool		result = false;
 
-	ScanKeyInit(&keys[0], Anum_pg_depend_classid, BTEqualStrategyNumber,
-				F_OIDEQ, ObjectIdGetDatum(classid));
-	ScanKeyInit(&keys[1], Anum_pg_depend_objid, BTEqualStrategyNumber,
-				F_OIDEQ, ObjectIdGetDatum(objid));
-	scan = systable_beginscan(depend, DependDependerIndexId, true,
-							  SnapshotSelf, 2, keys);
-	while (!result && HeapTupleIsValid(tuple = systable_getnext(scan)))
+	jit_begin_scan(&scan, DependRelationId, DependDependerIndexId, SnapshotSelf,
+				   2, Anum_pg_depend_classid, classid, Anum_pg_depend_objid, objid);
+	while (!result && HeapTupleIsValid(tuple = jit_next_row(&scan)))
 	{
 		Form_pg_depend form = (Form_pg_depend) GETSTRUCT(tuple);
 
@@ -169,8 +162,7 @@ depends_on_foreign(Oid classid, Oid objid, Oid owner)
 			jit_has_owner(form->refclassid) &&
 			jit_is_foreign(form->refclassid, form->refobjid, owner);
 	}
-	systable_endscan(scan);
-	table_close(depend, AccessShareLock);
+	jit_end_scan(&scan);
 	return result;
 }
 
@@ -262,25 +254,21 @@ expression_runs_unknown_code(Relation catalog, HeapTuple tuple,
 static bool
 default_is_foreign(Oid relid, int attnum, Oid owner)
 {
-	Relation	catalog = table_open(AttrDefaultRelationId, AccessShareLock);
-	ScanKeyData keys[2];
-	SysScanDesc scan;
+	JitScan		scan;
 	HeapTuple	tuple;
 	bool		result = false;
 
-	ScanKeyInit(&keys[0], Anum_pg_attrdef_adrelid, BTEqualStrategyNumber,
-				F_OIDEQ, ObjectIdGetDatum(relid));
-	ScanKeyInit(&keys[1], Anum_pg_attrdef_adnum, BTEqualStrategyNumber,
-				F_INT2EQ, Int16GetDatum(attnum));
-	scan = systable_beginscan(catalog, AttrDefaultIndexId, true, SnapshotSelf,
-							  2, keys);
-	while (!result && HeapTupleIsValid(tuple = systable_getnext(scan)))
-		result = depends_on_foreign(AttrDefaultRelationId,
-									((Form_pg_attrdef) GETSTRUCT(tuple))->oid,
-									owner) ||
-			expression_runs_unknown_code(catalog, tuple, Anum_pg_attrdef_adbin);
-	systable_endscan(scan);
-	table_close(catalog, AccessShareLock);
+	jit_begin_scan(&scan, AttrDefaultRelationId, AttrDefaultIndexId,
+				   SnapshotSelf, 1, Anum_pg_attrdef_adrelid, relid);
+	while (!result && HeapTupleIsValid(tuple = jit_next_row(&scan)))
+	{
+		Form_pg_attrdef form = (Form_pg_attrdef) GETSTRUCT(tuple);
+
+		result = form->adnum == attnum &&
+			(depends_on_foreign(AttrDefaultRelationId, form->oid, owner) ||
+			 expression_runs_unknown_code(scan.rel, tuple, Anum_pg_attrdef_adbin));
+	}
+	jit_end_scan(&scan);
 	return result;
 }
 
@@ -293,17 +281,13 @@ default_is_foreign(Oid relid, int attnum, Oid owner)
 static bool
 columns_are_foreign(Oid relid, Oid owner)
 {
-	Relation	catalog = table_open(AttributeRelationId, AccessShareLock);
-	ScanKeyData key;
-	SysScanDesc scan;
+	JitScan		scan;
 	HeapTuple	tuple;
 	bool		result = false;
 
-	ScanKeyInit(&key, Anum_pg_attribute_attrelid, BTEqualStrategyNumber,
-				F_OIDEQ, ObjectIdGetDatum(relid));
-	scan = systable_beginscan(catalog, AttributeRelidNumIndexId, true,
-							  SnapshotSelf, 1, &key);
-	while (!result && HeapTupleIsValid(tuple = systable_getnext(scan)))
+	jit_begin_scan(&scan, AttributeRelationId, AttributeRelidNumIndexId,
+				   SnapshotSelf, 1, Anum_pg_attribute_attrelid, relid);
+	while (!result && HeapTupleIsValid(tuple = jit_next_row(&scan)))
 	{
 		Form_pg_attribute form = (Form_pg_attribute) GETSTRUCT(tuple);
 		char	   *before = get_attname(relid, form->attnum, true);
@@ -314,8 +298,7 @@ columns_are_foreign(Oid relid, Oid owner)
 			  jit_is_foreign(CollationRelationId, form->attcollation, owner)) ||
 			 (before != NULL && strcmp(before, NameStr(form->attname)) != 0));
 	}
-	systable_endscan(scan);
-	table_close(catalog, AccessShareLock);
+	jit_end_scan(&scan);
 	return result;
 }
 

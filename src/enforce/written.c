@@ -11,13 +11,12 @@
  */
 #include "jit_access.h"
 
+#include "base/catalog.h"
 #include "enforce/written.h"
 
-#include "access/genam.h"
 #include "access/table.h"
 #include "catalog/pg_largeobject.h"
 #include "catalog/pg_publication_rel.h"
-#include "utils/fmgroids.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
@@ -25,19 +24,14 @@
 HeapTuple
 jit_row_by_index(Oid classid, Oid indexid, AttrNumber attnum, Oid objid)
 {
-	Relation	catalog = table_open(classid, AccessShareLock);
-	ScanKeyData key;
-	SysScanDesc scan;
+	JitScan		scan;
 	HeapTuple	tuple;
 
-	ScanKeyInit(&key, attnum, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(objid));
-	scan = systable_beginscan(catalog, indexid, true, SnapshotSelf, 1, &key);
-	tuple = systable_getnext(scan);
+	jit_begin_scan(&scan, classid, indexid, SnapshotSelf, 1, attnum, objid);
+	tuple = jit_next_row(&scan);
 	if (HeapTupleIsValid(tuple))
 		tuple = heap_copytuple(tuple);
-	systable_endscan(scan);
-	table_close(catalog, AccessShareLock);
+	jit_end_scan(&scan);
 	return tuple;
 }
 

@@ -25,8 +25,6 @@
 #include "base/text.h"
 #include "request/approver.h"
 
-#include "access/genam.h"
-#include "access/table.h"
 #include "utils/fmgrprotos.h"
 #include "utils/numeric.h"
 
@@ -413,8 +411,7 @@ compare_names(const ListCell *a, const ListCell *b)
 char *
 jit_approvers_text(JitRequest *request, int *people)
 {
-	Relation	rel = table_open(AuthIdRelationId, AccessShareLock);
-	SysScanDesc scan = systable_beginscan(rel, InvalidOid, false, NULL, 0, NULL);
+	JitScan		scan;
 	HeapTuple	tuple;
 	List	   *logins = NIL;
 	List	   *names = NIL;
@@ -423,15 +420,15 @@ jit_approvers_text(JitRequest *request, int *people)
 	ListCell   *lc;
 	StringInfoData buf;
 
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	jit_begin_scan(&scan, AuthIdRelationId, InvalidOid, NULL, 0);
+	while (HeapTupleIsValid(tuple = jit_next_row(&scan)))
 	{
 		Form_pg_authid form = (Form_pg_authid) GETSTRUCT(tuple);
 
 		if (form->rolcanlogin)
 			logins = lappend_oid(logins, form->oid);
 	}
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
+	jit_end_scan(&scan);
 
 	foreach(lc, logins)
 	{

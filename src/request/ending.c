@@ -52,7 +52,6 @@
 #include "utils/catcache.h"
 #include "utils/fmgroids.h"
 #include "utils/inval.h"
-#include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
 #define LONGEST_HOLD "10 s"		/* see terminate_holders() */
@@ -189,14 +188,14 @@ remove_members(Oid roleid, bool wait, bool *left)
 static bool
 owns_something(Oid roleid)
 {
-	JitRoleDepends depends;
-	Form_pg_shdepend form;
+	JitScan		scan;
+	HeapTuple	tuple;
 	bool		result = false;
 
-	jit_begin_role_depends(&depends, roleid);
-	while (!result && (form = jit_next_role_depend(&depends)) != NULL)
-		result = form->deptype == SHARED_DEPENDENCY_OWNER;
-	jit_end_role_depends(&depends);
+	jit_begin_role_depends(&scan, roleid);
+	while (!result && HeapTupleIsValid(tuple = jit_next_row(&scan)))
+		result = ((Form_pg_shdepend) GETSTRUCT(tuple))->deptype == SHARED_DEPENDENCY_OWNER;
+	jit_end_scan(&scan);
 	return result;
 }
 
@@ -446,13 +445,13 @@ jit_expire_grant(int request)
 static List *
 grant_roles(bool past)
 {
-	Relation	rel = table_open(AuthIdRelationId, AccessShareLock);
-	SysScanDesc scan = systable_beginscan(rel, InvalidOid, false, NULL, 0, NULL);
+	JitScan		scan;
 	TimestampTz now = jit_now();
 	HeapTuple	tuple;
 	List	   *roles = NIL;
 
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	jit_begin_scan(&scan, AuthIdRelationId, InvalidOid, NULL, 0);
+	while (HeapTupleIsValid(tuple = jit_next_row(&scan)))
 	{
 		Form_pg_authid form = (Form_pg_authid) GETSTRUCT(tuple);
 		TimestampTz deadline;
@@ -463,8 +462,7 @@ grant_roles(bool past)
 		if (!past || (deadline != DT_NOBEGIN && deadline <= now))
 			roles = lappend_oid(roles, form->oid);
 	}
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
+	jit_end_scan(&scan);
 	return roles;
 }
 

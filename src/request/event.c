@@ -28,7 +28,6 @@
 #include "base/text.h"
 #include "request/event.h"
 
-#include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_namespace.h"

@@ -140,8 +140,8 @@ scope_is_item(Oid roleid, const JitItem *item)
 {
 	Oid			objid = item->objtype == OBJECT_PARAMETER_ACL ?
 	ParameterAclLookup(item->parameter, true) : item->address.objectId;
-	JitRoleDepends depends;
-	Form_pg_shdepend form;
+	JitScan		scan;
+	HeapTuple	tuple;
 	bool		result = true;
 	ListCell   *lc;
 
@@ -155,16 +155,18 @@ scope_is_item(Oid roleid, const JitItem *item)
 	if (!result)
 		return false;
 
-	jit_begin_role_depends(&depends, roleid);
-	while (result && (form = jit_next_role_depend(&depends)) != NULL)
+	jit_begin_role_depends(&scan, roleid);
+	while (result && HeapTupleIsValid(tuple = jit_next_row(&scan)))
 	{
+		Form_pg_shdepend form = (Form_pg_shdepend) GETSTRUCT(tuple);
+
 		result = form->deptype == SHARED_DEPENDENCY_ACL &&
 			(form->dbid == MyDatabaseId || form->dbid == InvalidOid) &&
 			form->classid == item->address.classId && form->objid == objid &&
 			(item->attnums == NIL ? form->objsubid == 0 :
 			 list_member_int(item->attnums, form->objsubid));
 	}
-	jit_end_role_depends(&depends);
+	jit_end_scan(&scan);
 	return result;
 }
 

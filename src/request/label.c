@@ -24,9 +24,7 @@
 #include "request/event.h"
 #include "request/label.h"
 
-#include "access/genam.h"
 #include "access/relation.h"
-#include "access/table.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_database.h"
 #include "catalog/pg_inherits.h"
@@ -37,7 +35,6 @@
 #include "commands/seclabel.h"
 #include "parser/parser.h"
 #include "parser/scansup.h"
-#include "utils/fmgroids.h"
 #include "utils/guc.h"
 #include "utils/rel.h"
 
@@ -299,24 +296,20 @@ add_object_labels(List *labels, Oid classid, Oid objid)
 static List *
 add_relation_labels(List *labels, Oid relid, List *columns)
 {
-	Relation	rel = table_open(SecLabelRelationId, AccessShareLock);
-	ScanKeyData keys[2];
-	SysScanDesc scan;
+	JitScan		scan;
 	HeapTuple	tuple;
 
-	ScanKeyInit(&keys[0], Anum_pg_seclabel_objoid, BTEqualStrategyNumber,
-				F_OIDEQ, ObjectIdGetDatum(relid));
-	ScanKeyInit(&keys[1], Anum_pg_seclabel_classoid, BTEqualStrategyNumber,
-				F_OIDEQ, ObjectIdGetDatum(RelationRelationId));
-	scan = systable_beginscan(rel, SecLabelObjectIndexId, true, NULL, 2, keys);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	jit_begin_scan(&scan, SecLabelRelationId, SecLabelObjectIndexId, NULL,
+				   2, Anum_pg_seclabel_objoid, relid,
+				   Anum_pg_seclabel_classoid, RelationRelationId);
+	while (HeapTupleIsValid(tuple = jit_next_row(&scan)))
 	{
 		FormData_pg_seclabel *form = (FormData_pg_seclabel *) GETSTRUCT(tuple);
 		Datum		value;
 		bool		isnull;
 
 		value = heap_getattr(tuple, Anum_pg_seclabel_provider,
-							 RelationGetDescr(rel), &isnull);
+							 RelationGetDescr(scan.rel), &isnull);
 		if (strcmp(TextDatumGetCString(value), PROVIDER) != 0)
 			continue;
 		if (form->objsubid != 0 && columns != NIL)
@@ -327,11 +320,10 @@ add_relation_labels(List *labels, Oid relid, List *columns)
 				continue;
 		}
 		value = heap_getattr(tuple, Anum_pg_seclabel_label,
-							 RelationGetDescr(rel), &isnull);
+							 RelationGetDescr(scan.rel), &isnull);
 		labels = add_words(labels, TextDatumGetCString(value));
 	}
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
+	jit_end_scan(&scan);
 
 	return add_object_labels(labels, NamespaceRelationId,
 							 get_rel_namespace(relid));
@@ -341,26 +333,21 @@ add_relation_labels(List *labels, Oid relid, List *columns)
 static List *
 relation_ancestors(Oid relid)
 {
-	Relation	rel = table_open(InheritsRelationId, AccessShareLock);
 	List	   *ancestors = list_make1_oid(relid);
 	ListCell   *lc;
 
 	foreach(lc, ancestors)
 	{
-		ScanKeyData key;
-		SysScanDesc scan;
+		JitScan		scan;
 		HeapTuple	tuple;
 
-		ScanKeyInit(&key, Anum_pg_inherits_inhrelid, BTEqualStrategyNumber,
-					F_OIDEQ, ObjectIdGetDatum(lfirst_oid(lc)));
-		scan = systable_beginscan(rel, InheritsRelidSeqnoIndexId, true, NULL,
-								  1, &key);
-		while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+		jit_begin_scan(&scan, InheritsRelationId, InheritsRelidSeqnoIndexId, NULL,
+					   1, Anum_pg_inherits_inhrelid, lfirst_oid(lc));
+		while (HeapTupleIsValid(tuple = jit_next_row(&scan)))
 			ancestors = list_append_unique_oid(ancestors,
 											   ((Form_pg_inherits) GETSTRUCT(tuple))->inhparent);
-		systable_endscan(scan);
+		jit_end_scan(&scan);
 	}
-	table_close(rel, AccessShareLock);
 	return list_delete_first(ancestors);
 }
 
@@ -403,14 +390,15 @@ add_labels_with_schema(List *labels, Oid classid, Oid objid)
 static List *
 add_role_labels(List *labels, Oid roleid)
 {
-	JitRoleDepends depends;
-	Form_pg_shdepend form;
+	JitScan		scan;
+	HeapTuple	tuple;
 
 	labels = add_object_labels(labels, AuthIdRelationId, roleid);
 
-	jit_begin_role_depends(&depends, roleid);
-	while ((form = jit_next_role_depend(&depends)) != NULL)
+	jit_begin_role_depends(&scan, roleid);
+	while (HeapTupleIsValid(tuple = jit_next_row(&scan)))
 	{
+		Form_pg_shdepend form = (Form_pg_shdepend) GETSTRUCT(tuple);
 		char	   *column;
 
 		CHECK_FOR_INTERRUPTS();
@@ -431,7 +419,7 @@ add_role_labels(List *labels, Oid roleid)
 				break;
 		}
 	}
-	jit_end_role_depends(&depends);
+	jit_end_scan(&scan);
 	return labels;
 }
 

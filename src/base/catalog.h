@@ -1,0 +1,25 @@
+/*-------------------------------------------------------------------------
+ *
+ * catalog.h
+ *		Reading rows of a catalog.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef JIT_BASE_CATALOG_H
+#define JIT_BASE_CATALOG_H
+
+#include "access/genam.h"
+#include "utils/rel.h"
+
+typedef struct JitScan
+{
+	Relation	rel;
+	SysScanDesc scan;
+} JitScan;
+
+extern void jit_begin_scan(JitScan *scan, Oid catalog, Oid index,
+						   Snapshot snapshot, int nkeys,...);
+extern HeapTuple jit_next_row(JitScan *scan);
+extern void jit_end_scan(JitScan *scan);
+
+#endif							/* JIT_BASE_CATALOG_H */
