@@ -9,7 +9,6 @@
 
 #include "base/catalog.h"
 
-#include "access/table.h"
 #include "utils/fmgroids.h"
 
 /*

@@ -27,9 +27,7 @@
 #include "base/roles.h"
 #include "base/text.h"
 
-#include "port/atomics.h"
 #include "storage/lwlock.h"
-#include "storage/shmem.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 

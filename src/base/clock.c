@@ -33,10 +33,7 @@
 #include <time.h>
 
 #include "common/controldata_utils.h"
-#include "port/atomics.h"
-#include "storage/ipc.h"
 #include "storage/lwlock.h"
-#include "storage/shmem.h"
 
 typedef struct ClockShared
 {

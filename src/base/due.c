@@ -26,9 +26,6 @@
 #include "base/roles.h"
 #include "base/text.h"
 
-#include "storage/latch.h"
-#include "storage/lwlock.h"
-#include "storage/shmem.h"
 #include "utils/memutils.h"
 
 JitDueShared *jit_due = NULL;

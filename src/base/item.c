@@ -20,14 +20,8 @@
 #include "base/item.h"
 #include "base/text.h"
 
-#include "access/table.h"
-#include "access/tableam.h"
-#include "access/transam.h"
-#include "catalog/catalog.h"
 #include "catalog/dependency.h"
-#include "catalog/pg_attribute.h"
 #include "catalog/pg_auth_members.h"
-#include "catalog/pg_class.h"
 #include "catalog/pg_database.h"
 #include "catalog/pg_default_acl.h"
 #include "catalog/pg_foreign_data_wrapper.h"
@@ -39,15 +33,8 @@
 #include "catalog/pg_proc.h"
 #include "catalog/pg_shdepend.h"
 #include "catalog/pg_tablespace.h"
-#include "commands/dbcommands.h"
-#include "commands/tablespace.h"
 #include "foreign/foreign.h"
-#include "nodes/makefuncs.h"
-#include "storage/lmgr.h"
 #include "utils/catcache.h"
-#include "utils/formatting.h"
-#include "utils/inval.h"
-#include "utils/rel.h"
 
 #define DATA_PRIVILEGES \
 	(ACL_SELECT | ACL_INSERT | ACL_UPDATE | ACL_DELETE | ACL_TRUNCATE)

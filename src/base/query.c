@@ -18,19 +18,9 @@
 #include "base/text.h"
 
 #include "access/genam.h"
-#include "access/table.h"
-#include "access/xact.h"
-#include "access/xlog.h"
-#include "catalog/namespace.h"
 #include "catalog/pg_extension.h"
-#include "commands/extension.h"
 #include "executor/spi.h"
-#include "storage/lmgr.h"
 #include "utils/fmgroids.h"
-#include "utils/guc.h"
-#include "utils/rel.h"
-#include "utils/resowner.h"
-#include "utils/snapmgr.h"
 
 typedef struct PlanEntry
 {

@@ -26,7 +26,6 @@
 #include "catalog/pg_database.h"
 #include "catalog/pg_shdepend.h"
 #include "utils/catcache.h"
-#include "utils/inval.h"
 
 /*
  * Counts invalidations of roles, memberships and databases.  Whoever caches

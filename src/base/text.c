@@ -12,10 +12,6 @@
 
 #include "base/text.h"
 
-#include "commands/dbcommands.h"
-#include "common/int.h"
-#include "utils/fmgrprotos.h"
-
 static const char *const risk_names[] = {"low", "moderate", "high", "forbidden"};
 
 static const char *const status_names[] = {

@@ -18,21 +18,12 @@
 #include "enforce/lasting.h"
 #include "enforce/written.h"
 
-#include "access/table.h"
-#include "catalog/namespace.h"
 #include "catalog/pg_am.h"
-#include "catalog/pg_class.h"
 #include "catalog/pg_collation.h"
 #include "catalog/pg_foreign_server.h"
 #include "catalog/pg_opclass.h"
 #include "catalog/pg_parameter_acl.h"
 #include "catalog/pg_proc.h"
-#include "commands/defrem.h"
-#include "foreign/foreign.h"
-#include "nodes/makefuncs.h"
-#include "nodes/nodeFuncs.h"
-#include "tcop/cmdtag.h"
-#include "tcop/utility.h"
 
 /* Every form of giving ownership to a role of ours. */
 static void

@@ -53,16 +53,11 @@
 #include "base/text.h"
 #include "enforce/cutoff.h"
 
-#include "access/xact.h"
 #include "catalog/pg_proc.h"
 #include "executor/executor.h"
-#include "port/atomics.h"
 #include "storage/ipc.h"
-#include "storage/latch.h"
 #include "tcop/pquery.h"
 #include "tcop/tcopprot.h"
-#include "utils/inval.h"
-#include "utils/memutils.h"
 #include "utils/timeout.h"
 #include "utils/wait_event.h"
 

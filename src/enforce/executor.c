@@ -18,15 +18,11 @@
 #include "enforce/executor.h"
 #include "enforce/objects.h"
 
-#include "access/relation.h"
 #include "catalog/pg_proc.h"
 #include "executor/executor.h"
-#include "nodes/nodeFuncs.h"
 #include "optimizer/plancat.h"
 #include "optimizer/planner.h"
-#include "parser/parsetree.h"
 #include "rewrite/rowsecurity.h"
-#include "utils/rel.h"
 
 static ExecutorCheckPerms_hook_type next_check_perms_hook = NULL;
 static ExecutorStart_hook_type next_executor_start_hook;

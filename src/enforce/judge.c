@@ -37,13 +37,8 @@
 #include "enforce/judge.h"
 
 #include "access/xact.h"
-#include "catalog/pg_class.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_proc.h"
-#include "utils/catcache.h"
-#include "utils/inval.h"
-#include "utils/plancache.h"
-#include "utils/rel.h"
 
 static needs_fmgr_hook_type next_needs_fmgr_hook;
 

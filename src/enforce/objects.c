@@ -19,21 +19,15 @@
 #include "enforce/objects.h"
 #include "enforce/written.h"
 
-#include "catalog/catalog.h"
-#include "catalog/objectaccess.h"
 #include "catalog/pg_aggregate.h"
 #include "catalog/pg_auth_members.h"
-#include "catalog/pg_class.h"
 #include "catalog/pg_constraint.h"
 #include "catalog/pg_database.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_proc.h"
-#include "commands/dbcommands.h"
-#include "executor/executor.h"
 #include "storage/ipc.h"
 #include "tcop/pquery.h"
 #include "utils/catcache.h"
-#include "utils/rel.h"
 
 static object_access_hook_type next_object_access_hook = NULL;
 static void (*object_dropped) (Oid classid, Oid objid);

@@ -17,20 +17,11 @@
 #include "enforce/objects.h"
 #include "enforce/utility.h"
 
-#include "access/relation.h"
-#include "catalog/index.h"
-#include "catalog/namespace.h"
-#include "catalog/pg_class.h"
 #include "catalog/pg_database.h"
 #include "catalog/pg_language.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_parameter_acl.h"
-#include "commands/dbcommands.h"
-#include "commands/proclang.h"
-#include "nodes/nodeFuncs.h"
-#include "storage/ipc.h"
 #include "tcop/utility.h"
-#include "utils/rel.h"
 
 static ProcessUtility_hook_type next_process_utility_hook = NULL;
 static void (*before_drop) (const DropStmt *stmt);

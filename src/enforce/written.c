@@ -14,10 +14,8 @@
 #include "base/catalog.h"
 #include "enforce/written.h"
 
-#include "access/table.h"
 #include "catalog/pg_largeobject.h"
 #include "catalog/pg_publication_rel.h"
-#include "utils/rel.h"
 #include "utils/snapmgr.h"
 
 /* A copy of an object's row as this command has left it, NULL if none. */

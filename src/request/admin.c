@@ -21,8 +21,6 @@
 
 #include "catalog/pg_collation.h"
 #include "regex/regex.h"
-#include "utils/fmgrprotos.h"
-#include "utils/numeric.h"
 
 PG_FUNCTION_INFO_V1(jit_set_policy);
 PG_FUNCTION_INFO_V1(jit_drop_policy);

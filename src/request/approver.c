@@ -25,9 +25,6 @@
 #include "base/text.h"
 #include "request/approver.h"
 
-#include "utils/fmgrprotos.h"
-#include "utils/numeric.h"
-
 #define MAX_NAMES_SHOWN 5
 
 /* String value of a key of a step, or NULL. */

@@ -28,15 +28,9 @@
 #include "base/text.h"
 #include "request/event.h"
 
-#include "catalog/namespace.h"
-#include "catalog/pg_class.h"
 #include "catalog/pg_namespace.h"
-#include "commands/async.h"
-#include "commands/trigger.h"
 #include "postmaster/bgworker.h"
 #include "storage/lmgr.h"
-#include "utils/fmgrprotos.h"
-#include "utils/json.h"
 #include "utils/memutils.h"
 
 #define MAX_QUEUE_USAGE 0.9

@@ -19,7 +19,6 @@
 
 #include "catalog/pg_collation.h"
 #include "funcapi.h"
-#include "utils/fmgrprotos.h"
 
 PG_FUNCTION_INFO_V1(jit_explain);
 

@@ -23,16 +23,6 @@
 #include "request/facts.h"
 #include "request/label.h"
 
-#include "access/relation.h"
-#include "catalog/pg_class.h"
-#include "catalog/pg_inherits.h"
-#include "optimizer/plancat.h"
-#include "pgtime.h"
-#include "utils/datetime.h"
-#include "utils/fmgrprotos.h"
-#include "utils/json.h"
-#include "utils/rel.h"
-
 #define RECENT_DAYS 7
 
 /* In the order in which jit_explain() shows them; ends with NULL. */

@@ -21,11 +21,7 @@
 #include "request/grant.h"
 #include "request/policy.h"
 
-#include "access/xact.h"
-#include "catalog/catalog.h"
 #include "catalog/pg_collation.h"
-#include "utils/fmgrprotos.h"
-#include "utils/rel.h"
 
 /*
  * The role that is to get access.  Raises if it can't.

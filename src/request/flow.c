@@ -19,9 +19,6 @@
 #include "base/text.h"
 #include "request/flow.h"
 
-#include "utils/fmgrprotos.h"
-#include "utils/json.h"
-
 /*
  * A flow as jit.requests.flow keeps it: [{"approver": ROLE, "approvals": N,
  * "oids": [OID]}, {"any_of": [ROLE, ...], "approvals": N, "oids": [...]}].

@@ -33,19 +33,10 @@
 #include "base/text.h"
 #include "request/grant.h"
 
-#include "access/transam.h"
-#include "access/xact.h"
 #include "catalog/dependency.h"
 #include "catalog/pg_auth_members.h"
-#include "catalog/pg_parameter_acl.h"
 #include "catalog/pg_shdepend.h"
-#include "commands/comment.h"
-#include "commands/user.h"
-#include "nodes/makefuncs.h"
-#include "parser/parse_node.h"
-#include "storage/bufmgr.h"
 #include "utils/catcache.h"
-#include "utils/memutils.h"
 
 #define MAX_GRANT_TRIES 5
 

@@ -24,19 +24,13 @@
 #include "request/event.h"
 #include "request/label.h"
 
-#include "access/relation.h"
-#include "catalog/pg_class.h"
 #include "catalog/pg_database.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_seclabel.h"
 #include "catalog/pg_shdepend.h"
-#include "commands/seclabel.h"
 #include "parser/parser.h"
-#include "parser/scansup.h"
-#include "utils/guc.h"
-#include "utils/rel.h"
 
 PG_FUNCTION_INFO_V1(jit_set_label);
 

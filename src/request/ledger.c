@@ -21,11 +21,7 @@
 #include "request/event.h"
 #include "request/ledger.h"
 
-#include "access/tableam.h"
-#include "executor/executor.h"
-#include "foreign/foreign.h"
 #include "utils/fmgroids.h"
-#include "utils/varlena.h"
 
 /* What jit_load_request() and what follows it read, in this order. */
 #define REQUEST_COLUMNS \

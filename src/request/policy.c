@@ -28,10 +28,6 @@
 #include "request/facts.h"
 #include "request/policy.h"
 
-#include "pgtime.h"
-#include "utils/fmgrprotos.h"
-#include "utils/guc.h"
-
 /* ----------------------------------------------------------------------
  * Deciding
  * ----------------------------------------------------------------------

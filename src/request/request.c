@@ -37,14 +37,9 @@
 #include "request/grant.h"
 #include "request/policy.h"
 
-#include "access/xact.h"
-#include "access/xlog.h"
 #include "catalog/pg_auth_members.h"
-#include "commands/trigger.h"
 #include "executor/spi.h"
 #include "utils/catcache.h"
-#include "utils/fmgrprotos.h"
-#include "utils/rel.h"
 
 PG_FUNCTION_INFO_V1(jit_request);
 PG_FUNCTION_INFO_V1(jit_approve);

@@ -60,22 +60,13 @@
 #include "worker/launcher.h"
 #include "worker/sweeper.h"
 
-#include "access/heapam.h"
-#include "access/table.h"
 #include "access/tableam.h"
-#include "access/xact.h"
 #include "catalog/pg_database.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
-#include "storage/ipc.h"
-#include "storage/latch.h"
-#include "storage/lwlock.h"
 #include "tcop/tcopprot.h"
-#include "utils/guc.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
-#include "utils/rel.h"
-#include "utils/snapmgr.h"
 #include "utils/wait_event.h"
 
 #define MAX_BACKOFF		(300 * USECS_PER_SEC)

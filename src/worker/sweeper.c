@@ -59,15 +59,10 @@
 #include "request/ledger.h"
 #include "worker/sweeper.h"
 
-#include "access/xact.h"
 #include "postmaster/bgworker.h"
-#include "storage/ipc.h"
-#include "storage/latch.h"
 #include "tcop/tcopprot.h"
 #include "utils/backend_status.h"
-#include "utils/guc.h"
 #include "utils/memutils.h"
-#include "utils/snapmgr.h"
 #include "utils/wait_event.h"
 
 #define BATCH_SIZE 500
