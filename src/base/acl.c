@@ -19,15 +19,15 @@
 
 #include "base/acl.h"
 
-#include "catalog/pg_database.h"
+#include "access/table.h"
+#include "catalog/catalog.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_foreign_data_wrapper.h"
 #include "catalog/pg_foreign_server.h"
 #include "catalog/pg_language.h"
 #include "catalog/pg_largeobject.h"
 #include "catalog/pg_largeobject_metadata.h"
-#include "catalog/pg_namespace.h"
 #include "catalog/pg_parameter_acl.h"
-#include "catalog/pg_proc.h"
 #include "catalog/pg_tablespace.h"
 #include "utils/fmgroids.h"
 #include "utils/rel.h"

@@ -9,6 +9,7 @@
 
 #include "base/catalog.h"
 
+#include "access/table.h"
 #include "utils/fmgroids.h"
 
 /*
@@ -50,4 +51,56 @@ jit_end_scan(JitScan *scan)
 {
 	systable_endscan(scan->scan);
 	table_close(scan->rel, AccessShareLock);
+}
+
+/* A column of an object's row as the system caches have it. */
+static bool
+cached_column(Oid classid, Oid objid, AttrNumber attnum, NameData *name, Oid *oid)
+{
+	int			cache = get_object_catcache_oid(classid);
+	HeapTuple	tuple;
+	Datum		value;
+	bool		isnull;
+
+	if (cache < 0 || attnum == InvalidAttrNumber)
+		return false;
+	tuple = SearchSysCache1(cache, ObjectIdGetDatum(objid));
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	value = SysCacheGetAttr(cache, tuple, attnum, &isnull);
+	if (name)
+		*name = *DatumGetName(value);
+	else
+		*oid = DatumGetObjectId(value);
+	ReleaseSysCache(tuple);
+	return true;
+}
+
+/*
+ * An OID in an object's row; InvalidOid if it has none, is gone, or there is
+ * no system cache of its kind.
+ */
+Oid
+jit_cached_oid(Oid classid, Oid objid, AttrNumber attnum)
+{
+	Oid			oid;
+
+	return cached_column(classid, objid, attnum, NULL, &oid) ? oid : InvalidOid;
+}
+
+/* The schema of an object; InvalidOid likewise. */
+Oid
+jit_cached_namespace(Oid classid, Oid objid)
+{
+	return jit_cached_oid(classid, objid, get_object_attnum_namespace(classid));
+}
+
+/* The name of an object, neither qualified nor quoted; NULL likewise. */
+char *
+jit_cached_name(Oid classid, Oid objid)
+{
+	NameData	name;
+
+	return cached_column(classid, objid, get_object_attnum_name(classid), &name, NULL) ?
+		pstrdup(NameStr(name)) : NULL;
 }

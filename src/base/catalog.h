@@ -22,4 +22,8 @@ extern void jit_begin_scan(JitScan *scan, Oid catalog, Oid index,
 extern HeapTuple jit_next_row(JitScan *scan);
 extern void jit_end_scan(JitScan *scan);
 
+extern Oid	jit_cached_oid(Oid classid, Oid objid, AttrNumber attnum);
+extern Oid	jit_cached_namespace(Oid classid, Oid objid);
+extern char *jit_cached_name(Oid classid, Oid objid);
+
 #endif							/* JIT_BASE_CATALOG_H */

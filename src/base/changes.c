@@ -28,7 +28,7 @@
 #include "base/text.h"
 
 #include "storage/lwlock.h"
-#include "utils/memutils.h"
+#include "storage/shmem.h"
 #include "utils/resowner.h"
 
 #define RING_SIZE		8192	/* a power of two */

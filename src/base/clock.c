@@ -33,7 +33,9 @@
 #include <time.h>
 
 #include "common/controldata_utils.h"
+#include "storage/ipc.h"
 #include "storage/lwlock.h"
+#include "storage/shmem.h"
 
 typedef struct ClockShared
 {

@@ -26,9 +26,6 @@
 
 #include "base/commit.h"
 
-#include "access/xact.h"
-#include "utils/memutils.h"
-
 typedef struct Note
 {
 	SubTransactionId subid;

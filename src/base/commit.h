@@ -24,7 +24,8 @@ typedef enum JitCommitStep
  */
 typedef struct JitCommitCalls
 {
-	void		(*commit) (List *notes);	/* before it; may raise, and note more */
+	void		(*commit) (List *notes);	/* before it; may raise, and note
+											 * more */
 	void		(*prepare) (List *notes);	/* before PREPARE; may raise */
 	void		(*ended) (List *notes, bool committed); /* must not raise */
 } JitCommitCalls;

@@ -26,7 +26,7 @@
 #include "base/roles.h"
 #include "base/text.h"
 
-#include "utils/memutils.h"
+#include "storage/shmem.h"
 
 JitDueShared *jit_due = NULL;
 

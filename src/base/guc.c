@@ -15,6 +15,7 @@
 #include <limits.h>
 
 #include "access/parallel.h"
+#include "utils/varlena.h"
 
 char	   *jit_admin_role = NULL;
 char	   *jit_auditor_role = NULL;

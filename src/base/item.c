@@ -20,21 +20,26 @@
 #include "base/item.h"
 #include "base/text.h"
 
+#include "access/table.h"
+#include "catalog/catalog.h"
 #include "catalog/dependency.h"
 #include "catalog/pg_auth_members.h"
-#include "catalog/pg_database.h"
 #include "catalog/pg_default_acl.h"
 #include "catalog/pg_foreign_data_wrapper.h"
 #include "catalog/pg_foreign_server.h"
 #include "catalog/pg_language.h"
 #include "catalog/pg_largeobject.h"
-#include "catalog/pg_namespace.h"
 #include "catalog/pg_parameter_acl.h"
-#include "catalog/pg_proc.h"
 #include "catalog/pg_shdepend.h"
 #include "catalog/pg_tablespace.h"
+#include "commands/dbcommands.h"
+#include "commands/tablespace.h"
 #include "foreign/foreign.h"
+#include "nodes/makefuncs.h"
+#include "storage/lmgr.h"
 #include "utils/catcache.h"
+#include "utils/formatting.h"
+#include "utils/inval.h"
 
 #define DATA_PRIVILEGES \
 	(ACL_SELECT | ACL_INSERT | ACL_UPDATE | ACL_DELETE | ACL_TRUNCATE)
@@ -230,19 +235,8 @@ jit_objects_in_schema(ObjectType objtype, Oid namespace)
 Oid
 jit_item_namespace(const JitItem *item)
 {
-	Oid			objid = item->address.objectId;
-
-	switch (item->address.classId)
-	{
-		case RelationRelationId:
-			return get_rel_namespace(objid);
-		case ProcedureRelationId:
-			return get_func_namespace(objid);
-		case TypeRelationId:
-			return GetSysCacheOid1(TYPEOID, Anum_pg_type_typnamespace,
-								   ObjectIdGetDatum(objid));
-	}
-	return InvalidOid;
+	return item->objtype == OBJECT_PARAMETER_ACL ? InvalidOid :
+		jit_cached_namespace(item->address.classId, item->address.objectId);
 }
 
 /* Privileges as a list of strings, in the words and the order of GRANT. */
@@ -264,14 +258,7 @@ jit_privilege_list(AclMode privs)
 char *
 jit_privileges_text(AclMode privs)
 {
-	StringInfoData buf;
-	ListCell   *lc;
-
-	initStringInfo(&buf);
-	foreach(lc, jit_privilege_list(privs))
-		appendStringInfo(&buf, "%s%s", buf.len > 0 ? ", " : "",
-						 (char *) lfirst(lc));
-	return buf.data;
+	return jit_join(jit_privilege_list(privs), ", ");
 }
 
 /* The name of something that the items' owner could drop any moment. */
@@ -294,10 +281,7 @@ jit_need_name(const char *name, const JitItem *item)
 static char *
 type_text(Oid typid)
 {
-	Oid			namespace = GetSysCacheOid1(TYPEOID, Anum_pg_type_typnamespace,
-											ObjectIdGetDatum(typid));
-
-	return namespace == PG_CATALOG_NAMESPACE ? format_type_be(typid) :
+	return jit_cached_namespace(TypeRelationId, typid) == PG_CATALOG_NAMESPACE ? format_type_be(typid) :
 		format_type_be_qualified(typid);
 }
 
@@ -349,59 +333,11 @@ jit_item_name(const JitItem *item)
 {
 	Oid			objid = item->address.objectId;
 
-	switch (item->objtype)
-	{
-		case OBJECT_TABLE:
-		case OBJECT_SEQUENCE:
-			return get_rel_name(objid);
-		case OBJECT_DOMAIN:
-		case OBJECT_TYPE:
-			{
-				HeapTuple	tuple = SearchSysCache1(TYPEOID,
-													ObjectIdGetDatum(objid));
-				char	   *name;
-
-				if (!HeapTupleIsValid(tuple))
-					return NULL;
-				name = pstrdup(NameStr(((Form_pg_type) GETSTRUCT(tuple))->typname));
-				ReleaseSysCache(tuple);
-				return name;
-			}
-		case OBJECT_FUNCTION:
-		case OBJECT_PROCEDURE:
-			return get_func_name(objid);
-		case OBJECT_DATABASE:
-			return get_database_name(objid);
-		case OBJECT_LANGUAGE:
-			return get_language_name(objid, true);
-		case OBJECT_SCHEMA:
-			return get_namespace_name(objid);
-		case OBJECT_TABLESPACE:
-			return get_tablespace_name(objid);
-		case OBJECT_FDW:
-			{
-				ForeignDataWrapper *fdw =
-				GetForeignDataWrapperExtended(objid, FDW_MISSING_OK);
-
-				return fdw ? fdw->fdwname : NULL;
-			}
-		case OBJECT_FOREIGN_SERVER:
-			{
-				ForeignServer *server =
-				GetForeignServerExtended(objid, FSV_MISSING_OK);
-
-				return server ? server->servername : NULL;
-			}
-		case OBJECT_LARGEOBJECT:
-			return LargeObjectExists(objid) ? psprintf("%u", objid) : NULL;
-		case OBJECT_PARAMETER_ACL:
-			return item->parameter;
-		case OBJECT_ROLE:
-			return GetUserNameFromId(objid, true);
-		default:
-			elog(ERROR, "unrecognized object type: %d", (int) item->objtype);
-	}
-	return NULL;				/* keep the compiler quiet */
+	if (item->objtype == OBJECT_LARGEOBJECT)
+		return LargeObjectExists(objid) ? psprintf("%u", objid) : NULL;
+	if (item->objtype == OBJECT_PARAMETER_ACL)
+		return item->parameter;
+	return jit_cached_name(item->address.classId, objid);
 }
 
 /* The object, schema-qualified and quoted: hr.salary, hr.raise(integer). */
@@ -446,46 +382,32 @@ jit_column_name(Oid relid, AttrNumber attnum)
 static char *
 columns_text(const JitItem *item)
 {
-	StringInfoData buf;
+	List	   *names = NIL;
 	ListCell   *lc;
 
-	initStringInfo(&buf);
 	foreach(lc, item->attnums)
-		appendStringInfo(&buf, "%s%s", buf.len > 0 ? ", " : "",
-						 quote_identifier(jit_need_name(jit_column_name(item->address.objectId,
-																		lfirst_int(lc)),
-														item)));
-	return buf.data;
+		names = lappend(names, (char *)
+						quote_identifier(jit_need_name(jit_column_name(item->address.objectId,
+																	   lfirst_int(lc)),
+													   item)));
+	return jit_join(names, ", ");
 }
 
 /* What comes before the object: "SELECT (emp_no, amount) ON ". */
 static char *
 head_text(const JitItem *item)
 {
-	StringInfoData buf;
-	AclMode		privs = item->privs;
+	List	   *clauses = jit_privilege_list(item->privs);
+	ListCell   *lc;
 
-	initStringInfo(&buf);
 	if (item->objtype == OBJECT_ROLE)
-		return buf.data;
-	if (item->attnums == NIL)
-		appendStringInfoString(&buf, jit_privileges_text(privs));
-	else
-	{
-		/* each privilege has its own list of columns */
-		char	   *columns = columns_text(item);
-
-		for (int i = 0; i < JIT_N_PRIVILEGES; i++)
-		{
-			if (privs & jit_privilege_names[i].priv)
-				appendStringInfo(&buf, "%s%s (%s)", buf.len > 0 ? ", " : "",
-								 jit_privilege_names[i].name, columns);
-		}
-	}
-	appendStringInfoString(&buf, " ON ");
-	if (item->objtype != OBJECT_TABLE)
-		appendStringInfo(&buf, "%s ", jit_kind_of(item->objtype)->words);
-	return buf.data;
+		return pstrdup("");
+	/* each privilege has its own list of columns */
+	foreach(lc, item->attnums != NIL ? clauses : NIL)
+		lfirst(lc) = psprintf("%s (%s)", (char *) lfirst(lc), columns_text(item));
+	return psprintf("%s ON %s%s", jit_join(clauses, ", "),
+					item->objtype != OBJECT_TABLE ? jit_kind_of(item->objtype)->words : "",
+					item->objtype != OBJECT_TABLE ? " " : "");
 }
 
 /* One item as a clause: SELECT (emp_no, amount) ON hr.salary. */

@@ -21,6 +21,8 @@
 #include "base/query.h"
 #include "base/roles.h"
 
+#include "utils/varlena.h"
+
 /* The person at the other end of this session. */
 void
 jit_current_person(JitPerson *person)

@@ -18,9 +18,14 @@
 #include "base/text.h"
 
 #include "access/genam.h"
+#include "access/table.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_extension.h"
+#include "commands/extension.h"
 #include "executor/spi.h"
+#include "storage/lmgr.h"
 #include "utils/fmgroids.h"
+#include "utils/snapmgr.h"
 
 typedef struct PlanEntry
 {
@@ -344,6 +349,32 @@ jit_try(void (*work) (void *arg), void *arg)
 		 error->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN))
 		ReThrowError(error);
 	return error;
+}
+
+typedef struct OwnerCall
+{
+	void		(*work) (void *arg);
+	void	   *arg;
+} OwnerCall;
+
+static void
+work_as_owner(void *arg)
+{
+	OwnerCall  *call = arg;
+	JitOwnerSection section;
+
+	jit_enter_owner_section(&section);
+	call->work(call->arg);
+	jit_leave_owner_section(&section);
+}
+
+/* The same in an owner section. */
+ErrorData *
+jit_try_as_owner(void (*work) (void *arg), void *arg)
+{
+	OwnerCall	call = {work, arg};
+
+	return jit_try(work_as_owner, &call);
 }
 
 /* Is there something to ask for access with in this database? */

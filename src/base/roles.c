@@ -23,9 +23,9 @@
 #include "base/roles.h"
 
 #include "catalog/pg_auth_members.h"
-#include "catalog/pg_database.h"
 #include "catalog/pg_shdepend.h"
 #include "utils/catcache.h"
+#include "utils/inval.h"
 
 /*
  * Counts invalidations of roles, memberships and databases.  Whoever caches

@@ -12,6 +12,9 @@
 
 #include "base/text.h"
 
+#include "commands/dbcommands.h"
+#include "common/int.h"
+
 static const char *const risk_names[] = {"low", "moderate", "high", "forbidden"};
 
 static const char *const status_names[] = {
@@ -154,6 +157,20 @@ jit_interval_text(const Interval *interval)
 {
 	return DatumGetCString(DirectFunctionCall1(interval_out,
 											   IntervalPGetDatum(interval)));
+}
+
+/* Texts, with something between each two. */
+char *
+jit_join(List *texts, const char *separator)
+{
+	StringInfoData buf;
+	ListCell   *lc;
+
+	initStringInfo(&buf);
+	foreach(lc, texts)
+		appendStringInfo(&buf, "%s%s", buf.len > 0 ? separator : "",
+						 (char *) lfirst(lc));
+	return buf.data;
 }
 
 /* Microseconds as an interval, for people. */

@@ -28,9 +28,7 @@
 #include "enforce/hint.h"
 #include "enforce/judge.h"
 
-#include "catalog/pg_database.h"
-#include "catalog/pg_namespace.h"
-#include "catalog/pg_proc.h"
+#include "commands/dbcommands.h"
 
 /*
  * The command that is running, for messages, and who began it.  PostgreSQL

@@ -18,12 +18,17 @@
 #include "enforce/lasting.h"
 #include "enforce/written.h"
 
+#include "access/table.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_collation.h"
 #include "catalog/pg_foreign_server.h"
 #include "catalog/pg_opclass.h"
 #include "catalog/pg_parameter_acl.h"
-#include "catalog/pg_proc.h"
+#include "commands/defrem.h"
+#include "foreign/foreign.h"
+#include "nodes/makefuncs.h"
+#include "tcop/utility.h"
 
 /* Every form of giving ownership to a role of ours. */
 static void
@@ -323,35 +328,19 @@ may_grant_roles(JitAuthority *authority, const GrantRoleStmt *stmt)
 	return authority->closure != NIL;
 }
 
-/* ALTER DEFAULT PRIVILEGES: FOR ROLE, or of the acting role itself. */
+/* The same of the roles that an option names, if it is given. */
 static bool
-may_set_defaults(JitAuthority *authority, const AlterDefaultPrivilegesStmt *stmt)
+for_option(JitAuthority *authority, List *options, const char *name,
+		   bool (*allowed) (JitAuthority *authority, Oid role))
 {
 	ListCell   *lc;
 
-	foreach(lc, stmt->options)
+	foreach(lc, options)
 	{
 		DefElem    *option = lfirst_node(DefElem, lc);
 
-		if (strcmp(option->defname, "roles") == 0 &&
-			!for_all_roles(authority, (List *) option->arg, jit_may_give_to))
-			return false;
-	}
-	return authority->closure != NIL;
-}
-
-/* A new role's memberships are granted by whoever makes it. */
-static bool
-may_create_role(JitAuthority *authority, const CreateRoleStmt *stmt)
-{
-	ListCell   *lc;
-
-	foreach(lc, stmt->options)
-	{
-		DefElem    *option = lfirst_node(DefElem, lc);
-
-		if (strcmp(option->defname, "addroleto") == 0 &&
-			!for_all_roles(authority, (List *) option->arg, jit_may_administer))
+		if (strcmp(option->defname, name) == 0 &&
+			!for_all_roles(authority, (List *) option->arg, allowed))
 			return false;
 	}
 	return authority->closure != NIL;
@@ -481,7 +470,9 @@ may_run(JitAuthority *authority, Node *stmt)
 		case T_GrantRoleStmt:
 			return may_grant_roles(authority, (GrantRoleStmt *) stmt);
 		case T_AlterDefaultPrivilegesStmt:
-			return may_set_defaults(authority, (AlterDefaultPrivilegesStmt *) stmt);
+			/* FOR ROLE, or of the acting role itself */
+			return for_option(authority, ((AlterDefaultPrivilegesStmt *) stmt)->options,
+							  "roles", jit_may_give_to);
 		case T_ReassignOwnedStmt:
 			return for_all_roles(authority, ((ReassignOwnedStmt *) stmt)->roles, jit_has_role) &&
 				for_all_roles(authority, list_make1(((ReassignOwnedStmt *) stmt)->newrole),
@@ -489,7 +480,9 @@ may_run(JitAuthority *authority, Node *stmt)
 		case T_DropOwnedStmt:
 			return for_all_roles(authority, ((DropOwnedStmt *) stmt)->roles, jit_has_role);
 		case T_CreateRoleStmt:
-			return may_create_role(authority, (CreateRoleStmt *) stmt);
+			/* a new role's memberships are granted by whoever makes it */
+			return for_option(authority, ((CreateRoleStmt *) stmt)->options,
+							  "addroleto", jit_may_administer);
 		case T_AlterRoleStmt:
 			return may_alter_role(authority, ((AlterRoleStmt *) stmt)->role);
 		case T_AlterRoleSetStmt:

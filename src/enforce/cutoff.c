@@ -53,9 +53,9 @@
 #include "base/text.h"
 #include "enforce/cutoff.h"
 
-#include "catalog/pg_proc.h"
 #include "executor/executor.h"
 #include "storage/ipc.h"
+#include "storage/latch.h"
 #include "tcop/pquery.h"
 #include "tcop/tcopprot.h"
 #include "utils/timeout.h"
@@ -633,6 +633,7 @@ add_need(Reliance *reliance, Oid userid, bool writes, const Cover *covers,
 	MemoryContextSwitchTo(context);
 }
 
+static void install_cutoff(void);
 static void arm(void);
 static Reliance *begin_reliance(QueryDesc *query);
 
@@ -787,7 +788,7 @@ jit_note_reliance(Oid userid, const JitPermInfo *info, Oid classid, Oid objid,
 		busy = false;
 		return;
 	}
-	jit_install_cutoff();
+	install_cutoff();
 	/* it has just ended: should it be prolonged before this is judged */
 	if (ncovers == 0 && info != NULL)
 		add_need(reliance, userid, writes, covers, 0);
@@ -1084,7 +1085,7 @@ begin_reliance(QueryDesc *query)
 	bool		place_taken = reliances != NIL || jit_running != NULL;
 
 	place_taken |= loose != NULL;
-	jit_install_cutoff();
+	install_cutoff();
 	reliance->query = query;
 	reliance->context = CurrentMemoryContext;
 	if (query != NULL)
@@ -1226,11 +1227,11 @@ cutoff_subxact_callback(SubXactEvent event, SubTransactionId mySubid,
 
 /*
  * Most backends never meet temporary access, and none of this costs them
- * anything: it is installed when the first statement relies on some or the
- * first grant changes or ends.  Hooks installed by others in between come after ours.
+ * anything: it is installed when the first statement relies on some.  Hooks
+ * installed by others in between come after ours.
  */
-void
-jit_install_cutoff(void)
+static void
+install_cutoff(void)
 {
 	static bool installed = false;
 

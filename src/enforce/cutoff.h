@@ -10,7 +10,6 @@
 
 #include "enforce/hint.h"
 #include "enforce/judge.h"
-#include "access/xact.h"
 #include "utils/inval.h"
 
 #pragma GCC visibility push(hidden)
@@ -37,7 +36,6 @@ jit_pop_frame(JitStatementFrame *frame)
 	error_context_stack = frame->callback.previous;
 }
 
-extern void jit_install_cutoff(void);
 extern void jit_judge_commit_first(void);
 extern void jit_forget_ended_plans(void);
 extern void jit_note_set_role_reliance(bool writes);

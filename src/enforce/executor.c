@@ -18,10 +18,13 @@
 #include "enforce/executor.h"
 #include "enforce/objects.h"
 
-#include "catalog/pg_proc.h"
+#include "access/relation.h"
 #include "executor/executor.h"
+#include "nodes/nodeFuncs.h"
 #include "optimizer/plancat.h"
 #include "optimizer/planner.h"
+#include "parser/parse_relation.h"
+#include "parser/parsetree.h"
 #include "rewrite/rowsecurity.h"
 
 static ExecutorCheckPerms_hook_type next_check_perms_hook = NULL;

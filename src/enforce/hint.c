@@ -25,9 +25,16 @@
 #include "base/text.h"
 #include "enforce/hint.h"
 
+#include "access/parallel.h"
+#include "access/relation.h"
+#include "catalog/catalog.h"
 #include "catalog/dependency.h"
+#include "catalog/index.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_depend.h"
+#include "storage/lmgr.h"
 #include "utils/fmgroids.h"
+#include "utils/snapmgr.h"
 
 /* One relation, and which privileges on it are missing, for which columns. */
 typedef struct Missing

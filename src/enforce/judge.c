@@ -36,9 +36,8 @@
 #include "enforce/hint.h"
 #include "enforce/judge.h"
 
-#include "access/xact.h"
-#include "catalog/pg_namespace.h"
-#include "catalog/pg_proc.h"
+#include "utils/inval.h"
+#include "utils/plancache.h"
 
 static needs_fmgr_hook_type next_needs_fmgr_hook;
 

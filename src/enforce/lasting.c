@@ -47,13 +47,15 @@
 #include "enforce/lasting.h"
 #include "enforce/written.h"
 
+#include "access/table.h"
+#include "catalog/catalog.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_attrdef.h"
 #include "catalog/pg_auth_members.h"
 #include "catalog/pg_cast.h"
 #include "catalog/pg_collation.h"
 #include "catalog/pg_constraint.h"
 #include "catalog/pg_conversion.h"
-#include "catalog/pg_database.h"
 #include "catalog/pg_db_role_setting.h"
 #include "catalog/pg_default_acl.h"
 #include "catalog/pg_depend.h"
@@ -64,10 +66,8 @@
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_language.h"
 #include "catalog/pg_largeobject.h"
-#include "catalog/pg_namespace.h"
 #include "catalog/pg_operator.h"
 #include "catalog/pg_policy.h"
-#include "catalog/pg_proc.h"
 #include "catalog/pg_publication_rel.h"
 #include "catalog/pg_range.h"
 #include "catalog/pg_rewrite.h"
@@ -76,8 +76,8 @@
 #include "catalog/pg_transform.h"
 #include "catalog/pg_trigger.h"
 #include "catalog/pg_user_mapping.h"
+#include "nodes/nodeFuncs.h"
 #include "utils/fmgroids.h"
-#include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
 /*
@@ -299,16 +299,11 @@ columns_are_foreign(Oid relid, Oid owner)
 static bool
 keeps_name(Oid typid, Form_pg_type now)
 {
-	HeapTuple	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(typid));
-	bool		result;
+	char	   *before = jit_cached_name(TypeRelationId, typid);
 
-	if (!HeapTupleIsValid(tuple))
-		return true;
-	result = ((Form_pg_type) GETSTRUCT(tuple))->typnamespace == now->typnamespace &&
-		strcmp(NameStr(((Form_pg_type) GETSTRUCT(tuple))->typname),
-			   NameStr(now->typname)) == 0;
-	ReleaseSysCache(tuple);
-	return result;
+	return before == NULL ||
+		(jit_cached_namespace(TypeRelationId, typid) == now->typnamespace &&
+		 strcmp(before, NameStr(now->typname)) == 0);
 }
 
 /*
@@ -604,42 +599,13 @@ authorized_trigger(JitAuthority *authority, Oid objid)
 		jit_has_privilege(authority, ProcedureRelationId, form->tgfoid, ACL_EXECUTE);
 }
 
-/* The schema of an object before this command; InvalidOid if it is new. */
-static Oid
-namespace_before(Oid classid, Oid objid)
-{
-	int			cache = get_object_catcache_oid(classid);
-	HeapTuple	tuple;
-	Oid			result = InvalidOid;
-	bool		isnull;
-
-	if (cache < 0)
-		return InvalidOid;
-	tuple = SearchSysCache1(cache, ObjectIdGetDatum(objid));
-	if (HeapTupleIsValid(tuple))
-	{
-		result = DatumGetObjectId(SysCacheGetAttr(cache, tuple,
-												  get_object_attnum_namespace(classid),
-												  &isnull));
-		ReleaseSysCache(tuple);
-	}
-	return result;
-}
-
 /* May it have the function in the language that this command gives it? */
 static bool
 may_use_language(JitAuthority *authority, Oid objid)
 {
-	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(objid));
 	Oid			now = jit_column_now(ProcedureRelationId, objid, Anum_pg_proc_prolang);
-	Oid			before = InvalidOid;
 
-	if (HeapTupleIsValid(tuple))
-	{
-		before = ((Form_pg_proc) GETSTRUCT(tuple))->prolang;
-		ReleaseSysCache(tuple);
-	}
-	return now == before ||
+	return now == jit_cached_oid(ProcedureRelationId, objid, Anum_pg_proc_prolang) ||
 		jit_has_privilege(authority, LanguageRelationId, now, ACL_USAGE);
 }
 
@@ -659,7 +625,7 @@ authorized_by_owner(JitAuthority *authority, bool created, Oid classid, Oid obji
 	if (now != old && !jit_may_give_to(authority, now))
 		return false;
 	if (OidIsValid(namespace) &&
-		(created || namespace != namespace_before(classid, objid)) &&
+		(created || namespace != jit_cached_namespace(classid, objid)) &&
 		!IsToastNamespace(namespace) &&
 		!jit_has_privilege(authority, NamespaceRelationId, namespace, ACL_CREATE))
 		return false;

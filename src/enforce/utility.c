@@ -17,10 +17,13 @@
 #include "enforce/objects.h"
 #include "enforce/utility.h"
 
-#include "catalog/pg_database.h"
+#include "access/relation.h"
+#include "catalog/index.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_language.h"
-#include "catalog/pg_namespace.h"
 #include "catalog/pg_parameter_acl.h"
+#include "commands/dbcommands.h"
+#include "commands/proclang.h"
 #include "tcop/utility.h"
 
 static ProcessUtility_hook_type next_process_utility_hook = NULL;

@@ -14,6 +14,7 @@
 #include "base/catalog.h"
 #include "enforce/written.h"
 
+#include "access/table.h"
 #include "catalog/pg_largeobject.h"
 #include "catalog/pg_publication_rel.h"
 #include "utils/snapmgr.h"

@@ -31,14 +31,21 @@
 #include "request/ledger.h"
 
 #include "access/heapam.h"
+#include "access/subtrans.h"
 #include "catalog/dependency.h"
+#include "catalog/indexing.h"
 #include "catalog/pg_auth_members.h"
 #include "catalog/pg_extension.h"
 #include "catalog/pg_shdepend.h"
+#include "commands/extension.h"
+#include "commands/user.h"
+#include "nodes/makefuncs.h"
+#include "storage/bufmgr.h"
+#include "storage/lmgr.h"
 #include "storage/procarray.h"
 #include "utils/catcache.h"
 #include "utils/fmgroids.h"
-#include "utils/snapmgr.h"
+#include "utils/inval.h"
 
 #define LONGEST_HOLD "10 s"		/* see terminate_holders() */
 

@@ -28,10 +28,12 @@
 #include "base/text.h"
 #include "request/event.h"
 
-#include "catalog/pg_namespace.h"
+#include "catalog/namespace.h"
+#include "commands/async.h"
+#include "commands/trigger.h"
 #include "postmaster/bgworker.h"
 #include "storage/lmgr.h"
-#include "utils/memutils.h"
+#include "utils/json.h"
 
 #define MAX_QUEUE_USAGE 0.9
 

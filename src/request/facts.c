@@ -23,6 +23,12 @@
 #include "request/facts.h"
 #include "request/label.h"
 
+#include "access/relation.h"
+#include "catalog/pg_inherits.h"
+#include "optimizer/plancat.h"
+#include "utils/datetime.h"
+#include "utils/json.h"
+
 #define RECENT_DAYS 7
 
 /* In the order in which jit_explain() shows them; ends with NULL. */

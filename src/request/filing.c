@@ -21,6 +21,7 @@
 #include "request/grant.h"
 #include "request/policy.h"
 
+#include "catalog/catalog.h"
 #include "catalog/pg_collation.h"
 
 /*

@@ -19,6 +19,8 @@
 #include "base/text.h"
 #include "request/flow.h"
 
+#include "utils/json.h"
+
 /*
  * A flow as jit.requests.flow keeps it: [{"approver": ROLE, "approvals": N,
  * "oids": [OID]}, {"any_of": [ROLE, ...], "approvals": N, "oids": [...]}].
@@ -72,16 +74,14 @@ jit_step_text(const JitStep *step)
 char *
 jit_steps_text(List *steps)
 {
-	StringInfoData buf;
+	List	   *texts = NIL;
 	ListCell   *lc;
 
 	if (steps == NIL)
 		return pstrdup(_("no approval: active at once"));
-	initStringInfo(&buf);
 	foreach(lc, steps)
-		appendStringInfo(&buf, "%s%s", buf.len > 0 ? _(", then ") : "",
-						 jit_step_text(lfirst(lc)));
-	return buf.data;
+		texts = lappend(texts, jit_step_text(lfirst(lc)));
+	return jit_join(texts, _(", then "));
 }
 
 static List *

@@ -35,7 +35,11 @@
 
 #include "catalog/dependency.h"
 #include "catalog/pg_auth_members.h"
+#include "catalog/pg_parameter_acl.h"
 #include "catalog/pg_shdepend.h"
+#include "commands/comment.h"
+#include "commands/user.h"
+#include "nodes/makefuncs.h"
 #include "utils/catcache.h"
 
 #define MAX_GRANT_TRIES 5

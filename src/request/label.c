@@ -24,13 +24,13 @@
 #include "request/event.h"
 #include "request/label.h"
 
-#include "catalog/pg_database.h"
+#include "access/relation.h"
 #include "catalog/pg_inherits.h"
-#include "catalog/pg_namespace.h"
-#include "catalog/pg_proc.h"
 #include "catalog/pg_seclabel.h"
 #include "catalog/pg_shdepend.h"
+#include "commands/seclabel.h"
 #include "parser/parser.h"
+#include "parser/scansup.h"
 
 PG_FUNCTION_INFO_V1(jit_set_label);
 
@@ -80,19 +80,6 @@ add_words(List *words, const char *label)
 		next = end ? end + 1 : NULL;
 	}
 	return words;
-}
-
-static char *
-words_text(List *words)
-{
-	StringInfoData buf;
-	ListCell   *lc;
-
-	initStringInfo(&buf);
-	foreach(lc, words)
-		appendStringInfo(&buf, "%s%s", buf.len > 0 ? ", " : "",
-						 (char *) lfirst(lc));
-	return buf.data;
 }
 
 /* Words of a label that is to be set; raises for what isn't one. */
@@ -230,7 +217,7 @@ relabel_object(const ObjectAddress *object, const char *label)
 							word, getObjectDescription(object, false)),
 					 errdetail("An owner can add labels; only a JIT administrator can take them away."),
 					 errhint("To add to what is there, write '%s, ...'.",
-							 words_text(before))));
+							 jit_join(before, ", "))));
 	}
 
 	if (!jit_extension_installed() || RecoveryInProgress() ||
@@ -240,12 +227,12 @@ relabel_object(const ObjectAddress *object, const char *label)
 		return;
 	description = getObjectDescription(object, false);
 	detail = jit_detail("object", description,
-						"before", before ? words_text(before) : NULL,
-						"after", after ? words_text(after) : NULL, NULL);
+						"before", before ? jit_join(before, ", ") : NULL,
+						"after", after ? jit_join(after, ", ") : NULL, NULL);
 	jit_event("label_set", 0, detail,
 			  psprintf("label of %s in %s set from \"%s\" to \"%s\"", description,
 					   quote_identifier(jit_database_name()),
-					   words_text(before), words_text(after)));
+					   jit_join(before, ", "), jit_join(after, ", ")));
 }
 
 /*
@@ -563,7 +550,7 @@ jit_set_label(PG_FUNCTION_ARGS)
 								 ShareUpdateExclusiveLock, false);
 	jit_end_lookup(&section);
 	if (label != NULL)
-		label = words_text(check_words(label));
+		label = jit_join(check_words(label), ", ");
 
 	jit_enter_owner_section(&section);
 	relabel_object(&address, label);

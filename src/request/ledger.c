@@ -21,7 +21,9 @@
 #include "request/event.h"
 #include "request/ledger.h"
 
+#include "executor/executor.h"
 #include "utils/fmgroids.h"
+#include "utils/varlena.h"
 
 /* What jit_load_request() and what follows it read, in this order. */
 #define REQUEST_COLUMNS \

@@ -176,14 +176,15 @@ grantee_text(const JitRequest *request)
 static char *
 approved_by_text(const JitRequest *request)
 {
-	StringInfoData buf;
+	List	   *names = NIL;
 	ListCell   *lc;
 
-	initStringInfo(&buf);
+	if (request->reviews == NIL)
+		return pstrdup(_("nobody (its flow needs no approval)"));
 	foreach(lc, request->reviews)
-		appendStringInfo(&buf, "%s%s", buf.len > 0 ? ", " : "",
-						 quote_identifier(((JitReview *) lfirst(lc))->approver_name));
-	return buf.len > 0 ? buf.data : pstrdup(_("nobody (its flow needs no approval)"));
+		names = lappend(names, (char *)
+						quote_identifier(((JitReview *) lfirst(lc))->approver_name));
+	return jit_join(names, ", ");
 }
 
 /*
@@ -686,13 +687,10 @@ static void
 try_to_lock(void *arg)
 {
 	int			id = *(int *) arg;
-	JitOwnerSection section;
 
-	jit_enter_owner_section(&section);
 	jit_set_locally("lock_timeout", LONGEST_WAIT);
 	(void) jit_query("SELECT FROM jit.requests WHERE id = $1 FOR UPDATE",
 					 "i", id);
-	jit_leave_owner_section(&section);
 }
 
 /*
@@ -703,7 +701,7 @@ try_to_lock(void *arg)
 static bool
 wait_for_request(int id)
 {
-	ErrorData  *error = jit_try(try_to_lock, &id);
+	ErrorData  *error = jit_try_as_owner(try_to_lock, &id);
 
 	if (error != NULL &&
 		error->sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE &&

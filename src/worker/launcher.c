@@ -60,13 +60,12 @@
 #include "worker/launcher.h"
 #include "worker/sweeper.h"
 
-#include "access/tableam.h"
-#include "catalog/pg_database.h"
+#include "access/heapam.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
+#include "storage/ipc.h"
 #include "tcop/tcopprot.h"
-#include "utils/hsearch.h"
-#include "utils/memutils.h"
+#include "utils/snapmgr.h"
 #include "utils/wait_event.h"
 
 #define MAX_BACKOFF		(300 * USECS_PER_SEC)
@@ -95,6 +94,19 @@ static HTAB *databases = NULL;
 static bool slot_used[JIT_MAX_SWEEPERS];
 static bool start_failure_logged = false;
 
+/* What our workers have in common. */
+static void
+describe_worker(BackgroundWorker *worker, const char *kind)
+{
+	memset(worker, 0, sizeof(BackgroundWorker));
+	snprintf(worker->bgw_name, BGW_MAXLEN, "jit_access %s", kind);
+	snprintf(worker->bgw_type, BGW_MAXLEN, "jit_access %s", kind);
+	snprintf(worker->bgw_library_name, sizeof(worker->bgw_library_name), JIT_EXTENSION);
+	snprintf(worker->bgw_function_name, sizeof(worker->bgw_function_name), "jit_%s_main", kind);
+	worker->bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker->bgw_start_time = BgWorkerStart_RecoveryFinished;
+}
+
 /* Called from _PG_init() only. */
 void
 jit_register_launcher(void)
@@ -103,13 +115,7 @@ jit_register_launcher(void)
 
 	if (IsBinaryUpgrade)
 		return;
-	memset(&worker, 0, sizeof(worker));
-	snprintf(worker.bgw_name, BGW_MAXLEN, "jit_access launcher");
-	snprintf(worker.bgw_type, BGW_MAXLEN, "jit_access launcher");
-	snprintf(worker.bgw_library_name, sizeof(worker.bgw_library_name), JIT_EXTENSION);
-	snprintf(worker.bgw_function_name, sizeof(worker.bgw_function_name), "jit_launcher_main");
-	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	describe_worker(&worker, "launcher");
 	worker.bgw_restart_time = 1;
 	RegisterBackgroundWorker(&worker);
 }
@@ -252,13 +258,8 @@ start_sweeper(Database *database, Oid where, TimestampTz now)
 	task.logged = database->tried;
 	task.again = database->failures > 0;
 
-	memset(&worker, 0, sizeof(worker));
+	describe_worker(&worker, "sweeper");
 	snprintf(worker.bgw_name, BGW_MAXLEN, "jit_access sweeper for database %u", where);
-	snprintf(worker.bgw_type, BGW_MAXLEN, "jit_access sweeper");
-	snprintf(worker.bgw_library_name, sizeof(worker.bgw_library_name), JIT_EXTENSION);
-	snprintf(worker.bgw_function_name, sizeof(worker.bgw_function_name), "jit_sweeper_main");
-	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
 	worker.bgw_restart_time = BGW_NEVER_RESTART;
 	worker.bgw_main_arg = ObjectIdGetDatum(where);
 	worker.bgw_notify_pid = MyProcPid;

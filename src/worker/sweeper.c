@@ -60,9 +60,10 @@
 #include "worker/sweeper.h"
 
 #include "postmaster/bgworker.h"
+#include "storage/ipc.h"
 #include "tcop/tcopprot.h"
 #include "utils/backend_status.h"
-#include "utils/memutils.h"
+#include "utils/snapmgr.h"
 #include "utils/wait_event.h"
 
 #define BATCH_SIZE 500
@@ -229,8 +230,9 @@ expire(List *rows, bool wait)
 
 /* Settle one request; see the top of the file.  Inside an owner section. */
 static void
-settle(DueRow *row)
+settle(void *arg)
 {
+	DueRow	   *row = arg;
 	JitGrant   *grant = &row->grant;
 	TimestampTz now = jit_now();
 	TimestampTz deadline;
@@ -280,23 +282,9 @@ due_since(const DueRow *row)
 }
 
 static void
-settle_in_section(void *arg)
+try_to_expire(void *arg)
 {
-	JitOwnerSection section;
-
-	jit_enter_owner_section(&section);
-	settle(arg);
-	jit_leave_owner_section(&section);
-}
-
-static void
-expire_in_section(void *arg)
-{
-	JitOwnerSection section;
-
-	jit_enter_owner_section(&section);
 	expire(arg, false);
-	jit_leave_owner_section(&section);
 }
 
 /*
@@ -304,12 +292,10 @@ expire_in_section(void *arg)
  * record in the same way.
  */
 static void
-end_roles_in_section(void *arg)
+try_to_end_roles(void *arg)
 {
-	JitOwnerSection section;
 	ListCell   *lc;
 
-	jit_enter_owner_section(&section);
 	foreach(lc, (List *) arg)
 	{
 		DueRow	   *row = lfirst(lc);
@@ -320,7 +306,6 @@ end_roles_in_section(void *arg)
 			deadline == row->grant.expires_at)
 			(void) jit_end_role(role, false);
 	}
-	jit_leave_owner_section(&section);
 }
 
 /*
@@ -330,7 +315,7 @@ end_roles_in_section(void *arg)
 static bool
 try_to_settle(DueRow *row)
 {
-	ErrorData  *error = jit_try(settle_in_section, row);
+	ErrorData  *error = jit_try_as_owner(settle, row);
 
 	if (error != NULL)
 		ereport(!task.again || due_since(row) > task.logged ? LOG : DEBUG1,
@@ -474,7 +459,7 @@ end_roles(LedgerState *state)
 	int			n;
 	List	   *rows = lock_batch(state->requests, state->ended, &n);
 
-	(void) jit_try(end_roles_in_section, rows);
+	(void) jit_try_as_owner(try_to_end_roles, rows);
 	state->ended += n;
 }
 
@@ -490,7 +475,7 @@ settle_batch(LedgerState *state)
 	/* somebody has the others locked, or has closed them meanwhile */
 	state->all &= list_length(rows) == n;
 	/* what fails here fails again below, alone, and is reported there */
-	done = jit_try(expire_in_section, rows) == NULL;
+	done = jit_try_as_owner(try_to_expire, rows) == NULL;
 	foreach(lc, rows)
 	{
 		DueRow	   *row = lfirst(lc);
