@@ -92,6 +92,8 @@ jit_cached_oid(Oid classid, Oid objid, AttrNumber attnum)
 Oid
 jit_cached_namespace(Oid classid, Oid objid)
 {
+	if (!is_objectclass_supported(classid))
+		return InvalidOid;
 	return jit_cached_oid(classid, objid, get_object_attnum_namespace(classid));
 }
 

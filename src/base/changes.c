@@ -85,7 +85,7 @@ complete_changes(List *changes)
 		Oid			role = OidIsValid(change->other) ? change->other : change->role;
 
 		change->deadline = jit_role_deadline(role);
-		if (change->deadline != DT_NOBEGIN && !jit_grant_has_members(role))
+		if (change->deadline != DT_NOBEGIN && !jit_grant_has_member(role, InvalidOid))
 			change->deadline = DT_NOBEGIN;
 	}
 }

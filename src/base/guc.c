@@ -62,36 +62,31 @@ jit_define_settings(void)
 	DefineCustomStringVariable("jit_access.admin_role",
 							   "Role whose members are JIT administrators.",
 							   "Superusers always are. Empty: nobody else.",
-							   &jit_admin_role,
-							   "",
+							   &jit_admin_role, "",
 							   PGC_SUSET, 0, NULL, NULL, NULL);
 
 	DefineCustomStringVariable("jit_access.auditor_role",
 							   "Role whose members see all requests, grants and events.",
 							   "Empty: only JIT administrators see all requests and grants, and only superusers events.",
-							   &jit_auditor_role,
-							   "",
+							   &jit_auditor_role, "",
 							   PGC_SUSET, 0, NULL, NULL, NULL);
 
 	DefineCustomStringVariable("jit_access.environment",
 							   "Environment of a database, such as prod or test, for risk policies.",
 							   "Meant for ALTER DATABASE ... SET. Empty: unknown.",
-							   &jit_environment,
-							   "",
+							   &jit_environment, "",
 							   PGC_SUSET, 0, NULL, NULL, NULL);
 
 	DefineCustomStringVariable("jit_access.proxy_logins",
 							   "Comma-separated login roles behind which the effective role is the person.",
 							   "For connection poolers and bots that SET ROLE.",
-							   &jit_proxy_logins,
-							   "",
+							   &jit_proxy_logins, "",
 							   PGC_SUSET, GUC_LIST_INPUT, check_proxy_logins, NULL, NULL);
 
 	DefineCustomBoolVariable("jit_access.proxy_approvals",
 							 "Allows approvals from behind a proxy login.",
 							 "Whoever can send SQL behind such a login can be anyone.",
-							 &jit_proxy_approvals,
-							 false,
+							 &jit_proxy_approvals, false,
 							 PGC_SUSET, 0, NULL, NULL, NULL);
 
 	DefineCustomIntVariable("jit_access.max_duration",
@@ -118,8 +113,7 @@ jit_define_settings(void)
 	DefineCustomBoolVariable("jit_access.commit_after_expiry",
 							 "Lets a transaction commit that wrote through access which has ended since.",
 							 NULL,
-							 &jit_commit_after_expiry,
-							 false,
+							 &jit_commit_after_expiry, false,
 							 PGC_SUSET, 0, NULL, NULL, NULL);
 
 	MarkGUCPrefixReserved("jit_access");

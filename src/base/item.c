@@ -235,8 +235,7 @@ jit_objects_in_schema(ObjectType objtype, Oid namespace)
 Oid
 jit_item_namespace(const JitItem *item)
 {
-	return item->objtype == OBJECT_PARAMETER_ACL ? InvalidOid :
-		jit_cached_namespace(item->address.classId, item->address.objectId);
+	return jit_cached_namespace(item->address.classId, item->address.objectId);
 }
 
 /* Privileges as a list of strings, in the words and the order of GRANT. */

@@ -215,14 +215,17 @@ jit_role_closure(Oid roleid, JitClosureKind kind, JitClosureFilter filter,
 	return roles;
 }
 
-/* Does the role give what it has to anybody? */
+/* Is that role a direct member of a grant role, or, for InvalidOid, is anybody? */
 bool
-jit_grant_has_members(Oid role)
+jit_grant_has_member(Oid role, Oid member)
 {
 	CatCList   *members = SearchSysCacheList1(AUTHMEMROLEMEM,
 											  ObjectIdGetDatum(role));
-	bool		result = members->n_members > 0;
+	bool		result = false;
 
+	for (int i = 0; i < members->n_members; i++)
+		result |= !OidIsValid(member) || member ==
+			((Form_pg_auth_members) GETSTRUCT(&members->members[i]->tuple))->member;
 	ReleaseSysCacheList(members);
 	return result;
 }

@@ -73,30 +73,30 @@ jit_refuse_null(const char *name)
 			 errmsg("%s must not be null", name)));
 }
 
+static int
+index_of(const char *name, const char *const *names, int n)
+{
+	for (int i = 0; i < n; i++)
+	{
+		if (strcmp(names[i], name) == 0)
+			return i;
+	}
+	elog(ERROR, "unexpected value of an enum: \"%s\"", name);
+	return -1;					/* keep the compiler quiet */
+}
+
 /* A state by its name, as it is stored. */
 JitStatus
 jit_status_by_name(const char *name)
 {
-	for (JitStatus status = JIT_PENDING; status <= JIT_REVOKED; status++)
-	{
-		if (strcmp(status_names[status], name) == 0)
-			return status;
-	}
-	elog(ERROR, "unexpected state of a request \"%s\"", name);
-	return JIT_REVOKED;			/* keep the compiler quiet */
+	return index_of(name, status_names, lengthof(status_names));
 }
 
 /* A level by its name, as it is stored. */
 JitRisk
 jit_risk_by_name(const char *name)
 {
-	for (JitRisk risk = JIT_RISK_LOW; risk <= JIT_RISK_FORBIDDEN; risk++)
-	{
-		if (strcmp(risk_names[risk], name) == 0)
-			return risk;
-	}
-	elog(ERROR, "unexpected risk level \"%s\"", name);
-	return JIT_RISK_FORBIDDEN;	/* keep the compiler quiet */
+	return index_of(name, risk_names, lengthof(risk_names));
 }
 
 /* Argument of type jit.risk_level. */

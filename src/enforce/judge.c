@@ -249,32 +249,27 @@ what_ended(Oid userid, const JitWanted *wanted)
 static const char *
 denial_message(const char *kind)
 {
-	static const struct
-	{
-		const char *kind;
-		const char *message;
-	}			messages[] =
-
-	{
-		{"table", gettext_noop("permission denied for table %s")},
-		{"view", gettext_noop("permission denied for view %s")},
-		{"materialized view", gettext_noop("permission denied for materialized view %s")},
-		{"foreign table", gettext_noop("permission denied for foreign table %s")},
-		{"sequence", gettext_noop("permission denied for sequence %s")},
-		{"index", gettext_noop("permission denied for index %s")},
-		{"schema", gettext_noop("permission denied for schema %s")},
-		{"database", gettext_noop("permission denied for database %s")},
-		{"function", gettext_noop("permission denied for function %s")},
-		{"type", gettext_noop("permission denied for type %s")},
-		{"language", gettext_noop("permission denied for language %s")},
-		{"parameter", gettext_noop("permission denied for parameter %s")},
-		{"role", gettext_noop("permission denied for role %s")}
+	static const char *const messages[] = {
+		gettext_noop("permission denied for table %s"),
+		gettext_noop("permission denied for view %s"),
+		gettext_noop("permission denied for materialized view %s"),
+		gettext_noop("permission denied for foreign table %s"),
+		gettext_noop("permission denied for sequence %s"),
+		gettext_noop("permission denied for index %s"),
+		gettext_noop("permission denied for schema %s"),
+		gettext_noop("permission denied for database %s"),
+		gettext_noop("permission denied for function %s"),
+		gettext_noop("permission denied for type %s"),
+		gettext_noop("permission denied for language %s"),
+		gettext_noop("permission denied for parameter %s"),
+		gettext_noop("permission denied for role %s")
 	};
+	const char *wanted = psprintf("permission denied for %s %%s", kind);
 
 	for (size_t i = 0; i < lengthof(messages); i++)
 	{
-		if (strcmp(messages[i].kind, kind) == 0)
-			return messages[i].message;
+		if (strcmp(messages[i], wanted) == 0)
+			return messages[i];
 	}
 	return NULL;
 }

@@ -319,7 +319,7 @@ drop_ended_roles(List *notes)
 		if (foreach_current_index(lc) == max_locks_per_xact * 10)
 			break;
 		/* they are back if that was in a subtransaction that has failed */
-		if (jit_grant_has_members(roleid))
+		if (jit_grant_has_member(roleid, InvalidOid))
 			continue;
 		call.roleids = lappend_oid(call.roleids, roleid);
 	}
@@ -459,22 +459,6 @@ grant_roles(bool past)
 	return roles;
 }
 
-/* Is that role one of the direct members, or for InvalidOid is anybody? */
-static bool
-has_member(Oid roleid, Oid member)
-{
-	CatCList   *members;
-	bool		result = false;
-
-	if (!OidIsValid(member))
-		return jit_grant_has_members(roleid);
-	members = SearchSysCacheList1(AUTHMEMROLEMEM, ObjectIdGetDatum(roleid));
-	for (int i = 0; i < members->n_members; i++)
-		result |= ((Form_pg_auth_members) GETSTRUCT(&members->members[i]->tuple))->member == member;
-	ReleaseSysCacheList(members);
-	return result;
-}
-
 /*
  * End what other databases have granted to one role, or to everyone for
  * InvalidOid: the members go and the deadline becomes now, and the database
@@ -503,7 +487,7 @@ jit_end_foreign_grants(Oid grantee, const char *reason)
 		bool		live;
 
 		CHECK_FOR_INTERRUPTS();
-		if (!has_member(roleid, grantee))
+		if (!jit_grant_has_member(roleid, grantee))
 			continue;
 		/* our own that are left are being changed by somebody else */
 		if (jit_parse_grant_name(jit_role_name(roleid), &database, &request) &&
@@ -878,7 +862,7 @@ jit_object_dropped(Oid classid, Oid objid)
 		if (jit_parse_grant_name(jit_role_name(lfirst_oid(lc)), &database, &request) &&
 			database == MyDatabaseId && jit_role_deadline(lfirst_oid(lc)) > jit_now())
 			ereport(ERROR,
-					!jit_grant_has_members(lfirst_oid(lc)) ?
+					!jit_grant_has_member(lfirst_oid(lc), InvalidOid) ?
 					(errcode(ERRCODE_OBJECT_IN_USE),
 					 errmsg("role %s cannot be dropped: another transaction is changing it",
 							quote_identifier(jit_role_name(lfirst_oid(lc)))),

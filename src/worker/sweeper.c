@@ -139,7 +139,7 @@ find_role(const DueRow *row, TimestampTz now, TimestampTz *deadline)
 		return InvalidOid;
 	role = jit_find_grant_role(&row->grant);
 	if (row->copied &&
-		(jit_role_deadline(role) <= now || !jit_grant_has_members(role)))
+		(jit_role_deadline(role) <= now || !jit_grant_has_member(role, InvalidOid)))
 	{
 		*deadline = Min(*deadline, now);
 		return InvalidOid;
@@ -251,7 +251,7 @@ settle(void *arg)
 		expire(list_make1(row), true);
 	else if (grant->role == NULL)
 		return;					/* a restore hasn't come to jit.grants yet */
-	else if (!OidIsValid(role) || !jit_grant_has_members(role))
+	else if (!OidIsValid(role) || !jit_grant_has_member(role, InvalidOid))
 	{
 		const char *drift = OidIsValid(role) ? "has no members" : "is gone";
 
