@@ -92,22 +92,19 @@ jit_define_settings(void)
 	DefineCustomIntVariable("jit_access.max_duration",
 							"Longest time that access can be asked for.",
 							NULL,
-							&jit_max_duration,
-							7 * 24 * 60 * 60, 1, INT_MAX,
+							&jit_max_duration, 7 * 24 * 60 * 60, 1, INT_MAX,
 							PGC_SUSET, GUC_UNIT_S, NULL, NULL, NULL);
 
 	DefineCustomIntVariable("jit_access.max_pending",
 							"Most pending requests that one person can have in a database.",
 							NULL,
-							&jit_max_pending,
-							20, 1, 10000,
+							&jit_max_pending, 20, 1, 10000,
 							PGC_SUSET, 0, NULL, NULL, NULL);
 
 	DefineCustomEnumVariable("jit_access.default_risk",
 							 "Risk of a request that no policy matches.",
 							 NULL,
-							 &jit_default_risk,
-							 JIT_RISK_MODERATE, risk_options,
+							 &jit_default_risk, JIT_RISK_MODERATE, risk_options,
 							 PGC_SUSET, 0, NULL, NULL, NULL);
 
 	DefineCustomBoolVariable("jit_access.commit_after_expiry",
