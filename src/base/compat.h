@@ -112,7 +112,6 @@ typedef RangeTblEntry JitPermInfo;
  * We build with -fvisibility=hidden everywhere.
  */
 #if PG_VERSION_NUM < 160000
-#include "commands/user.h"
 #include "fmgr.h"
 
 #undef PGDLLEXPORT

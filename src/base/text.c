@@ -58,9 +58,7 @@ jit_required_text(FunctionCallInfo fcinfo, int n, const char *name)
 	char	   *value = jit_text_argument(fcinfo, n, name);
 
 	if (value == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("%s must not be null", name)));
+		jit_refuse_null(name);
 	return value;
 }
 
@@ -159,6 +157,13 @@ jit_interval_text(const Interval *interval)
 											   IntervalPGetDatum(interval)));
 }
 
+/* For list_sort() of texts. */
+int
+jit_compare_texts(const ListCell *a, const ListCell *b)
+{
+	return strcmp(lfirst(a), lfirst(b));
+}
+
 /* Texts, with something between each two. */
 char *
 jit_join(List *texts, const char *separator)
@@ -179,8 +184,7 @@ jit_usecs_text(int64 usecs)
 {
 	Interval	interval = {.time = usecs};
 
-	return DatumGetCString(DirectFunctionCall1(interval_out,
-											   IntervalPGetDatum(&interval)));
+	return jit_interval_text(&interval);
 }
 
 /* A point in time for a message, to the second, in the session's TimeZone. */

@@ -21,6 +21,7 @@ extern int64 jit_interval_usecs(const Interval *interval, const char *what);
 extern const char *jit_risk_name(JitRisk risk);
 extern const char *jit_status_name(JitStatus status);
 extern char *jit_interval_text(const Interval *interval);
+extern int	jit_compare_texts(const ListCell *a, const ListCell *b);
 extern char *jit_join(List *texts, const char *separator);
 extern char *jit_usecs_text(int64 usecs);
 extern char *jit_timestamp_text(TimestampTz at);

@@ -131,8 +131,8 @@ static TimeoutId timer = MAX_TIMEOUTS;
 /* For the end of the transaction, in TopTransactionContext. */
 static List *written_needs = NIL;
 
-static ExecutorRun_hook_type next_executor_run_hook = NULL;
-static ExecutorFinish_hook_type next_executor_finish_hook = NULL;
+static ExecutorRun_hook_type next_executor_run_hook;
+static ExecutorFinish_hook_type next_executor_finish_hook;
 
 /* ----------------------------------------------------------------------
  * In the handler: no memory, no locks, no catalogs
@@ -984,10 +984,7 @@ run_executor(void *arg)
 {
 	RunCall    *call = arg;
 
-	if (next_executor_run_hook)
-		next_executor_run_hook(JIT_EXECUTOR_RUN_FIELDS(call));
-	else
-		standard_ExecutorRun(JIT_EXECUTOR_RUN_FIELDS(call));
+	next_executor_run_hook(JIT_EXECUTOR_RUN_FIELDS(call));
 }
 
 /*
@@ -1039,10 +1036,7 @@ jit_executor_run(JIT_EXECUTOR_RUN_ARGS)
 static void
 run_finish(void *arg)
 {
-	if (next_executor_finish_hook)
-		next_executor_finish_hook(arg);
-	else
-		standard_ExecutorFinish(arg);
+	next_executor_finish_hook(arg);
 }
 
 /* AFTER triggers run in here. */
@@ -1238,9 +1232,9 @@ install_cutoff(void)
 	if (installed)
 		return;
 	installed = true;
-	next_executor_run_hook = ExecutorRun_hook;
+	next_executor_run_hook = ExecutorRun_hook ? ExecutorRun_hook : standard_ExecutorRun;
 	ExecutorRun_hook = jit_executor_run;
-	next_executor_finish_hook = ExecutorFinish_hook;
+	next_executor_finish_hook = ExecutorFinish_hook ? ExecutorFinish_hook : standard_ExecutorFinish;
 	ExecutorFinish_hook = jit_executor_finish;
 	jit_add_commit_step(JIT_COMMIT_JUDGE, &cutoff_calls);
 	RegisterSubXactCallback(cutoff_subxact_callback, NULL);

@@ -26,7 +26,7 @@
 #include "commands/proclang.h"
 #include "tcop/utility.h"
 
-static ProcessUtility_hook_type next_process_utility_hook = NULL;
+static ProcessUtility_hook_type next_process_utility_hook;
 static void (*before_drop) (const DropStmt *stmt);
 static void (*before_label) (const SecLabelStmt *stmt);
 
@@ -321,16 +321,9 @@ run_utility(void *arg)
 {
 	UtilityCall *call = arg;
 
-	if (next_process_utility_hook)
-		next_process_utility_hook(call->pstmt, call->query_string,
-								  call->read_only_tree, call->context,
-								  call->params, call->query_env, call->dest,
-								  call->qc);
-	else
-		standard_ProcessUtility(call->pstmt, call->query_string,
-								call->read_only_tree, call->context,
-								call->params, call->query_env, call->dest,
-								call->qc);
+	next_process_utility_hook(call->pstmt, call->query_string,
+							  call->read_only_tree, call->context, call->params,
+							  call->query_env, call->dest, call->qc);
 }
 
 /* These run, or wait, for long without the executor's knowing. */
@@ -502,6 +495,6 @@ jit_install_utility_hook(void (*drop) (const DropStmt *stmt),
 {
 	before_drop = drop;
 	before_label = label;
-	next_process_utility_hook = ProcessUtility_hook;
+	next_process_utility_hook = ProcessUtility_hook ? ProcessUtility_hook : standard_ProcessUtility;
 	ProcessUtility_hook = jit_process_utility;
 }

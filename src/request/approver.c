@@ -393,12 +393,6 @@ login_could_approve(JitRequest *request, Oid login)
 	return false;
 }
 
-static int
-compare_names(const ListCell *a, const ListCell *b)
-{
-	return strcmp(lfirst(a), lfirst(b));
-}
-
 /*
  * Names of the logins that could give the approval that is needed now, for a
  * message: "anna, ben and 3 more".  Superusers are named only where nobody
@@ -442,7 +436,7 @@ jit_approvers_text(JitRequest *request, int *people)
 	*people = list_length(names) + list_length(superusers);
 
 	shown = names != NIL ? names : superusers;
-	list_sort(shown, compare_names);
+	list_sort(shown, jit_compare_texts);
 	initStringInfo(&buf);
 	foreach(lc, shown)
 	{

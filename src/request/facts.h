@@ -9,7 +9,6 @@
 #define JIT_REQUEST_FACTS_H
 
 #include "request/ledger.h"
-#include "utils/jsonb.h"
 #include "utils/jsonpath.h"
 
 extern const char *const jit_fact_names[];

@@ -9,7 +9,6 @@
 #define JIT_REQUEST_FLOW_H
 
 #include "request/approver.h"
-#include "utils/jsonb.h"
 
 /* What policies and flows say of a request that is being filed. */
 typedef struct JitDecision

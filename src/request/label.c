@@ -404,12 +404,6 @@ add_role_labels(List *labels, Oid roleid)
 	return labels;
 }
 
-static int
-compare_words(const ListCell *a, const ListCell *b)
-{
-	return strcmp(lfirst(a), lfirst(b));
-}
-
 /*
  * Labels that apply to an item, sorted: its own, its schema's, and the
  * database's; for a relation those of the columns that the item touches; for
@@ -446,7 +440,7 @@ jit_item_labels(const JitItem *item)
 											objid);
 			break;
 	}
-	list_sort(labels, compare_words);
+	list_sort(labels, jit_compare_texts);
 	return labels;
 }
 
