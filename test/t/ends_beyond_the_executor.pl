@@ -1,8 +1,9 @@
-# Issue 4, item 6: what the executor hook doesn't see.
+# What the executor hook doesn't see: utility commands, maintenance, access to
+# files and the statistics of the planner, among others.
 #
-# One test per row of the README's table, with the launcher stopped so that
-# the roles of ended access stay: first that the access makes it work, then
-# that its end denies it, or, where PostgreSQL calls no hook, that it ends
+# One test for each that the documentation lists, with the launcher stopped so
+# that the roles of ended access stay: first that the access makes it work,
+# then that its end denies it, or, where PostgreSQL calls no hook, that it ends
 # when the roles are gone.
 #
 # Fails without the mechanism, which was taken out one part at a time: with
