@@ -9,6 +9,7 @@ use JitAccess;
 # some batches of sweepers, even in a breeze
 my $roles = storm(1000, 200);
 my $grants = $roles * 10;
+my $room = 2 + $grants / 1000;
 my $node = new_server('many', "log_statement = none\nmax_locks_per_transaction = 1024");
 $node->safe_psql('postgres', 'CREATE TABLE t AS SELECT 1 AS x');
 
@@ -22,8 +23,9 @@ $node->safe_psql('postgres', qq{
 				PERFORM jit_grant('SELECT ON t', 'dev' || i, '1 hour', 'many');
 			END LOOP;
 		END LOOP;
-		-- one deadline for all, whatever it took to make them
-		until := clock_timestamp() + interval '2 s';
+		-- one deadline for all, whatever it took to make them, that is to come
+		-- when this has been committed
+		until := clock_timestamp() + interval '$room s';
 		FOR r IN SELECT role FROM jit.grants WHERE ended_at IS NULL LOOP
 			EXECUTE format('ALTER ROLE %I VALID UNTIL %L', r, until);
 		END LOOP;
