@@ -106,6 +106,7 @@ debian_major() {
 find_postgresql() {
 	local missing=() candidate major
 
+	one_at_a_time true	# not what is half installed
 	pg_config=${PG_CONFIG:-}
 	if [ -n "$pg_config" ]; then
 		pg_config=$(command -v "$pg_config") || die "there is no $PG_CONFIG"
