@@ -73,9 +73,13 @@ endif
 demo:
 	@$(SCRIPT_ENV) test/demo/run
 
-# SUITES="regress isolation pgtap tap postgres" selects.
+# SUITES="regress isolation pgtap tap postgres" selects; see test/README.md.
 test:
 	@$(SCRIPT_ENV) test/run $(SUITES)
+
+# Storms in full length, which tests do a tenth of.
+stress:
+	@$(SCRIPT_ENV) test/run stress
 
 test-matrix:
 	@VERSIONS="$(VERSIONS)" SUITES="$(SUITES)" test/matrix
@@ -97,4 +101,4 @@ bench:
 	@$(SCRIPT_ENV) test/bench/run $(SECTIONS)
 
 .PHONY: all install uninstall uninstall-pages installcheck installdirs clean distclean \
-	demo test test-matrix lint indent valgrind deb bench
+	demo test stress test-matrix lint indent valgrind deb bench

@@ -16,11 +16,28 @@ set -u
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 tmp=
 job=
+locked=
+declare -A beside=()
 export LC_ALL=C.UTF-8 PGTZ=UTC
 unset PGHOST PGPORT PGUSER PGDATABASE PGPASSWORD PGSERVICE PGOPTIONS PGDATA
 
 say() { printf '%s\n' "$*"; }
 die() { printf '%s: %s\n' "$(basename "$0")" "$*" >&2; exit 1; }
+
+# one_at_a_time COMMAND...: several of these scripts may run side by side; what
+# they share in the tree and on the machine is changed by one of them.
+one_at_a_time() {
+	if [ -n "$locked" ]; then
+		"$@"
+		return
+	fi
+	mkdir -p "$top/build"
+	(
+		flock 9
+		locked=yes
+		"$@" 9>&-
+	) 9>"$top/build/lock"
+}
 
 # ---- PostgreSQL -------------------------------------------------------
 
@@ -36,7 +53,9 @@ is_whole() {
 
 # apt_install PACKAGE...: from Debian, as root.  Installing a server package
 # makes and starts a cluster "main", and starts others: not for our sake.
-apt_install() {
+apt_install() { one_at_a_time apt_install_alone "$@" || exit; }
+
+apt_install_alone() {
 	local conf=/etc/postgresql-common/createcluster.conf policy=/usr/sbin/policy-rc.d
 	local apt="apt-get -qq -y --no-install-recommends -o Dpkg::Use-Pty=0"
 	local status=0 policy_is_ours=
@@ -76,7 +95,7 @@ debian_major() {
 	local v
 	v=$(apt-cache depends postgresql 2>/dev/null | sed -n 's/.*Depends: postgresql-\([0-9]*\)$/\1/p' | head -1)
 	if [ -z "$v" ]; then
-		apt-get -qq update >/dev/null 2>&1
+		one_at_a_time apt-get -qq update >/dev/null 2>&1
 		v=$(apt-cache depends postgresql 2>/dev/null | sed -n 's/.*Depends: postgresql-\([0-9]*\)$/\1/p' | head -1)
 	fi
 	say "$v"
@@ -87,6 +106,7 @@ debian_major() {
 find_postgresql() {
 	local missing=() candidate major
 
+	one_at_a_time true	# not what is half installed
 	pg_config=${PG_CONFIG:-}
 	if [ -n "$pg_config" ]; then
 		pg_config=$(command -v "$pg_config") || die "there is no $PG_CONFIG"
@@ -131,21 +151,32 @@ find_postgresql() {
 	PATH=$bindir:$PATH
 }
 
+# is_installed LIBRARY DIRECTORY: is what was built what is installed there?
+is_installed() (
+	cmp -s "$top/jit_access.so" "$1" && cmp -s "$top/jit_access.control" "$2/jit_access.control" || exit
+	cd "$top/sql" && for f in *.sql; do cmp -s "$f" "$2/$f" || exit; done
+	[ "$(ls)" = "$(cd "$2" && ls jit_access--*.sql)" ]
+)
+
 # Builds, and installs into that PostgreSQL; without the right to do so, what
 # is installed there must be what was built.
-install_extension() {
+install_extension() { one_at_a_time install_extension_alone || exit; }
+
+install_extension_alone() {
 	local so ext
 	so=$("$pg_config" --pkglibdir)/jit_access.so
 	ext=$("$pg_config" --sharedir)/extension
 
 	make -s -C "$top" PG_CONFIG="$pg_config" >"$tmp/build.log" 2>&1 ||
 		{ cat "$tmp/build.log" >&2; die "could not build"; }
-	if [ -w "$(dirname "$so")" ] && [ -w "$ext" ]; then
+	# not again while servers of others are using it
+	if is_installed "$so" "$ext"; then
+		return
+	elif [ -w "$(dirname "$so")" ] && [ -w "$ext" ]; then
 		make -s -C "$top" PG_CONFIG="$pg_config" install >"$tmp/build.log" 2>&1 ||
 			{ cat "$tmp/build.log" >&2; die "could not install"; }
 	else
-		cmp -s "$top/jit_access.so" "$so" && (cd "$top/sql" && for f in *.sql; do cmp -s "$f" "$ext/$f" || exit 1; done) ||
-			die "what is installed in $(dirname "$so") is not what was built: run make install as its owner first"
+		die "what is installed in $(dirname "$so") is not what was built: run make install as its owner first"
 	fi
 }
 
@@ -170,7 +201,9 @@ earlier_source() {
 # Prints the top of PostgreSQL's source tree of this version, getting it if
 # need be.  Nothing of the system's apt configuration is changed: source
 # lists of our own, made from the binary ones, and state of our own.
-postgres_source() {
+postgres_source() { one_at_a_time postgres_source_alone; }
+
+postgres_source_alone() {
 	local build=$top/build/postgresql-$version state=$tmp/apt v uri apt
 	if [ -n "${PG_SOURCE:-}" ]; then say "$PG_SOURCE"; return; fi
 	if [ ! -e "$build/configure" ] && command -v apt-get >/dev/null; then
@@ -222,15 +255,19 @@ own() { ! is_root || chown -R "$user" "$@"; }
 # as_user COMMAND...: in the foreground, but so that a signal to this script
 # is not held back until it is done.
 as_user() {
+	if is_root; then
+		in_session setpriv --reuid="$user" --regid="$(id -g "$user")" --init-groups -- env HOME="$tmp" "$@"
+	else
+		in_session "$@"
+	fi
+}
+
+# in_session COMMAND...: the same as whoever runs the script.
+in_session() {
 	local status
 	# a session of its own, to be signaled as a whole; job control would do
 	# the same, but stops where there is a terminal in somebody else's hands
-	if is_root; then
-		setsid setpriv --reuid="$user" --regid="$(id -g "$user")" --init-groups -- \
-			env HOME="$tmp" "$@" </dev/null &
-	else
-		setsid "$@" </dev/null &
-	fi
+	setsid "$@" </dev/null &
 	job=$!
 	wait "$job"
 	status=$?
@@ -238,13 +275,46 @@ as_user() {
 	return $status
 }
 
+stop_job() { [ -z "$job" ] || { kill -TERM -- "-$job"; wait "$job"; } 2>/dev/null; }
+
+# beside NAME COMMAND...: in the background, what it prints in $tmp/NAME.out
+beside() {
+	local name=$1
+	shift
+	(
+		beside=()
+		trap 'stop_job; exit 143' TERM
+		"$@"
+	) >"$tmp/$name.out" 2>&1 &
+	beside[$name]=$!
+}
+
+# Waits for one that was begun so and has ended, prints what it has printed, and
+# returns its status.
+next_beside() {
+	local name status ended
+	wait -n -p ended "${beside[@]}"
+	status=$?
+	for name in "${!beside[@]}"; do
+		[ "${beside[$name]}" = "${ended:-}" ] || continue
+		unset "beside[$name]"
+		cat "$tmp/$name.out"
+	done
+	return $status
+}
+
 clean_up() {
 	local data
 	trap '' INT TERM HUP
-	[ -z "$job" ] || { kill -TERM -- "-$job"; wait "$job"; } 2>/dev/null
+	stop_job
+	[ ${#beside[@]} = 0 ] || { kill -TERM "${beside[@]}"; wait "${beside[@]}"; } 2>/dev/null
 	[ -n "$tmp" ] || return
 	for data in "$tmp"/*/data; do
 		stop_server "$(basename "$(dirname "$data")")" immediate
+	done
+	# those of TAP files that were stopped
+	for data in "$tmp"/tmp_check/*/pgdata; do
+		[ ! -e "$data/postmaster.pid" ] || as_user "$bindir/pg_ctl" -D "$data" -m immediate -w -s stop
 	done
 	if [ -n "${KEEP:-}" ]; then
 		say "kept: $tmp"

@@ -1,5 +1,5 @@
-# What the tests on the end of access share: a server with the library, and
-# sessions whose statements run while the test goes on.
+# What the tests share: a server with the library, sessions whose statements
+# run while the test goes on, and how long a storm is.
 package JitAccess;
 use strict;
 use warnings;
@@ -12,12 +12,23 @@ use Time::HiRes ();
 
 our @EXPORT = qw(new_server create_hr session sql grant_access revoke_access grant_role
   stop_launcher continue_launcher sweep launcher_pid wait_for_deadline seconds_left
-  wait_until wait_for_server $CUT_OFF);
+  wait_until wait_for_server ends_without_workers logged_once catches_up
+  storm $CUT_OFF);
 
 # How a statement ends that is cut off, psql's VERBOSITY being verbose.
 our $CUT_OFF = qr/ERROR:  57014: canceling statement due to the end of temporary access\n/;
 
 my $stopped;
+
+# How many of $full a storm is to do: a tenth, but no fewer than what finds what
+# it guards against; all of them in make stress, or JIT_STRESS times as many.
+sub storm
+{
+	my ($full, $least) = @_;
+	my $n = int($full * ($ENV{JIT_STRESS} // 0.1) + 0.5);
+	$least //= 1;
+	return $n > $least ? $n : $least;
+}
 
 # A server with jit_access in database postgres.
 sub new_server
@@ -173,6 +184,49 @@ sub wait_for_server
 {
 	my ($node) = @_;
 	return wait_until(sub { system_log('pg_isready', '-q', '-d', $node->connstr('postgres')) == 0 });
+}
+
+# ---- what the tests of workers share
+
+my $settled = q{SELECT count(*) = 0 FROM jit.requests WHERE status = 'active' AND expires_at < clock_timestamp()};
+
+# Access under a grant, a new one if none is named, and its end while the
+# workers can't.
+sub ends_without_workers
+{
+	my ($node, $how, $id) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	my $s = session($node, 'dev');
+	$id //= grant_access($node, 'SELECT ON secret', 'dev', '6 s');
+	is($s->do('SELECT count(*) FROM secret'), '10', "$how: access");
+	$s->begin('SELECT pg_sleep(600) FROM secret');
+	like(($s->end)[1], qr/${CUT_OFF}DETAIL:  Request $id in postgres expired/, "$how: a running statement is cut off");
+	like(($s->do('SELECT count(*) FROM secret'))[1], qr/ERROR:  42501: permission denied for table secret\n/, "$how: the next is denied");
+	is($node->safe_psql('postgres', qq{SELECT status FROM jit.requests WHERE id = $id}), 'active', "$how: the workers had no part in it");
+	$s->quit;
+	return $id;
+}
+
+# Through some seconds of retries.
+sub logged_once
+{
+	my ($node, $how, $message, $from) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	$node->wait_for_log($message, $from);
+	my $until = $node->safe_psql('postgres', q{SELECT clock_timestamp() + interval '4 s'});
+	$node->poll_query_until('postgres', "SELECT clock_timestamp() > '$until'");
+	my $log = substr(slurp_file($node->logfile), $from);
+	is(scalar(() = $log =~ /$message/g), 1, "$how: the log says so once");
+	return;
+}
+
+sub catches_up
+{
+	my ($node, $how) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	ok($node->poll_query_until('postgres', $settled), "$how: the workers catch up");
+	ok($node->poll_query_until('postgres', q{SELECT count(*) = 0 FROM pg_roles WHERE rolname LIKE 'jit_grant_%'}), "$how: the roles are gone");
+	return;
 }
 
 # A session of its own; see below.

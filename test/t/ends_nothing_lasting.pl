@@ -1,4 +1,4 @@
-# Issue 4, item 11: nothing made through temporary access outlives it.
+# Nothing made through temporary access outlives it.
 #
 # dev has the owner role temporarily, and tries every way that we know of to
 # keep something of it: as a member who inherits from it, under SET ROLE, and

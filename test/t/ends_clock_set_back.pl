@@ -9,6 +9,9 @@
 # fail with jit_now() returning the time of day, or not raising its base; with
 # nothing kept over a crash; with no floor at start, or the beginning of its second; and with
 # jit_reset_clock() resetting at once.
+#
+# Alone: one access has to end in the last fifth of a second, and the server to
+# stop in the same.
 use strict;
 use warnings;
 use PostgreSQL::Test::Cluster;

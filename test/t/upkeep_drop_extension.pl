@@ -91,7 +91,8 @@ like($err, qr/other objects depend on it/, 'something depends on it');
 is(held(), 't', '... and nothing happened');
 
 # while it waits for something else, nothing of ours holds what it will want,
-# not even another of its tables (that it locks jit.requests first is 013's)
+# not even another of its tables (workers_native_commands.pl shows that it
+# locks jit.requests first)
 my $dropper = $node->background_psql('hr_prod');
 $dropper->query_safe(q{BEGIN; LOCK TABLE jit.requests});
 $node->safe_psql('postgres', q{DO $$ BEGIN EXECUTE (SELECT format('ALTER ROLE %I VALID UNTIL %L', rolname, rolvaliduntil - interval '30 s')

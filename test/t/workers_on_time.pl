@@ -1,11 +1,17 @@
-# What is due is settled on time: one grant, a pending request, two thousand
-# grants at once, and what somebody else holds up; and the launcher has
+# What is due is settled on time: one grant, a pending request, what somebody
+# else holds up, and roles whose ledger can't be written; and the launcher has
 # nothing to do in between.
+#
+# Seen to fail with the roles of many not ended first, and with a role that is
+# being altered believed to be alterable.
+#
+# Alone: measures how late the end comes, and counts sweepers.
 use strict;
 use warnings;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use JitAccess qw(session stop_launcher continue_launcher catches_up);
 
 my $node = PostgreSQL::Test::Cluster->new('main');
 $node->init;
@@ -13,7 +19,6 @@ $node->append_conf('postgresql.conf', q{
 shared_preload_libraries = 'jit_access'
 log_min_messages = debug1
 log_statement = none
-jit_access.max_pending = 10000
 });
 $node->start;
 
@@ -91,29 +96,51 @@ is($node->safe_psql('postgres', qq{SELECT count(*) FROM pg_auth_members WHERE ro
 cmp_ok(sweepers_until_a_deadline(), '<=', 2, '... and sweepers are not sent again and again');
 $node->safe_psql('postgres', qq{BEGIN; REVOKE UPDATE ON t FROM $role; DROP ROLE $role; COMMIT});
 
-# two thousand at one deadline, of two hundred roles
+# the ledger of more than a batch can't be written: the roles don't wait for it
+stop_launcher($node);
+my $offset = -s $node->logfile;
 $node->safe_psql('postgres', q{
+	SET client_min_messages = error;
 	DO $$
-	DECLARE until timestamptz; r text;
 	BEGIN
-		FOR i IN 1 .. 200 LOOP
-			EXECUTE format('CREATE ROLE %I', 'dev' || i);
-			FOR j IN 1 .. 10 LOOP
-				PERFORM jit_grant('SELECT ON t', 'dev' || i, '1 hour', 'many');
-			END LOOP;
+		FOR i IN 1 .. 510 LOOP
+			EXECUTE format('CREATE ROLE many%s', i);
+			PERFORM jit_grant('SELECT ON t', 'many' || i, '1 s', 'test');
 		END LOOP;
-		-- one deadline for all, whatever it took to make them
-		until := clock_timestamp() + interval '2 s';
-		FOR r IN SELECT role FROM jit.grants WHERE ended_at IS NULL LOOP
-			EXECUTE format('ALTER ROLE %I VALID UNTIL %L', r, until);
-		END LOOP;
-	END $$});
-ok($node->poll_query_until('postgres', q{SELECT count(*) = 0 FROM pg_roles WHERE rolname LIKE 'jit_grant_%'}), 'two thousand roles go');
-ok($node->poll_query_until('postgres', q{SELECT count(*) = 2000 FROM jit.requests WHERE reason = 'many' AND status = 'expired' AND ended_at = expires_at}),
-	'all requests say so, soon after');
-note('it took ' . $node->safe_psql('postgres',
-	q{SELECT extract(epoch FROM max(e.at) - max(r.expires_at)) FROM jit.events e JOIN jit.requests r ON r.id = e.request_id WHERE e.event = 'expired' AND r.reason = 'many'}) . ' s');
-is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_roles WHERE rolname LIKE 'jit_scope_%'}), '1', 'they shared one scope role');
+	END $$;
+	ALTER TABLE jit.requests ADD CONSTRAINT stuck CHECK (status <> 'expired') NOT VALID;
+});
+# one of the roles is being altered, and another was granted something
+my @hindered = split /\n/, $node->safe_psql('postgres', q{SELECT role FROM jit.grants WHERE grantee IN ('many1', 'many2') ORDER BY 1});
+my $alter = session($node, 'postgres');
+$alter->do("BEGIN; ALTER ROLE $hindered[0] CONNECTION LIMIT 5");
+$node->safe_psql('postgres', "GRANT SELECT ON t TO $hindered[1]");
+$node->poll_query_until('postgres', 'SELECT max(expires_at) < clock_timestamp() FROM jit.requests');
+my $start = time;
+continue_launcher();
+ok($node->poll_query_until('postgres', qq{SELECT string_agg(rolname, ' ' ORDER BY rolname) = '@hindered' FROM pg_roles WHERE rolname LIKE 'jit_grant_%'}),
+	'more than a batch: the roles are gone that can be');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.roleid WHERE r.rolname LIKE 'jit_grant_%'}), 0,
+	'more than a batch: the others have no members');
+SKIP:
+{
+	# a sweeper that gets nowhere for 5 s is helped by another, which does that
+	skip 'the machine is too slow', 1 if time - $start >= 5;
+	is(scalar(() = substr(slurp_file($node->logfile), $offset) =~ /whose time is over/g), 0, 'more than a batch: and not for a second try');
+}
+my $many = q{FROM jit.requests WHERE grantee LIKE 'many%'};
+is($node->safe_psql('postgres', "SELECT status, count(*) $many GROUP BY 1"), 'active|510', 'more than a batch: before the ledger');
+$node->safe_psql('postgres', 'ALTER TABLE jit.requests DROP CONSTRAINT stuck');
+ok($node->poll_query_until('postgres', q{SELECT count(*) = 0 FROM jit.requests WHERE status = 'active' AND expires_at < clock_timestamp()}), 'more than a batch: the ledger does not wait for roles that are hindered');
+$alter->do('ROLLBACK');
+$alter->quit;
+$node->safe_psql('postgres', "REVOKE SELECT ON t FROM $hindered[1]");
+# as the message says; a sweeper may be doing the same
+$node->psql('postgres', "DROP ROLE IF EXISTS $_") for @hindered;
+catches_up($node, 'more than a batch');
+is($node->safe_psql('postgres', "SELECT status, ended_at = expires_at, count(*) $many GROUP BY 1, 2"), 'expired|t|510', 'more than a batch: the ledger says when');
+is($node->safe_psql('postgres', "SELECT count(*), count(DISTINCT request_id) FROM jit.events WHERE event = 'expired' AND request_id IN (SELECT id $many)"),
+	'510|510', 'more than a batch: one event each');
 
 $node->stop;
 done_testing();

@@ -186,67 +186,68 @@ $dev = $node->background_psql('hr_prod', extra_params => [ '-U', 'dev' ]);
 $dev->query_until(qr/going on/, "\\echo going on\nSELECT jit_revoke(10), pg_sleep(600);\n");
 
 # of more grants than there is room for locks
+my ($many) = grep { (sql('eve', "SELECT pg_advisory_xact_lock(i) FROM generate_series(1, $_) i"))[2] =~ /out of shared memory/ } map { $_ * 100 } 4 .. 20;
 $node->safe_psql('hr_prod', q{SET client_min_messages = error}
-	. q{; DO $$ BEGIN FOR i IN 1 .. 1200 LOOP PERFORM jit_grant('SELECT ON hr.salary', 'eve', '1 h'); COMMIT; END LOOP; END $$});
-is($node->safe_psql('hr_prod', q{SELECT jit_revoke_from('eve', 'panic')}), 1200, 'the panic button ends more than could be locked');
+	. qq{; DO \$\$ BEGIN FOR i IN 1 .. $many LOOP PERFORM jit_grant('SELECT ON hr.salary', 'eve', '1 h'); COMMIT; END LOOP; END \$\$; SELECT setval('jit.request_number', 3010)});
+is($node->safe_psql('hr_prod', q{SELECT jit_revoke_from('eve', 'panic')}), $many, 'the panic button ends more than could be locked');
 is($node->safe_psql('hr_prod', q{SELECT has_table_privilege('eve', 'hr.salary', 'SELECT')}), 'f', '... and leaves nothing');
 ok($node->poll_query_until('hr_prod', q{SELECT count(*) = 0 FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.roleid WHERE rolname ~ '^jit_grant_.*_10$'}), 'a statement that goes on does not hold up the end');
 # psql has gone, and can't be told to quit
 eval { $dev->quit };
 
 # the grantee, who may revoke, keeps that open so that nobody else can
-is((sql('anna', q{SELECT jit_grant('SELECT ON hr.salary; USAGE ON SEQUENCE hr.numbers', 'dev', '1 h')}))[1], 1211, 'access once more');
+is((sql('anna', q{SELECT jit_grant('SELECT ON hr.salary; USAGE ON SEQUENCE hr.numbers', 'dev', '1 h')}))[1], 3011, 'access once more');
 is((sql('dev', q{SELECT nextval('hr.numbers')}))[1], 1, '... also to what no hook denies');
 $dev = $node->background_psql('hr_prod', extra_params => [ '-U', 'dev' ]);
 $dev->query_safe('SET client_min_messages = error; BEGIN');
-$dev->query_safe('SELECT jit_revoke(1211)');
-($rc, $out, $err) = sql('anna', q{SET statement_timeout = '60 s'; SELECT jit_revoke(1211, 'at once')});
+$dev->query_safe('SELECT jit_revoke(3011)');
+($rc, $out, $err) = sql('anna', q{SET statement_timeout = '60 s'; SELECT jit_revoke(3011, 'at once')});
 is($out, 'expired', 'a revocation does not wait for one that is left open') or diag $err;
-like($err, qr/NOTICE:  request 1211 in hr_prod has ended: dev no longer has SELECT ON hr.salary; USAGE ON SEQUENCE hr.numbers through it.*another transaction/s, '... and says so');
+like($err, qr/NOTICE:  request 3011 in hr_prod has ended: dev no longer has SELECT ON hr.salary; USAGE ON SEQUENCE hr.numbers through it.*another transaction/s, '... and says so');
 ($rc, $out, $err) = sql('dev', 'SELECT * FROM hr.salary');
 like($err, qr/permission denied/, '... access has ended');
-ok($node->poll_query_until('hr_prod', q{SELECT count(*) = 0 FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.roleid WHERE rolname ~ '^jit_grant_.*_1211$'}), '... and with the role, although it was left open');
+ok($node->poll_query_until('hr_prod', q{SELECT count(*) = 0 FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.roleid WHERE rolname ~ '^jit_grant_.*_3011$'}), '... and with the role, although it was left open');
 ($rc, $out, $err) = sql('dev', q{SELECT nextval('hr.numbers')});
 like($err, qr/permission denied for sequence numbers/, '... so that nothing is left of it');
 ok(slurp_file($node->logfile) =~ /terminating process \d+: its open transaction holds up the end of temporary access\n/, '... which the log tells');
 $dev->quit;
 
 # two that revoke the same, each in the other's way
-is((sql('anna', q{SELECT jit_grant('SELECT ON hr.salary', 'dev', '1 h')}))[1], 1212, 'access once more');
-is((sql('anna', q{SELECT jit_grant('UPDATE ON hr.salary', 'dev', '1 h')}))[1], 1213, '... of two kinds');
+is((sql('anna', q{SELECT jit_grant('SELECT ON hr.salary', 'dev', '1 h')}))[1], 3012, 'access once more');
+is((sql('anna', q{SELECT jit_grant('UPDATE ON hr.salary', 'dev', '1 h')}))[1], 3013, '... of two kinds');
 my $anna = $node->background_psql('hr_prod', on_error_stop => 0, extra_params => [ '-U', 'anna' ]);
 $dev = $node->background_psql('hr_prod', on_error_stop => 0, extra_params => [ '-U', 'dev' ]);
-$_->[0]->query_safe("SET client_min_messages = error; BEGIN; SELECT jit_revoke($_->[1])") for ([ $anna, 1212 ], [ $dev, 1213 ]);
-$anna->query_until(qr/going on/, "\\echo going on\nSELECT jit_revoke(1213);\n");
+$_->[0]->query_safe("SET client_min_messages = error; BEGIN; SELECT jit_revoke($_->[1])") for ([ $anna, 3012 ], [ $dev, 3013 ]);
+$anna->query_until(qr/going on/, "\\echo going on\nSELECT jit_revoke(3013);\n");
 # for two seconds, which may be over by now
-ok($node->poll_query_until('hr_prod', q{SELECT count(*) > 0 FROM pg_stat_activity WHERE usename = 'anna' AND query LIKE '%jit_revoke(1213)%' AND (wait_event_type = 'Lock' OR state LIKE 'idle in transaction%')}), 'one waits for the other');
-$dev->query('SELECT jit_revoke(1212)');
+ok($node->poll_query_until('hr_prod', q{SELECT count(*) > 0 FROM pg_stat_activity WHERE usename = 'anna' AND query LIKE '%jit_revoke(3013)%' AND (wait_event_type = 'Lock' OR state LIKE 'idle in transaction%')}), 'one waits for the other');
+$dev->query('SELECT jit_revoke(3012)');
 $dev->query('ROLLBACK');
 $anna->query('COMMIT');
 unlike($anna->{stderr}, qr/ERROR/, 'a deadlock undoes no revocation');
-is($node->safe_psql('hr_prod', q{SELECT count(*) FROM pg_roles r JOIN pg_auth_members m ON m.roleid = r.oid WHERE rolname ~ '^jit_grant_.*_121[23]$' AND rolvaliduntil > clock_timestamp()}),
+is($node->safe_psql('hr_prod', q{SELECT count(*) FROM pg_roles r JOIN pg_auth_members m ON m.roleid = r.oid WHERE rolname ~ '^jit_grant_.*_301[23]$' AND rolvaliduntil > clock_timestamp()}),
 	0, '... and both are ended');
 $_->quit for ($anna, $dev);
 
 # whoever may alter the role, or take away what it was granted, leaves that open
-for my $request (1214 .. 1217)
+for my $request (3014 .. 3017)
 {
 	is((sql('anna', q{SELECT jit_grant('SELECT ON hr.salary', 'dev', '1 h')}))[1], $request, 'access once more');
 }
-my @roles = map { $node->safe_psql('hr_prod', "SELECT role FROM jit.grants WHERE request_id = $_") } 1214 .. 1217;
+my @roles = map { $node->safe_psql('hr_prod', "SELECT role FROM jit.grants WHERE request_id = $_") } 3014 .. 3017;
 my $scope = $node->safe_psql('hr_prod', "SELECT m.roleid::regrole FROM pg_auth_members m WHERE m.member = '$roles[3]'::regrole");
 my $admin = $node->background_psql('hr_prod', extra_params => [ '-U', $super ]);
 $admin->query_safe(join '; ', 'BEGIN', "REVOKE $scope FROM $roles[3]", map { "ALTER ROLE $_ CONNECTION LIMIT 5" } @roles[ 0 .. 2 ]);
-($rc, $out, $err) = sql('anna', q{SET lock_timeout = '60 s'; SELECT jit_revoke(1214)});
+($rc, $out, $err) = sql('anna', q{SET lock_timeout = '60 s'; SELECT jit_revoke(3014)});
 unlike($err, qr/ERROR|WARNING/, 'a revocation does not wait for somebody who alters the role');
 my $start = time;
-($rc, $out, $err) = sql('anna', q{SET lock_timeout = '60 s'; SELECT jit_revoke(1217)});
+($rc, $out, $err) = sql('anna', q{SET lock_timeout = '60 s'; SELECT jit_revoke(3017)});
 like($err, qr/WARNING:  role $roles[3] could not be dropped/, '... and not for good for somebody who takes something from it');
 cmp_ok(time - $start, '<', 50, '... but a second');
 is($node->safe_psql('postgres', q{SET lock_timeout = '60 s'; SELECT jit_revoke_all('panic')}), 2, '... nor does the panic button in another database');
 ($rc, $out, $err) = sql('dev', 'SELECT * FROM hr.salary');
 like($err, qr/permission denied/, '... access has ended');
-ok($node->poll_query_until('hr_prod', q{SELECT count(*) = 0 FROM jit.requests WHERE id BETWEEN 1214 AND 1217 AND status = 'active'}), '... and the ledger follows');
+ok($node->poll_query_until('hr_prod', q{SELECT count(*) = 0 FROM jit.requests WHERE id BETWEEN 3014 AND 3017 AND status = 'active'}), '... and the ledger follows');
 $admin->query_safe('ROLLBACK');
 $admin->quit;
 ($rc, $out, $err) = sql('dev', 'SELECT * FROM hr.salary');

@@ -1,4 +1,5 @@
-# Issue 4, item 6: what the executor hook doesn't see.
+# What the executor hook doesn't see: utility commands, maintenance, access to
+# files and the statistics of the planner, among others.
 #
 # One test per row of the table in doc/ends.md, with the launcher stopped so that
 # the roles of ended access stay: first that the access makes it work, then

@@ -5,8 +5,7 @@
 # been dropped.  Users who never had an expired role are among them.
 #
 # Guards roles.c (closures) and acl.c (permission logic).  JIT_TEST_SEED sets
-# another seed, JIT_TEST_ROUNDS the number of rounds.  Seen to fail with
-# needs_judging() in enforce.c always false.
+# another seed.  Seen to fail with needs_judging() in enforce.c always false.
 use strict;
 use warnings;
 use PostgreSQL::Test::Utils;
@@ -14,7 +13,7 @@ use Test::More;
 use JitAccess;
 
 my $seed = $ENV{JIT_TEST_SEED} // 1;
-my $rounds = $ENV{JIT_TEST_ROUNDS} // 4;
+my $rounds = storm(40);
 srand($seed);
 diag("seed $seed");
 
