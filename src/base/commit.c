@@ -33,7 +33,15 @@ typedef struct Note
 	void	   *note;
 } Note;
 
-static const JitCommitCalls *steps[JIT_COMMIT_CLOCK + 1];
+/* The steps that have been added, in their order. */
+static struct
+{
+	JitCommitStep step;
+	const JitCommitCalls *calls;
+}			steps[JIT_COMMIT_CLOCK + 1];
+
+static int	nsteps = 0;
+
 static List *notes = NIL;		/* of Note, in TopTransactionContext */
 
 static List *
@@ -57,21 +65,20 @@ xact_callback(XactEvent event, void *arg)
 {
 	bool		ended = event != XACT_EVENT_PRE_COMMIT &&
 	event != XACT_EVENT_PRE_PREPARE && event != XACT_EVENT_PARALLEL_PRE_COMMIT;
+	bool		committed = event == XACT_EVENT_COMMIT;
 
-	for (JitCommitStep step = 0; step < lengthof(steps); step++)
+	for (int i = 0; i < nsteps; i++)
 	{
-		const JitCommitCalls *calls = steps[step];
+		const JitCommitCalls *calls = steps[i].calls;
+		void		(*before) (List *notes) = event == XACT_EVENT_PRE_COMMIT ? calls->commit :
+		event == XACT_EVENT_PRE_PREPARE ? calls->prepare : NULL;
 
-		if (calls == NULL)
-			continue;
+		if (before)
+			before(likely(notes == NIL) ? NIL : notes_of(steps[i].step));
 		/* nothing is allocated in an abort */
-		if (ended && calls->ended)
-			calls->ended(event == XACT_EVENT_COMMIT ? notes_of(step) : NIL,
-						 event == XACT_EVENT_COMMIT);
-		else if (event == XACT_EVENT_PRE_COMMIT && calls->commit)
-			calls->commit(notes_of(step));
-		else if (event == XACT_EVENT_PRE_PREPARE && calls->prepare)
-			calls->prepare(notes_of(step));
+		else if (ended && calls->ended)
+			calls->ended(likely(notes == NIL) || !committed ? NIL : notes_of(steps[i].step),
+						 committed);
 	}
 	if (ended)
 		notes = NIL;
@@ -99,14 +106,21 @@ subxact_callback(SubXactEvent event, SubTransactionId mySubid,
 void
 jit_add_commit_step(JitCommitStep step, const JitCommitCalls *calls)
 {
-	static bool registered = false;
+	int			place = 0;
 
-	steps[step] = calls;
-	if (registered)
+	while (place < nsteps && steps[place].step < step)
+		place++;
+	if (place < nsteps && steps[place].step == step)
 		return;
-	registered = true;
-	RegisterXactCallback(xact_callback, NULL);
-	RegisterSubXactCallback(subxact_callback, NULL);
+	if (nsteps == 0)
+	{
+		RegisterXactCallback(xact_callback, NULL);
+		RegisterSubXactCallback(subxact_callback, NULL);
+	}
+	memmove(&steps[place + 1], &steps[place], (nsteps - place) * sizeof(steps[0]));
+	steps[place].step = step;
+	steps[place].calls = calls;
+	nsteps++;
 }
 
 /*
