@@ -65,7 +65,6 @@ xact_callback(XactEvent event, void *arg)
 {
 	bool		ended = event != XACT_EVENT_PRE_COMMIT &&
 	event != XACT_EVENT_PRE_PREPARE && event != XACT_EVENT_PARALLEL_PRE_COMMIT;
-	bool		committed = event == XACT_EVENT_COMMIT;
 
 	for (int i = 0; i < nsteps; i++)
 	{
@@ -77,8 +76,8 @@ xact_callback(XactEvent event, void *arg)
 			before(likely(notes == NIL) ? NIL : notes_of(steps[i].step));
 		/* nothing is allocated in an abort */
 		else if (ended && calls->ended)
-			calls->ended(likely(notes == NIL) || !committed ? NIL : notes_of(steps[i].step),
-						 committed);
+			calls->ended(event == XACT_EVENT_COMMIT && notes != NIL ? notes_of(steps[i].step) : NIL,
+						 event == XACT_EVENT_COMMIT);
 	}
 	if (ended)
 		notes = NIL;

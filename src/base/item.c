@@ -666,14 +666,6 @@ acl_needs_superuser(Form_pg_shdepend depend, Oid roleid)
 	return privs != 0 ? _("the role holds grant options") : NULL;
 }
 
-/* Is it about another database, or what is in one? */
-static bool
-is_elsewhere(Form_pg_shdepend depend)
-{
-	return (OidIsValid(depend->dbid) && depend->dbid != MyDatabaseId) ||
-		(depend->classid == DatabaseRelationId && depend->objid != MyDatabaseId);
-}
-
 /*
  * Why handing out membership of a role, without those that it is a member
  * of, takes a superuser; NULL if it doesn't.  *elsewhere is set if it has
@@ -725,8 +717,9 @@ role_needs_superuser(Oid roleid, bool *elsewhere)
 		else if (depend->deptype == SHARED_DEPENDENCY_ACL &&
 				 (depend->dbid == MyDatabaseId || depend->dbid == InvalidOid))
 			reason = acl_needs_superuser(depend, roleid);
-		if (is_elsewhere(depend))
-			*elsewhere = true;
+		/* another database, or what is in one */
+		*elsewhere |= (OidIsValid(depend->dbid) && depend->dbid != MyDatabaseId) ||
+			(depend->classid == DatabaseRelationId && depend->objid != MyDatabaseId);
 	}
 	jit_end_scan(&scan);
 	return reason;
