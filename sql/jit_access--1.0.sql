@@ -30,8 +30,8 @@ COMMENT ON TYPE jit.risk_level IS 'risk of a request, lowest first; forbidden is
 -- pg_restore -j loads tables in any order.
 -- ----------------------------------------------------------------------
 
-CREATE SEQUENCE jit.request_number AS integer;
-COMMENT ON SEQUENCE jit.request_number IS 'numbers of requests';
+CREATE SEQUENCE jit.request_number AS integer CYCLE;
+COMMENT ON SEQUENCE jit.request_number IS 'numbers of requests; those that are taken are passed over';
 
 CREATE TABLE jit.requests (
 	id integer PRIMARY KEY,
@@ -173,7 +173,8 @@ CREATE TABLE jit.grants (
 	objects text[] NOT NULL,
 	objids oid[] NOT NULL,
 	role_oid oid NOT NULL,
-	grantee_oid oid NOT NULL
+	grantee_oid oid NOT NULL,
+	checked_at timestamptz
 );
 CREATE INDEX grants_live_idx ON jit.grants (expires_at) WHERE ended_at IS NULL;
 CREATE INDEX grants_grantee_oid_idx ON jit.grants (grantee_oid, request_id);
@@ -187,7 +188,18 @@ COMMENT ON COLUMN jit.grants.ended_at IS 'when the ledger settled its end: its g
 COMMENT ON COLUMN jit.grants.objects IS 'objects and roles it covers, qualified and quoted';
 COMMENT ON COLUMN jit.grants.objids IS 'their OIDs, in the same order';
 COMMENT ON COLUMN jit.grants.role_oid IS 'OID of role, valid where the origin of the request says';
+COMMENT ON COLUMN jit.grants.checked_at IS 'when all that it depends on was looked at for the last time, right before its commit';
 COMMENT ON COLUMN jit.grants.grantee_oid IS 'OID of grantee, valid where the origin of the request says';
+
+-- Not dumped: what was under way when they were pressed isn't, either.
+CREATE TABLE jit.revocations (
+	at timestamptz NOT NULL,
+	grantee_oid oid NOT NULL
+);
+COMMENT ON TABLE jit.revocations IS
+	'when everybody''s access was ended, or that of a role: what was granted before and committed after is ended as well';
+COMMENT ON COLUMN jit.revocations.at IS 'when';
+COMMENT ON COLUMN jit.revocations.grantee_oid IS 'OID of the role; 0 for everybody';
 
 CREATE SEQUENCE jit.scope_number;
 COMMENT ON SEQUENCE jit.scope_number IS 'numbers of scope roles';
@@ -212,22 +224,21 @@ COMMENT ON COLUMN jit.scopes.attnums IS 'attribute numbers of columns; empty for
 COMMENT ON COLUMN jit.scopes.privileges IS 'privileges, as the bits of an aclitem';
 COMMENT ON COLUMN jit.scopes.origin IS 'system identifier and OID of the database where it was made';
 
-CREATE SEQUENCE jit.event_number;
-COMMENT ON SEQUENCE jit.event_number IS 'numbers of events';
-
 CREATE TABLE jit.events (
-	id bigint PRIMARY KEY DEFAULT nextval('jit.event_number'),
-	at timestamptz NOT NULL DEFAULT clock_timestamp(),
+	id bigint NOT NULL,
+	at timestamptz NOT NULL,
 	request_id integer,
 	event text NOT NULL,
 	login name,
 	role name,
 	client_addr inet,
-	detail jsonb NOT NULL DEFAULT '{}'
+	detail jsonb NOT NULL,
+	origin text NOT NULL,
+	PRIMARY KEY (origin, id)
 );
 CREATE INDEX events_request_id_idx ON jit.events (request_id);
 COMMENT ON TABLE jit.events IS 'audit trail, append-only; each event is also a server-log line and a NOTIFY on channel jit_access';
-COMMENT ON COLUMN jit.events.id IS 'number of the event';
+COMMENT ON COLUMN jit.events.id IS 'number of the event among those of its origin, from 1, in the order of commits, without gaps';
 COMMENT ON COLUMN jit.events.at IS 'when';
 COMMENT ON COLUMN jit.events.request_id IS 'number of the request; null if it is about none';
 COMMENT ON COLUMN jit.events.event IS 'what happened, e.g. requested, activated, expired';
@@ -235,6 +246,7 @@ COMMENT ON COLUMN jit.events.login IS 'role that had logged in; null for a backg
 COMMENT ON COLUMN jit.events.role IS 'role that did it; null for a background worker';
 COMMENT ON COLUMN jit.events.client_addr IS 'client; null for a Unix-domain socket or a background worker';
 COMMENT ON COLUMN jit.events.detail IS 'what else there is to say';
+COMMENT ON COLUMN jit.events.origin IS 'system identifier and OID of the database where it happened';
 
 CREATE FUNCTION jit.refuse_change() RETURNS trigger
 	AS 'MODULE_PATHNAME', 'jit_refuse_change' LANGUAGE C;
@@ -543,7 +555,6 @@ SELECT pg_catalog.pg_extension_config_dump('jit.requests', '');
 SELECT pg_catalog.pg_extension_config_dump('jit.request_items', '');
 SELECT pg_catalog.pg_extension_config_dump('jit.reviews', '');
 SELECT pg_catalog.pg_extension_config_dump('jit.grants', '');
-SELECT pg_catalog.pg_extension_config_dump('jit.event_number', '');
 SELECT pg_catalog.pg_extension_config_dump('jit.events', '');
 SELECT pg_catalog.pg_extension_config_dump('jit.risk_policies', '');
 SELECT pg_catalog.pg_extension_config_dump('jit.approval_flows', '');

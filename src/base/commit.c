@@ -44,8 +44,9 @@ static int	nsteps = 0;
 
 static List *notes = NIL;		/* of Note, in TopTransactionContext */
 
-static List *
-notes_of(JitCommitStep step)
+/* The notes of a step so far. */
+List *
+jit_commit_notes(JitCommitStep step)
 {
 	List	   *result = NIL;
 	ListCell   *lc;
@@ -73,10 +74,10 @@ xact_callback(XactEvent event, void *arg)
 		event == XACT_EVENT_PRE_PREPARE ? calls->prepare : NULL;
 
 		if (before)
-			before(likely(notes == NIL) ? NIL : notes_of(steps[i].step));
+			before(likely(notes == NIL) ? NIL : jit_commit_notes(steps[i].step));
 		/* nothing is allocated in an abort */
 		else if (ended && calls->ended)
-			calls->ended(event == XACT_EVENT_COMMIT && notes != NIL ? notes_of(steps[i].step) : NIL,
+			calls->ended(event == XACT_EVENT_COMMIT && notes != NIL ? jit_commit_notes(steps[i].step) : NIL,
 						 event == XACT_EVENT_COMMIT);
 	}
 	if (ended)
@@ -144,7 +145,7 @@ jit_note_for_commit(JitCommitStep step, const JitCommitCalls *calls, void *note)
 List *
 jit_take_commit_notes(JitCommitStep step)
 {
-	List	   *taken = notes_of(step);
+	List	   *taken = jit_commit_notes(step);
 
 	for (int i = list_length(notes) - 1; i >= 0; i--)
 	{

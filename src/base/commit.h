@@ -8,9 +8,19 @@
 #ifndef JIT_BASE_COMMIT_H
 #define JIT_BASE_COMMIT_H
 
+/* What a note of JIT_COMMIT_GIVE begins with. */
+typedef struct JitPromise
+{
+	int			request;
+	Oid			grantee;
+} JitPromise;
+
 typedef enum JitCommitStep
 {
+	JIT_COMMIT_MAKE,			/* roles and privileges of what is given */
 	JIT_COMMIT_DROP,			/* roles whose members are gone are dropped */
+	JIT_COMMIT_GIVE,			/* one look again, then the memberships */
+	JIT_COMMIT_RECORD,			/* events, and states of what has ended */
 	JIT_COMMIT_TELL,			/* what others are told of is looked up */
 	JIT_COMMIT_JUDGE,			/* may it be committed?  The last word */
 	JIT_COMMIT_LOG,				/* lines for the server log */
@@ -33,6 +43,7 @@ typedef struct JitCommitCalls
 extern void jit_add_commit_step(JitCommitStep step, const JitCommitCalls *calls);
 extern void jit_note_for_commit(JitCommitStep step, const JitCommitCalls *calls,
 								void *note);
+extern List *jit_commit_notes(JitCommitStep step);
 extern List *jit_take_commit_notes(JitCommitStep step);
 extern void jit_run_commit_steps_first(void);
 

@@ -33,6 +33,7 @@ JitDueShared *jit_due = NULL;
 /* What the current transaction has for the launcher once it commits. */
 static bool wake_at_commit = false;
 static TimestampTz due_at_commit = DT_NOEND;
+static JitPress pressed_at_commit = {.at = DT_NOBEGIN};
 static List *changed_at_commit = NIL;	/* databases, InvalidOid for a role of
 										 * none that is there; in
 										 * TopTransactionContext */
@@ -56,6 +57,7 @@ jit_due_shmem_startup(void)
 		memset(jit_due, 0, sizeof(JitDueShared));
 		jit_due->lock = &GetNamedLWLockTranche("jit_access")->lock;
 		jit_due->overflow_due = DT_NOEND;
+		jit_due->all_revoked = DT_NOBEGIN;
 	}
 	LWLockRelease(AddinShmemInitLock);
 }
@@ -112,6 +114,20 @@ wake(void)
 	LWLockRelease(jit_due->lock);
 }
 
+/* Every database looks for what has been overtaken. */
+static void
+publish_press(void)
+{
+	LWLockAcquire(jit_due->lock, LW_EXCLUSIVE);
+	if (!OidIsValid(pressed_at_commit.grantee))
+		jit_due->all_revoked = Max(jit_due->all_revoked, pressed_at_commit.at);
+	else
+		jit_due->presses[jit_due->npresses++ % JIT_MAX_PRESSES] = pressed_at_commit;
+	jit_due->overflow_due = Min(jit_due->overflow_due, jit_now());
+	LWLockRelease(jit_due->lock);
+	wake_at_commit = true;
+}
+
 static void
 due_ended(List *notes, bool committed)
 {
@@ -119,6 +135,8 @@ due_ended(List *notes, bool committed)
 
 	if (committed)
 	{
+		if (pressed_at_commit.at != DT_NOBEGIN)
+			publish_press();
 		wake_at_commit |= note_due(MyDatabaseId, due_at_commit);
 		foreach(lc, changed_at_commit)
 			(void) note_due(lfirst_oid(lc), jit_now());
@@ -128,6 +146,7 @@ due_ended(List *notes, bool committed)
 	wake_at_commit = false;
 	due_at_commit = DT_NOEND;
 	changed_at_commit = NIL;
+	pressed_at_commit.at = DT_NOBEGIN;
 }
 
 static const JitCommitCalls due_calls = {.ended = due_ended};
@@ -170,6 +189,35 @@ jit_note_ledger_behind(Oid roleid)
 	context = MemoryContextSwitchTo(TopTransactionContext);
 	changed_at_commit = list_append_unique_oid(changed_at_commit, database);
 	MemoryContextSwitchTo(context);
+}
+
+/* This transaction presses a panic button. */
+void
+jit_note_press(Oid grantee, TimestampTz at)
+{
+	jit_add_commit_step(JIT_COMMIT_WAKE, &due_calls);
+	pressed_at_commit.grantee = grantee;
+	pressed_at_commit.at = at;
+}
+
+/*
+ * When the role's access, or everybody's, was ended after a point in time, as
+ * far as is known without a ledger; DT_NOBEGIN if it wasn't.
+ */
+TimestampTz
+jit_pressed_after(Oid grantee, TimestampTz at)
+{
+	TimestampTz result;
+
+	LWLockAcquire(jit_due->lock, LW_SHARED);
+	result = jit_due->all_revoked;
+	for (int i = 0; i < JIT_MAX_PRESSES; i++)
+	{
+		if (jit_due->presses[i].grantee == grantee)
+			result = Max(result, jit_due->presses[i].at);
+	}
+	LWLockRelease(jit_due->lock);
+	return result > at ? result : DT_NOBEGIN;
 }
 
 /* Somebody alters or drops a role.  From an object-access hook. */

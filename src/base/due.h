@@ -26,6 +26,15 @@ typedef struct JitSweeperReport
 	bool		swept;			/* nothing was left undone */
 } JitSweeperReport;
 
+/* A panic button that was pressed. */
+typedef struct JitPress
+{
+	Oid			grantee;		/* InvalidOid: of everybody */
+	TimestampTz at;
+} JitPress;
+
+#define JIT_MAX_PRESSES		32
+
 /* Protected by lock. */
 typedef struct JitDueShared
 {
@@ -35,6 +44,10 @@ typedef struct JitDueShared
 	bool		others_due;		/* a role of no database has changed */
 	JitLedgerDue due[JIT_MAX_DUE];
 	JitSweeperReport reports[JIT_MAX_SWEEPERS];
+	int			synchronous_commit; /* as postgresql.conf has it */
+	TimestampTz all_revoked;	/* when everybody's access was last ended */
+	int			npresses;		/* ever */
+	JitPress	presses[JIT_MAX_PRESSES];	/* the last ones, of single roles */
 } JitDueShared;
 
 extern JitDueShared *jit_due;
@@ -44,6 +57,8 @@ extern void jit_due_shmem_startup(void);
 extern void jit_wake_launcher_at_commit(void);
 extern void jit_note_due(TimestampTz due);
 extern void jit_note_ledger_behind(Oid roleid);
+extern void jit_note_press(Oid grantee, TimestampTz at);
+extern TimestampTz jit_pressed_after(Oid grantee, TimestampTz at);
 extern void jit_note_role_changed(Oid roleid);
 extern void jit_report_progress(int slot);
 extern void jit_report_swept(int slot, TimestampTz due, bool complete);

@@ -18,6 +18,7 @@
 #include "base/acl.h"
 #include "base/clock.h"
 #include "base/item.h"
+#include "base/lock.h"
 #include "base/text.h"
 
 #include "access/table.h"
@@ -781,8 +782,8 @@ compare_items(const ListCell *a, const ListCell *b)
 }
 
 /* Is the item's object there, and each of its columns? */
-static bool
-item_exists(const JitItem *item)
+bool
+jit_item_exists(const JitItem *item)
 {
 	ListCell   *lc;
 
@@ -798,13 +799,14 @@ item_exists(const JitItem *item)
 
 /*
  * Lock the objects of the items until commit, in an order that everybody
- * keeps, so that two approvals never change the same ACL at once ("tuple
- * concurrently updated") and nothing is dropped under us.  Raises if an
- * object is gone.  A parameter that nobody was ever granted gets the catalog
- * entry that gives it an OID.
+ * keeps, so that two commits never change the same ACL at once ("tuple
+ * concurrently updated") and nothing is dropped under us.  Raises if somebody
+ * keeps one locked, or an object is gone.  "what" is what they are for.  A
+ * parameter that nobody was ever granted gets the catalog entry that gives it
+ * an OID.  Inside an owner section.
  */
 void
-jit_lock_items(List *items)
+jit_lock_items(List *items, const char *what)
 {
 	List	   *sorted = list_copy(items);
 	ListCell   *lc;
@@ -816,8 +818,7 @@ jit_lock_items(List *items)
 		if (item->objtype == OBJECT_PARAMETER_ACL)
 		{
 			/* serialize with others who would create it */
-			LockSharedObject(ParameterAclRelationId, InvalidOid, 0,
-							 ShareUpdateExclusiveLock);
+			jit_lock_object(ParameterAclRelationId, InvalidOid, ShareUpdateExclusiveLock, what);
 			item->address.objectId = ParameterAclLookup(item->parameter, true);
 			if (!OidIsValid(item->address.objectId))
 			{
@@ -831,22 +832,18 @@ jit_lock_items(List *items)
 	foreach(lc, sorted)
 	{
 		JitItem    *item = lfirst(lc);
-		char	   *name = jit_item_object(item);
+		char	   *name = jit_item_exists(item) ? jit_item_text(item) : NULL;
 
 		if (item->address.classId == RelationRelationId)
-			LockRelationOid(item->address.objectId, AccessShareLock);
-		if (IsSharedRelation(item->address.classId))
-			LockSharedObject(item->address.classId, item->address.objectId, 0,
-							 ShareUpdateExclusiveLock);
-		else
-			LockDatabaseObject(item->address.classId, item->address.objectId, 0,
-							   ShareUpdateExclusiveLock);
+			jit_lock_object(RelationRelationId, item->address.objectId, AccessShareLock, what);
+		jit_lock_object(item->address.classId, item->address.objectId,
+						ShareUpdateExclusiveLock, what);
 		AcceptInvalidationMessages();
-		if (!item_exists(item))
+		if (name == NULL || !jit_item_exists(item))
 			ereport(ERROR,
 					(errcode(ERRCODE_UNDEFINED_OBJECT),
-					 errmsg("%s, or a column of it that is asked for, has been dropped",
-							name),
+					 errmsg("%s cannot become active: %s, or a column of it that is asked for, has been dropped",
+							what, name ? name : "what it is for"),
 					 errhint("File a new request.")));
 	}
 }

@@ -75,7 +75,8 @@ extern bool jit_item_held(const JitItem *item, Oid grantee,
 extern char *jit_item_source(const JitItem *item, Oid grantee);
 extern const char *jit_item_needs_superuser(const JitItem *item, bool *elsewhere);
 
-extern void jit_lock_items(List *items);
+extern bool jit_item_exists(const JitItem *item);
+extern void jit_lock_items(List *items, const char *what);
 extern GrantStmt *jit_item_grant_stmt(const JitItem *item,
 									  const char *rolename);
 extern Datum jit_item_attnums(const JitItem *item);

@@ -20,6 +20,7 @@
 
 #include "base/acl.h"
 #include "base/clock.h"
+#include "base/commit.h"
 #include "base/item.h"
 #include "base/query.h"
 #include "base/text.h"
@@ -593,6 +594,7 @@ jit_hint_callback(void *arg)
 	List	   *perminfos = NIL;
 	List	   *missing = NIL;
 	List	   *closure;
+	ListCell   *lc;
 	bool		explained = jit_denial_explained;
 
 	if (geterrcode() != ERRCODE_INSUFFICIENT_PRIVILEGE)
@@ -613,6 +615,18 @@ jit_hint_callback(void *arg)
 		return;
 	if (!find_missing(&missing, perminfos, closure) || missing == NIL)
 		return;
+
+	foreach(lc, jit_commit_notes(JIT_COMMIT_GIVE))
+	{
+		JitPromise *promise = lfirst(lc);
+
+		if (jit_is_member(GetUserId(), promise->grantee, JIT_FILTER_NONE))
+		{
+			errhint("Request %d gives access once this transaction is committed: use COMMIT, and then run the statement again.",
+					promise->request);
+			return;
+		}
+	}
 
 	if (!explained)
 	{

@@ -513,7 +513,7 @@ jit_end_foreign_grants(Oid grantee, const char *reason)
 		}
 	}
 	if (n > 0)
-		jit_event("revoked", 0, jit_detail("roles", roles.data, "reason", reason, NULL),
+		jit_end_event("revoked", 0, DT_NOEND, jit_detail("roles", roles.data, "reason", reason, NULL),
 				  psprintf("%d in other databases than %s revoked by %s", n,
 						   quote_identifier(jit_database_name()),
 						   quote_identifier(jit_role_name(person.role))));
@@ -836,6 +836,10 @@ jit_before_drop(const DropStmt *stmt)
 		drop_role(lfirst_oid(lc), true, WARNING);
 	}
 	jit_leave_owner_section(&section);
+	/* what this transaction had in mind has nowhere to go */
+	(void) jit_take_commit_notes(JIT_COMMIT_MAKE);
+	(void) jit_take_commit_notes(JIT_COMMIT_GIVE);
+	(void) jit_take_commit_notes(JIT_COMMIT_RECORD);
 }
 
 /*

@@ -8,7 +8,7 @@
  * The log line has to wait for the commit, so that the log never tells of
  * something that was rolled back:
  *
- *	jit_events()			the line is noted for the commit (base/commit.c)
+ *	jit_events()			row and line are noted for the commit (base/commit.c)
  *	abort					it is forgotten, also of a subtransaction
  *	transaction commits		the lines are written, in order
  *	crash after the commit	the line may be lost; the row isn't
@@ -21,8 +21,11 @@
  */
 #include "jit_access.h"
 
+#include "base/clock.h"
 #include "base/commit.h"
+#include "base/due.h"
 #include "base/guc.h"
+#include "base/lock.h"
 #include "base/person.h"
 #include "base/query.h"
 #include "base/text.h"
@@ -34,6 +37,7 @@
 #include "postmaster/bgworker.h"
 #include "storage/lmgr.h"
 #include "utils/json.h"
+#include "utils/snapmgr.h"
 
 #define MAX_QUEUE_USAGE 0.9
 
@@ -121,9 +125,8 @@ refuse_prepare(List *lines)
 
 static const JitCommitCalls log_calls = {NULL, refuse_prepare, write_lines};
 
-/* NOTIFY, and remember the line for the commit. */
 static void
-announce(const char *event, int request, const char *logline)
+announce(const char *event, int request)
 {
 	StringInfoData payload;
 
@@ -138,9 +141,6 @@ announce(const char *event, int request, const char *logline)
 	escape_json(&payload, jit_database_name());
 	appendStringInfoChar(&payload, '}');
 	notify(payload.data);
-
-	jit_note_for_commit(JIT_COMMIT_LOG, &log_calls,
-						MemoryContextStrdup(TopTransactionContext, logline));
 }
 
 /* ----------------------------------------------------------------------
@@ -243,6 +243,141 @@ sync_auditor(void)
  * ----------------------------------------------------------------------
  */
 
+/* What is recorded before the commit, in TopTransactionContext. */
+typedef struct EventNote
+{
+	const char *event;
+	ArrayType  *requests;		/* int4[]; 0: about none */
+	char	   *login;			/* NULL: a worker of ours */
+	char	   *role;
+	char	   *client_addr;
+	Jsonb	   *detail;
+	TimestampTz at;
+	bool		ends;			/* access: waits for nobody */
+	TimestampTz ended_at;		/* DT_NOEND: states are written already */
+} EventNote;
+
+static void record_events(List *events);
+
+static const JitCommitCalls record_calls = {.commit = record_events};
+
+static void
+note_event(const char *event, List *requests, Jsonb *detail, List *loglines,
+		   bool ends, TimestampTz ended_at)
+{
+	MemoryContext context = MemoryContextSwitchTo(TopTransactionContext);
+	EventNote  *note = palloc0(sizeof(EventNote));
+	Datum	   *ids = palloc(list_length(requests) * sizeof(Datum));
+	ListCell   *lc;
+
+	/* ours, that is: somebody else's worker may act for a user */
+	bool		worker = MyBgworkerEntry != NULL &&
+	strcmp(MyBgworkerEntry->bgw_library_name, JIT_EXTENSION) == 0;
+
+	foreach(lc, requests)
+		ids[foreach_current_index(lc)] = Int32GetDatum(lfirst_int(lc));
+	note->event = pstrdup(event);
+	note->requests = construct_array(ids, list_length(requests), INT4OID, sizeof(int32), true, TYPALIGN_INT);
+	if (detail != NULL)
+		note->detail = (Jsonb *) PG_DETOAST_DATUM_COPY(JsonbPGetDatum(detail));
+	note->at = jit_now();
+	note->ends = ends;
+	note->ended_at = ended_at;
+	if (!worker)
+	{
+		JitPerson	person;
+
+		jit_current_person(&person);
+		note->login = jit_role_name(person.login);
+		note->role = jit_role_name(person.role);
+		note->client_addr = jit_client_addr();
+		ForceSyncCommit();
+	}
+	jit_note_for_commit(JIT_COMMIT_RECORD, &record_calls, note);
+	foreach(lc, loglines)
+		jit_note_for_commit(JIT_COMMIT_LOG, &log_calls, pstrdup(lfirst(lc)));
+	MemoryContextSwitchTo(context);
+}
+
+/* A commit that is to write last has to wait for too long. */
+static void
+give_up(const EventNote *note)
+{
+	int			request = ((int32 *) ARR_DATA_PTR(note->requests))[0];
+
+	ereport(ERROR,
+			(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+			 request != 0 ?
+			 errmsg("request %d in %s cannot be committed now: another transaction that records an event does not end", request,
+					quote_identifier(jit_database_name())) :
+			 errmsg("event %s cannot be committed now: another transaction that records an event does not end", note->event),
+			 errdetail("It may be waiting for a standby; pg_locks shows it."),
+			 errhint("Try again.")));
+}
+
+/*
+ * Write the events of the transaction, and the states of what has ended, under
+ * the cluster's lock, so that their numbers are in the order of commits.  What
+ * ends access waits for a second at most, and is recorded by a sweeper then.
+ */
+static void
+record_events(List *events)
+{
+	JitOwnerSection section;
+	bool		ends = true;
+	bool		locked;
+	int64		last;
+	bool		isnull;
+	LOCKTAG		tag;
+	ListCell   *lc;
+
+	/* the extension may have been dropped */
+	if (events == NIL || !jit_extension_installed())
+		return;
+	foreach(lc, events)
+		ends &= ((EventNote *) lfirst(lc))->ends;
+	/* NOTIFY's own, which a commit that waits for a standby may have */
+	SET_LOCKTAG_OBJECT(tag, InvalidOid, DatabaseRelationId, InvalidOid, 0);
+	locked = jit_lock_cluster(ends ? JIT_WAIT_TO_END : JIT_LONGEST_WAIT) &&
+		jit_wait_for_lock(&tag, AccessExclusiveLock, JIT_SHORTEST_WAIT);
+	if (!locked && !ends)
+		give_up(linitial(events));
+	if (!locked)
+	{
+		(void) set_config_option("synchronous_commit", "local", PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_LOCAL, true, 0, false);
+		jit_note_due(jit_now());
+		return;
+	}
+
+	PushActiveSnapshot(GetTransactionSnapshot());
+	jit_enter_owner_section(&section);
+	jit_set_locally("lock_timeout", "200ms");
+	(void) jit_query("SELECT coalesce(max(id), 0) FROM jit.events WHERE origin = $1",
+					 "t", jit_origin());
+	last = DatumGetInt64(jit_result(1, 1, &isnull));
+	foreach(lc, events)
+	{
+		EventNote  *note = lfirst(lc);
+
+		if (note->ended_at != DT_NOEND)
+			(void) jit_query("UPDATE jit.requests SET status = $2::jit.request_status,"
+							 " decided_at = coalesce(decided_at, $3), ended_at = $3"
+							 " WHERE id = ANY ($1) AND status IN ('pending', 'active')",
+							 "Itz", PointerGetDatum(note->requests), note->event, note->ended_at);
+		last += jit_query("INSERT INTO jit.events (origin, id, at, request_id, event, login, role, client_addr, detail)"
+						  " SELECT $1, $2 + n, $3, nullif(request, 0), $5, $6, $7, $8::inet, coalesce($9, '{}')"
+						  " FROM unnest($4) WITH ORDINALITY r (request, n)",
+						  "tlzItttt" "j", jit_origin(), last, note->at,
+						  PointerGetDatum(note->requests), note->event, note->login,
+						  note->role, note->client_addr, note->detail);
+		for (int i = 0; i < ARR_DIMS(note->requests)[0]; i++)
+			announce(note->event, ((int32 *) ARR_DATA_PTR(note->requests))[i]);
+	}
+	jit_leave_owner_section(&section);
+	PopActiveSnapshot();
+}
+
 /*
  * Record an event of several requests in this transaction; loglines has one
  * for each of them.  detail may be NULL; a line is what follows "jit_access: "
@@ -252,39 +387,24 @@ void
 jit_events(const char *event, List *requests, Jsonb *detail, List *loglines)
 {
 	JitOwnerSection section;
-	int			n = list_length(requests);
-	Datum	   *ids = palloc(n * sizeof(Datum));
-	ListCell   *lc;
-	ListCell   *line;
-
-	/* ours, that is: somebody else's worker may act for a user */
-	bool		worker = MyBgworkerEntry != NULL &&
-	strcmp(MyBgworkerEntry->bgw_library_name, JIT_EXTENSION) == 0;
-	char	   *client_addr = worker ? NULL : jit_client_addr();
-	char	   *login = NULL;
-	char	   *role = NULL;
-	JitPerson	person;
-
-	if (!worker)
-	{
-		jit_current_person(&person);
-		login = jit_role_name(person.login);
-		role = jit_role_name(person.role);
-	}
-
-	foreach(lc, requests)
-		ids[foreach_current_index(lc)] = Int32GetDatum(lfirst_int(lc));
 
 	jit_enter_owner_section(&section);
 	sync_auditor();
-	jit_query("INSERT INTO jit.events (request_id, event, login, role, client_addr, detail)"
-			  " SELECT nullif(id, 0), $2, $3, $4, $5::inet, coalesce($6, '{}') FROM unnest($1) id",
-			  "Ittttj", jit_int4_array(ids, n), event, login, role,
-			  client_addr, detail);
 	jit_leave_owner_section(&section);
+	note_event(event, requests, detail, loglines, false, DT_NOEND);
+}
 
-	forboth(lc, requests, line, loglines)
-		announce(event, lfirst_int(lc), lfirst(line));
+/*
+ * The same of an end, which the state of the request is called after: it is
+ * written with the event, or, if that would have to wait for long, by a
+ * sweeper.  The access itself has ended otherwise.
+ */
+void
+jit_end_event(const char *event, int request, TimestampTz ended_at,
+			  Jsonb *detail, const char *logline)
+{
+	note_event(event, list_make1_int(request), detail,
+			   list_make1(unconstify(char *, logline)), true, ended_at);
 }
 
 /* The same of one request; 0 for an event that isn't about one. */

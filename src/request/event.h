@@ -12,6 +12,8 @@
 
 extern void jit_events(const char *event, List *requests, Jsonb *detail,
 					   List *loglines);
+extern void jit_end_event(const char *event, int request, TimestampTz ended_at,
+						  Jsonb *detail, const char *logline);
 extern void jit_event(const char *event, int request, Jsonb *detail,
 					  const char *logline);
 extern void jit_record_change(const char *event, const char *key,

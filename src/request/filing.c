@@ -418,12 +418,13 @@ jit_file_request(JitRequest *request, int64 usecs)
 						   pending, jit_max_pending),
 				 errhint("Withdraw some with jit_cancel(); see jit.my_requests.")));
 
-	/* a number whose grant role exists already is passed over */
+	/* numbers that are taken are passed over, by a row or by a grant role */
 	do
 	{
 		jit_query("SELECT nextval('jit.request_number')::int", "");
 		request->id = jit_result_int(1, 1);
-	} while (OidIsValid(get_role_oid(jit_grant_role_name(request->id), true)));
+	} while (OidIsValid(get_role_oid(jit_grant_role_name(request->id), true)) ||
+			 jit_query("SELECT FROM jit.requests WHERE id = $1", "i", request->id) > 0);
 
 	jit_query("INSERT INTO jit.requests (id, requester, login, grantee, access, reason, ticket,"
 			  " duration, until, risk, flow, needs_superuser, facts, requested_at, lapses_at,"

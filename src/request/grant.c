@@ -9,12 +9,12 @@
  *	   made to be, or a new one, which gets its privileges and is checked by
  *	   OID for having them
  *	2. the grant role, with the deadline, a member of the scope roles and of
- *	   the requested roles
+ *	   the requested roles; the row of jit.grants
  *	3. the grantee becomes a member of the grant role
- *	4. the row of jit.grants
  *
- * abort, or a crash before the commit: nothing of it happened.  After the
- * commit, all of it, in every database: roles are shared.
+ * All of it right before the commit: giving.c says when.  abort, or a crash
+ * before the commit: nothing of it happened.  After the commit, all of it, in
+ * every database: roles are shared.
  *
  * Names prove nothing, since a role manager can make or rename roles: so roles
  * are created with plain CREATE ROLE, never adopted.  Everything is made as
@@ -321,7 +321,9 @@ direct_memberships(Oid roleid)
 /*
  * What runs on another grant of the grantee that the new one covers as well
  * may go on until the new one ends: scope roles are shared, so covering is a
- * matter of memberships.
+ * matter of memberships.  One that yet another covers, which was given later,
+ * needs no mention: what relies on it has heard of that one, or sees it.  So
+ * this is linear in what a transaction does.
  */
 static void
 note_overlaps(Oid roleid, Oid grantee)
@@ -329,20 +331,35 @@ note_overlaps(Oid roleid, Oid grantee)
 	List	   *conveyed = direct_memberships(roleid);
 	ListCell   *lc;
 
-	foreach(lc, direct_memberships(grantee))
-	{
-		Oid			other = lfirst_oid(lc);
+	List	   *noted = NIL;	/* what the noted ones convey */
+	List	   *others = direct_memberships(grantee);
 
-		if (other != roleid && jit_role_kind_by_oid(other) == JIT_ROLE_GRANT &&
-			list_difference_oid(direct_memberships(other), conveyed) == NIL)
-			jit_note_grant_overlaps(other, roleid);
+	/* the newest first */
+	list_sort(others, list_oid_cmp);
+	for (int i = list_length(others) - 1; i >= 0; i--)
+	{
+		Oid			other = list_nth_oid(others, i);
+		List	   *has;
+		bool		covered = false;
+
+		if (other == roleid || jit_role_kind_by_oid(other) != JIT_ROLE_GRANT)
+			continue;
+		has = direct_memberships(other);
+		if (list_difference_oid(has, conveyed) != NIL)
+			continue;
+		foreach(lc, noted)
+			covered |= list_difference_oid(has, lfirst(lc)) == NIL;
+		if (covered)
+			continue;
+		noted = lappend(noted, has);
+		jit_note_grant_overlaps(other, roleid);
 	}
 }
 
 /*
- * Make the grant of a request.  Inside an owner section; the caller holds
- * jit_lock_items() and has checked everything about it.  Raises if the name
- * of the grant role is taken.
+ * Make the grant of a request, but for its member: nobody has it yet.  Inside
+ * an owner section; the caller holds jit_lock_items() and has checked
+ * everything about it.  Raises if the name of the grant role is taken.
  */
 void
 jit_make_grant(int request, Oid grantee, List *items, TimestampTz expires_at,
@@ -354,7 +371,6 @@ jit_make_grant(int request, Oid grantee, List *items, TimestampTz expires_at,
 	Datum	   *objids = palloc(list_length(items) * sizeof(Datum));
 	List	   *conveyed = NIL;
 	Oid			roleid;
-	bool		has_role = false;
 	int			n = 0;
 	ListCell   *lc;
 
@@ -372,7 +388,6 @@ jit_make_grant(int request, Oid grantee, List *items, TimestampTz expires_at,
 		JitItem    *item = lfirst(lc);
 		bool		is_role = item->objtype == OBJECT_ROLE;
 
-		has_role |= is_role;
 		conveyed = lappend_oid(conveyed, is_role ? item->address.objectId :
 							   scope_for_item(item));
 		if (!item->added)
@@ -391,9 +406,7 @@ jit_make_grant(int request, Oid grantee, List *items, TimestampTz expires_at,
 		add_member(jit_role_name(lfirst_oid(lc)), name,
 				   item->objtype == OBJECT_ROLE);
 	}
-	add_member(name, grantee_name, has_role);
 	check_memberships(AUTHMEMMEMROLE, roleid, conveyed);
-	check_memberships(AUTHMEMROLEMEM, roleid, list_make1_oid(grantee));
 
 	jit_query("INSERT INTO jit.grants (request_id, role, grantee, granted_at, expires_at, objects, objids,"
 			  " role_oid, grantee_oid) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
@@ -401,6 +414,24 @@ jit_make_grant(int request, Oid grantee, List *items, TimestampTz expires_at,
 			  PointerGetDatum(construct_array(objects, n, TEXTOID, -1, false, TYPALIGN_INT)),
 			  PointerGetDatum(construct_array(objids, n, OIDOID, sizeof(Oid), true, TYPALIGN_INT)),
 			  roleid, grantee);
+}
+
+/*
+ * Give a grant that has been made to its grantee, who is locked.  The last
+ * thing to do, under the cluster's lock, inside an owner section.
+ */
+void
+jit_give_grant(int request, Oid grantee, List *items)
+{
+	Oid			roleid = get_role_oid(jit_grant_role_name(request), false);
+	bool		has_role = false;
+	ListCell   *lc;
+
+	foreach(lc, items)
+		has_role |= ((JitItem *) lfirst(lc))->objtype == OBJECT_ROLE;
+	add_member(jit_grant_role_name(request), jit_role_name(grantee), has_role);
+	check_memberships(AUTHMEMROLEMEM, roleid, list_make1_oid(grantee));
+	jit_query("UPDATE jit.grants SET checked_at = $2 WHERE request_id = $1", "iz", request, jit_now());
 	note_overlaps(roleid, grantee);
-	jit_note_due(expires_at);
+	jit_note_due(jit_role_deadline(roleid));
 }

@@ -12,5 +12,6 @@ extern char *jit_grant_role_name(int request);
 extern RoleSpec *jit_role_spec(const char *name);
 extern void jit_make_grant(int request, Oid grantee, List *items,
 						   TimestampTz expires_at, const char *comment);
+extern void jit_give_grant(int request, Oid grantee, List *items);
 
 #endif							/* JIT_REQUEST_GRANT_H */

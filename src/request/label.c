@@ -184,7 +184,7 @@ being_restored(void)
 	if (check_function_bodies || !superuser_arg(GetAuthenticatedUserId()))
 		return false;
 	jit_enter_owner_section(&section);
-	jit_query("SELECT is_called FROM jit.event_number", "");
+	jit_query("SELECT EXISTS (SELECT FROM jit.events)", "");
 	called = jit_result_bool(1, 1);
 	jit_leave_owner_section(&section);
 	return !called;

@@ -34,6 +34,7 @@
 #include "request/ending.h"
 #include "request/event.h"
 #include "request/filing.h"
+#include "request/giving.h"
 #include "request/grant.h"
 #include "request/policy.h"
 
@@ -244,11 +245,12 @@ require_grantee(const JitRequest *request)
 }
 
 /*
- * Make the access of a request whose approval is complete: roles, state and
- * event.  Under the row lock, or in the transaction that filed it.
+ * Make a request active whose approval is complete, by whoever has just agreed
+ * (NULL if nobody had to): state and event; the access is given by giving.c.
+ * Under the row lock, or in the transaction that filed it.
  */
 static void
-activate_request(JitRequest *request)
+activate_request(JitRequest *request, const JitPerson *approver)
 {
 	JitOwnerSection section;
 	TimestampTz now;
@@ -265,9 +267,6 @@ activate_request(JitRequest *request)
 	foreach(lc, request->items)
 		jit_check_item_requestable(lfirst(lc));
 
-	jit_lock_items(request->items);
-
-	/* the clock starts here, after any waiting for locks */
 	now = jit_now();
 	deadline = request->until;
 	if (request->duration != NULL)
@@ -294,8 +293,7 @@ activate_request(JitRequest *request)
 	jit_enter_owner_section(&section);
 	if (!request->here)
 		adopt_request(request);
-	jit_make_grant(request->id, request->grantee, request->items, deadline,
-				   comment);
+	jit_promise(request, approver, comment);
 	jit_query("UPDATE jit.requests SET status = 'active', decided_at = $2, activated_at = $2,"
 			  " expires_at = $3 WHERE id = $1",
 			  "izz", request->id, now, deadline);
@@ -374,7 +372,7 @@ approve_request(JitRequest *request, const JitPerson *person,
 	jit_flow_progress(request, &progress);
 	if (progress.complete)
 	{
-		activate_request(request);
+		activate_request(request, person);
 		return JIT_ACTIVE;
 	}
 
@@ -417,7 +415,7 @@ jit_request(PG_FUNCTION_ARGS)
 
 	jit_flow_progress(request, &progress);
 	if (progress.complete)
-		activate_request(request);
+		activate_request(request, NULL);
 	else
 		jit_report_pending(request);
 	PG_RETURN_INT32(request->id);
@@ -460,7 +458,7 @@ jit_grant(PG_FUNCTION_ARGS)
 	else
 	{
 		check_approver(request, &person, true, gettext_noop("you cannot grant %s"));
-		activate_request(request);
+		activate_request(request, &person);
 	}
 	PG_RETURN_INT32(request->id);
 }
@@ -619,6 +617,8 @@ end_access(const JitRequest *request, const char *reason, bool certain)
 	JitGrant	grant;
 	JitPerson	person;
 	Oid			role;
+	char	   *logline;
+	bool		given;
 
 	if (jit_is_copy(request->origin))
 		ereport(ERROR,
@@ -635,8 +635,9 @@ end_access(const JitRequest *request, const char *reason, bool certain)
 	grant.grantee_oid = request->grantee;
 	grant.grantee = request->grantee_name;
 	grant.cluster = request->cluster;
-	if (jit_query("SELECT role, role_oid, expires_at FROM jit.grants WHERE request_id = $1",
-				  "i", request->id) > 0)
+	given = jit_query("SELECT role, role_oid, expires_at FROM jit.grants WHERE request_id = $1",
+					  "i", request->id) > 0;
+	if (given)
 	{
 		grant.role = jit_result_text(1, 1);
 		grant.role_oid = jit_result_oid(1, 2);
@@ -652,13 +653,17 @@ end_access(const JitRequest *request, const char *reason, bool certain)
 					 errhint("A superuser can end it with DROP ROLE %s.",
 							 quote_identifier(jit_role_name(role)))));
 	}
-	jit_finish_request(request->id, JIT_REVOKED, jit_now(),
-					   psprintf("%s revoked by %s: %s no longer has %s through it",
-								jit_request_text(request->id),
-								quote_identifier(jit_role_name(person.role)),
-								quote_identifier(request->grantee_name),
-								request->access),
-					   jit_detail("reason", reason, NULL));
+	logline = psprintf("%s revoked by %s: %s no longer has %s through it",
+					   jit_request_text(request->id),
+					   quote_identifier(jit_role_name(person.role)),
+					   quote_identifier(request->grantee_name), request->access);
+	/* what is only promised isn't given */
+	if (!given)
+		jit_finish_request(request->id, JIT_REVOKED, jit_now(), logline,
+						   jit_detail("reason", reason, NULL));
+	else
+		jit_end_event("revoked", request->id, jit_now(),
+					  jit_detail("reason", reason, NULL), logline);
 	jit_leave_owner_section(&section);
 }
 
@@ -675,8 +680,8 @@ end_locked_access(int id, const char *reason, const JitPerson *person)
 	jit_enter_owner_section(&section);
 	ended = jit_expire_grant(id);
 	if (ended)
-		jit_event("shortened", id, jit_detail("reason", reason, NULL),
-				  psprintf("%s ended by %s while another transaction is changing it",
+		jit_end_event("shortened", id, DT_NOEND, jit_detail("reason", reason, NULL),
+					  psprintf("%s ended by %s while another transaction is changing it",
 						   jit_request_text(id),
 						   quote_identifier(jit_role_name(person->role))));
 	jit_leave_owner_section(&section);
@@ -799,6 +804,7 @@ revoke_many(Oid grantee, const char *reason)
 	int			n;
 	int			revoked = 0;
 	int			canceled = 0;
+	TimestampTz pressed = jit_now();
 
 	jit_current_person(&person);
 	if (!jit_caller_administers(&person))
@@ -807,8 +813,14 @@ revoke_many(Oid grantee, const char *reason)
 				 errmsg("permission denied to revoke access of others"),
 				 errdetail("Only JIT administrators may.")));
 
-	/* by name too: rows that came by restore have no OIDs that count */
 	jit_enter_owner_section(&section);
+	/* what is under way, and can't be seen yet, learns of it by this */
+	(void) jit_query("DELETE FROM jit.revocations WHERE at < $1",
+					 "z", pressed - 30 * USECS_PER_DAY);
+	(void) jit_query("INSERT INTO jit.revocations (at, grantee_oid) VALUES ($1, $2)",
+					 "zo", pressed, grantee);
+	jit_note_press(grantee, pressed);
+	/* by name too: rows that came by restore have no OIDs that count */
 	n = jit_query("WITH mine AS (SELECT id FROM jit.requests WHERE status IN ('pending', 'active')"
 				  "  AND ($1 = 0 OR CASE WHEN origin = $2 THEN grantee_oid = $1 ELSE grantee = $3 END)"
 				  "  FOR UPDATE SKIP LOCKED)"
@@ -844,10 +856,10 @@ revoke_many(Oid grantee, const char *reason)
 		}
 		else
 		{
-			jit_finish_request(request->id, JIT_CANCELED, jit_now(),
-							   psprintf("%s canceled by %s", jit_request_text(request->id),
-										quote_identifier(jit_role_name(person.role))),
-							   jit_detail("reason", reason, NULL));
+			jit_end_event("canceled", request->id, jit_now(),
+						  jit_detail("reason", reason, NULL),
+						  psprintf("%s canceled by %s", jit_request_text(request->id),
+								   quote_identifier(jit_role_name(person.role))));
 			canceled++;
 		}
 	}

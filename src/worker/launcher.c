@@ -550,6 +550,7 @@ jit_launcher_main(Datum arg)
 
 	before_shmem_exit(launcher_exit, (Datum) 0);
 	LWLockAcquire(jit_due->lock, LW_EXCLUSIVE);
+	jit_due->synchronous_commit = synchronous_commit;
 	jit_due->latch = MyLatch;
 	LWLockRelease(jit_due->lock);
 
@@ -564,6 +565,8 @@ jit_launcher_main(Datum arg)
 		{
 			ConfigReloadPending = false;
 			ProcessConfigFile(PGC_SIGHUP);
+			/* whoever gives access goes by it, whatever is set for them */
+			jit_due->synchronous_commit = synchronous_commit;
 		}
 
 		/* an error ends us, and we start afresh */

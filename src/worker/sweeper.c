@@ -80,6 +80,7 @@ typedef struct DueRow
 	bool		copied;			/* as jit_is_copy(): roles aren't ours */
 	TimestampTz lapses_at;
 	char	   *access;
+	bool		overtaken;		/* a panic button was pressed meanwhile */
 	bool		expired;		/* result: by expire() */
 } DueRow;
 
@@ -263,6 +264,13 @@ settle(void *arg)
 									quote_identifier(grant->role), drift),
 						   jit_detail("drift", psprintf("its role %s", drift), NULL));
 	}
+	else if (row->overtaken)
+	{
+		(void) jit_end_grant(grant);
+		jit_finish_request(grant->request, JIT_REVOKED, now,
+						   psprintf("%s revoked: a panic button was pressed before it was committed", text),
+						   jit_detail("drift", "a panic button was pressed before it was committed", NULL));
+	}
 	else if (deadline != grant->expires_at)
 	{
 		(void) jit_query("UPDATE jit.grants SET expires_at = $2 WHERE request_id = $1",
@@ -327,6 +335,40 @@ try_to_settle(DueRow *row)
 }
 
 /*
+ * Was what a grant depends on looked at before a panic button was pressed?
+ * Then that didn't see it, and it is for us to end.
+ */
+#define OVERTAKEN(grantees, pressed) \
+	"(EXISTS (SELECT FROM jit.revocations v WHERE v.at > g.checked_at AND v.grantee_oid IN (0, g.grantee_oid))" \
+	" OR EXISTS (SELECT FROM unnest(" grantees ", " pressed ") p (grantee, at)" \
+	"  WHERE p.at > g.checked_at AND p.grantee IN (0, g.grantee_oid)))"
+
+/* Panic buttons in other databases, as arrays. */
+static void
+panic_buttons(Datum *grantees, Datum *pressed)
+{
+	Datum		roles[JIT_MAX_PRESSES + 1];
+	Datum		times[JIT_MAX_PRESSES + 1];
+
+	LWLockAcquire(jit_due->lock, LW_SHARED);
+	for (int i = 0; i <= JIT_MAX_PRESSES; i++)
+	{
+		bool		all = i == JIT_MAX_PRESSES;
+
+		roles[i] = ObjectIdGetDatum(all ? InvalidOid : jit_due->presses[i].grantee);
+		/* what was never pressed is before everything */
+		times[i] = TimestampTzGetDatum(all ? jit_due->all_revoked :
+									   OidIsValid(jit_due->presses[i].grantee) ?
+									   jit_due->presses[i].at : DT_NOBEGIN);
+	}
+	LWLockRelease(jit_due->lock);
+	*grantees = PointerGetDatum(construct_array(roles, JIT_MAX_PRESSES + 1, OIDOID, sizeof(Oid),
+												true, TYPALIGN_INT));
+	*pressed = PointerGetDatum(construct_array(times, JIT_MAX_PRESSES + 1, TIMESTAMPTZOID, sizeof(TimestampTz),
+											   FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+}
+
+/*
  * The requests that are due, in the order of their times; in
  * TopMemoryContext.  This looks at all that are open and at all roles, so it
  * is done once.
@@ -337,8 +379,11 @@ due_requests(void)
 	JitOwnerSection section;
 	MemoryContext context;
 	List	   *requests = NIL;
+	Datum		grantees;
+	Datum		pressed;
 	int			n;
 
+	panic_buttons(&grantees, &pressed);
 	jit_enter_owner_section(&section);
 	n = jit_query("SELECT r.id FROM jit.requests r LEFT JOIN jit.grants g ON g.request_id = r.id"
 	/* of copies, see jit_is_copy(), the original's database */
@@ -353,9 +398,11 @@ due_requests(void)
 				  "  OR d.oid IS NULL AND (h.rolvaliduntil <= $1 OR n.rolvaliduntil <= $1"
 				  "   OR g.role IS NOT NULL AND coalesce(h.oid, n.oid) IS NULL"
 				  "   OR NOT coalesce(h.oid, n.oid) IN (SELECT m.roleid FROM pg_auth_members m)"
-				  "   OR h.rolvaliduntil <> g.expires_at AND isfinite(h.rolvaliduntil)))"
+				  "   OR h.rolvaliduntil <> g.expires_at AND isfinite(h.rolvaliduntil)"
+	/* given by what didn't know of a panic button */
+				  "   OR " OVERTAKEN("$4", "$5") "))"
 				  " ORDER BY coalesce(r.expires_at, r.lapses_at)",
-				  "zot", jit_now(), MyDatabaseId, jit_cluster_origin());
+				  "zotOZ", jit_now(), MyDatabaseId, jit_cluster_origin(), grantees, pressed);
 	context = MemoryContextSwitchTo(TopMemoryContext);
 	for (int i = 1; i <= n; i++)
 		requests = lappend_int(requests, jit_result_int(i, 1));
@@ -375,9 +422,12 @@ lock_batch(const List *requests, int first, int *size)
 	Datum	   *ids = palloc(nids * sizeof(Datum));
 	JitOwnerSection section;
 	List	   *rows = NIL;
+	Datum		grantees;
+	Datum		pressed;
 	bool		isnull;
 	int			n;
 
+	panic_buttons(&grantees, &pressed);
 	*size = nids;
 	for (int i = 0; i < nids; i++)
 		ids[i] = Int32GetDatum(list_nth_int(requests, first + i));
@@ -390,10 +440,10 @@ lock_batch(const List *requests, int first, int *size)
 	/* a statement of its own, which sees what was approved just before */
 	n = jit_query("SELECT r.id, r.status = 'pending', r.lapses_at, r.access, starts_with(r.origin, $2),"
 				  " r.origin, g.role, g.role_oid, r.grantee, r.grantee_oid,"
-				  " coalesce(g.expires_at, r.expires_at, r.lapses_at)"
+				  " coalesce(g.expires_at, r.expires_at, r.lapses_at), " OVERTAKEN("$3", "$4")
 				  " FROM jit.requests r LEFT JOIN jit.grants g ON g.request_id = r.id"
 				  " WHERE r.id = ANY ($1) ORDER BY coalesce(r.expires_at, r.lapses_at)",
-				  "It", jit_int4_array(ids, n), jit_cluster_origin());
+				  "ItOZ", jit_int4_array(ids, n), jit_cluster_origin(), grantees, pressed);
 	for (int i = 1; i <= n; i++)
 	{
 		DueRow	   *row = palloc0(sizeof(DueRow));
@@ -409,6 +459,7 @@ lock_batch(const List *requests, int first, int *size)
 		row->grant.grantee = jit_result_text(i, 9);
 		row->grant.grantee_oid = jit_result_oid(i, 10);
 		row->grant.expires_at = jit_result_time(i, 11);
+		row->overtaken = jit_result_bool(i, 12);
 		rows = lappend(rows, row);
 	}
 	jit_leave_owner_section(&section);
@@ -524,7 +575,7 @@ in_transaction(void (*work) (void *arg), void *arg)
 }
 
 /*
- * Are there requests, but no event was ever numbered?  Then a restore hasn't
+ * Are there requests, but none was ever numbered?  Then a restore hasn't
  * come to the sequences, and may not have come to jit.grants.
  */
 static bool
@@ -534,7 +585,7 @@ restore_under_way(void)
 	bool		result;
 
 	jit_enter_owner_section(&section);
-	jit_query("SELECT NOT is_called AND EXISTS (SELECT FROM jit.requests) FROM jit.event_number", "");
+	jit_query("SELECT NOT is_called AND EXISTS (SELECT FROM jit.requests) FROM jit.request_number", "");
 	result = jit_result_bool(1, 1);
 	jit_leave_owner_section(&section);
 	return result;

@@ -1,0 +1,105 @@
+/*-------------------------------------------------------------------------
+ *
+ * lock.c
+ *		Locks that are waited for, but not for good.
+ *
+ * What gives access, and what is recorded, is written right before the commit,
+ * one transaction of the cluster at a time, under a lock of ours that is held
+ * to its end: the order of events is that of commits.  It is an object lock on
+ * an object of pg_authid that isn't there, so that nobody can take it by SQL.
+ *
+ * Whoever waits holds up others, so every wait ends: with an error that says
+ * what is locked and by whom, or, for what ends access, without.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "jit_access.h"
+
+#include "base/lock.h"
+#include "base/query.h"
+
+#include "catalog/catalog.h"
+#include "storage/lmgr.h"
+#include "storage/proc.h"
+
+typedef struct LockCall
+{
+	const LOCKTAG *tag;
+	LOCKMODE	mode;
+} LockCall;
+
+static void
+try_to_lock(void *arg)
+{
+	LockCall   *call = arg;
+
+	(void) LockAcquire(call->tag, call->mode, false, false);
+}
+
+/*
+ * Take a lock to the end of the transaction, waiting so many milliseconds at
+ * most.  False if it wasn't to be had, be it because that would be a deadlock.
+ */
+bool
+jit_wait_for_lock(const LOCKTAG *tag, LOCKMODE mode, int timeout)
+{
+	LockCall	call = {tag, mode};
+	int			before = LockTimeout;
+	ErrorData  *volatile error = NULL;
+
+	if (LockAcquire(tag, mode, false, true) != LOCKACQUIRE_NOT_AVAIL)
+		return true;
+	PG_TRY();
+	{
+		LockTimeout = timeout;
+		error = jit_try(try_to_lock, &call);
+	}
+	PG_FINALLY();
+	{
+		LockTimeout = before;
+	}
+	PG_END_TRY();
+	if (error != NULL && error->sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE &&
+		error->sqlerrcode != ERRCODE_T_R_DEADLOCK_DETECTED)
+		ReThrowError(error);
+	return error == NULL;
+}
+
+/* The cluster's lock; see the top of the file.  Taking it again is free. */
+bool
+jit_lock_cluster(int timeout)
+{
+	LOCKTAG		tag;
+
+	SET_LOCKTAG_OBJECT(tag, InvalidOid, AuthIdRelationId, InvalidOid, 0);
+	return jit_wait_for_lock(&tag, ExclusiveLock, timeout);
+}
+
+/*
+ * Lock an object to the end of the transaction.  Raises if somebody else keeps
+ * it for too long; "what" is what waits for it.  Inside an owner section.
+ */
+void
+jit_lock_object(Oid classid, Oid objid, LOCKMODE mode, const char *what)
+{
+	LOCKTAG		tag;
+	Oid			database = IsSharedRelation(classid) ? InvalidOid : MyDatabaseId;
+	char	   *pids;
+
+	if (classid == RelationRelationId && mode == AccessShareLock)
+		SET_LOCKTAG_RELATION(tag, MyDatabaseId, objid);
+	else
+		SET_LOCKTAG_OBJECT(tag, database, classid, objid, 0);
+	if (jit_wait_for_lock(&tag, mode, JIT_LONGEST_WAIT))
+		return;
+	jit_query("SELECT string_agg(DISTINCT pid::text, ', ') FROM pg_locks WHERE granted"
+			  " AND pid <> pg_backend_pid()"
+			  " AND (database = $1 AND relation = $2 OR database = $1 AND classid = $3 AND objid = $2)",
+			  "ooo", database, objid, classid);
+	pids = jit_result_text(1, 1);
+	ereport(ERROR,
+			(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+			 errmsg("%s cannot become active: what it is for is locked by another transaction", what),
+			 pids ? errdetail("It is process %s; see pg_stat_activity.", pids) : 0,
+			 errhint("Try again when that has ended.")));
+}

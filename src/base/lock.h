@@ -1,0 +1,23 @@
+/*-------------------------------------------------------------------------
+ *
+ * lock.h
+ *		Locks that are waited for, but not for good.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef JIT_BASE_LOCK_H
+#define JIT_BASE_LOCK_H
+
+#include "storage/lock.h"
+
+/* How long what is given and recorded waits, in milliseconds. */
+#define JIT_LONGEST_WAIT	5000	/* for objects, and the cluster's lock */
+#define JIT_SHORTEST_WAIT	200		/* under the cluster's lock */
+#define JIT_WAIT_TO_END		1000	/* of what ends access */
+
+extern bool jit_wait_for_lock(const LOCKTAG *tag, LOCKMODE mode, int timeout);
+extern bool jit_lock_cluster(int timeout);
+extern void jit_lock_object(Oid classid, Oid objid, LOCKMODE mode,
+							const char *what);
+
+#endif							/* JIT_BASE_LOCK_H */

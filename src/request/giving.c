@@ -1,0 +1,273 @@
+/*-------------------------------------------------------------------------
+ *
+ * giving.c
+ *		Giving access: the last thing that a transaction does.
+ *
+ * At the call a request becomes active in the ledger, under the lock on its
+ * row, and what it promises is noted.  The rest waits for the commit, when no
+ * code of a user's can run any more:
+ *
+ *	jit_promise()		noted; a savepoint that is rolled back takes the note
+ *						with it.  Nothing is locked but the request's row, and
+ *						nobody has anything
+ *	make_promised()		objects, roles and the grantee are locked, for so long at
+ *						most; then roles and privileges are made.  The grant
+ *						role has no member
+ *	give_promised()		under the cluster's lock, with a snapshot of now: is all
+ *						that it depends on still so?  Then the grantee becomes
+ *						a member
+ *	events				are numbered and written by event.c, under the same lock
+ *
+ * An error in any of them aborts the transaction, and nothing happened.  What
+ * was noted for a request that has been ended in the same transaction, or in a
+ * database whose extension it has dropped, is passed over.  A crash before the
+ * commit leaves nothing; a commit is on disk before it is visible, whatever
+ * synchronous_commit the caller has set.
+ *
+ * A panic button that is pressed meanwhile is seen by the look again if it has
+ * been committed by then.  If it is later, the grant's row says so (checked_at),
+ * and a sweeper ends it.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "jit_access.h"
+
+#include "base/clock.h"
+#include "base/commit.h"
+#include "base/due.h"
+#include "base/lock.h"
+#include "base/query.h"
+#include "base/text.h"
+#include "request/access.h"
+#include "request/giving.h"
+#include "request/grant.h"
+#include "request/policy.h"
+
+#include "utils/guc.h"
+#include "utils/inval.h"
+#include "utils/snapmgr.h"
+
+typedef struct Promise
+{
+	JitPromise	head;
+	TimestampTz called_at;
+	TimestampTz expires_at;
+	bool		approved;		/* else its flow asks for nobody */
+	bool		direct;
+	JitPerson	person;			/* who gave the last approval, or the grant */
+	char	   *person_name;
+	char	   *comment;		/* on the grant role */
+	bool		made;
+	List	   *items;
+} Promise;
+
+static void make_promised(List *promises);
+static void give_promised(List *promises);
+static void given(List *promises, bool committed);
+
+static const JitCommitCalls make_calls = {.commit = make_promised};
+static const JitCommitCalls give_calls = {.commit = give_promised,.ended = given};
+
+/*
+ * Give what an active request is for when the transaction commits.  "approver"
+ * is whoever has just agreed, NULL if nobody had to.
+ */
+void
+jit_promise(JitRequest *request, const JitPerson *approver, const char *comment)
+{
+	Promise    *promise = MemoryContextAllocZero(TopTransactionContext, sizeof(Promise));
+
+	promise->head.request = request->id;
+	promise->head.grantee = request->grantee;
+	promise->called_at = jit_now();
+	promise->expires_at = request->expires_at;
+	promise->approved = approver != NULL;
+	promise->direct = request->direct;
+	if (approver != NULL)
+	{
+		promise->person = *approver;
+		promise->person_name = MemoryContextStrdup(TopTransactionContext,
+												   jit_role_name(approver->role));
+	}
+	promise->comment = MemoryContextStrdup(TopTransactionContext, comment);
+	jit_note_for_commit(JIT_COMMIT_MAKE, &make_calls, promise);
+	jit_note_for_commit(JIT_COMMIT_GIVE, &give_calls, promise);
+}
+
+static void overtaken(const Promise *promise, const char *detail) pg_attribute_noreturn();
+
+static void
+overtaken(const Promise *promise, const char *detail)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("%s has been overtaken and cannot become active",
+					jit_request_text(promise->head.request)),
+			 errdetail_internal("%s", detail),
+			 errhint("Nothing of this transaction has happened; look again, and ask anew with jit_request() if need be.")));
+}
+
+/* Whom it is for must be there, and may still be given something. */
+static void
+check_grantee(const Promise *promise, const JitRequest *request)
+{
+	if (!OidIsValid(request->grantee))
+		overtaken(promise, psprintf(_("Role %s, which it is for, has been dropped."),
+									quote_identifier(request->grantee_name)));
+	if (superuser_arg(request->grantee))
+		overtaken(promise, psprintf(_("Role %s, which it is for, has become a superuser."),
+									quote_identifier(jit_role_name(request->grantee))));
+}
+
+static void
+make_promised(List *promises)
+{
+	JitOwnerSection section;
+	List	   *items = NIL;
+	ListCell   *lc;
+	const char *what = NULL;
+
+	if (promises == NIL || !jit_open_ledger())
+		return;
+	PushActiveSnapshot(GetTransactionSnapshot());
+	jit_enter_owner_section(&section);
+	foreach(lc, promises)
+	{
+		Promise    *promise = lfirst(lc);
+		JitRequest *request = jit_load_request(promise->head.request, false);
+
+		/* ended since, in this transaction */
+		if (request->status != JIT_ACTIVE)
+			continue;
+		if (what == NULL)
+			what = jit_request_text(promise->head.request);
+		check_grantee(promise, request);
+		jit_lock_object(AuthIdRelationId, promise->head.grantee, AccessShareLock,
+						jit_request_text(promise->head.request));
+		AcceptInvalidationMessages();
+		check_grantee(promise, jit_load_request(promise->head.request, false));
+		jit_load_request_items(request, false);
+		promise->items = request->items;
+		promise->made = true;
+		items = list_concat_copy(items, request->items);
+	}
+	/* of all of them together, in one order */
+	if (items != NIL)
+		jit_lock_items(items, what);
+	foreach(lc, promises)
+	{
+		Promise    *promise = lfirst(lc);
+
+		if (promise->made)
+			jit_make_grant(promise->head.request, promise->head.grantee,
+						   promise->items, promise->expires_at, promise->comment);
+	}
+	jit_leave_owner_section(&section);
+	PopActiveSnapshot();
+}
+
+/* Is all that it depends on still so?  Raises if not. */
+static void
+look_again(const Promise *promise)
+{
+	JitRequest *request = jit_load_request(promise->head.request, false);
+	TimestampTz pressed = jit_pressed_after(promise->head.grantee, promise->called_at);
+	char	   *why = NULL;
+	ListCell   *lc;
+
+	check_grantee(promise, request);
+	if (jit_query("SELECT max(at) FROM jit.revocations WHERE at > $1 AND grantee_oid IN (0, $2)",
+				  "zo", promise->called_at, promise->head.grantee) > 0 &&
+		jit_result_time(1, 1) != DT_NOEND)
+		pressed = jit_result_time(1, 1);
+	if (pressed != DT_NOBEGIN)
+		overtaken(promise, psprintf(_("All access was revoked, by jit_revoke_all() or jit_revoke_from(), at %s."),
+									jit_timestamp_text(pressed)));
+	if (promise->expires_at <= jit_now())
+		overtaken(promise, psprintf(_("Its deadline, %s, is past."),
+									jit_timestamp_text(promise->expires_at)));
+	jit_load_request_items(request, false);
+	foreach(lc, request->items)
+		jit_check_item_requestable(lfirst(lc));
+	if (promise->approved)
+	{
+		bool		without_flow = request->reviews == NIL;
+
+		request->direct = promise->direct;
+		/* as it was before the approval at hand */
+		request->reviews = list_delete_last(request->reviews);
+		why = jit_why_not_approve(request, &promise->person, without_flow);
+		if (why != NULL)
+			overtaken(promise, psprintf(_("Role %s can no longer approve it: %s"),
+										quote_identifier(promise->person_name), why));
+	}
+	if (request->reviews == NIL && !promise->approved)
+		why = jit_stricter_now(request);
+	if (why != NULL)
+		overtaken(promise, psprintf(_("Policies and flows have changed: %s."), why));
+}
+
+static void
+give_promised(List *promises)
+{
+	static const char *const levels[] = {
+		[SYNCHRONOUS_COMMIT_OFF] = "off",
+		[SYNCHRONOUS_COMMIT_LOCAL_FLUSH] = "local",
+		[SYNCHRONOUS_COMMIT_REMOTE_WRITE] = "remote_write",
+		[SYNCHRONOUS_COMMIT_REMOTE_FLUSH] = "on",
+		[SYNCHRONOUS_COMMIT_REMOTE_APPLY] = "remote_apply"
+	};
+	JitOwnerSection section;
+	ListCell   *lc;
+
+	foreach(lc, promises)
+	{
+		if (((Promise *) lfirst(lc))->made)
+			break;
+	}
+	if (lc == NULL)
+		return;
+	if (!jit_lock_cluster(JIT_LONGEST_WAIT))
+		ereport(ERROR,
+				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+				 errmsg("%s cannot become active now: another transaction that gives or records something does not end",
+						jit_request_text(((Promise *) lfirst(lc))->head.request)),
+				 errdetail("It may be waiting for a standby; pg_locks shows it."),
+				 errhint("Try again.")));
+	AcceptInvalidationMessages();
+	PushActiveSnapshot(GetLatestSnapshot());
+	jit_enter_owner_section(&section);
+	jit_set_locally("lock_timeout", "200ms");
+	foreach(lc, promises)
+	{
+		Promise    *promise = lfirst(lc);
+
+		if (!promise->made)
+			continue;
+		look_again(promise);
+		jit_give_grant(promise->head.request, promise->head.grantee, promise->items);
+		promise->called_at = jit_now();
+	}
+	jit_leave_owner_section(&section);
+	PopActiveSnapshot();
+	/* no less durable than the server is set up for */
+	if (synchronous_commit < jit_due->synchronous_commit)
+		(void) set_config_option("synchronous_commit", levels[jit_due->synchronous_commit],
+								 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
+}
+
+/* A panic button that was pressed in between is a sweeper's to see to. */
+static void
+given(List *promises, bool committed)
+{
+	ListCell   *lc;
+
+	foreach(lc, promises)
+	{
+		Promise    *promise = lfirst(lc);
+
+		if (promise->made &&
+			jit_pressed_after(promise->head.grantee, promise->called_at) != DT_NOBEGIN)
+			jit_note_due(jit_now());
+	}
+}

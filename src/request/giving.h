@@ -1,0 +1,16 @@
+/*-------------------------------------------------------------------------
+ *
+ * giving.h
+ *		Giving access: the last thing that a transaction does.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef JIT_REQUEST_GIVING_H
+#define JIT_REQUEST_GIVING_H
+
+#include "request/ledger.h"
+
+extern void jit_promise(JitRequest *request, const JitPerson *approver,
+						const char *comment);
+
+#endif							/* JIT_REQUEST_GIVING_H */
