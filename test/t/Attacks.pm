@@ -10,6 +10,7 @@ use FindBin;
 use JitAccess;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Time::HiRes ();
 
 our @EXPORT = qw(attack all_attacks_done attacks_of denied overtaken ends_within goes_on waits events_of finish);
 
