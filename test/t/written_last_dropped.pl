@@ -41,7 +41,7 @@ sub nothing_dangles { return ok(none_is_new(\$dangled, $dangling, 0), 'no member
 sub none_for_nobody { return ok(none_is_new(\$were_for_nobody, $for_nobody, $_[0]), '... and no request is active for nobody' . ($_[0] ? ' for long' : '')); }
 
 my $refused = qr/ERROR:  (55000|42704|42P01|42703|42883|3F000|55P03): /;
-my $unclear = qr/XX000|cache lookup|concurrently|40P01|role \d+\b|(relation|object|with OID) \d+/;
+my $unclear = qr/XX000|cache lookup|concurrently|40P01|role \d+\b|(relation|object|with OID|OID:) \d+/;
 
 # $s has $call open while $drop is run, then commits.  Whatever came first,
 # all is well; what $name names is said.
