@@ -35,11 +35,13 @@ sub ok_do
 	return $out;
 }
 
+my $last = super('SELECT max(id) FROM jit.events');
 sub clean
 {
 	super(q{SELECT jit_revoke_from(r, 'test') FROM unnest('{dev,dev2}'::name[]) r});
 	super('DO $$ DECLARE n int; BEGIN FOR n IN SELECT id FROM jit.requests WHERE status = $x$pending$x$ LOOP PERFORM jit_reject(n, $x$test$x$); END LOOP; END $$');
-	is(super('SELECT count(*) = max(id) FROM jit.events'), 't', 'events are numbered without gaps');
+	is(super("SELECT count(*) = max(id) - $last FROM jit.events WHERE id > $last"), 't', 'events are numbered without gaps');
+	$last = super('SELECT max(id) FROM jit.events');
 	return;
 }
 
