@@ -173,8 +173,7 @@ CREATE TABLE jit.grants (
 	objects text[] NOT NULL,
 	objids oid[] NOT NULL,
 	role_oid oid NOT NULL,
-	grantee_oid oid NOT NULL,
-	checked_at timestamptz
+	grantee_oid oid NOT NULL
 );
 CREATE INDEX grants_live_idx ON jit.grants (expires_at) WHERE ended_at IS NULL;
 CREATE INDEX grants_grantee_oid_idx ON jit.grants (grantee_oid, request_id);
@@ -188,7 +187,6 @@ COMMENT ON COLUMN jit.grants.ended_at IS 'when the ledger settled its end: its g
 COMMENT ON COLUMN jit.grants.objects IS 'objects and roles it covers, qualified and quoted';
 COMMENT ON COLUMN jit.grants.objids IS 'their OIDs, in the same order';
 COMMENT ON COLUMN jit.grants.role_oid IS 'OID of role, valid where the origin of the request says';
-COMMENT ON COLUMN jit.grants.checked_at IS 'when all that it depends on was looked at for the last time, right before its commit';
 COMMENT ON COLUMN jit.grants.grantee_oid IS 'OID of grantee, valid where the origin of the request says';
 
 -- Not dumped: what was under way when they were pressed isn't, either.

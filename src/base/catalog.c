@@ -10,6 +10,7 @@
 #include "base/catalog.h"
 
 #include "access/table.h"
+#include "catalog/pg_inherits.h"
 #include "utils/fmgroids.h"
 
 /*
@@ -51,6 +52,31 @@ jit_end_scan(JitScan *scan)
 {
 	systable_endscan(scan->scan);
 	table_close(scan->rel, AccessShareLock);
+}
+
+/*
+ * A relation and all that inherits from it, as find_all_inheritors() without
+ * locks would have it, but without an error where one has just been dropped.
+ */
+List *
+jit_inheritors(Oid relid)
+{
+	List	   *relids = list_make1_oid(relid);
+	ListCell   *lc;
+
+	/* it grows meanwhile */
+	foreach(lc, relids)
+	{
+		JitScan		scan;
+		HeapTuple	tuple;
+
+		jit_begin_scan(&scan, InheritsRelationId, InheritsParentIndexId, NULL, 1,
+					   (int) Anum_pg_inherits_inhparent, lfirst_oid(lc));
+		while ((tuple = jit_next_row(&scan)) != NULL)
+			relids = list_append_unique_oid(relids, ((Form_pg_inherits) GETSTRUCT(tuple))->inhrelid);
+		jit_end_scan(&scan);
+	}
+	return relids;
 }
 
 /* A column of an object's row as the system caches have it. */

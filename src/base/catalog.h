@@ -22,6 +22,7 @@ extern void jit_begin_scan(JitScan *scan, Oid catalog, Oid index,
 extern HeapTuple jit_next_row(JitScan *scan);
 extern void jit_end_scan(JitScan *scan);
 
+extern List *jit_inheritors(Oid relid);
 extern Oid	jit_cached_oid(Oid classid, Oid objid, AttrNumber attnum);
 extern Oid	jit_cached_namespace(Oid classid, Oid objid);
 extern char *jit_cached_name(Oid classid, Oid objid);

@@ -33,7 +33,6 @@ JitDueShared *jit_due = NULL;
 /* What the current transaction has for the launcher once it commits. */
 static bool wake_at_commit = false;
 static TimestampTz due_at_commit = DT_NOEND;
-static JitPress pressed_at_commit = {.at = DT_NOBEGIN};
 static List *changed_at_commit = NIL;	/* databases, InvalidOid for a role of
 										 * none that is there; in
 										 * TopTransactionContext */
@@ -116,27 +115,27 @@ wake(void)
 
 /* Every database looks for what has been overtaken. */
 static void
-publish_press(void)
+publish_press(const JitPress *press)
 {
 	LWLockAcquire(jit_due->lock, LW_EXCLUSIVE);
-	if (!OidIsValid(pressed_at_commit.grantee))
-		jit_due->all_revoked = Max(jit_due->all_revoked, pressed_at_commit.at);
+	if (!OidIsValid(press->grantee))
+		jit_due->all_revoked = Max(jit_due->all_revoked, press->at);
 	else
-		jit_due->presses[jit_due->npresses++ % JIT_MAX_PRESSES] = pressed_at_commit;
+		jit_due->presses[jit_due->npresses++ % JIT_MAX_PRESSES] = *press;
 	jit_due->overflow_due = Min(jit_due->overflow_due, jit_now());
 	LWLockRelease(jit_due->lock);
 	wake_at_commit = true;
 }
 
 static void
-due_ended(List *notes, bool committed)
+due_ended(List *presses, bool committed)
 {
 	ListCell   *lc;
 
 	if (committed)
 	{
-		if (pressed_at_commit.at != DT_NOBEGIN)
-			publish_press();
+		foreach(lc, presses)
+			publish_press(lfirst(lc));
 		wake_at_commit |= note_due(MyDatabaseId, due_at_commit);
 		foreach(lc, changed_at_commit)
 			(void) note_due(lfirst_oid(lc), jit_now());
@@ -146,7 +145,6 @@ due_ended(List *notes, bool committed)
 	wake_at_commit = false;
 	due_at_commit = DT_NOEND;
 	changed_at_commit = NIL;
-	pressed_at_commit.at = DT_NOBEGIN;
 }
 
 static const JitCommitCalls due_calls = {.ended = due_ended};
@@ -195,9 +193,11 @@ jit_note_ledger_behind(Oid roleid)
 void
 jit_note_press(Oid grantee, TimestampTz at)
 {
-	jit_add_commit_step(JIT_COMMIT_WAKE, &due_calls);
-	pressed_at_commit.grantee = grantee;
-	pressed_at_commit.at = at;
+	JitPress   *press = MemoryContextAlloc(TopTransactionContext, sizeof(JitPress));
+
+	press->grantee = grantee;
+	press->at = at;
+	jit_note_for_commit(JIT_COMMIT_WAKE, &due_calls, press);
 }
 
 /*
@@ -211,7 +211,7 @@ jit_pressed_after(Oid grantee, TimestampTz at)
 
 	LWLockAcquire(jit_due->lock, LW_SHARED);
 	result = jit_due->all_revoked;
-	for (int i = 0; i < JIT_MAX_PRESSES; i++)
+	for (int i = 0; i < Min(jit_due->npresses, JIT_MAX_PRESSES); i++)
 	{
 		if (jit_due->presses[i].grantee == grantee)
 			result = Max(result, jit_due->presses[i].at);

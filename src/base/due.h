@@ -33,7 +33,7 @@ typedef struct JitPress
 	TimestampTz at;
 } JitPress;
 
-#define JIT_MAX_PRESSES		32
+#define JIT_MAX_PRESSES		256
 
 /* Protected by lock. */
 typedef struct JitDueShared

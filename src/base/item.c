@@ -265,9 +265,10 @@ jit_need_name(const char *name, const JitItem *item)
 	if (name == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("%s with OID %u does not exist any more",
-						_(jit_kind_text(item->objtype)),
-						item->address.objectId)));
+				 item->filed_as ?
+				 errmsg("%s %s has been dropped", _(jit_kind_text(item->objtype)), item->filed_as) :
+				 errmsg("an object that is asked for has just been dropped"),
+				 errhint("File a new request.")));
 	return name;
 }
 

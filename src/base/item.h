@@ -27,6 +27,8 @@ typedef struct JitItem
 								 * whole object */
 	bool		added;			/* USAGE on a schema that we added */
 	char	   *parameter;		/* name, for OBJECT_PARAMETER_ACL only */
+	char	   *filed_as;		/* the object as the ledger has it; NULL if it
+								 * isn't from there */
 } JitItem;
 
 /*

@@ -76,6 +76,29 @@ jit_lock_cluster(int timeout)
 }
 
 /*
+ * In PG_CATCH(), around what is done with a lock_timeout: raise the error
+ * again, but of a wait of PostgreSQL's say what had to wait, and what to do.
+ */
+void
+jit_rethrow_locked(MemoryContext context, const char *what)
+{
+	ErrorData  *error;
+
+	MemoryContextSwitchTo(context);
+	error = CopyErrorData();
+	/* ours has a hint */
+	if (error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE && error->hint == NULL)
+	{
+		FlushErrorState();
+		ereport(ERROR,
+				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+				 errmsg("%s cannot be changed now: another transaction has it, or what it is for, locked", what),
+				 errhint("Try again when that has ended; pg_locks and pg_stat_activity show which one it is.")));
+	}
+	ReThrowError(error);
+}
+
+/*
  * Lock an object to the end of the transaction.  Raises if somebody else keeps
  * it for too long; "what" is what waits for it.  Inside an owner section.
  */

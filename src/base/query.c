@@ -43,6 +43,8 @@ const char *const jit_pinned_settings[JIT_N_PINNED_SETTINGS][2] = {
 	{"row_security", "off"},
 	/* rows change their status: only plain index scans pass by what is dead */
 	{"enable_bitmapscan", "off"},
+	/* not with what jit_query() reads by under SERIALIZABLE */
+	{"enable_indexonlyscan", "off"},
 	/* an error that we catch must not end the session, and us with it */
 	{"exit_on_error", "off"},
 };
@@ -177,7 +179,11 @@ parameter_type(char letter)
  *
  * With any parameters, sql must be a constant: its plan is kept, by address.
  * The snapshot is a new one at every isolation level: what has been decided
- * meanwhile counts, as it does for foreign keys (ri_PerformCheck()).
+ * meanwhile counts, as it does for foreign keys (ri_PerformCheck()).  Under
+ * SERIALIZABLE rows are taken as they are when they are met, and no predicate
+ * locks, or requests that have nothing to do with one another would fail for
+ * each other's sake.  As an UPDATE would then meet what it has just written,
+ * what a user's call updates is found by JIT_THE_ROWS first.
  */
 int
 jit_query(const char *sql, const char *parameters,...)
@@ -241,10 +247,17 @@ jit_query(const char *sql, const char *parameters,...)
 	va_end(args);
 
 	plan = nargs == 0 ? SPI_prepare(sql, 0, NULL) : kept_plan(sql, nargs, types);
+	if (IsolationUsesXactSnapshot())
+		PushActiveSnapshot(GetLatestSnapshot());
+	/* our copy of it */
+	if (IsolationIsSerializable())
+		GetActiveSnapshot()->snapshot_type = SNAPSHOT_SELF;
 	rc = SPI_execute_snapshot(plan, values, nulls,
 							  IsolationUsesXactSnapshot() ?
-							  GetLatestSnapshot() : InvalidSnapshot,
+							  GetActiveSnapshot() : InvalidSnapshot,
 							  InvalidSnapshot, false, true, 0);
+	if (IsolationUsesXactSnapshot())
+		PopActiveSnapshot();
 	MemoryContextSwitchTo(context);
 	if (rc < 0)
 		elog(ERROR, "jit_query failed: %s", SPI_result_code_string(rc));

@@ -15,7 +15,14 @@ typedef struct JitOwnerSection
 	int			nestlevel;
 } JitOwnerSection;
 
-#define JIT_N_PINNED_SETTINGS 6
+/*
+ * Rows to update, found before the first one is: see jit_query().  Their
+ * request is locked, so that nobody else moves them.
+ */
+#define JIT_THE_ROWS(table, condition) \
+	"ctid = ANY (ARRAY(SELECT ctid FROM jit." table " WHERE " condition "))"
+
+#define JIT_N_PINNED_SETTINGS 7
 extern const char *const jit_pinned_settings[JIT_N_PINNED_SETTINGS][2];
 extern bool jit_settings_pinned;
 

@@ -25,6 +25,7 @@
 #include "catalog/pg_constraint.h"
 #include "commands/dbcommands.h"
 #include "storage/ipc.h"
+#include "storage/lmgr.h"
 #include "tcop/pquery.h"
 #include "utils/catcache.h"
 
@@ -211,13 +212,17 @@ jit_note_role(Oid role)
 		jit_note_grant_changed(role);
 }
 
-/* The role is being dropped: what it was granted has lost it. */
+/*
+ * The role is being dropped: what it was granted has lost it.  DropRole() takes
+ * that lock next; what is given until then counts.
+ */
 static void
 note_memberships(Oid member)
 {
-	CatCList   *memlist = SearchSysCacheList1(AUTHMEMMEMROLE,
-											  ObjectIdGetDatum(member));
+	CatCList   *memlist;
 
+	LockSharedObject(AuthIdRelationId, member, 0, AccessExclusiveLock);
+	memlist = SearchSysCacheList1(AUTHMEMMEMROLE, ObjectIdGetDatum(member));
 	for (int i = 0; i < memlist->n_members; i++)
 		jit_note_role(((Form_pg_auth_members) GETSTRUCT(&memlist->members[i]->tuple))->roleid);
 	ReleaseSysCacheList(memlist);

@@ -377,7 +377,7 @@ jit_end_grant(const JitGrant *grant)
 
 	if (OidIsValid(roleid))
 		(void) jit_end_role(roleid, true);
-	jit_query("UPDATE jit.grants SET ended_at = $2 WHERE request_id = $1",
+	jit_query("UPDATE jit.grants SET ended_at = $2 WHERE " JIT_THE_ROWS("grants", "request_id = $1"),
 			  "iz", grant->request, jit_now());
 	jit_wake_launcher_at_commit();
 	return OidIsValid(roleid);

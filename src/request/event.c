@@ -352,7 +352,7 @@ record_events(List *events)
 
 	PushActiveSnapshot(GetTransactionSnapshot());
 	jit_enter_owner_section(&section);
-	jit_set_locally("lock_timeout", "200ms");
+	jit_set_locally("lock_timeout", JIT_SHORTEST_WAIT_TEXT);
 	(void) jit_query("SELECT coalesce(max(id), 0) FROM jit.events WHERE origin = $1",
 					 "t", jit_origin());
 	last = DatumGetInt64(jit_result(1, 1, &isnull));
@@ -363,7 +363,7 @@ record_events(List *events)
 		if (note->ended_at != DT_NOEND)
 			(void) jit_query("UPDATE jit.requests SET status = $2::jit.request_status,"
 							 " decided_at = coalesce(decided_at, $3), ended_at = $3"
-							 " WHERE id = ANY ($1) AND status IN ('pending', 'active')",
+							 " WHERE " JIT_THE_ROWS("requests", "id = ANY ($1) AND status IN ('pending', 'active')"),
 							 "Itz", PointerGetDatum(note->requests), note->event, note->ended_at);
 		last += jit_query("INSERT INTO jit.events (origin, id, at, request_id, event, login, role, client_addr, detail)"
 						  " SELECT $1, $2 + n, $3, nullif(request, 0), $5, $6, $7, $8::inet, coalesce($9, '{}')"

@@ -16,6 +16,7 @@
 #include "jit_access.h"
 
 #include "base/acl.h"
+#include "base/catalog.h"
 #include "base/clock.h"
 #include "base/guc.h"
 #include "base/query.h"
@@ -24,8 +25,8 @@
 #include "request/label.h"
 
 #include "access/relation.h"
-#include "catalog/pg_inherits.h"
 #include "optimizer/plancat.h"
+#include "storage/lmgr.h"
 #include "utils/datetime.h"
 #include "utils/json.h"
 
@@ -201,26 +202,40 @@ item_writes(const JitItem *item)
 
 /*
  * Estimated rows and bytes of a relation with all that inherits from it; -1
- * for what can't be told.  Waits for an AccessShareLock on each, and gives it
- * back.
+ * for what can't be told.  What somebody else has locked isn't waited for:
+ * the last ANALYZE or VACUUM has the word on it.
  */
 static void
 measure_relation(Oid relid, int64 *rows, int64 *size)
 {
-	List	   *relids = list_make1_oid(relid);
 	ListCell   *lc;
 
 	*rows = *size = -1;
-	if (has_subclass(relid))
-		relids = find_all_inheritors(relid, NoLock, NULL);
-
-	foreach(lc, relids)
+	foreach(lc, jit_inheritors(relid))
 	{
-		Relation	rel = try_relation_open(lfirst_oid(lc), AccessShareLock);
+		Relation	rel;
 
 		CHECK_FOR_INTERRUPTS();
-		if (rel == NULL)
+		if (!ConditionalLockRelationOid(lfirst_oid(lc), AccessShareLock))
+		{
+			HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(lfirst_oid(lc)));
+
+			if (!HeapTupleIsValid(tuple))
+				continue;
+			if (((Form_pg_class) GETSTRUCT(tuple))->reltuples >= 0)
+			{
+				*rows = Max(*rows, 0) + (int64) ((Form_pg_class) GETSTRUCT(tuple))->reltuples;
+				*size = Max(*size, 0) + (int64) ((Form_pg_class) GETSTRUCT(tuple))->relpages * BLCKSZ;
+			}
+			ReleaseSysCache(tuple);
 			continue;
+		}
+		rel = try_relation_open(lfirst_oid(lc), NoLock);
+		if (rel == NULL)
+		{
+			UnlockRelationOid(lfirst_oid(lc), AccessShareLock);
+			continue;
+		}
 		if (rel->rd_rel->relkind == RELKIND_RELATION ||
 			rel->rd_rel->relkind == RELKIND_MATVIEW)
 		{

@@ -25,8 +25,8 @@
  * synchronous_commit the caller has set.
  *
  * A panic button that is pressed meanwhile is seen by the look again if it has
- * been committed by then.  If it is later, the grant's row says so (checked_at),
- * and a sweeper ends it.
+ * been committed by then.  If it is later, either of the two sees to it that a
+ * sweeper ends what became active before the press, and was committed after it.
  *
  *-------------------------------------------------------------------------
  */
@@ -50,7 +50,7 @@
 typedef struct Promise
 {
 	JitPromise	head;
-	TimestampTz called_at;
+	TimestampTz activated_at;
 	TimestampTz expires_at;
 	bool		approved;		/* else its flow asks for nobody */
 	bool		direct;
@@ -73,13 +73,14 @@ static const JitCommitCalls give_calls = {.commit = give_promised,.ended = given
  * is whoever has just agreed, NULL if nobody had to.
  */
 void
-jit_promise(JitRequest *request, const JitPerson *approver, const char *comment)
+jit_promise(JitRequest *request, TimestampTz now, const JitPerson *approver,
+			const char *comment)
 {
 	Promise    *promise = MemoryContextAllocZero(TopTransactionContext, sizeof(Promise));
 
 	promise->head.request = request->id;
 	promise->head.grantee = request->grantee;
-	promise->called_at = jit_now();
+	promise->activated_at = now;
 	promise->expires_at = request->expires_at;
 	promise->approved = approver != NULL;
 	promise->direct = request->direct;
@@ -122,46 +123,55 @@ check_grantee(const Promise *promise, const JitRequest *request)
 static void
 make_promised(List *promises)
 {
+	MemoryContext context = CurrentMemoryContext;
 	JitOwnerSection section;
 	List	   *items = NIL;
 	ListCell   *lc;
-	const char *what = NULL;
+	char	   *volatile what = NULL;
 
 	if (promises == NIL || !jit_open_ledger())
 		return;
 	PushActiveSnapshot(GetTransactionSnapshot());
 	jit_enter_owner_section(&section);
-	foreach(lc, promises)
+	jit_set_locally("lock_timeout", JIT_LONGEST_WAIT_TEXT);
+	PG_TRY();
 	{
-		Promise    *promise = lfirst(lc);
-		JitRequest *request = jit_load_request(promise->head.request, false);
+		foreach(lc, promises)
+		{
+			Promise    *promise = lfirst(lc);
+			JitRequest *request = jit_load_request(promise->head.request, false);
 
-		/* ended since, in this transaction */
-		if (request->status != JIT_ACTIVE)
-			continue;
-		if (what == NULL)
+			/* ended since, in this transaction */
+			if (request->status != JIT_ACTIVE)
+				continue;
 			what = jit_request_text(promise->head.request);
-		check_grantee(promise, request);
-		jit_lock_object(AuthIdRelationId, promise->head.grantee, AccessShareLock,
-						jit_request_text(promise->head.request));
-		AcceptInvalidationMessages();
-		check_grantee(promise, jit_load_request(promise->head.request, false));
-		jit_load_request_items(request, false);
-		promise->items = request->items;
-		promise->made = true;
-		items = list_concat_copy(items, request->items);
-	}
-	/* of all of them together, in one order */
-	if (items != NIL)
-		jit_lock_items(items, what);
-	foreach(lc, promises)
-	{
-		Promise    *promise = lfirst(lc);
+			check_grantee(promise, request);
+			jit_lock_object(AuthIdRelationId, promise->head.grantee, AccessShareLock, what);
+			AcceptInvalidationMessages();
+			check_grantee(promise, jit_load_request(promise->head.request, false));
+			jit_load_request_items(request, false);
+			promise->items = request->items;
+			promise->made = true;
+			items = list_concat_copy(items, request->items);
+		}
+		/* of all of them together, in one order */
+		if (items != NIL)
+			jit_lock_items(items, what);
+		foreach(lc, promises)
+		{
+			Promise    *promise = lfirst(lc);
 
-		if (promise->made)
-			jit_make_grant(promise->head.request, promise->head.grantee,
-						   promise->items, promise->expires_at, promise->comment);
+			what = jit_request_text(promise->head.request);
+			if (promise->made)
+				jit_make_grant(promise->head.request, promise->head.grantee,
+							   promise->items, promise->expires_at, promise->comment);
+		}
 	}
+	PG_CATCH();
+	{
+		jit_rethrow_locked(context, what);
+	}
+	PG_END_TRY();
 	jit_leave_owner_section(&section);
 	PopActiveSnapshot();
 }
@@ -171,13 +181,13 @@ static void
 look_again(const Promise *promise)
 {
 	JitRequest *request = jit_load_request(promise->head.request, false);
-	TimestampTz pressed = jit_pressed_after(promise->head.grantee, promise->called_at);
+	TimestampTz pressed = jit_pressed_after(promise->head.grantee, promise->activated_at);
 	char	   *why = NULL;
 	ListCell   *lc;
 
 	check_grantee(promise, request);
 	if (jit_query("SELECT max(at) FROM jit.revocations WHERE at > $1 AND grantee_oid IN (0, $2)",
-				  "zo", promise->called_at, promise->head.grantee) > 0 &&
+				  "zo", promise->activated_at, promise->head.grantee) > 0 &&
 		jit_result_time(1, 1) != DT_NOEND)
 		pressed = jit_result_time(1, 1);
 	if (pressed != DT_NOBEGIN)
@@ -217,12 +227,15 @@ give_promised(List *promises)
 		[SYNCHRONOUS_COMMIT_REMOTE_FLUSH] = "on",
 		[SYNCHRONOUS_COMMIT_REMOTE_APPLY] = "remote_apply"
 	};
+	MemoryContext context = CurrentMemoryContext;
 	JitOwnerSection section;
+	Promise    *volatile promise = NULL;
 	ListCell   *lc;
 
 	foreach(lc, promises)
 	{
-		if (((Promise *) lfirst(lc))->made)
+		promise = lfirst(lc);
+		if (promise->made)
 			break;
 	}
 	if (lc == NULL)
@@ -231,23 +244,29 @@ give_promised(List *promises)
 		ereport(ERROR,
 				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
 				 errmsg("%s cannot become active now: another transaction that gives or records something does not end",
-						jit_request_text(((Promise *) lfirst(lc))->head.request)),
+						jit_request_text(promise->head.request)),
 				 errdetail("It may be waiting for a standby; pg_locks shows it."),
 				 errhint("Try again.")));
 	AcceptInvalidationMessages();
 	PushActiveSnapshot(GetLatestSnapshot());
 	jit_enter_owner_section(&section);
-	jit_set_locally("lock_timeout", "200ms");
-	foreach(lc, promises)
+	jit_set_locally("lock_timeout", JIT_SHORTEST_WAIT_TEXT);
+	PG_TRY();
 	{
-		Promise    *promise = lfirst(lc);
-
-		if (!promise->made)
-			continue;
-		look_again(promise);
-		jit_give_grant(promise->head.request, promise->head.grantee, promise->items);
-		promise->called_at = jit_now();
+		foreach(lc, promises)
+		{
+			promise = lfirst(lc);
+			if (!promise->made)
+				continue;
+			look_again(promise);
+			jit_give_grant(promise->head.request, promise->head.grantee, promise->items);
+		}
 	}
+	PG_CATCH();
+	{
+		jit_rethrow_locked(context, jit_request_text(promise->head.request));
+	}
+	PG_END_TRY();
 	jit_leave_owner_section(&section);
 	PopActiveSnapshot();
 	/* no less durable than the server is set up for */
@@ -256,7 +275,7 @@ give_promised(List *promises)
 								 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
 }
 
-/* A panic button that was pressed in between is a sweeper's to see to. */
+/* One that was pressed in between didn't see it: it is a sweeper's to end. */
 static void
 given(List *promises, bool committed)
 {
@@ -267,7 +286,7 @@ given(List *promises, bool committed)
 		Promise    *promise = lfirst(lc);
 
 		if (promise->made &&
-			jit_pressed_after(promise->head.grantee, promise->called_at) != DT_NOBEGIN)
+			jit_pressed_after(promise->head.grantee, promise->activated_at) != DT_NOBEGIN)
 			jit_note_due(jit_now());
 	}
 }

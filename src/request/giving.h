@@ -10,7 +10,7 @@
 
 #include "request/ledger.h"
 
-extern void jit_promise(JitRequest *request, const JitPerson *approver,
+extern void jit_promise(JitRequest *request, TimestampTz now, const JitPerson *approver,
 						const char *comment);
 
 #endif							/* JIT_REQUEST_GIVING_H */

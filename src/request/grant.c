@@ -431,7 +431,6 @@ jit_give_grant(int request, Oid grantee, List *items)
 		has_role |= ((JitItem *) lfirst(lc))->objtype == OBJECT_ROLE;
 	add_member(jit_grant_role_name(request), jit_role_name(grantee), has_role);
 	check_memberships(AUTHMEMROLEMEM, roleid, list_make1_oid(grantee));
-	jit_query("UPDATE jit.grants SET checked_at = $2 WHERE request_id = $1", "iz", request, jit_now());
 	note_overlaps(roleid, grantee);
 	jit_note_due(jit_role_deadline(roleid));
 }

@@ -340,8 +340,7 @@ relation_ancestors(Oid relid)
 static List *
 add_family_labels(List *labels, Oid relid, List *columns)
 {
-	List	   *relids = has_subclass(relid) ?
-	find_all_inheritors(relid, NoLock, NULL) : list_make1_oid(relid);
+	List	   *relids = jit_inheritors(relid);
 	ListCell   *lc;
 
 	foreach(lc, list_concat(relids, relation_ancestors(relid)))

@@ -16,6 +16,7 @@
 #include "base/acl.h"
 #include "base/clock.h"
 #include "base/item.h"
+#include "base/lock.h"
 #include "base/query.h"
 #include "base/text.h"
 #include "request/event.h"
@@ -66,6 +67,29 @@ result_interval(int row, int column)
 }
 
 /*
+ * Lock the row of a request.  Raises if somebody else keeps it for too long.
+ * Inside an owner section.
+ */
+static void
+lock_request(int id)
+{
+	MemoryContext context = CurrentMemoryContext;
+	int			nestlevel = NewGUCNestLevel();
+
+	jit_set_locally("lock_timeout", JIT_LONGEST_WAIT_TEXT);
+	PG_TRY();
+	{
+		(void) jit_query("SELECT FROM jit.requests WHERE id = $1 FOR UPDATE", "i", id);
+	}
+	PG_CATCH();
+	{
+		jit_rethrow_locked(context, jit_request_text(id));
+	}
+	PG_END_TRY();
+	AtEOXact_GUC(true, nestlevel);
+}
+
+/*
  * Read a request and its approvals, not its items; with "lock", under a row
  * lock until the end of the transaction.  Raises if there is none.  The
  * result is in the caller's memory context.
@@ -79,10 +103,9 @@ jit_load_request(int id, bool lock)
 	int			n;
 
 	jit_enter_owner_section(&section);
-	n = jit_query(lock ?
-				  "SELECT " REQUEST_COLUMNS " FROM jit.requests WHERE id = $1 FOR UPDATE" :
-				  "SELECT " REQUEST_COLUMNS " FROM jit.requests WHERE id = $1",
-				  "i", id);
+	if (lock)
+		lock_request(id);
+	n = jit_query("SELECT " REQUEST_COLUMNS " FROM jit.requests WHERE id = $1", "i", id);
 	if (n == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
@@ -330,6 +353,7 @@ load_stored_items(int request, bool resolve_names, bool missing_ok)
 		ListCell   *lc;
 
 		item->objtype = kind->objtype;
+		item->filed_as = object;
 		item->added = jit_result_bool(row, 5);
 		foreach(lc, array_strings(jit_result(row, 3, &isnull)))
 			item->privs |= jit_privilege_by_name(lfirst(lc));
@@ -399,7 +423,8 @@ jit_finish_request(int id, JitStatus status, TimestampTz ended_at,
 
 	jit_enter_owner_section(&section);
 	jit_query("UPDATE jit.requests SET status = $2::jit.request_status,"
-			  " decided_at = coalesce(decided_at, $3), ended_at = $3 WHERE id = $1",
+			  " decided_at = coalesce(decided_at, $3), ended_at = $3"
+			  " WHERE " JIT_THE_ROWS("requests", "id = $1"),
 			  "itz", id, jit_status_name(status), ended_at);
 	jit_event(jit_status_name(status), id, detail, logline);
 	jit_leave_owner_section(&section);

@@ -203,21 +203,21 @@ adopt_request(const JitRequest *request)
 
 		jit_query("UPDATE jit.request_items SET objid = $3,"
 				  " attnums = CASE WHEN columns IS NOT NULL THEN $4 END"
-				  " WHERE request_id = $1 AND item = $2",
+				  " WHERE " JIT_THE_ROWS("request_items", "request_id = $1 AND item = $2"),
 				  "iioS", request->id, foreach_current_index(lc) + 1,
 				  item->address.objectId, jit_item_attnums(item));
 	}
 	/* roles of another database of this cluster are the same ones here */
 	if (request->cluster)
 	{
-		jit_query("UPDATE jit.requests SET origin = $2 WHERE id = $1",
+		jit_query("UPDATE jit.requests SET origin = $2 WHERE " JIT_THE_ROWS("requests", "id = $1"),
 				  "it", request->id, jit_origin());
 		return;
 	}
 	jit_query("UPDATE jit.reviews SET"
 			  " approver_oid = coalesce((SELECT oid FROM pg_authid WHERE rolname = approver), 0),"
 			  " login_oid = coalesce((SELECT oid FROM pg_authid WHERE rolname = login), 0)"
-			  " WHERE request_id = $1",
+			  " WHERE " JIT_THE_ROWS("reviews", "request_id = $1"),
 			  "i", request->id);
 	jit_query("UPDATE jit.requests SET requester_oid = $2, login_oid = $3, grantee_oid = $4, origin = $5,"
 			  " flow = (SELECT coalesce(jsonb_agg(CASE WHEN s ? 'oids' THEN s || jsonb_build_object('oids',"
@@ -226,7 +226,7 @@ adopt_request(const JitRequest *request)
 			  "      WITH ORDINALITY n (name, position) LEFT JOIN pg_authid a ON a.rolname = n.name))"
 			  "   ELSE s END ORDER BY e.position), '[]')"
 			  "  FROM jsonb_array_elements(flow) WITH ORDINALITY e (s, position))"
-			  " WHERE id = $1",
+			  " WHERE " JIT_THE_ROWS("requests", "id = $1"),
 			  "iooot", request->id, request->requester, request->login,
 			  request->grantee, jit_origin());
 }
@@ -293,9 +293,9 @@ activate_request(JitRequest *request, const JitPerson *approver)
 	jit_enter_owner_section(&section);
 	if (!request->here)
 		adopt_request(request);
-	jit_promise(request, approver, comment);
+	jit_promise(request, now, approver, comment);
 	jit_query("UPDATE jit.requests SET status = 'active', decided_at = $2, activated_at = $2,"
-			  " expires_at = $3 WHERE id = $1",
+			  " expires_at = $3 WHERE " JIT_THE_ROWS("requests", "id = $1"),
 			  "izz", request->id, now, deadline);
 	jit_event("activated", request->id,
 			  jit_detail("grantee", request->grantee_name,

@@ -335,13 +335,13 @@ try_to_settle(DueRow *row)
 }
 
 /*
- * Was what a grant depends on looked at before a panic button was pressed?
- * Then that didn't see it, and it is for us to end.
+ * Did a request become active before a panic button was pressed?  Then that
+ * didn't see it, as it was committed later, and it is for us to end.
  */
 #define OVERTAKEN(grantees, pressed) \
-	"(EXISTS (SELECT FROM jit.revocations v WHERE v.at > g.checked_at AND v.grantee_oid IN (0, g.grantee_oid))" \
+	"(EXISTS (SELECT FROM jit.revocations v WHERE v.at > r.activated_at AND v.grantee_oid IN (0, g.grantee_oid))" \
 	" OR EXISTS (SELECT FROM unnest(" grantees ", " pressed ") p (grantee, at)" \
-	"  WHERE p.at > g.checked_at AND p.grantee IN (0, g.grantee_oid)))"
+	"  WHERE p.at > r.activated_at AND p.grantee IN (0, g.grantee_oid)))"
 
 /* Panic buttons in other databases, as arrays. */
 static void
@@ -349,22 +349,19 @@ panic_buttons(Datum *grantees, Datum *pressed)
 {
 	Datum		roles[JIT_MAX_PRESSES + 1];
 	Datum		times[JIT_MAX_PRESSES + 1];
+	int			n = 0;
 
 	LWLockAcquire(jit_due->lock, LW_SHARED);
-	for (int i = 0; i <= JIT_MAX_PRESSES; i++)
+	roles[n] = ObjectIdGetDatum(InvalidOid);
+	times[n++] = TimestampTzGetDatum(jit_due->all_revoked);
+	for (int i = 0; i < Min(jit_due->npresses, JIT_MAX_PRESSES); i++)
 	{
-		bool		all = i == JIT_MAX_PRESSES;
-
-		roles[i] = ObjectIdGetDatum(all ? InvalidOid : jit_due->presses[i].grantee);
-		/* what was never pressed is before everything */
-		times[i] = TimestampTzGetDatum(all ? jit_due->all_revoked :
-									   OidIsValid(jit_due->presses[i].grantee) ?
-									   jit_due->presses[i].at : DT_NOBEGIN);
+		roles[n] = ObjectIdGetDatum(jit_due->presses[i].grantee);
+		times[n++] = TimestampTzGetDatum(jit_due->presses[i].at);
 	}
 	LWLockRelease(jit_due->lock);
-	*grantees = PointerGetDatum(construct_array(roles, JIT_MAX_PRESSES + 1, OIDOID, sizeof(Oid),
-												true, TYPALIGN_INT));
-	*pressed = PointerGetDatum(construct_array(times, JIT_MAX_PRESSES + 1, TIMESTAMPTZOID, sizeof(TimestampTz),
+	*grantees = PointerGetDatum(construct_array(roles, n, OIDOID, sizeof(Oid), true, TYPALIGN_INT));
+	*pressed = PointerGetDatum(construct_array(times, n, TIMESTAMPTZOID, sizeof(TimestampTz),
 											   FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 }
 

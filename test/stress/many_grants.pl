@@ -15,7 +15,6 @@ $node->safe_psql('postgres', 'CREATE TABLE t AS SELECT 1 AS x');
 
 $node->safe_psql('postgres', qq{
 	DO \$\$
-	DECLARE until timestamptz; r text;
 	BEGIN
 		FOR i IN 1 .. $roles LOOP
 			EXECUTE format('CREATE ROLE %I', 'dev' || i);
@@ -23,8 +22,13 @@ $node->safe_psql('postgres', qq{
 				PERFORM jit_grant('SELECT ON t', 'dev' || i, '1 hour', 'many');
 			END LOOP;
 		END LOOP;
-		-- one deadline for all, whatever it took to make them, that is to come
-		-- when this has been committed
+	END \$\$});
+# one deadline for all, whatever it took to make them, that is to come when this
+# has been committed
+$node->safe_psql('postgres', qq{
+	DO \$\$
+	DECLARE until timestamptz; r text;
+	BEGIN
 		until := clock_timestamp() + interval '$room s';
 		FOR r IN SELECT role FROM jit.grants WHERE ended_at IS NULL LOOP
 			EXECUTE format('ALTER ROLE %I VALID UNTIL %L', r, until);

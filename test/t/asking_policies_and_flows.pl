@@ -129,7 +129,7 @@ command_ok([ 'pg_dump', '--use-set-session-authorization', '-f', "$dump.2", '-d'
 my $state = q{
 	SELECT * FROM jit.risk_policies; SELECT * FROM jit.approval_flows; SELECT risk, step, approvals, approvers FROM jit.approval_steps;
 	SELECT objname, label FROM pg_seclabels WHERE provider = 'jit_access' ORDER BY 1;
-	SELECT id, event, detail FROM jit.events ORDER BY id; SELECT last_value FROM jit.event_number};
+	SELECT origin, id, event, detail FROM jit.events ORDER BY origin, id};
 my $before = $node->safe_psql('hr_prod', $state);
 $node->stop;
 
@@ -150,7 +150,7 @@ is(sql('sam', "SELECT jit_approve($id)"), 'pending', 'a request that was pending
 is(sql('ben', "SELECT jit_approve($id)"), 'pending', '... by the roles of its flow');
 is(sql('anna', "SELECT jit_approve($id)"), 'active', '... to its end');
 sql('postgres', "SELECT jit_set_label('TABLE hr.salary', 'late')");
-is(sql('postgres', q{SELECT detail ->> 'after' FROM jit.events WHERE event = 'label_set' ORDER BY id DESC LIMIT 1}), 'late',
+is(sql('postgres', q{SELECT detail ->> 'after' FROM jit.events WHERE event = 'label_set' ORDER BY at DESC LIMIT 1}), 'late',
 	'a label set later is an event again');
 $node->stop;
 

@@ -209,13 +209,13 @@ my @teeth = (
 	'ALTER TABLE jit.grants RENAME TO granted',
 	# comments
 	(map { "COMMENT ON $_ IS 'other'" } 'EXTENSION jit_access', 'SCHEMA jit', 'TABLE jit.requests', 'COLUMN jit.requests.id', 'VIEW jit.inbox', 'COLUMN jit.inbox.risk',
-		'SEQUENCE jit.event_number', 'TYPE jit.risk_level', 'FUNCTION jit_revoke(integer, text)', 'INDEX jit.grants_live_idx',
+		'SEQUENCE jit.scope_number', 'TYPE jit.risk_level', 'FUNCTION jit_revoke(integer, text)', 'INDEX jit.grants_live_idx',
 		'TRIGGER watch ON jit.requests', 'CONSTRAINT grants_pkey ON jit.grants'),
 	'COMMENT ON TABLE jit.requests IS NULL',
 	# columns
-	'ALTER TABLE jit.reviews ADD more integer', 'ALTER TABLE jit.reviews DROP by_superuser', 'ALTER TABLE jit.reviews RENAME comment TO remark',
+	'ALTER TABLE jit.reviews ADD more integer', 'ALTER TABLE jit.requests ALTER status DROP DEFAULT', 'ALTER TABLE jit.reviews DROP by_superuser', 'ALTER TABLE jit.reviews RENAME comment TO remark',
 	q{ALTER TABLE jit.events DROP event, ADD event text NOT NULL; COMMENT ON COLUMN jit.events.event IS 'what happened, e.g. requested, activated, expired'},
-	(map { "ALTER TABLE jit.events ALTER $_" } 'id TYPE numeric', 'event DROP NOT NULL', 'at SET DEFAULT now()', 'at DROP DEFAULT', 'event SET STORAGE external',
+	(map { "ALTER TABLE jit.events ALTER $_" } 'id TYPE numeric', 'event DROP NOT NULL', 'at SET DEFAULT now()', 'event SET STORAGE external',
 		'event SET STATISTICS 7', 'event SET (n_distinct = 7)', 'event TYPE text COLLATE "C"', 'event SET COMPRESSION pglz'),
 	# what comes with tables
 	'ALTER TABLE jit.reviews ADD CHECK (step > 0)', 'ALTER TABLE jit.reviews ADD CHECK (step > 0) NOT VALID', 'ALTER TABLE jit.reviews DROP CONSTRAINT reviews_verdict_check',
@@ -225,13 +225,13 @@ my @teeth = (
 	'ALTER TABLE jit.requests ENABLE TRIGGER watch', 'DROP TRIGGER append_only ON jit.events',
 	'CREATE RULE more AS ON INSERT TO jit.events DO ALSO NOTHING', 'CREATE POLICY more ON jit.events', 'ALTER TABLE jit.events ENABLE ROW LEVEL SECURITY',
 	'CREATE STATISTICS jit.more ON event, at FROM jit.events', 'ALTER TABLE jit.events SET (fillfactor = 50)', 'ALTER TABLE jit.events SET (toast.autovacuum_enabled = off)',
-	'ALTER TABLE jit.events SET UNLOGGED', 'CREATE TABLE parent (); ALTER TABLE jit.events INHERIT parent', 'INSERT INTO jit.events (event) VALUES (1)',
+	'ALTER TABLE jit.events SET UNLOGGED', 'CREATE TABLE parent (); ALTER TABLE jit.events INHERIT parent', q{INSERT INTO jit.events (origin, id, at, event, detail) VALUES (1, 1, now(), 1, '{}')},
 	# views, sequences, types
 	'ALTER VIEW jit.history RESET (security_barrier)', 'CREATE OR REPLACE VIEW jit.request_access AS SELECT id AS request_id, access FROM jit.requests',
-	'ALTER SEQUENCE jit.event_number INCREMENT 2', 'ALTER SEQUENCE jit.request_number AS bigint', 'ALTER SEQUENCE jit.event_number OWNED BY jit.events.id', q{SELECT FROM setval('jit.event_number', 7)},
+	'ALTER SEQUENCE jit.scope_number INCREMENT 2', 'ALTER SEQUENCE jit.request_number AS bigint', 'ALTER SEQUENCE jit.scope_number OWNED BY jit.events.id', q{SELECT FROM setval('jit.scope_number', 7)},
 	q{ALTER TYPE jit.risk_level ADD VALUE 'more' BEFORE 'high'}, q{ALTER TYPE jit.risk_level RENAME VALUE 'low' TO 'lower'},
 	# privileges
-	(map { ("GRANT ALL ON $_ TO PUBLIC", "REVOKE ALL ON $_ FROM PUBLIC, CURRENT_USER") } 'SCHEMA jit', 'jit.inbox', 'SEQUENCE jit.event_number', 'FUNCTION jit_revoke(integer, text)', 'TYPE jit.risk_level'),
+	(map { ("GRANT ALL ON $_ TO PUBLIC", "REVOKE ALL ON $_ FROM PUBLIC, CURRENT_USER") } 'SCHEMA jit', 'jit.inbox', 'SEQUENCE jit.scope_number', 'FUNCTION jit_revoke(integer, text)', 'TYPE jit.risk_level'),
 	'GRANT SELECT (id) ON jit.requests TO PUBLIC', 'GRANT EXECUTE ON FUNCTION jit_reset_clock() TO PUBLIC', 'GRANT SELECT ON jit.inbox TO CURRENT_USER WITH GRANT OPTION',
 	'ALTER DEFAULT PRIVILEGES IN SCHEMA jit GRANT SELECT ON TABLES TO PUBLIC', q{DELETE FROM pg_init_privs WHERE objoid = 'jit.inbox'::regclass},
 	'CREATE ROLE more; ALTER TABLE jit.events OWNER TO more', 'CREATE ROLE more; ALTER FUNCTION jit_revoke(integer, text) OWNER TO more', 'CREATE ROLE more; ALTER SCHEMA jit OWNER TO more',

@@ -120,7 +120,7 @@ attack 'jit_request that somebody has still to approve' => sub {
 	crash();
 	eval { $s->quit };
 	is(events_of($node, $n), 'requested', 'what was notified of is on record');
-	super("SELECT jit_cancel($n)") if super("SELECT count(*) FROM jit.requests WHERE id = $n AND status = 'pending'");
+	super("SELECT jit_reject($n, 'test')") if super("SELECT count(*) FROM jit.requests WHERE id = $n AND status = 'pending'");
 };
 
 # ---- what ends access, and what forbids it

@@ -77,7 +77,7 @@ foreach my $level ('READ COMMITTED', 'REPEATABLE READ', 'SERIALIZABLE')
 	};
 	attack "two who ask: $level" => sub { two($level, [ $s{dev}, ask(0) ], [ $s{dev2}, ask(0) ]); clean(); };
 	attack "two approvals of different requests: $level" => sub {
-		my ($n1, $n2) = ($s{dev}->do(ask(0)), $s{dev2}->do(ask(0)));
+		my ($n1, $n2) = map { scalar $s{$_}->do(ask(0)) } qw(dev dev2);
 		two($level, [ $s{anna}, "SELECT jit_approve($n1)" ], [ $s{ben}, "SELECT jit_approve($n2)" ]);
 		is($s{$_}->do($read), '100', "$_ has it") for 'dev', 'dev2';
 		clean();
@@ -88,7 +88,7 @@ foreach my $level ('READ COMMITTED', 'REPEATABLE READ', 'SERIALIZABLE')
 		clean();
 	};
 	attack "an approval, and another request is rejected: $level" => sub {
-		my ($n1, $n2) = ($s{dev}->do(ask(0)), $s{dev2}->do(ask(0)));
+		my ($n1, $n2) = map { scalar $s{$_}->do(ask(0)) } qw(dev dev2);
 		two($level, [ $s{anna}, "SELECT jit_approve($n1)" ], [ $s{ben}, "SELECT jit_reject($n2, 'x')" ]);
 		clean();
 	};

@@ -83,11 +83,11 @@ attack 'under REPEATABLE READ and SERIALIZABLE, with an older snapshot' => sub {
 	without_gaps();
 };
 attack 'events of another server' => sub {
-	super(q{INSERT INTO jit.events (origin, id, at, event) VALUES ('4711/5', 1000000, now(), 'flow_set'), ('4711/5', 1, now(), 'flow_set')});
+	super(q{INSERT INTO jit.events (origin, id, at, event, detail) VALUES ('4711/5', 1000000, now(), 'flow_set', '{}'), ('4711/5', 1, now(), 'flow_set', '{}')});
 	my $n = ask($dev);
 	is(super("SELECT max(id) FROM jit.events WHERE request_id = $n"), super(q{SELECT count(*) FROM jit.events WHERE origin <> '4711/5'}), 'have numbers of their own');
 	is(super('SELECT count(*) FROM jit.events e JOIN jit.requests r ON r.id = e.request_id WHERE e.origin <> r.origin'), '0', '... ours have our origin');
-	my ($out, $err) = sql($node, getpwuid($<) . '', q{INSERT INTO jit.events (origin, id, at, event) VALUES ('4711/5', 1, now(), 'flow_set')}, 'hr_prod');
+	my ($out, $err) = sql($node, getpwuid($<) . '', q{INSERT INTO jit.events (origin, id, at, event, detail) VALUES ('4711/5', 1, now(), 'flow_set', '{}')}, 'hr_prod');
 	like($err, qr/ERROR:  23505: /, '... and origin and number are the key');
 };
 

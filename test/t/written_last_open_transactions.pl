@@ -79,6 +79,7 @@ sub does { return ends_well(begins(@_)); }
 # With $user having that open, everybody else does what they do.
 #	table	what it is about
 #	waits	commits that need a lock on it may be refused
+#	requests	and who decides on the same requests waits for it
 #	locked	and its owner is who has it locked
 sub while_open
 {
@@ -94,9 +95,9 @@ sub while_open
 	my @begun = (
 		begins('another asks for it', 'dev2', ask($table)),
 		begins('another gets it who needs nobody', 'dev3', ask($table, 1), $opt{waits}),
-		begins('another request for it is approved', 'ben', "SELECT jit_approve($n{dev5})", $opt{waits}),
+		begins('another request for it is approved', 'ben', "SELECT jit_approve($n{dev5})", $opt{waits} || $opt{requests}),
 		begins('it is granted', 'ben', grant($table, 'dev4'), $opt{waits}),
-		begins('another request for it is withdrawn', 'dev7', "SELECT jit_cancel($n{dev7})"),
+		begins('another request for it is withdrawn', 'dev7', "SELECT jit_cancel($n{dev7})", $opt{requests}),
 		begins('another table is granted', 'ben', grant('hr.other', 'dev4')));
 	push @begun, begins('it is revoked', 'ben', "SELECT jit_revoke($n{dev6})") if $n{dev6};
 	ends_well($_) for @begun;
@@ -123,7 +124,7 @@ attack 'jit_revoke' => sub {
 	my $t = fresh('hr_owner');
 	while_open('anna', sub { my $n = sql($node, 'ben', grant($t, 'dev'), 'hr_prod'); "SELECT jit_revoke($n)" }, table => $t);
 };
-attack 'jit_revoke_all' => sub { my $t = fresh('hr_owner'); while_open('paul', q{SELECT jit_revoke_all('panic')}, table => $t, fresh => 1); };
+attack 'jit_revoke_all' => sub { my $t = fresh('hr_owner'); while_open('paul', q{SELECT jit_revoke_all('panic')}, table => $t, fresh => 1, requests => 1); };
 attack 'jit_set_policy and jit_set_flow' => sub {
 	my $t = fresh('hr_owner');
 	while_open('paul', q{SELECT jit_set_policy('free', 'low', '$.ticket == "free"'), jit_set_flow('moderate', '[{"approver": "@grantor"}]'), jit_set_flow('low', '[]')}, table => $t, fresh => 1);
