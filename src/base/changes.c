@@ -15,6 +15,10 @@
  * 	abort				they are forgotten
  * 	PREPARE				nobody is told when it is committed; see sweeper.c
  *
+ * One transaction may write more than the ring holds, of one role or of many.
+ * So the last change of each role is kept beside it, in a slot that roles with
+ * OIDs far apart share.
+ *
  * Reading takes no lock and no memory, so a signal handler can do it.
  * Standbys have no changes.
  *
@@ -32,12 +36,23 @@
 #include "utils/resowner.h"
 
 #define RING_SIZE		8192	/* a power of two */
+#define N_LAST			32768	/* the same */
+#define BEING_WRITTEN	PG_UINT64_MAX
+
+/* The last end, or new deadline, of a role: of those with an OID modulo N_LAST. */
+typedef struct LastChange
+{
+	pg_atomic_uint64 place;		/* in the ring, from 1; 0 if there was none */
+	Oid			role;
+	TimestampTz deadline;
+} LastChange;
 
 typedef struct ChangesShared
 {
 	pg_atomic_uint64 head;		/* changes ever written */
 	LWLock	   *lock;			/* held by whoever writes */
 	JitChange	ring[RING_SIZE];
+	LastChange	last[N_LAST];
 } ChangesShared;
 
 static ChangesShared *shared = NULL;
@@ -63,6 +78,8 @@ jit_changes_shmem_startup(void)
 	{
 		memset(shared, 0, sizeof(ChangesShared));
 		pg_atomic_init_u64(&shared->head, 0);
+		for (int i = 0; i < N_LAST; i++)
+			pg_atomic_init_u64(&shared->last[i].place, 0);
 		shared->lock = &GetNamedLWLockTranche("jit_access changes")->lock;
 	}
 	LWLockRelease(AddinShmemInitLock);
@@ -98,6 +115,19 @@ changes_ended(List *changes, bool committed)
 
 static const JitCommitCalls changes_calls = {complete_changes, NULL, changes_ended};
 
+static void
+write_last(const JitChange *change, uint64 place)
+{
+	LastChange *last = &shared->last[change->role % N_LAST];
+
+	pg_atomic_write_u64(&last->place, BEING_WRITTEN);
+	pg_write_barrier();
+	last->role = change->role;
+	last->deadline = change->deadline;
+	pg_write_barrier();
+	pg_atomic_write_u64(&last->place, place);
+}
+
 /* After the invalidations have been sent: see the top of the file. */
 static void
 publish_changes(ResourceReleasePhase phase, bool is_commit, bool is_top_level,
@@ -112,7 +142,11 @@ publish_changes(ResourceReleasePhase phase, bool is_commit, bool is_top_level,
 	head = pg_atomic_read_u64(&shared->head);
 	foreach(lc, to_publish)
 	{
-		shared->ring[head % RING_SIZE] = *(JitChange *) lfirst(lc);
+		JitChange  *change = lfirst(lc);
+
+		shared->ring[head % RING_SIZE] = *change;
+		if (!OidIsValid(change->other))
+			write_last(change, head + 1);
 		pg_write_barrier();
 		pg_atomic_write_u64(&shared->head, ++head);
 	}
@@ -181,4 +215,28 @@ jit_read_change(uint64 place, JitChange *change)
 	pg_read_barrier();
 	/* the slot after the head's may be being written */
 	return pg_atomic_read_u64(&shared->head) - place < RING_SIZE - 1;
+}
+
+/*
+ * For who comes too late to read the ring from a place on: the deadline that a
+ * role has by now, if it was "deadline" there.  Where that can't be told any
+ * more, it has ended.
+ */
+TimestampTz
+jit_deadline_since(Oid role, uint64 place, TimestampTz deadline)
+{
+	LastChange *last = &shared->last[role % N_LAST];
+	uint64		before = pg_atomic_read_u64(&last->place);
+	LastChange	copy;
+
+	if (before <= place)
+		return deadline;
+	pg_read_barrier();
+	copy.role = last->role;
+	copy.deadline = last->deadline;
+	pg_read_barrier();
+	if (before == BEING_WRITTEN || copy.role != role ||
+		pg_atomic_read_u64(&last->place) != before)
+		return DT_NOBEGIN;
+	return copy.deadline;
 }

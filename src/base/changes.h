@@ -24,5 +24,6 @@ extern void jit_note_grant_changed(Oid role);
 extern void jit_note_grant_overlaps(Oid role, Oid covered_too_by);
 extern uint64 jit_changes_head(void);
 extern bool jit_read_change(uint64 place, JitChange *change);
+extern TimestampTz jit_deadline_since(Oid role, uint64 place, TimestampTz deadline);
 
 #endif							/* JIT_BASE_CHANGES_H */

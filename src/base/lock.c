@@ -22,6 +22,9 @@
 #include "storage/lmgr.h"
 #include "storage/proc.h"
 
+/* What is being given waits for locks until then. */
+static TimestampTz latest = 0;
+
 typedef struct LockCall
 {
 	const LOCKTAG *tag;
@@ -75,6 +78,21 @@ jit_lock_cluster(int timeout)
 	return jit_wait_for_lock(&tag, ExclusiveLock, timeout);
 }
 
+/* From now on jit_lock_object() waits for JIT_LONGEST_WAIT, all in all. */
+void
+jit_start_waiting(void)
+{
+	latest = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), JIT_LONGEST_WAIT);
+}
+
+/* How many milliseconds there are left. */
+int
+jit_time_left(void)
+{
+	return Max(TimestampDifferenceMilliseconds(GetCurrentTimestamp(), latest),
+			   JIT_SHORTEST_WAIT);
+}
+
 /*
  * In PG_CATCH(), around what is done with a lock_timeout: raise the error
  * again, but of a wait of PostgreSQL's say what had to wait, and what to do.
@@ -113,7 +131,7 @@ jit_lock_object(Oid classid, Oid objid, LOCKMODE mode, const char *what)
 		SET_LOCKTAG_RELATION(tag, MyDatabaseId, objid);
 	else
 		SET_LOCKTAG_OBJECT(tag, database, classid, objid, 0);
-	if (jit_wait_for_lock(&tag, mode, JIT_LONGEST_WAIT))
+	if (jit_wait_for_lock(&tag, mode, jit_time_left()))
 		return;
 	jit_query("SELECT string_agg(DISTINCT pid::text, ', ') FROM pg_locks WHERE granted"
 			  " AND pid <> pg_backend_pid()"

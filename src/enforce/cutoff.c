@@ -28,8 +28,10 @@
  * Other backends tell of what they end, prolong or overlap through the ring of
  * changes.c, read by the tick.  A backend reads its place in the ring before
  * it takes in invalidations and looks at catalogs, so it sees a change in one
- * or the other.  When it has been overrun it takes all it relies on for ended.  A timer's handler touches nothing but the needs,
- * which no one else changes while it may run (see "busy"), and the ring.
+ * or the other.  When it has been overrun it asks for the last change of each
+ * role that it relies on, and takes for ended what nobody knows any more.  A
+ * timer's handler touches nothing but the needs, which no one else changes
+ * while it may run (see "busy"), the ring and the last changes.
  *
  * When a need has ended, the handler cancels the statement, and goes on
  * doing so at every tick and after every subtransaction abort: a function
@@ -139,6 +141,14 @@ static ExecutorFinish_hook_type next_executor_finish_hook;
  * ----------------------------------------------------------------------
  */
 
+/* What has expired isn't revoked by its removal. */
+static void
+set_deadline(Cover *cover, TimestampTz deadline)
+{
+	if (deadline != DT_NOBEGIN || cover->deadline > jit_now())
+		cover->deadline = deadline;
+}
+
 static void
 apply_change(Reliance *reliance, const JitChange *change)
 {
@@ -151,12 +161,7 @@ apply_change(Reliance *reliance, const JitChange *change)
 			if (need->covers[k].role != change->role)
 				continue;
 			if (!OidIsValid(change->other))
-			{
-				/* what has expired isn't revoked by its removal */
-				if (change->deadline != DT_NOBEGIN ||
-					need->covers[k].deadline > jit_now())
-					need->covers[k].deadline = change->deadline;
-			}
+				set_deadline(&need->covers[k], change->deadline);
 			else if (need->ncovers < need->maxcovers)
 			{
 				Cover	   *cover = &need->covers[need->ncovers];
@@ -172,14 +177,18 @@ apply_change(Reliance *reliance, const JitChange *change)
 	}
 }
 
-/* Nothing is known any more. */
+/* Changes from that place on have been missed. */
 static void
-end_all(Reliance *reliance)
+catch_up(Reliance *reliance, uint64 place)
 {
 	for (int i = 0; i < reliance->nneeds; i++)
 	{
 		for (int k = 0; k < reliance->needs[i].ncovers; k++)
-			reliance->needs[i].covers[k].deadline = DT_NOBEGIN;
+		{
+			Cover	   *cover = &reliance->needs[i].covers[k];
+
+			set_deadline(cover, jit_deadline_since(cover->role, place, cover->deadline));
+		}
 	}
 }
 
@@ -188,7 +197,7 @@ static void
 read_ring(void)
 {
 	uint64		head = jit_changes_head();
-	bool		overrun = false;
+	uint64		missed = PG_UINT64_MAX;
 	ListCell   *lc;
 
 	while (seen < head)
@@ -197,7 +206,7 @@ read_ring(void)
 
 		if (!jit_read_change(seen, &change))
 		{
-			overrun = true;
+			missed = seen;
 			seen = jit_changes_head();
 			break;
 		}
@@ -212,14 +221,14 @@ read_ring(void)
 			apply_change(loose, &change);
 		seen++;
 	}
-	if (overrun)
+	if (missed != PG_UINT64_MAX)
 	{
 		foreach(lc, reliances)
-			end_all(lfirst(lc));
+			catch_up(lfirst(lc), missed);
 		for (Running *run = jit_running; run != NULL; run = run->outer)
-			end_all(run->reliance);
+			catch_up(run->reliance, missed);
 		if (loose != NULL)
-			end_all(loose);
+			catch_up(loose, missed);
 	}
 }
 

@@ -8,8 +8,13 @@
  * The log line has to wait for the commit, so that the log never tells of
  * something that was rolled back:
  *
- *	jit_events()			row and line are noted for the commit (base/commit.c)
+ *	jit_events()			all of it is noted for the commit (base/commit.c)
  *	abort					it is forgotten, also of a subtransaction
+ *	before the commit		rows are numbered and written, under the cluster's lock,
+ *							which is held to the end: numbers are in the order of
+ *							commits, without gaps.  For that lock an end of access
+ *							waits for a second: then nothing is written but its
+ *							line, and a sweeper says the rest
  *	transaction commits		the lines are written, in order
  *	crash after the commit	the line may be lost; the row isn't
  *	PREPARE TRANSACTION		refused, with our NOTIFY or without

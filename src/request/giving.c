@@ -125,7 +125,7 @@ make_promised(List *promises)
 {
 	MemoryContext context = CurrentMemoryContext;
 	JitOwnerSection section;
-	List	   *items = NIL;
+	List	   *volatile items = NIL;
 	ListCell   *lc;
 	char	   *volatile what = NULL;
 
@@ -133,7 +133,7 @@ make_promised(List *promises)
 		return;
 	PushActiveSnapshot(GetTransactionSnapshot());
 	jit_enter_owner_section(&section);
-	jit_set_locally("lock_timeout", JIT_LONGEST_WAIT_TEXT);
+	jit_start_waiting();
 	PG_TRY();
 	{
 		foreach(lc, promises)
@@ -162,6 +162,7 @@ make_promised(List *promises)
 			Promise    *promise = lfirst(lc);
 
 			what = jit_request_text(promise->head.request);
+			jit_set_locally("lock_timeout", psprintf("%d", jit_time_left()));
 			if (promise->made)
 				jit_make_grant(promise->head.request, promise->head.grantee,
 							   promise->items, promise->expires_at, promise->comment);
