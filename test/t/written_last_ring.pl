@@ -72,7 +72,7 @@ sub go_on
 }
 
 # What a user does in one go, 135 times; then they must all go on.
-sub storm
+sub goes_wild
 {
 	my ($user, $sql, $db) = @_;
 	my ($out, $err) = sql($node, $user, "SET client_min_messages = error; $sql", $db // 'hr_prod');
@@ -86,48 +86,48 @@ my $growing = q{make_interval(secs => 3600 + i * 60)};
 my $grant = "PERFORM jit_grant('SELECT ON eve.t', 'secops', $growing, 'x');";
 
 bystand();
-attack 'jit_grant of a table, longer each time' => sub { storm('eve', each_135($grant)); };
-attack 'jit_grant, each in a savepoint of its own' => sub { storm('eve', each_135("BEGIN $grant EXCEPTION WHEN division_by_zero THEN NULL; END;")); };
-attack 'jit_grant, a transaction each' => sub { storm('eve', each_135("$grant COMMIT;")); };
+attack 'jit_grant of a table, longer each time' => sub { goes_wild('eve', each_135($grant)); };
+attack 'jit_grant, each in a savepoint of its own' => sub { goes_wild('eve', each_135("BEGIN $grant EXCEPTION WHEN division_by_zero THEN NULL; END;")); };
+attack 'jit_grant, a transaction each' => sub { goes_wild('eve', each_135("$grant COMMIT;")); };
 attack 'jit_grant of a role, longer each time' => sub {
 	super('CREATE ROLE of_eve; GRANT of_eve TO eve WITH ADMIN OPTION');
-	storm('eve', each_135("PERFORM jit_grant('of_eve', 'secops', $growing, 'x');"));
+	goes_wild('eve', each_135("PERFORM jit_grant('of_eve', 'secops', $growing, 'x');"));
 };
 attack 'jit_request of a group, longer each time' => sub {
-	storm('mallory', each_135("PERFORM jit_request('SELECT ON eve.t', $growing, 'x', ticket => 'free', grantee => 'secops');"));
+	goes_wild('mallory', each_135("PERFORM jit_request('SELECT ON eve.t', $growing, 'x', ticket => 'free', grantee => 'secops');"));
 };
 attack 'jit_approve of 135 requests' => sub {
 	my ($out, $err) = sql($node, 'mallory', 'SET client_min_messages = error; ' . each_135("PERFORM jit_request('SELECT ON eve.t', $growing, 'x', grantee => 'secops');"), 'hr_prod');
 	is($err, '', 'filed');
-	storm('eve', 'DO $$ DECLARE n int; BEGIN FOR n IN SELECT request FROM jit.inbox ORDER BY request LOOP PERFORM jit_approve(n); END LOOP; END $$');
+	goes_wild('eve', 'DO $$ DECLARE n int; BEGIN FOR n IN SELECT request FROM jit.inbox ORDER BY request LOOP PERFORM jit_approve(n); END LOOP; END $$');
 };
-attack 'from another database' => sub { storm('eve', each_135($grant), 'postgres'); };
+attack 'from another database' => sub { goes_wild('eve', each_135($grant), 'postgres'); };
 
 # ---- natively
 
 my $role = '(SELECT g.role FROM jit.grants g WHERE g.ended_at IS NULL AND g.grantee = ' . q{'secops' LIMIT 1)};
 attack 'ALTER ROLE of a grant role, 9,000 times' => sub {
 	sql($node, 'eve', q{SELECT jit_grant('SELECT ON eve.t', 'secops', '1 hour', 'x')}, 'hr_prod');
-	storm($super, "DO \$\$ DECLARE r name := $role; BEGIN FOR i IN 1 .. 9000 LOOP EXECUTE format('ALTER ROLE %I VALID UNTIL %L', r, now() + make_interval(mins => 60 + i)); END LOOP; END \$\$");
+	goes_wild($super, "DO \$\$ DECLARE r name := $role; BEGIN FOR i IN 1 .. 9000 LOOP EXECUTE format('ALTER ROLE %I VALID UNTIL %L', r, now() + make_interval(mins => 60 + i)); END LOOP; END \$\$");
 };
 attack 'a member put in and taken out, 9,000 times' => sub {
 	sql($node, 'eve', q{SELECT jit_grant('SELECT ON eve.t', 'secops', '1 hour', 'x')}, 'hr_prod');
-	storm($super, "DO \$\$ DECLARE r name := $role; BEGIN FOR i IN 1 .. 9000 LOOP EXECUTE format('GRANT %I TO eves', r); EXECUTE format('REVOKE %I FROM eves', r); END LOOP; END \$\$");
+	goes_wild($super, "DO \$\$ DECLARE r name := $role; BEGIN FOR i IN 1 .. 9000 LOOP EXECUTE format('GRANT %I TO eves', r); EXECUTE format('REVOKE %I FROM eves', r); END LOOP; END \$\$");
 };
 
 # ---- what has ended, has
 
-sub flood { return "SELECT jit_grant('SELECT ON eve.t', 'secops', '1 hour', 'x'); DO \$\$ DECLARE r name := $role; BEGIN FOR i IN 1 .. 9000 LOOP EXECUTE format('ALTER ROLE %I VALID UNTIL %L', r, now() + make_interval(mins => 60 + i)); END LOOP; END \$\$"; }
+sub flood { return "SELECT jit_grant('SELECT ON eve.t', 'secops', '1 hour', 'x'); " . ($_[0] // '') . " DO \$\$ DECLARE r name := $role; BEGIN FOR i IN 1 .. 9000 LOOP EXECUTE format('ALTER ROLE %I VALID UNTIL %L', r, now() + make_interval(mins => 60 + i)); END LOOP; END \$\$"; }
 
 attack 'an open cursor, fetched from afterwards' => sub {
 	my $s = session($node, 'dev', 'hr_prod');
 	is($s->do('BEGIN; DECLARE c CURSOR FOR SELECT emp_no FROM hr.salary ORDER BY 1; FETCH c'), '1', 'fetched before');
-	storm($super, flood());
+	goes_wild($super, flood());
 	is($s->do('FETCH c'), '2', 'fetched after');
 	$s->quit;
 };
 attack 'jit_revoke that is hidden in as many changes' => sub {
-	my ($out, $err) = sql($node, $super, 'SET client_min_messages = error; BEGIN; ' . flood() . "; SELECT jit_revoke($n2); COMMIT", 'hr_prod');
+	my ($out, $err) = sql($node, $super, 'SET client_min_messages = error; ' . flood('BEGIN;') . "; SELECT jit_revoke($n2); COMMIT", 'hr_prod');
 	is($err, '', 'done');
 	my @ended = ('SET ROLE', 'another database');
 	ok(wait_until(sub { !grep { !$s{$_}->ended } @ended }, 10), 'what relied on what was revoked has ended');
