@@ -12,7 +12,7 @@
 
 /* How long what is given and recorded waits, in milliseconds. */
 #define JIT_LONGEST_WAIT	5000	/* for objects, and the cluster's lock */
-#define JIT_SHORTEST_WAIT	200		/* under the cluster's lock */
+#define JIT_SHORTEST_WAIT	200 /* under the cluster's lock */
 #define JIT_LONGEST_WAIT_TEXT	"5s"	/* the same as lock_timeout */
 #define JIT_SHORTEST_WAIT_TEXT	"200ms"
 #define JIT_WAIT_TO_END		1000	/* of what ends access */

@@ -514,9 +514,9 @@ jit_end_foreign_grants(Oid grantee, const char *reason)
 	}
 	if (n > 0)
 		jit_end_event("revoked", 0, DT_NOEND, jit_detail("roles", roles.data, "reason", reason, NULL),
-				  psprintf("%d in other databases than %s revoked by %s", n,
-						   quote_identifier(jit_database_name()),
-						   quote_identifier(jit_role_name(person.role))));
+					  psprintf("%d in other databases than %s revoked by %s", n,
+							   quote_identifier(jit_database_name()),
+							   quote_identifier(jit_role_name(person.role))));
 	jit_wake_launcher_at_commit();
 	return n;
 }

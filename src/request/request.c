@@ -682,8 +682,8 @@ end_locked_access(int id, const char *reason, const JitPerson *person)
 	if (ended)
 		jit_end_event("shortened", id, DT_NOEND, jit_detail("reason", reason, NULL),
 					  psprintf("%s ended by %s while another transaction is changing it",
-						   jit_request_text(id),
-						   quote_identifier(jit_role_name(person->role))));
+							   jit_request_text(id),
+							   quote_identifier(jit_role_name(person->role))));
 	jit_leave_owner_section(&section);
 	return ended;
 }
