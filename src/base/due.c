@@ -121,7 +121,16 @@ publish_press(const JitPress *press)
 	if (!OidIsValid(press->grantee))
 		jit_due->all_revoked = Max(jit_due->all_revoked, press->at);
 	else
-		jit_due->presses[jit_due->npresses++ % JIT_MAX_PRESSES] = *press;
+	{
+		int			n = Min(jit_due->npresses, JIT_MAX_PRESSES);
+		int			place = 0;
+
+		while (place < n && jit_due->presses[place].grantee != press->grantee)
+			place++;
+		if (place == n)
+			place = jit_due->npresses++ % JIT_MAX_PRESSES;
+		jit_due->presses[place] = *press;
+	}
 	jit_due->overflow_due = Min(jit_due->overflow_due, jit_now());
 	LWLockRelease(jit_due->lock);
 	wake_at_commit = true;
@@ -217,7 +226,7 @@ jit_pressed_after(Oid grantee, TimestampTz at)
 			result = Max(result, jit_due->presses[i].at);
 	}
 	LWLockRelease(jit_due->lock);
-	return result > at ? result : DT_NOBEGIN;
+	return result >= at ? result : DT_NOBEGIN;
 }
 
 /* Somebody alters or drops a role.  From an object-access hook. */

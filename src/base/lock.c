@@ -104,15 +104,13 @@ jit_rethrow_locked(MemoryContext context, const char *what)
 
 	MemoryContextSwitchTo(context);
 	error = CopyErrorData();
+	FlushErrorState();
 	/* ours has a hint */
 	if (error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE && error->hint == NULL)
-	{
-		FlushErrorState();
 		ereport(ERROR,
 				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
 				 errmsg("%s cannot be changed now: another transaction has it, or what it is for, locked", what),
 				 errhint("Try again when that has ended; pg_locks and pg_stat_activity show which one it is.")));
-	}
 	ReThrowError(error);
 }
 

@@ -45,6 +45,8 @@ const char *const jit_pinned_settings[JIT_N_PINNED_SETTINGS][2] = {
 	{"enable_bitmapscan", "off"},
 	/* not with what jit_query() reads by under SERIALIZABLE */
 	{"enable_indexonlyscan", "off"},
+	{"enable_indexscan", "on"},
+	{"enable_seqscan", "on"},
 	/* an error that we catch must not end the session, and us with it */
 	{"exit_on_error", "off"},
 };

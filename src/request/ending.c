@@ -836,10 +836,6 @@ jit_before_drop(const DropStmt *stmt)
 		drop_role(lfirst_oid(lc), true, WARNING);
 	}
 	jit_leave_owner_section(&section);
-	/* what this transaction had in mind has nowhere to go */
-	(void) jit_take_commit_notes(JIT_COMMIT_MAKE);
-	(void) jit_take_commit_notes(JIT_COMMIT_GIVE);
-	(void) jit_take_commit_notes(JIT_COMMIT_RECORD);
 }
 
 /*

@@ -365,11 +365,13 @@ record_events(List *events)
 	{
 		EventNote  *note = lfirst(lc);
 
-		if (note->ended_at != DT_NOEND)
-			(void) jit_query("UPDATE jit.requests SET status = $2::jit.request_status,"
-							 " decided_at = coalesce(decided_at, $3), ended_at = $3"
-							 " WHERE " JIT_THE_ROWS("requests", "id = ANY ($1) AND status IN ('pending', 'active')"),
-							 "Itz", PointerGetDatum(note->requests), note->event, note->ended_at);
+		/* twice in one transaction, it has ended once */
+		if (note->ended_at != DT_NOEND &&
+			jit_query("UPDATE jit.requests SET status = $2::jit.request_status,"
+					  " decided_at = coalesce(decided_at, $3), ended_at = $3"
+					  " WHERE " JIT_THE_ROWS("requests", "id = ANY ($1) AND status = 'active'"),
+					  "Itz", PointerGetDatum(note->requests), note->event, note->ended_at) == 0)
+			continue;
 		last += jit_query("INSERT INTO jit.events (origin, id, at, request_id, event, login, role, client_addr, detail)"
 						  " SELECT $1, $2 + n, $3, nullif(request, 0), $5, $6, $7, $8::inet, coalesce($9, '{}')"
 						  " FROM unnest($4) WITH ORDINALITY r (request, n)",

@@ -39,6 +39,7 @@
 #include "base/query.h"
 #include "base/text.h"
 #include "request/access.h"
+#include "request/approver.h"
 #include "request/giving.h"
 #include "request/grant.h"
 #include "request/policy.h"
@@ -182,12 +183,13 @@ static void
 look_again(const Promise *promise)
 {
 	JitRequest *request = jit_load_request(promise->head.request, false);
+	bool		without_flow = request->reviews == NIL;
 	TimestampTz pressed = jit_pressed_after(promise->head.grantee, promise->activated_at);
 	char	   *why = NULL;
 	ListCell   *lc;
 
 	check_grantee(promise, request);
-	if (jit_query("SELECT max(at) FROM jit.revocations WHERE at > $1 AND grantee_oid IN (0, $2)",
+	if (jit_query("SELECT max(at) FROM jit.revocations WHERE at >= $1 AND grantee_oid IN (0, $2)",
 				  "zo", promise->activated_at, promise->head.grantee) > 0 &&
 		jit_result_time(1, 1) != DT_NOEND)
 		pressed = jit_result_time(1, 1);
@@ -202,17 +204,17 @@ look_again(const Promise *promise)
 		jit_check_item_requestable(lfirst(lc));
 	if (promise->approved)
 	{
-		bool		without_flow = request->reviews == NIL;
-
 		request->direct = promise->direct;
 		/* as it was before the approval at hand */
 		request->reviews = list_delete_last(request->reviews);
 		why = jit_why_not_approve(request, &promise->person, without_flow);
+		if (why == NULL && without_flow)
+			why = jit_why_not_impartial(request, &promise->person);
 		if (why != NULL)
 			overtaken(promise, psprintf(_("Role %s can no longer approve it: %s"),
 										quote_identifier(promise->person_name), why));
 	}
-	if (request->reviews == NIL && !promise->approved)
+	if (without_flow)
 		why = jit_stricter_now(request);
 	if (why != NULL)
 		overtaken(promise, psprintf(_("Policies and flows have changed: %s."), why));

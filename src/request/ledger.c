@@ -411,6 +411,15 @@ jit_load_request_items(JitRequest *request, bool missing_ok)
  * ----------------------------------------------------------------------
  */
 
+static void
+set_final_state(int id, JitStatus status, TimestampTz ended_at)
+{
+	jit_query("UPDATE jit.requests SET status = $2::jit.request_status,"
+			  " decided_at = coalesce(decided_at, $3), ended_at = $3"
+			  " WHERE " JIT_THE_ROWS("requests", "id = $1"),
+			  "itz", id, jit_status_name(status), ended_at);
+}
+
 /*
  * Set the final state of a request and record it.  Called in any user
  * context, under the row lock; the caller has checked the state.
@@ -422,11 +431,23 @@ jit_finish_request(int id, JitStatus status, TimestampTz ended_at,
 	JitOwnerSection section;
 
 	jit_enter_owner_section(&section);
-	jit_query("UPDATE jit.requests SET status = $2::jit.request_status,"
-			  " decided_at = coalesce(decided_at, $3), ended_at = $3"
-			  " WHERE " JIT_THE_ROWS("requests", "id = $1"),
-			  "itz", id, jit_status_name(status), ended_at);
+	set_final_state(id, status, ended_at);
 	jit_event(jit_status_name(status), id, detail, logline);
+	jit_leave_owner_section(&section);
+}
+
+/*
+ * The same for a panic button, which waits for nobody: if the event would have
+ * to, only the server log tells of it.
+ */
+void
+jit_end_request(int id, JitStatus status, const char *logline, Jsonb *detail)
+{
+	JitOwnerSection section;
+
+	jit_enter_owner_section(&section);
+	set_final_state(id, status, jit_now());
+	jit_end_event(jit_status_name(status), id, DT_NOEND, detail, logline);
 	jit_leave_owner_section(&section);
 }
 

@@ -63,6 +63,8 @@ extern void jit_store_items(int request, List *items);
 extern void jit_finish_request(int id, JitStatus status,
 							   TimestampTz ended_at, const char *logline,
 							   Jsonb *detail);
+extern void jit_end_request(int id, JitStatus status, const char *logline,
+							Jsonb *detail);
 extern void jit_store_review(JitRequest *request, const char *verdict, int step,
 							 const JitPerson *person, Interval *duration,
 							 const char *comment);

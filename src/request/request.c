@@ -659,8 +659,8 @@ end_access(const JitRequest *request, const char *reason, bool certain)
 					   quote_identifier(request->grantee_name), request->access);
 	/* what is only promised isn't given */
 	if (!given)
-		jit_finish_request(request->id, JIT_REVOKED, jit_now(), logline,
-						   jit_detail("reason", reason, NULL));
+		jit_end_request(request->id, JIT_REVOKED, logline,
+						jit_detail("reason", reason, NULL));
 	else
 		jit_end_event("revoked", request->id, jit_now(),
 					  jit_detail("reason", reason, NULL), logline);
@@ -815,7 +815,8 @@ revoke_many(Oid grantee, const char *reason)
 
 	jit_enter_owner_section(&section);
 	/* what is under way, and can't be seen yet, learns of it by this */
-	(void) jit_query("DELETE FROM jit.revocations WHERE at < $1",
+	(void) jit_query("DELETE FROM jit.revocations"
+					 " WHERE " JIT_THE_ROWS("revocations", "at < $1 FOR UPDATE SKIP LOCKED"),
 					 "z", pressed - 30 * USECS_PER_DAY);
 	(void) jit_query("INSERT INTO jit.revocations (at, grantee_oid) VALUES ($1, $2)",
 					 "zo", pressed, grantee);
@@ -856,10 +857,10 @@ revoke_many(Oid grantee, const char *reason)
 		}
 		else
 		{
-			jit_end_event("canceled", request->id, jit_now(),
-						  jit_detail("reason", reason, NULL),
-						  psprintf("%s canceled by %s", jit_request_text(request->id),
-								   quote_identifier(jit_role_name(person.role))));
+			jit_end_request(request->id, JIT_CANCELED,
+							psprintf("%s canceled by %s", jit_request_text(request->id),
+									 quote_identifier(jit_role_name(person.role))),
+							jit_detail("reason", reason, NULL));
 			canceled++;
 		}
 	}

@@ -176,7 +176,7 @@ is_past(const DueRow *row, Oid *role, TimestampTz *deadline)
 	TimestampTz now = jit_now();
 
 	CHECK_FOR_INTERRUPTS();
-	if (row->pending)
+	if (row->pending || row->overtaken)
 		return false;
 	*role = find_role(row, now, deadline);
 	return *deadline <= now;
@@ -247,6 +247,14 @@ settle(void *arg)
 		return;
 	}
 
+	if (row->overtaken)
+	{
+		(void) jit_end_grant(grant);
+		jit_finish_request(grant->request, JIT_REVOKED, now,
+						   psprintf("%s revoked: a panic button was pressed before it was committed", text),
+						   jit_detail("drift", "a panic button was pressed before it was committed", NULL));
+		return;
+	}
 	role = find_role(row, now, &deadline);
 	if (deadline <= now)
 		expire(list_make1(row), true);
@@ -263,13 +271,6 @@ settle(void *arg)
 						   psprintf("%s revoked: its role %s %s", text,
 									quote_identifier(grant->role), drift),
 						   jit_detail("drift", psprintf("its role %s", drift), NULL));
-	}
-	else if (row->overtaken)
-	{
-		(void) jit_end_grant(grant);
-		jit_finish_request(grant->request, JIT_REVOKED, now,
-						   psprintf("%s revoked: a panic button was pressed before it was committed", text),
-						   jit_detail("drift", "a panic button was pressed before it was committed", NULL));
 	}
 	else if (deadline != grant->expires_at)
 	{
@@ -339,9 +340,9 @@ try_to_settle(DueRow *row)
  * didn't see it, as it was committed later, and it is for us to end.
  */
 #define OVERTAKEN(grantees, pressed) \
-	"(EXISTS (SELECT FROM jit.revocations v WHERE v.at > r.activated_at AND v.grantee_oid IN (0, g.grantee_oid))" \
+	"(EXISTS (SELECT FROM jit.revocations v WHERE v.at >= r.activated_at AND v.grantee_oid IN (0, g.grantee_oid))" \
 	" OR EXISTS (SELECT FROM unnest(" grantees ", " pressed ") p (grantee, at)" \
-	"  WHERE p.at > r.activated_at AND p.grantee IN (0, g.grantee_oid)))"
+	"  WHERE p.at >= r.activated_at AND p.grantee IN (0, g.grantee_oid)))"
 
 /* Panic buttons in other databases, as arrays. */
 static void
@@ -456,7 +457,7 @@ lock_batch(const List *requests, int first, int *size)
 		row->grant.grantee = jit_result_text(i, 9);
 		row->grant.grantee_oid = jit_result_oid(i, 10);
 		row->grant.expires_at = jit_result_time(i, 11);
-		row->overtaken = jit_result_bool(i, 12);
+		row->overtaken = jit_result_bool(i, 12) && !row->copied && !row->pending;
 		rows = lappend(rows, row);
 	}
 	jit_leave_owner_section(&section);
@@ -633,6 +634,41 @@ sweep_roles(void *arg)
 	jit_leave_owner_section(&section);
 }
 
+static void
+try_to_expire_grant(void *arg)
+{
+	(void) jit_expire_grant(*(int *) arg);
+}
+
+/*
+ * What has been overtaken ends first, by its roles alone: that waits neither
+ * for the row of a request, which its grantee may have locked, nor for events.
+ */
+static void
+end_overtaken(void *arg)
+{
+	JitOwnerSection section;
+	Datum		grantees;
+	Datum		pressed;
+	List	   *requests = NIL;
+	ListCell   *lc;
+	int			n;
+
+	if (!jit_open_ledger())
+		return;
+	panic_buttons(&grantees, &pressed);
+	jit_enter_owner_section(&section);
+	n = jit_query("SELECT r.id FROM jit.requests r JOIN jit.grants g ON g.request_id = r.id"
+				  " WHERE r.status = 'active' AND r.origin = $1 AND " OVERTAKEN("$2", "$3")
+				  " AND EXISTS (SELECT FROM pg_auth_members m WHERE m.roleid = g.role_oid)",
+				  "tOZ", jit_origin(), grantees, pressed);
+	for (int i = 1; i <= n; i++)
+		requests = lappend_int(requests, jit_result_int(i, 1));
+	foreach(lc, requests)
+		(void) jit_try_as_owner(try_to_expire_grant, &lfirst_int(lc));
+	jit_leave_owner_section(&section);
+}
+
 /* Entry point of a sweeper. */
 void
 jit_sweeper_main(Datum arg)
@@ -651,9 +687,10 @@ jit_sweeper_main(Datum arg)
 
 	if (!task.others)
 	{
+		done = in_transaction(end_overtaken, NULL);
 		do
 		{
-			done = in_transaction(sweep_ledger, &state);
+			done = in_transaction(sweep_ledger, &state) && done;
 			jit_report_progress(task.slot);
 		} while (done && state.requests != NIL);
 	}
