@@ -66,6 +66,14 @@ sub race
 	return $n;
 }
 
+sub works_until_revoked
+{
+	my ($grantee) = @_;
+	super("SELECT jit_revoke_from('$grantee', 'test')");
+	like(($s{$grantee}->do('SELECT count(*) FROM hr.salary'))[1], qr/ERROR:  42501/, '... until it is revoked');
+	return;
+}
+
 sub pending
 {
 	my ($out, $err) = $s{ $_[1] // 'dev' }->do("SELECT jit_request('" . ($_[0] // $salary) . "', '1 hour', 'x')");
@@ -208,6 +216,36 @@ attack 'jit_revoke_from somebody else does not overtake' => sub {
 	$s{dev}->do("BEGIN; $ask");
 	super(q{SELECT jit_revoke_from('dev2', 'panic')});
 	lasts(0, ($s{dev}->do('COMMIT'))[1]);
+};
+
+# ---- in one transaction
+
+attack 'jit_approve after jit_revoke_from in the same transaction' => sub {
+	flow($grantor);
+	super('GRANT hr_owner TO paul');
+	my $n = pending();
+	my ($out, $err) = $s{paul}->do("BEGIN; SELECT jit_revoke_from('dev', 'panic')");
+	unlike($err, qr/ERROR/, 'called');
+	like(($s{paul}->do("SELECT jit_approve($n)"))[1], qr/ERROR:  55000: .*request $n\b.*cancel/s, 'what is canceled is not approved');
+	$s{paul}->do('ROLLBACK');
+	super('REVOKE hr_owner FROM paul');
+	nothing_given($salary, 'dev');
+};
+attack 'jit_revoke twice in the same transaction' => sub {
+	my ($out, $err) = sql($node, 'anna', "SELECT jit_grant('$salary', 'dev', '1 hour')", 'hr_prod');
+	like($out, qr/^\d+$/, 'granted') or diag $err;
+	$s{anna}->do("BEGIN; SELECT jit_revoke($out, 'once'); SELECT jit_revoke($out, 'twice'); COMMIT");
+	$s{anna}->do('ROLLBACK');
+	super("SELECT jit_revoke_from('dev', 'test')");
+	is(super("SELECT count(*) FROM jit.events WHERE request_id = $out AND event = 'revoked'"), '1', 'it has ended once');
+	nothing_given($salary, 'dev');
+};
+attack 'DROP EXTENSION in a savepoint that is rolled back' => sub {
+	my ($out, $err) = sql($node, getpwuid($<) . '', "BEGIN; SELECT jit_grant('$salary', 'dev', '1 hour'); SAVEPOINT s; DROP EXTENSION jit_access; ROLLBACK TO s; COMMIT", 'hr_prod');
+	unlike($err, qr/ERROR/, 'committed');
+	is(super("SELECT count(*) FROM jit.events e JOIN jit.requests r ON r.id = e.request_id AND r.status = 'active' AND r.grantee = 'dev' WHERE event = 'activated'"), '1', 'it is on record');
+	is($s{dev}->do('SELECT count(*) FROM hr.salary'), '100', '... and works');
+	works_until_revoked('dev');
 };
 
 delete $s{leaver};
