@@ -80,7 +80,6 @@ typedef struct DueRow
 	bool		copied;			/* as jit_is_copy(): roles aren't ours */
 	TimestampTz lapses_at;
 	char	   *access;
-	bool		overtaken;		/* a panic button was pressed meanwhile */
 	bool		expired;		/* result: by expire() */
 } DueRow;
 
@@ -176,7 +175,7 @@ is_past(const DueRow *row, Oid *role, TimestampTz *deadline)
 	TimestampTz now = jit_now();
 
 	CHECK_FOR_INTERRUPTS();
-	if (row->pending || row->overtaken)
+	if (row->pending)
 		return false;
 	*role = find_role(row, now, deadline);
 	return *deadline <= now;
@@ -247,14 +246,6 @@ settle(void *arg)
 		return;
 	}
 
-	if (row->overtaken)
-	{
-		(void) jit_end_grant(grant);
-		jit_finish_request(grant->request, JIT_REVOKED, now,
-						   psprintf("%s revoked: a panic button was pressed before it was committed", text),
-						   jit_detail("drift", "a panic button was pressed before it was committed", NULL));
-		return;
-	}
 	role = find_role(row, now, &deadline);
 	if (deadline <= now)
 		expire(list_make1(row), true);
@@ -336,37 +327,6 @@ try_to_settle(DueRow *row)
 }
 
 /*
- * Did a request become active before a panic button was pressed?  Then that
- * didn't see it, as it was committed later, and it is for us to end.
- */
-#define OVERTAKEN(grantees, pressed) \
-	"(EXISTS (SELECT FROM jit.revocations v WHERE v.at >= r.activated_at AND v.grantee_oid IN (0, g.grantee_oid))" \
-	" OR EXISTS (SELECT FROM unnest(" grantees ", " pressed ") p (grantee, at)" \
-	"  WHERE p.at >= r.activated_at AND p.grantee IN (0, g.grantee_oid)))"
-
-/* Panic buttons in other databases, as arrays. */
-static void
-panic_buttons(Datum *grantees, Datum *pressed)
-{
-	Datum		roles[JIT_MAX_PRESSES + 1];
-	Datum		times[JIT_MAX_PRESSES + 1];
-	int			n = 0;
-
-	LWLockAcquire(jit_due->lock, LW_SHARED);
-	roles[n] = ObjectIdGetDatum(InvalidOid);
-	times[n++] = TimestampTzGetDatum(jit_due->all_revoked);
-	for (int i = 0; i < Min(jit_due->npresses, JIT_MAX_PRESSES); i++)
-	{
-		roles[n] = ObjectIdGetDatum(jit_due->presses[i].grantee);
-		times[n++] = TimestampTzGetDatum(jit_due->presses[i].at);
-	}
-	LWLockRelease(jit_due->lock);
-	*grantees = PointerGetDatum(construct_array(roles, n, OIDOID, sizeof(Oid), true, TYPALIGN_INT));
-	*pressed = PointerGetDatum(construct_array(times, n, TIMESTAMPTZOID, sizeof(TimestampTz),
-											   FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
-}
-
-/*
  * The requests that are due, in the order of their times; in
  * TopMemoryContext.  This looks at all that are open and at all roles, so it
  * is done once.
@@ -377,11 +337,8 @@ due_requests(void)
 	JitOwnerSection section;
 	MemoryContext context;
 	List	   *requests = NIL;
-	Datum		grantees;
-	Datum		pressed;
 	int			n;
 
-	panic_buttons(&grantees, &pressed);
 	jit_enter_owner_section(&section);
 	n = jit_query("SELECT r.id FROM jit.requests r LEFT JOIN jit.grants g ON g.request_id = r.id"
 	/* of copies, see jit_is_copy(), the original's database */
@@ -396,11 +353,9 @@ due_requests(void)
 				  "  OR d.oid IS NULL AND (h.rolvaliduntil <= $1 OR n.rolvaliduntil <= $1"
 				  "   OR g.role IS NOT NULL AND coalesce(h.oid, n.oid) IS NULL"
 				  "   OR NOT coalesce(h.oid, n.oid) IN (SELECT m.roleid FROM pg_auth_members m)"
-				  "   OR h.rolvaliduntil <> g.expires_at AND isfinite(h.rolvaliduntil)"
-	/* given by what didn't know of a panic button */
-				  "   OR " OVERTAKEN("$4", "$5") "))"
+				  "   OR h.rolvaliduntil <> g.expires_at AND isfinite(h.rolvaliduntil)))"
 				  " ORDER BY coalesce(r.expires_at, r.lapses_at)",
-				  "zotOZ", jit_now(), MyDatabaseId, jit_cluster_origin(), grantees, pressed);
+				  "zot", jit_now(), MyDatabaseId, jit_cluster_origin());
 	context = MemoryContextSwitchTo(TopMemoryContext);
 	for (int i = 1; i <= n; i++)
 		requests = lappend_int(requests, jit_result_int(i, 1));
@@ -420,12 +375,9 @@ lock_batch(const List *requests, int first, int *size)
 	Datum	   *ids = palloc(nids * sizeof(Datum));
 	JitOwnerSection section;
 	List	   *rows = NIL;
-	Datum		grantees;
-	Datum		pressed;
 	bool		isnull;
 	int			n;
 
-	panic_buttons(&grantees, &pressed);
 	*size = nids;
 	for (int i = 0; i < nids; i++)
 		ids[i] = Int32GetDatum(list_nth_int(requests, first + i));
@@ -438,10 +390,10 @@ lock_batch(const List *requests, int first, int *size)
 	/* a statement of its own, which sees what was approved just before */
 	n = jit_query("SELECT r.id, r.status = 'pending', r.lapses_at, r.access, starts_with(r.origin, $2),"
 				  " r.origin, g.role, g.role_oid, r.grantee, r.grantee_oid,"
-				  " coalesce(g.expires_at, r.expires_at, r.lapses_at), " OVERTAKEN("$3", "$4")
+				  " coalesce(g.expires_at, r.expires_at, r.lapses_at)"
 				  " FROM jit.requests r LEFT JOIN jit.grants g ON g.request_id = r.id"
 				  " WHERE r.id = ANY ($1) ORDER BY coalesce(r.expires_at, r.lapses_at)",
-				  "ItOZ", jit_int4_array(ids, n), jit_cluster_origin(), grantees, pressed);
+				  "It", jit_int4_array(ids, n), jit_cluster_origin());
 	for (int i = 1; i <= n; i++)
 	{
 		DueRow	   *row = palloc0(sizeof(DueRow));
@@ -457,7 +409,6 @@ lock_batch(const List *requests, int first, int *size)
 		row->grant.grantee = jit_result_text(i, 9);
 		row->grant.grantee_oid = jit_result_oid(i, 10);
 		row->grant.expires_at = jit_result_time(i, 11);
-		row->overtaken = jit_result_bool(i, 12) && !row->copied && !row->pending;
 		rows = lappend(rows, row);
 	}
 	jit_leave_owner_section(&section);
@@ -634,19 +585,48 @@ sweep_roles(void *arg)
 	jit_leave_owner_section(&section);
 }
 
+/* Panic buttons in other databases, as arrays. */
+static void
+panic_buttons(Datum *grantees, Datum *pressed)
+{
+	Datum		roles[JIT_MAX_PRESSES + 1];
+	Datum		times[JIT_MAX_PRESSES + 1];
+	int			n = 0;
+
+	LWLockAcquire(jit_due->lock, LW_SHARED);
+	roles[n] = ObjectIdGetDatum(InvalidOid);
+	times[n++] = TimestampTzGetDatum(jit_due->all_revoked);
+	for (int i = 0; i < Min(jit_due->npresses, JIT_MAX_PRESSES); i++)
+	{
+		roles[n] = ObjectIdGetDatum(jit_due->presses[i].grantee);
+		times[n++] = TimestampTzGetDatum(jit_due->presses[i].at);
+	}
+	LWLockRelease(jit_due->lock);
+	*grantees = PointerGetDatum(construct_array(roles, n, OIDOID, sizeof(Oid), true, TYPALIGN_INT));
+	*pressed = PointerGetDatum(construct_array(times, n, TIMESTAMPTZOID, sizeof(TimestampTz),
+											   FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+}
+
+/* 0 is left of its number if that could be done. */
 static void
 try_to_expire_grant(void *arg)
 {
-	(void) jit_expire_grant(*(int *) arg);
+	int		   *request = arg;
+
+	if (jit_expire_grant(*request))
+		*request = 0;
 }
 
 /*
- * What has been overtaken ends first, by its roles alone: that waits neither
- * for the row of a request, which its grantee may have locked, nor for events.
+ * What became active before a panic button was pressed, and was committed after
+ * it, that didn't see.  It ends first, by its roles alone, and the ledger
+ * follows: that waits neither for the row of a request, which its grantee may
+ * have locked, nor for events.
  */
 static void
 end_overtaken(void *arg)
 {
+	LedgerState *state = arg;
 	JitOwnerSection section;
 	Datum		grantees;
 	Datum		pressed;
@@ -659,13 +639,20 @@ end_overtaken(void *arg)
 	panic_buttons(&grantees, &pressed);
 	jit_enter_owner_section(&section);
 	n = jit_query("SELECT r.id FROM jit.requests r JOIN jit.grants g ON g.request_id = r.id"
-				  " WHERE r.status = 'active' AND r.origin = $1 AND " OVERTAKEN("$2", "$3")
+				  " WHERE r.status = 'active' AND r.origin = $1"
+				  " AND (EXISTS (SELECT FROM jit.revocations v"
+				  "   WHERE v.at >= r.activated_at AND v.grantee_oid IN (0, g.grantee_oid))"
+				  "  OR EXISTS (SELECT FROM unnest($2, $3) p (grantee, at)"
+				  "   WHERE p.at >= r.activated_at AND p.grantee IN (0, g.grantee_oid)))"
 				  " AND EXISTS (SELECT FROM pg_auth_members m WHERE m.roleid = g.role_oid)",
 				  "tOZ", jit_origin(), grantees, pressed);
 	for (int i = 1; i <= n; i++)
 		requests = lappend_int(requests, jit_result_int(i, 1));
 	foreach(lc, requests)
+	{
 		(void) jit_try_as_owner(try_to_expire_grant, &lfirst_int(lc));
+		state->all &= lfirst_int(lc) == 0;
+	}
 	jit_leave_owner_section(&section);
 }
 
@@ -687,10 +674,10 @@ jit_sweeper_main(Datum arg)
 
 	if (!task.others)
 	{
-		done = in_transaction(end_overtaken, NULL);
+		done = in_transaction(end_overtaken, &state);
 		do
 		{
-			done = in_transaction(sweep_ledger, &state) && done;
+			done = done && in_transaction(sweep_ledger, &state);
 			jit_report_progress(task.slot);
 		} while (done && state.requests != NIL);
 	}
