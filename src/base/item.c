@@ -37,7 +37,6 @@
 #include "storage/lmgr.h"
 #include "utils/catcache.h"
 #include "utils/formatting.h"
-#include "utils/inval.h"
 
 #define DATA_PRIVILEGES \
 	(ACL_SELECT | ACL_INSERT | ACL_UPDATE | ACL_DELETE | ACL_TRUNCATE)
@@ -839,7 +838,6 @@ jit_lock_items(List *items, const char *what)
 			jit_lock_object(RelationRelationId, item->address.objectId, AccessShareLock, what);
 		jit_lock_object(item->address.classId, item->address.objectId,
 						ShareUpdateExclusiveLock, what);
-		AcceptInvalidationMessages();
 		if (name == NULL || !jit_item_exists(item))
 			ereport(ERROR,
 					(errcode(ERRCODE_UNDEFINED_OBJECT),

@@ -21,6 +21,7 @@
 #include "catalog/catalog.h"
 #include "storage/lmgr.h"
 #include "storage/proc.h"
+#include "utils/inval.h"
 
 /* What is being given waits for locks until then. */
 static TimestampTz latest = 0;
@@ -40,8 +41,22 @@ try_to_lock(void *arg)
 }
 
 /*
+ * Of jit_try(): was it a lock that wasn't to be had, be it because that would
+ * be a deadlock?  Raises any other error.
+ */
+bool
+jit_lock_failed(ErrorData *error)
+{
+	if (error != NULL && error->sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE &&
+		error->sqlerrcode != ERRCODE_T_R_DEADLOCK_DETECTED)
+		ReThrowError(error);
+	return error != NULL;
+}
+
+/*
  * Take a lock to the end of the transaction, waiting so many milliseconds at
- * most.  False if it wasn't to be had, be it because that would be a deadlock.
+ * most, and take in what others have changed until then, as
+ * LockSharedObject() does.  False if it wasn't to be had.
  */
 bool
 jit_wait_for_lock(const LOCKTAG *tag, LOCKMODE mode, int timeout)
@@ -50,22 +65,23 @@ jit_wait_for_lock(const LOCKTAG *tag, LOCKMODE mode, int timeout)
 	int			before = LockTimeout;
 	ErrorData  *volatile error = NULL;
 
-	if (LockAcquire(tag, mode, false, true) != LOCKACQUIRE_NOT_AVAIL)
-		return true;
-	PG_TRY();
+	if (LockAcquire(tag, mode, false, true) == LOCKACQUIRE_NOT_AVAIL)
 	{
-		LockTimeout = timeout;
-		error = jit_try(try_to_lock, &call);
+		PG_TRY();
+		{
+			LockTimeout = timeout;
+			error = jit_try(try_to_lock, &call);
+		}
+		PG_FINALLY();
+		{
+			LockTimeout = before;
+		}
+		PG_END_TRY();
+		if (jit_lock_failed(error))
+			return false;
 	}
-	PG_FINALLY();
-	{
-		LockTimeout = before;
-	}
-	PG_END_TRY();
-	if (error != NULL && error->sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE &&
-		error->sqlerrcode != ERRCODE_T_R_DEADLOCK_DETECTED)
-		ReThrowError(error);
-	return error == NULL;
+	AcceptInvalidationMessages();
+	return true;
 }
 
 /* The cluster's lock; see the top of the file.  Taking it again is free. */

@@ -13,10 +13,13 @@
 /* How long what is given and recorded waits, in milliseconds. */
 #define JIT_LONGEST_WAIT	5000	/* for objects, and the cluster's lock */
 #define JIT_SHORTEST_WAIT	200 /* under the cluster's lock */
-#define JIT_LONGEST_WAIT_TEXT	"5s"	/* the same as lock_timeout */
-#define JIT_SHORTEST_WAIT_TEXT	"200ms"
 #define JIT_WAIT_TO_END		1000	/* of what ends access */
 
+/* The same as lock_timeout */
+#define JIT_LONGEST_WAIT_TEXT	CppAsString2(JIT_LONGEST_WAIT)
+#define JIT_SHORTEST_WAIT_TEXT	CppAsString2(JIT_SHORTEST_WAIT)
+
+extern bool jit_lock_failed(ErrorData *error);
 extern bool jit_wait_for_lock(const LOCKTAG *tag, LOCKMODE mode, int timeout);
 extern bool jit_lock_cluster(int timeout);
 extern void jit_start_waiting(void);

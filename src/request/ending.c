@@ -22,6 +22,7 @@
 #include "base/clock.h"
 #include "base/commit.h"
 #include "base/due.h"
+#include "base/lock.h"
 #include "base/query.h"
 #include "base/roles.h"
 #include "base/text.h"
@@ -731,12 +732,6 @@ jit_clear_past_roles(bool others, bool ledger, TimestampTz logged, bool terminat
  * ----------------------------------------------------------------------
  */
 
-static void
-try_to_lock(void *arg)
-{
-	LockSharedObject(AuthIdRelationId, *(Oid *) arg, 0, AccessExclusiveLock);
-}
-
 /*
  * Wait for whoever has a role locked, as DROP ROLE does, but not for ever:
  * everybody who wants something of us waits for us.  Those that we have waited
@@ -745,7 +740,10 @@ try_to_lock(void *arg)
 static void
 lock_role_to_drop(Oid roleid)
 {
-	if (jit_try(try_to_lock, &roleid) != NULL)
+	LOCKTAG		tag;
+
+	SET_LOCKTAG_OBJECT(tag, InvalidOid, AuthIdRelationId, roleid, 0);
+	if (!jit_wait_for_lock(&tag, AccessExclusiveLock, JIT_LONGEST_WAIT))
 		ereport(ERROR,
 				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
 				 errmsg("role %s cannot be dropped: another transaction has it locked",
@@ -778,7 +776,7 @@ jit_before_drop(const DropStmt *stmt)
 	jit_enter_owner_section(&section);
 	/* an approval under way is waited for, and ended as well */
 	jit_query("LOCK TABLE jit.requests IN ACCESS EXCLUSIVE MODE", "");
-	jit_set_locally("lock_timeout", "5s");
+	jit_set_locally("lock_timeout", JIT_LONGEST_WAIT_TEXT);
 	n = jit_query("SELECT g.request_id, g.role, g.role_oid, g.grantee, g.expires_at,"
 				  " starts_with(r.origin, $1), r.origin"
 				  " FROM jit.grants g JOIN jit.requests r ON r.id = g.request_id"

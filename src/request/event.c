@@ -195,7 +195,6 @@ auditor_privileges_right(Oid auditor)
 static bool
 auditor_role_is_present(void)
 {
-
 	(void) jit_query("SELECT CASE WHEN p.source = 'session' THEN true"
 					 " WHEN o.value IS NOT NULL THEN o.value = p.setting"
 					 " ELSE p.source NOT IN ('global', 'database', 'user', 'database user') END"
@@ -375,7 +374,7 @@ record_events(List *events)
 		last += jit_query("INSERT INTO jit.events (origin, id, at, request_id, event, login, role, client_addr, detail)"
 						  " SELECT $1, $2 + n, $3, nullif(request, 0), $5, $6, $7, $8::inet, coalesce($9, '{}')"
 						  " FROM unnest($4) WITH ORDINALITY r (request, n)",
-						  "tlzItttt" "j", jit_origin(), last, note->at,
+						  "tlzIttttj", jit_origin(), last, note->at,
 						  PointerGetDatum(note->requests), note->event, note->login,
 						  note->role, note->client_addr, note->detail);
 		for (int i = 0; i < ARR_DIMS(note->requests)[0]; i++)

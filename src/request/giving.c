@@ -45,7 +45,6 @@
 #include "request/policy.h"
 
 #include "utils/guc.h"
-#include "utils/inval.h"
 #include "utils/snapmgr.h"
 
 typedef struct Promise
@@ -113,12 +112,14 @@ overtaken(const Promise *promise, const char *detail)
 static void
 check_grantee(const Promise *promise, const JitRequest *request)
 {
-	if (!OidIsValid(request->grantee))
+	Oid			grantee = promise->head.grantee;
+
+	if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(grantee)))
 		overtaken(promise, psprintf(_("Role %s, which it is for, has been dropped."),
 									quote_identifier(request->grantee_name)));
-	if (superuser_arg(request->grantee))
+	if (superuser_arg(grantee))
 		overtaken(promise, psprintf(_("Role %s, which it is for, has become a superuser."),
-									quote_identifier(jit_role_name(request->grantee))));
+									quote_identifier(jit_role_name(grantee))));
 }
 
 static void
@@ -146,10 +147,8 @@ make_promised(List *promises)
 			if (request->status != JIT_ACTIVE)
 				continue;
 			what = jit_request_text(promise->head.request);
-			check_grantee(promise, request);
 			jit_lock_object(AuthIdRelationId, promise->head.grantee, AccessShareLock, what);
-			AcceptInvalidationMessages();
-			check_grantee(promise, jit_load_request(promise->head.request, false));
+			check_grantee(promise, request);
 			jit_load_request_items(request, false);
 			promise->items = request->items;
 			promise->made = true;
@@ -189,9 +188,9 @@ look_again(const Promise *promise)
 	ListCell   *lc;
 
 	check_grantee(promise, request);
-	if (jit_query("SELECT max(at) FROM jit.revocations WHERE at >= $1 AND grantee_oid IN (0, $2)",
-				  "zo", promise->activated_at, promise->head.grantee) > 0 &&
-		jit_result_time(1, 1) != DT_NOEND)
+	(void) jit_query("SELECT max(at) FROM jit.revocations WHERE at >= $1 AND grantee_oid IN (0, $2)",
+					 "zo", promise->activated_at, promise->head.grantee);
+	if (jit_result_time(1, 1) != DT_NOEND)
 		pressed = jit_result_time(1, 1);
 	if (pressed != DT_NOBEGIN)
 		overtaken(promise, psprintf(_("All access was revoked, by jit_revoke_all() or jit_revoke_from(), at %s."),
@@ -250,7 +249,6 @@ give_promised(List *promises)
 						jit_request_text(promise->head.request)),
 				 errdetail("It may be waiting for a standby; pg_locks shows it."),
 				 errhint("Try again.")));
-	AcceptInvalidationMessages();
 	PushActiveSnapshot(GetLatestSnapshot());
 	jit_enter_owner_section(&section);
 	jit_set_locally("lock_timeout", JIT_SHORTEST_WAIT_TEXT);

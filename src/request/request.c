@@ -28,6 +28,7 @@
 
 #include "base/clock.h"
 #include "base/due.h"
+#include "base/lock.h"
 #include "base/query.h"
 #include "base/text.h"
 #include "request/access.h"
@@ -706,13 +707,7 @@ try_to_lock(void *arg)
 static bool
 wait_for_request(int id)
 {
-	ErrorData  *error = jit_try_as_owner(try_to_lock, &id);
-
-	if (error != NULL &&
-		error->sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE &&
-		error->sqlerrcode != ERRCODE_T_R_DEADLOCK_DETECTED)
-		ReThrowError(error);
-	return error == NULL;
+	return !jit_lock_failed(jit_try_as_owner(try_to_lock, &id));
 }
 
 /* jit_revoke(request, reason) */
