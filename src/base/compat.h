@@ -75,6 +75,21 @@ typedef RangeTblEntry JitPermInfo;
 #endif
 
 /*
+ * The view that an RTE_SUBQUERY was made of, or InvalidOid.  Commit 47bb9db75
+ * (PostgreSQL 16) took the entry OLD, which bears the view's permissions, out
+ * of the view's query, and keeps the OID where the query is used.
+ */
+#if PG_VERSION_NUM >= 160000
+#define JIT_VIEW_OF(rte) ((rte)->relid)
+#else
+#define JIT_VIEW_OF(rte) \
+	((rte)->subquery->rtable != NIL && \
+	 linitial_node(RangeTblEntry, (rte)->subquery->rtable)->rtekind == RTE_RELATION && \
+	 linitial_node(RangeTblEntry, (rte)->subquery->rtable)->relkind == RELKIND_VIEW ? \
+	 linitial_node(RangeTblEntry, (rte)->subquery->rtable)->relid : InvalidOid)
+#endif
+
+/*
  * Commit ecb0fd337 (PostgreSQL 17) added the MAINTAIN privilege and the role
  * pg_maintain.
  */

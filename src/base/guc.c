@@ -21,7 +21,7 @@ char	   *jit_admin_role = NULL;
 char	   *jit_auditor_role = NULL;
 char	   *jit_environment = NULL;
 char	   *jit_proxy_logins = NULL;
-bool		jit_proxy_approvals = false;
+bool		jit_top_level_only = true;
 int			jit_max_duration = 7 * 24 * 60 * 60;
 int			jit_max_pending = 20;
 int			jit_default_risk = JIT_RISK_MODERATE;
@@ -83,10 +83,10 @@ jit_define_settings(void)
 							   &jit_proxy_logins, "",
 							   PGC_SUSET, GUC_LIST_INPUT, check_proxy_logins, NULL, NULL);
 
-	DefineCustomBoolVariable("jit_access.proxy_approvals",
-							 "Allows approvals from behind a proxy login.",
-							 "Whoever can send SQL behind such a login can be anyone.",
-							 &jit_proxy_approvals, false,
+	DefineCustomBoolVariable("jit_access.top_level_only",
+							 "Lets only statements of the client's own decide, not functions or views that run in its name.",
+							 "Off for tests: then SET SESSION AUTHORIZATION says who has logged in, too.",
+							 &jit_top_level_only, true,
 							 PGC_SUSET, 0, NULL, NULL, NULL);
 
 	DefineCustomIntVariable("jit_access.max_duration",

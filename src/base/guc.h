@@ -14,7 +14,7 @@ extern char *jit_admin_role;
 extern char *jit_auditor_role;
 extern char *jit_environment;
 extern char *jit_proxy_logins;
-extern bool jit_proxy_approvals;
+extern bool jit_top_level_only;
 extern int	jit_max_duration;	/* seconds */
 extern int	jit_max_pending;	/* requests per person */
 extern int	jit_default_risk;	/* JitRisk */

@@ -8,8 +8,9 @@
  * Behind a login of jit_access.proxy_logins only the effective role says who
  * it is.
  *
- * Whoever administers or audits does so for good: temporary access, and SET
- * ROLE through it, make nobody an administrator or auditor.
+ * Whoever asks, decides, administers or audits is somebody for good: temporary
+ * access, and SET ROLE through it, make nobody anybody else.  Behind a proxy,
+ * where whoever can send SQL can be anyone, nobody decides or administers.
  *
  *-------------------------------------------------------------------------
  */
@@ -20,16 +21,56 @@
 #include "base/person.h"
 #include "base/query.h"
 #include "base/roles.h"
+#include "base/text.h"
+#include "base/toplevel.h"
 
 #include "utils/varlena.h"
 
-/* The person at the other end of this session. */
+/*
+ * The person at the other end of this session.  In tests, where all have one
+ * login, the session user stands for it.
+ */
 void
 jit_current_person(JitPerson *person)
 {
 	person->role = GetOuterUserId();
 	person->session = GetSessionUserId();
-	person->login = GetAuthenticatedUserId();
+	person->login = jit_top_level_only ? GetAuthenticatedUserId() : person->session;
+}
+
+/*
+ * The same for what somebody does.  Raises if a SET ROLE is active that only
+ * temporary access allows.
+ */
+void
+jit_acting_person(JitPerson *person)
+{
+	jit_current_person(person);
+	if (jit_holds_role_for_good(person))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("you cannot ask or decide as role %s",
+					quote_identifier(jit_role_name(person->role))),
+			 errdetail("Role %s can SET ROLE to it through temporary access only.",
+					   quote_identifier(jit_role_name(person->session))),
+			 errhint("Use RESET ROLE, and do it as yourself.")));
+}
+
+/*
+ * Why the person may decide on nothing and administer nothing: a sentence for
+ * DETAIL, or NULL.
+ */
+char *
+jit_why_not_decide(const JitPerson *person)
+{
+	if (!jit_holds_role_for_good(person))
+		return psprintf(_("You are role %s through temporary access only."),
+						quote_identifier(jit_role_name(person->role)));
+	if (jit_is_proxy_login(person->login))
+		return psprintf(_("Login %s is listed in jit_access.proxy_logins; behind a proxy nobody decides or administers."),
+						quote_identifier(jit_role_name(person->login)));
+	return NULL;
 }
 
 /*
@@ -128,14 +169,11 @@ jit_holds_role_for_good(const JitPerson *person)
 						person->role);
 }
 
-/*
- * Is the person a JIT administrator, for good?  Neither temporary access nor
- * SET ROLE through it makes one.
- */
+/* Is the person a JIT administrator, and may they act as one? */
 bool
 jit_person_administers(const JitPerson *person)
 {
-	return jit_is_administrator(person->role) && jit_holds_role_for_good(person);
+	return jit_is_administrator(person->role) && jit_why_not_decide(person) == NULL;
 }
 
 /* May the person read everything: as an auditor or JIT administrator? */
@@ -157,22 +195,27 @@ jit_caller_administers(const JitPerson *person)
 }
 
 /*
- * Raise unless the caller is a JIT administrator, for good: what is changed
- * here lasts, so neither temporary access nor SET ROLE through it will do,
- * and code that runs with somebody else's rights doesn't count.
+ * Raise unless the caller is a JIT administrator, for good, and says so in a
+ * statement of their own: what is changed here lasts.
  */
 void
 jit_require_administrator(FunctionCallInfo fcinfo, const char *message)
 {
 	JitPerson	person;
+	char	   *why;
 
 	jit_prevent_if_not_here(fcinfo);
 	(void) jit_open_ledger();
-	jit_current_person(&person);
-	if (GetUserId() == person.role && jit_person_administers(&person))
+	jit_acting_person(&person);
+	if (jit_caller_administers(&person))
+	{
+		jit_require_top_level(fcinfo);
 		return;
+	}
+	why = jit_why_not_decide(&person);
 	ereport(ERROR,
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 			 errmsg_internal("%s", _(message)),
+			 why != NULL ? errdetail_internal("%s", why) :
 			 errdetail("Only JIT administrators may: superusers and members of the role that jit_access.admin_role names.")));
 }

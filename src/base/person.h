@@ -16,6 +16,8 @@ typedef struct JitPerson
 } JitPerson;
 
 extern void jit_current_person(JitPerson *person);
+extern void jit_acting_person(JitPerson *person);
+extern char *jit_why_not_decide(const JitPerson *person);
 extern char *jit_client_addr(void);
 extern bool jit_is_proxy_login(Oid login);
 extern bool jit_is_party(const JitPerson *person, Oid role, const char *name,

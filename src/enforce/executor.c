@@ -7,13 +7,14 @@
  * ExecutorStart's before what they stand for; each can only raise.  A plan
  * carries marks for what was decided when it was made and nobody asks again:
  * row-level security policies that were chosen by temporary roles, functions
- * that the planner has executed.
+ * that the planner has executed, and that it is a call of ours (toplevel.c).
  *
  *-------------------------------------------------------------------------
  */
 #include "jit_access.h"
 
 #include "base/text.h"
+#include "base/toplevel.h"
 #include "enforce/cutoff.h"
 #include "enforce/executor.h"
 #include "enforce/objects.h"
@@ -156,6 +157,16 @@ policies_name(Relation rel, Oid role)
 	return false;
 }
 
+static void
+mark(PlannedStmt *plan, int kind, Oid oid)
+{
+	PlanInvalItem *item = makeNode(PlanInvalItem);
+
+	item->cacheId = kind;
+	item->hashValue = oid;
+	plan->invalItems = lappend(plan->invalItems, item);
+}
+
 /*
  * Note in a plan which roles that its users have for a time only decided
  * which row-level security policies are in it.  PostgreSQL chooses them when
@@ -173,7 +184,6 @@ mark_policies(PlannedStmt *plan)
 		Oid			userid;
 		Relation	rel;
 		List	   *standing;
-		PlanInvalItem *item;
 		bool		named = false;
 		ListCell   *lr;
 
@@ -191,17 +201,9 @@ mark_policies(PlannedStmt *plan)
 				!policies_name(rel, lfirst_oid(lr)))
 				continue;
 			if (!named)
-			{
-				item = makeNode(PlanInvalItem);
-				item->cacheId = MARK_USER;
-				item->hashValue = userid;
-				plan->invalItems = lappend(plan->invalItems, item);
-				named = true;
-			}
-			item = makeNode(PlanInvalItem);
-			item->cacheId = MARK_ROLE;
-			item->hashValue = lfirst_oid(lr);
-			plan->invalItems = lappend(plan->invalItems, item);
+				mark(plan, MARK_USER, userid);
+			named = true;
+			mark(plan, MARK_ROLE, lfirst_oid(lr));
 		}
 		relation_close(rel, AccessShareLock);
 	}
@@ -211,22 +213,13 @@ mark_policies(PlannedStmt *plan)
 static void
 mark_functions(PlannedStmt *plan, List *functions, Oid userid)
 {
-	PlanInvalItem *item;
 	ListCell   *lc;
 
 	if (functions == NIL)
 		return;
-	item = makeNode(PlanInvalItem);
-	item->cacheId = MARK_USER;
-	item->hashValue = userid;
-	plan->invalItems = lappend(plan->invalItems, item);
+	mark(plan, MARK_USER, userid);
 	foreach(lc, functions)
-	{
-		item = makeNode(PlanInvalItem);
-		item->cacheId = MARK_FUNCTION;
-		item->hashValue = lfirst_oid(lc);
-		plan->invalItems = lappend(plan->invalItems, item);
-	}
+		mark(plan, MARK_FUNCTION, lfirst_oid(lc));
 }
 
 static bool
@@ -372,6 +365,9 @@ may_read_for_others(Query *query)
 
 	if (query->hasSubLinks || query->cteList != NIL)
 		return true;
+	/* or a call of ours, which plan_checked() is to mark */
+	if (query->rtable == NIL)
+		return unlikely(jit_may_be_own_call(query)) && jit_is_own_call(query);
 	foreach(lc, query->rtable)
 	{
 		RangeTblEntry *rte = lfirst(lc);
@@ -424,6 +420,7 @@ plan_checked(Query *parse, const char *query_string, int cursor_options,
 	PlannedStmt *plan;
 	List	   *perminfos = NIL;
 	bool		row_security = parse->hasRowSecurity;
+	bool		own_call = jit_is_own_call(parse);
 	bool		look;
 	JitStatementFrame frame;
 
@@ -461,6 +458,8 @@ plan_checked(Query *parse, const char *query_string, int cursor_options,
 		mark_policies(plan);
 	if (look)
 		mark_functions(plan, frame.functions, GetUserId());
+	if (own_call)
+		mark(plan, JIT_MARK_TOP_LEVEL, 0);
 	return plan;
 }
 

@@ -515,8 +515,7 @@ jit_reset_clock(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied to reset the clock of jit_access"),
 				 errdetail("Only superusers may: access that has ended could come back.")));
-	jit_prevent_if_not_here(fcinfo);
-	(void) jit_open_ledger();
+	jit_require_administrator(fcinfo, gettext_noop("permission denied to reset the clock of jit_access"));
 	jit_event("clock_reset", 0,
 			  jit_detail("behind_seconds", psprintf(INT64_FORMAT, behind / USECS_PER_SEC), NULL),
 			  psprintf("clock reset by %s: it was " INT64_FORMAT " s behind",

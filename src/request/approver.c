@@ -303,10 +303,6 @@ jit_why_not_impartial(const JitRequest *request, const JitPerson *person)
 			return psprintf(_("It was requested by your login %s."),
 							quote_identifier(request->login_name));
 	}
-
-	if (jit_is_proxy_login(person->login) && !jit_proxy_approvals)
-		return psprintf(_("Login %s is listed in jit_access.proxy_logins, and jit_access.proxy_approvals is off."),
-						quote_identifier(jit_role_name(person->login)));
 	return NULL;
 }
 
@@ -320,18 +316,16 @@ jit_why_not_impartial(const JitRequest *request, const JitPerson *person)
 char *
 jit_why_not_approve(JitRequest *request, const JitPerson *person, bool ending)
 {
-	char	   *why;
+	char	   *why = jit_why_not_decide(person);
 	List	   *steps;
 	ListCell   *lc;
 	JitProgress progress;
 
 	/* ending something takes authority, but nobody else */
-	if (!ending && (why = jit_why_not_impartial(request, person)) != NULL)
+	if (why == NULL && !ending)
+		why = jit_why_not_impartial(request, person);
+	if (why != NULL)
 		return why;
-
-	if (!jit_holds_role_for_good(person))
-		return psprintf(_("Role %s is yours through temporary access only."),
-						quote_identifier(jit_role_name(person->role)));
 
 	if (!ending)
 	{

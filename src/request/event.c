@@ -292,7 +292,7 @@ note_event(const char *event, List *requests, Jsonb *detail, List *loglines,
 		JitPerson	person;
 
 		jit_current_person(&person);
-		note->login = jit_role_name(person.login);
+		note->login = jit_role_name(GetAuthenticatedUserId());
 		note->role = jit_role_name(person.role);
 		note->client_addr = jit_client_addr();
 		ForceSyncCommit();

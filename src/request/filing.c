@@ -64,7 +64,7 @@ new_request(const char *grantee, bool direct)
 	JitRequest *request = palloc0(sizeof(JitRequest));
 	JitPerson	person;
 
-	jit_current_person(&person);
+	jit_acting_person(&person);
 	request->requester = person.role;
 	request->login = person.login;
 	request->requester_name = jit_role_name(person.role);

@@ -31,6 +31,7 @@
 #include "base/lock.h"
 #include "base/query.h"
 #include "base/text.h"
+#include "base/toplevel.h"
 #include "request/access.h"
 #include "request/ending.h"
 #include "request/event.h"
@@ -412,6 +413,9 @@ jit_request(PG_FUNCTION_ARGS)
 
 	prevent_on_standby(fcinfo, gettext_noop("access cannot be requested on a standby server"));
 	request = jit_request_from_arguments(fcinfo, 1, 2, 5, false, &usecs);
+	/* for others, or as another than who has logged in */
+	if (request->grantee != request->login || request->requester != request->login)
+		jit_require_top_level(fcinfo);
 	jit_file_request(request, usecs);
 
 	jit_flow_progress(request, &progress);
@@ -433,14 +437,17 @@ jit_grant(PG_FUNCTION_ARGS)
 	int64		usecs;
 
 	prevent_on_standby(fcinfo, gettext_noop("access cannot be granted on a standby server"));
+	jit_require_top_level(fcinfo);
 	if (PG_ARGISNULL(1))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("grantee must not be null"),
 				 errhint("To ask for access yourself, use jit_request().")));
-	jit_current_person(&person);
+	jit_acting_person(&person);
 	request = jit_request_from_arguments(fcinfo, 2, 3, 1, true, &usecs);
-	why = jit_why_not_impartial(request, &person);
+	why = jit_why_not_decide(&person);
+	if (why == NULL)
+		why = jit_why_not_impartial(request, &person);
 	if (why != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
@@ -516,7 +523,8 @@ jit_approve(PG_FUNCTION_ARGS)
 	JitStatus	status;
 
 	prevent_on_standby(fcinfo, gettext_noop("access cannot be approved on a standby server"));
-	jit_current_person(&person);
+	jit_require_top_level(fcinfo);
+	jit_acting_person(&person);
 	if (duration != NULL)
 		usecs = jit_interval_usecs(duration, "duration");
 
@@ -546,7 +554,8 @@ jit_reject(PG_FUNCTION_ARGS)
 	JitProgress progress;
 
 	prevent_on_standby(fcinfo, gettext_noop("access cannot be rejected on a standby server"));
-	jit_current_person(&person);
+	jit_require_top_level(fcinfo);
+	jit_acting_person(&person);
 	for (int locked = 0; locked <= 1; locked++)
 	{
 		request = jit_load_request(id, locked);
@@ -580,7 +589,7 @@ jit_cancel(PG_FUNCTION_ARGS)
 	JitPerson	person;
 
 	prevent_on_standby(fcinfo, gettext_noop("access cannot be canceled on a standby server"));
-	jit_current_person(&person);
+	jit_acting_person(&person);
 	for (int locked = 0; locked <= 1; locked++)
 	{
 		request = jit_load_request(id, locked);
@@ -720,16 +729,19 @@ jit_revoke(PG_FUNCTION_ARGS)
 	JitPerson	person;
 
 	prevent_on_standby(fcinfo, gettext_noop("access cannot be revoked on a standby server"));
-	jit_current_person(&person);
+	jit_acting_person(&person);
 	for (int locked = 0; locked <= 1; locked++)
 	{
 		request = jit_load_request(id, locked);
-		if (!jit_caller_administers(&person) &&
-			!jit_is_party(&person, request->grantee, request->grantee_name, false) &&
+		if (!jit_is_party(&person, request->grantee, request->grantee_name, false) &&
 			!jit_is_party(&person, request->requester, request->requester_name, false))
 		{
-			jit_load_request_items(request, true);
-			check_approver(request, &person, true, gettext_noop("you cannot revoke %s"));
+			jit_require_top_level(fcinfo);
+			if (!jit_caller_administers(&person))
+			{
+				jit_load_request_items(request, true);
+				check_approver(request, &person, true, gettext_noop("you cannot revoke %s"));
+			}
 		}
 		require_status(request, JIT_ACTIVE);
 		if (locked || wait_for_request(id))
@@ -801,12 +813,17 @@ revoke_many(Oid grantee, const char *reason)
 	int			canceled = 0;
 	TimestampTz pressed = jit_now();
 
-	jit_current_person(&person);
+	jit_acting_person(&person);
 	if (!jit_caller_administers(&person))
+	{
+		char	   *why = jit_why_not_decide(&person);
+
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied to revoke access of others"),
+				 why != NULL ? errdetail_internal("%s", why) :
 				 errdetail("Only JIT administrators may.")));
+	}
 
 	jit_enter_owner_section(&section);
 	/* what is under way, and can't be seen yet, learns of it by this */
@@ -898,6 +915,7 @@ jit_revoke_from(PG_FUNCTION_ARGS)
 	char	   *reason;
 
 	prevent_on_standby(fcinfo, gettext_noop("access cannot be revoked on a standby server"));
+	jit_require_top_level(fcinfo);
 	if (PG_ARGISNULL(0))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
@@ -913,6 +931,7 @@ Datum
 jit_revoke_all(PG_FUNCTION_ARGS)
 {
 	prevent_on_standby(fcinfo, gettext_noop("access cannot be revoked on a standby server"));
+	jit_require_top_level(fcinfo);
 	PG_RETURN_INT32(revoke_many(InvalidOid, jit_required_text(fcinfo, 0, "reason")));
 }
 
