@@ -93,7 +93,7 @@ jit_client_addr(void)
 
 /*
  * Is the role named in jit_access.proxy_logins?  Raises if they can't be read:
- * then nobody knows who is a person.
+ * then nobody knows who is a person, but for superusers, who can set it right.
  */
 bool
 jit_is_proxy_login(Oid login)
@@ -105,11 +105,15 @@ jit_is_proxy_login(Oid login)
 	if (name == NULL || jit_proxy_logins == NULL || jit_proxy_logins[0] == '\0')
 		return false;
 	if (!SplitIdentifierString(pstrdup(jit_proxy_logins), ',', &names))
+	{
+		if (superuser_arg(login))
+			return false;
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invalid list syntax in parameter \"%s\"", "jit_access.proxy_logins"),
 				 errdetail("Its value is \"%s\".", jit_proxy_logins),
 				 errhint("Separate the roles with commas, and put names that need it in double quotes.")));
+	}
 	foreach(lc, names)
 	{
 		if (strcmp(lfirst(lc), name) == 0)

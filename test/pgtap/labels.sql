@@ -8,6 +8,7 @@
 
 BEGIN;
 SET client_min_messages = error;
+SET LOCAL jit_access.top_level_only = off; -- functions of pgTAP call what decides
 SELECT plan(82);
 
 CREATE ROLE tap_owner;

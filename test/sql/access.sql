@@ -40,9 +40,8 @@ RESET ROLE;
 REVOKE EXECUTE ON ALL ROUTINES IN SCHEMA regress_hr FROM PUBLIC;
 REVOKE USAGE ON TYPE regress_hr.mood, regress_hr.pair, regress_hr.positive FROM PUBLIC;
 CREATE FOREIGN TABLE regress_hr.remote (a int) SERVER "regress Server";
--- one login plays everybody: the role is the person
-SELECT set_config('jit_access.proxy_logins', quote_ident(session_user), false) IS NOT NULL AS ok;
-SET jit_access.proxy_approvals = on;
+-- one login plays everybody, and functions may call what decides
+SET jit_access.top_level_only = off;
 SET jit_access.max_pending = 1000;
 
 -- A request by regress_jit_dev; shows what it resolved to, and gives up.
@@ -205,14 +204,14 @@ SELECT ask('pg_database_owner');
 SELECT ask('regress_jit_dev');
 
 -- what has been agreed to is what is given, whatever it is called now
-SET ROLE regress_jit_dev;
+SET SESSION AUTHORIZATION regress_jit_dev;
 SELECT jit_request('SELECT ON regress_hr.employee; SELECT (amount) ON regress_hr.salary;
 	EXECUTE ON FUNCTION regress_hr.raise(int); USAGE ON TYPE regress_hr.mood; USAGE ON SEQUENCE regress_hr.seq;
 	SELECT (last_value) ON regress_hr.seq; USAGE ON FOREIGN SERVER "regress Server";
 	SELECT ON LARGE OBJECT 424242; SET ON PARAMETER log_statement; CREATE ON TABLESPACE pg_default;
 	USAGE ON FOREIGN DATA WRAPPER regress_fdw; CREATE ON DATABASE template1; EXECUTE ON PROCEDURE regress_hr.pay;
 	SELECT ON sequence."table"; SELECT ON regress_hr."Weird; ON ""x"" TO y"; regress_jit_reader', '1 hour', 'why') AS id \gset
-RESET ROLE;
+RESET SESSION AUTHORIZATION;
 ALTER TABLE regress_hr.employee RENAME TO person;
 ALTER TABLE regress_hr.salary RENAME amount TO amt;
 ALTER TABLE regress_hr.salary RENAME TO pay;
@@ -233,24 +232,24 @@ SELECT has_table_privilege('regress_jit_dev', 'regress_hr.person', 'SELECT') AS 
 	has_foreign_data_wrapper_privilege('regress_jit_dev', 'regress_fdw', 'USAGE') AS fdw,
 	has_database_privilege('regress_jit_dev', 'template1', 'CREATE') AS database,
 	pg_has_role('regress_jit_dev', 'regress_jit_reader', 'USAGE') AS role;
-SET ROLE regress_jit_dev;
+SET SESSION AUTHORIZATION regress_jit_dev;
 SELECT loread(lo_open(424242, x'40000'::int), 10);
 \set VERBOSITY terse
 SELECT jit_request('SELECT ON regress_hr.person', '30 min', 'has it');
 \set VERBOSITY default
 SELECT jit_revoke(:id);
-RESET ROLE;
+RESET SESSION AUTHORIZATION;
 SELECT has_table_privilege('regress_jit_dev', 'regress_hr.person', 'SELECT') AS person,
 	has_parameter_privilege('regress_jit_dev', 'log_statement', 'SET') AS parameter,
 	has_schema_privilege('regress_jit_dev', 'regress_hr', 'USAGE') AS schema,
 	pg_has_role('regress_jit_dev', 'regress_jit_reader', 'USAGE') AS role;
 
 -- dropped, or dropped and made anew, before the approval
-SET ROLE regress_jit_dev;
+SET SESSION AUTHORIZATION regress_jit_dev;
 SELECT jit_request('SELECT ON regress_hr.title', '1 hour', 'why') AS tab,
 	jit_request('SELECT (amt) ON regress_hr.pay', '1 hour', 'why') AS col,
 	jit_request('"regress_jit; Odd ""one"""', '1 hour', 'why') AS rol \gset
-RESET ROLE;
+RESET SESSION AUTHORIZATION;
 DROP TABLE regress_hr.title;
 CREATE TABLE regress_hr.title (emp_no int, title text);
 ALTER TABLE regress_hr.pay DROP amt;

@@ -16,12 +16,11 @@ CREATE TABLE regress_hr.salary (emp_no int, amount int);
 INSERT INTO regress_hr.employee VALUES (1, 'one'), (2, 'two');
 INSERT INTO regress_hr.salary VALUES (1, 100), (2, 200);
 RESET ROLE;
--- one login plays everybody: the role is the person
-SELECT set_config('jit_access.proxy_logins', quote_ident(session_user), false) IS NOT NULL AS ok;
-SET jit_access.proxy_approvals = on;
+-- one login plays everybody, and functions may call what decides
+SET jit_access.top_level_only = off;
 
 -- ask, approve, use, end
-SET ROLE regress_jit_dev;
+SET SESSION AUTHORIZATION regress_jit_dev;
 SELECT count(*) FROM regress_hr.employee; -- denied
 SELECT jit_request('SELECT ON regress_hr.employee', '1 hour', 'why') AS id \gset
 SELECT status, "for", access, duration, reason FROM jit.my_requests WHERE request = :id;
@@ -31,20 +30,20 @@ SELECT jit_revoke(:id); -- not active
 BEGIN READ ONLY;
 SELECT jit_cancel(:id);
 ROLLBACK;
-SET ROLE regress_jit_eve;
+SET SESSION AUTHORIZATION regress_jit_eve;
 SELECT jit_approve(:id); -- not hers to give
 SELECT jit_reject(:id, 'no'); -- neither
 SELECT jit_cancel(:id); -- nor this
 SELECT count(*) FROM jit.inbox;
 SELECT count(*) FROM jit.my_requests;
-SET ROLE regress_jit_owner;
+SET SESSION AUTHORIZATION regress_jit_owner;
 SELECT "for", access, duration, reason, risk, approvals FROM jit.inbox WHERE request = :id;
 SELECT jit_reject(:id, NULL);
 SELECT jit_reject(:id, '  ');
 SELECT jit_approve(:id, 'go ahead');
 SELECT jit_approve(:id); -- is active
 SELECT jit_cancel(:id); -- not theirs
-SET ROLE regress_jit_dev;
+SET SESSION AUTHORIZATION regress_jit_dev;
 SELECT count(*) FROM regress_hr.employee;
 SELECT count(*) FROM regress_hr.salary; -- denied
 DELETE FROM regress_hr.employee; -- denied
@@ -53,67 +52,67 @@ SELECT jit_cancel(:id); -- is active
 \set VERBOSITY terse
 SELECT jit_request('SELECT ON regress_hr.employee', '30 min', 'again'); -- has it
 \set VERBOSITY default
-SET ROLE regress_jit_eve;
+SET SESSION AUTHORIZATION regress_jit_eve;
 SELECT jit_revoke(:id); -- not hers
 SELECT count(*) FROM jit.active_grants;
-SET ROLE regress_jit_dev;
+SET SESSION AUTHORIZATION regress_jit_dev;
 SELECT jit_revoke(:id, 'done');
 \set VERBOSITY terse
 SELECT count(*) FROM regress_hr.employee; -- denied
 \set VERBOSITY default
 SELECT jit_revoke(:id); -- is revoked
 SELECT request = :id AS same, status, grantee, access, objects, approved_by FROM jit.history;
-RESET ROLE;
+RESET SESSION AUTHORIZATION;
 SELECT rolname FROM pg_roles WHERE rolname LIKE 'jit\_grant\_%';
 
 -- reject and cancel
-SET ROLE regress_jit_dev;
+SET SESSION AUTHORIZATION regress_jit_dev;
 SELECT jit_request('SELECT ON regress_hr.salary', '1 hour') AS id \gset
 SELECT jit_cancel(:id, 'not needed');
 SELECT jit_cancel(:id);
 SELECT jit_request('SELECT ON regress_hr.salary', '1 hour') AS id \gset
-SET ROLE regress_jit_owner;
+SET SESSION AUTHORIZATION regress_jit_owner;
 SELECT jit_reject(:id, 'no');
 SELECT jit_reject(:id, 'no');
 SELECT jit_approve(:id);
 
 -- for others
-SET ROLE regress_jit_eve;
+SET SESSION AUTHORIZATION regress_jit_eve;
 SELECT jit_request('SELECT ON regress_hr.salary', '1 hour', grantee => 'regress_jit_dev');
-SET ROLE regress_jit_dev;
+SET SESSION AUTHORIZATION regress_jit_dev;
 SELECT jit_request('SELECT ON regress_hr.salary', '1 hour', grantee => 'regress_jit_team') AS id \gset
-SET ROLE regress_jit_owner;
+SET SESSION AUTHORIZATION regress_jit_owner;
 SELECT jit_approve(:id, duration => '10 min');
-RESET ROLE;
+RESET SESSION AUTHORIZATION;
 SELECT expires_at - clock_timestamp() <= '10 min' AS shortened FROM jit.active_grants WHERE request = :id;
-SET ROLE regress_jit_dev;
+SET SESSION AUTHORIZATION regress_jit_dev;
 SELECT sum(amount) FROM regress_hr.salary;
-SET ROLE regress_jit_team;
+SET SESSION AUTHORIZATION regress_jit_team;
 SELECT jit_revoke(:id);
 
 -- jit_grant
-SET ROLE regress_jit_owner;
+SET SESSION AUTHORIZATION regress_jit_owner;
 SELECT jit_grant('SELECT ON regress_hr.salary', 'regress_jit_dev', '1 hour') AS id \gset
 SELECT jit_grant('SELECT ON regress_hr.salary', NULL, '1 hour');
-SET ROLE regress_jit_dev;
+SET SESSION AUTHORIZATION regress_jit_dev;
 SELECT sum(amount) FROM regress_hr.salary;
 SELECT jit_grant('SELECT ON regress_hr.employee', 'regress_jit_eve', '1 hour');
 SELECT jit_grant('SELECT ON regress_hr.employee', 'regress_jit_dev', '1 hour');
 SELECT jit_revoke_from('regress_jit_dev', 'x');
 SELECT jit_revoke_all('x');
-RESET ROLE;
+RESET SESSION AUTHORIZATION;
 SELECT jit_revoke_from(NULL, 'x');
 SELECT jit_revoke_from('regress_jit_dev', NULL);
 SELECT jit_revoke_from('regress_jit_nobody', 'x');
 SELECT jit_revoke_all(NULL);
 SELECT jit_revoke_from('regress_jit_dev', 'offboarding');
-SET ROLE regress_jit_dev;
+SET SESSION AUTHORIZATION regress_jit_dev;
 \set VERBOSITY terse
 SELECT sum(amount) FROM regress_hr.salary;
 \set VERBOSITY default
 
 -- bad input changes nothing
-SET ROLE regress_jit_dev;
+SET SESSION AUTHORIZATION regress_jit_dev;
 SELECT jit_request(NULL, '1 hour', 'x');
 SELECT jit_request('', '1 hour', 'x');
 SELECT jit_request('SELECT ON regress_hr.employee', '1 hour', '');
@@ -138,18 +137,18 @@ SELECT jit_approve(NULL);
 SELECT jit_reject(2147483647, 'x');
 SELECT jit_revoke(-1);
 SELECT jit_cancel(NULL);
-RESET ROLE;
+RESET SESSION AUTHORIZATION;
 SELECT jit_request('SELECT ON regress_hr.employee', '1 hour', 'x'); -- superuser
 SET jit_access.max_pending = 1;
-SET ROLE regress_jit_dev;
+SET SESSION AUTHORIZATION regress_jit_dev;
 SELECT jit_request('SELECT ON regress_hr.salary', '1 hour') AS id \gset
 SELECT jit_request('SELECT ON regress_hr.salary', '2 hours');
 SELECT jit_cancel(:id);
-RESET ROLE;
+RESET SESSION AUTHORIZATION;
 RESET jit_access.max_pending;
 
 -- what is nobody's business
-SET ROLE regress_jit_eve;
+SET SESSION AUTHORIZATION regress_jit_eve;
 TABLE jit.requests;
 TABLE jit.request_items;
 TABLE jit.reviews;
@@ -157,14 +156,14 @@ TABLE jit.grants;
 TABLE jit.scopes;
 TABLE jit.events;
 SELECT count(*) FROM jit.history;
-RESET ROLE;
+RESET SESSION AUTHORIZATION;
 
 -- auditors read everything, and can do nothing else
 CREATE ROLE regress_jit_auditor;
 SET jit_access.auditor_role = regress_jit_auditor;
-SET ROLE regress_jit_dev;
+SET SESSION AUTHORIZATION regress_jit_dev;
 SELECT jit_request('SELECT ON regress_hr.salary', '1 hour') AS id \gset
-SET ROLE regress_jit_auditor;
+SET SESSION AUTHORIZATION regress_jit_auditor;
 SELECT count(*) > 0 AS requests FROM jit.requests;
 SELECT count(*) > 0 AS items FROM jit.request_items;
 SELECT count(*) > 0 AS reviews FROM jit.reviews;
@@ -178,14 +177,14 @@ SELECT jit_approve(:id);
 SELECT jit_cancel(:id);
 SELECT jit_revoke_all('x');
 UPDATE jit.requests SET status = 'active';
-RESET ROLE;
+RESET SESSION AUTHORIZATION;
 RESET jit_access.auditor_role;
-SET ROLE regress_jit_dev;
+SET SESSION AUTHORIZATION regress_jit_dev;
 SELECT jit_cancel(:id);
-SET ROLE regress_jit_auditor; -- no auditor any more
+SET SESSION AUTHORIZATION regress_jit_auditor; -- no auditor any more
 TABLE jit.requests;
 SELECT count(*) FROM jit.history;
-RESET ROLE;
+RESET SESSION AUTHORIZATION;
 DROP ROLE regress_jit_auditor;
 
 -- the audit trail

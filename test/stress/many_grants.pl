@@ -14,6 +14,7 @@ my $node = new_server('many', "log_statement = none\nmax_locks_per_transaction =
 $node->safe_psql('postgres', 'CREATE TABLE t AS SELECT 1 AS x');
 
 $node->safe_psql('postgres', qq{
+	SET jit_access.top_level_only = off;
 	DO \$\$
 	BEGIN
 		FOR i IN 1 .. $roles LOOP

@@ -101,11 +101,12 @@ stop_launcher($node);
 my $offset = -s $node->logfile;
 $node->safe_psql('postgres', q{
 	SET client_min_messages = error;
+	SET jit_access.top_level_only = off;
 	DO $$
 	BEGIN
 		FOR i IN 1 .. 510 LOOP
 			EXECUTE format('CREATE ROLE many%s', i);
-			PERFORM jit_grant('SELECT ON t', 'many' || i, '1 s', 'test');
+			PERFORM jit_grant('SELECT ON t', 'many' || i, '3 s', 'test');
 		END LOOP;
 	END $$;
 	ALTER TABLE jit.requests ADD CONSTRAINT stuck CHECK (status <> 'expired') NOT VALID;

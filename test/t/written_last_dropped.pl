@@ -218,7 +218,7 @@ attack 'DROP SCHEMA CASCADE at the same moment, 60 times' => sub {
 		push @wrong, "drop: $why_not" if $why_not =~ /ERROR/;
 		push @wrong, "active, but: $err" if $err =~ /ERROR/ && super("SELECT status = 'active' FROM jit.requests WHERE id = $n") eq 't';
 		super(q{DROP SCHEMA IF EXISTS busy CASCADE});
-		super(qq{SELECT jit_reject($n, 'test') FROM jit.requests WHERE id = $n AND status = 'pending'; SELECT jit_revoke_from('dev', 'test')});
+		super(qq{SELECT jit_reject($n, 'test') FROM jit.my_requests WHERE request = $n AND status = 'pending'; SELECT jit_revoke_from('dev', 'test')});
 	}
 	is_deeply(\@wrong, [], 'each ends well, or says what was dropped');
 	nothing_dangles();
@@ -236,7 +236,7 @@ attack 'DROP ROLE of the grantee at the same moment, 40 times' => sub {
 		push @wrong, "approve: $err" unless $out eq 'active' || $err =~ $refused && $err !~ $unclear;
 		push @wrong, "drop: $why_not" if $why_not =~ /ERROR/;
 		push @wrong, "active, but: $err" if $err =~ /ERROR/ && super("SELECT status = 'active' FROM jit.requests WHERE id = $n") eq 't';
-		super(qq{SELECT jit_reject($n, 'test') FROM jit.requests WHERE id = $n AND status = 'pending'});
+		super(qq{SELECT jit_reject($n, 'test') FROM jit.my_requests WHERE request = $n AND status = 'pending'});
 	}
 	is_deeply(\@wrong, [], 'each ends well, or says what was dropped');
 	nothing_dangles();
