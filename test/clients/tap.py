@@ -45,8 +45,7 @@ class Tap:
                 print('#', line, file=sys.stderr, flush=True)
 
     def passes(self, name, code, count=1, autocommit=True, becomes='active'):
-        """What code(connection, request, ...) does to requests of dev is done.
-        A request that is to be rejected or so is one that is pending."""
+        """What code(connection, request, ...) does to requests of dev is done."""
         requests = self.ask(count)
         try:
             self.anna.autocommit = autocommit
