@@ -173,9 +173,11 @@ has_foreign_part(Node *node, void *context)
 			if (check_functions_in_node(node, is_foreign_function, context))
 				return true;
 			break;
+		case T_ArrayCoerceExpr:
 		case T_ArrayExpr:
 		case T_BooleanTest:
 		case T_BoolExpr:
+		case T_CaseTestExpr:	/* an element, for ArrayCoerceExpr */
 		case T_CoalesceExpr:
 		case T_Const:
 		case T_FromExpr:
@@ -339,6 +341,6 @@ jit_require_top_level(FunctionCallInfo fcinfo)
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 			 errmsg("%s() must be called in a statement of its own", name),
 			 errdetail("What it does in your name, nobody else's view, function, trigger, cursor or prepared statement may do for you."),
-			 errhint("Send SELECT %s(...); by itself. For many at once, make such statements with format() and run them with \\gexec.",
+			 errhint("Send SELECT %s(...); by itself, without a cursor or fetch size. For many at once, make such statements with format() and run them with \\gexec.",
 					 name)));
 }
