@@ -40,7 +40,7 @@ CREATE TABLE jit.requests (
 	login name NOT NULL,
 	grantee name NOT NULL,
 	access text NOT NULL,
-	reason text,
+	reason text NOT NULL,
 	ticket text,
 	duration interval,
 	until timestamptz,
@@ -72,7 +72,7 @@ COMMENT ON COLUMN jit.requests.requester IS 'role that asked (current_user at th
 COMMENT ON COLUMN jit.requests.login IS 'role that had logged in';
 COMMENT ON COLUMN jit.requests.grantee IS 'role that gets the access';
 COMMENT ON COLUMN jit.requests.access IS 'what was asked for, as resolved, in the words of GRANT';
-COMMENT ON COLUMN jit.requests.reason IS 'why, in the requester''s words, or null';
+COMMENT ON COLUMN jit.requests.reason IS 'why, in the requester''s words';
 COMMENT ON COLUMN jit.requests.ticket IS 'ticket, or null';
 COMMENT ON COLUMN jit.requests.duration IS 'how long the access was asked for, counted from its start; null if until was given';
 COMMENT ON COLUMN jit.requests.until IS 'time the access was asked for until; null if duration was given';

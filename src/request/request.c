@@ -411,6 +411,7 @@ jit_request(PG_FUNCTION_ARGS)
 	int64		usecs;
 
 	prevent_on_standby(fcinfo, gettext_noop("access cannot be requested on a standby server"));
+	jit_require_reason(fcinfo, 1, 2, 5, false);
 	request = jit_request_from_arguments(fcinfo, 1, 2, 5, false, &usecs);
 	jit_file_request(request, usecs);
 
@@ -438,6 +439,7 @@ jit_grant(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("grantee must not be null"),
 				 errhint("To ask for access yourself, use jit_request().")));
+	jit_require_reason(fcinfo, 2, 3, 1, true);
 	jit_current_person(&person);
 	request = jit_request_from_arguments(fcinfo, 2, 3, 1, true, &usecs);
 	why = jit_why_not_impartial(request, &person);

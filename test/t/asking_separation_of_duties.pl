@@ -89,7 +89,7 @@ denied('otto', "SELECT approve_as_owner($id)", 'SECURITY DEFINER', '... not even
 
 # authority that is itself temporary
 $node->safe_psql('postgres', q{ALTER ROLE owner CREATEROLE});
-is(sql('root', q{SELECT jit_grant('owner', 'sid', '1 hour') IS NOT NULL}), 't', 'sid is the owner for an hour');
+is(sql('root', q{SELECT jit_grant('owner', 'sid', '1 hour', 'x') IS NOT NULL}), 't', 'sid is the owner for an hour');
 denied('sid', "SELECT jit_approve($id)", 'DETAIL', 'temporary membership in the owner');
 denied('sid', "SET ROLE owner; SELECT jit_approve($id)", 'Role owner is yours through temporary access only', '... after SET ROLE');
 is(sql('sid', 'SELECT count(*) FROM jit.inbox'), '0', '... which has an empty inbox');
