@@ -110,6 +110,7 @@ CREATE TABLE jit.request_items (
 	columns text[],
 	added boolean NOT NULL,
 	owner name,
+	owner_oid oid NOT NULL,
 	classid oid NOT NULL,
 	objid oid NOT NULL,
 	attnums int2[],
@@ -127,6 +128,7 @@ COMMENT ON COLUMN jit.request_items.privileges IS 'privileges; empty for a membe
 COMMENT ON COLUMN jit.request_items.columns IS 'columns, or null for the whole object';
 COMMENT ON COLUMN jit.request_items.added IS 'true for USAGE on a schema that came with another item';
 COMMENT ON COLUMN jit.request_items.owner IS 'owner of the object when it was filed; null for a role or parameter';
+COMMENT ON COLUMN jit.request_items.owner_oid IS 'OID of owner, valid where the origin of the request says; 0 if there is none';
 COMMENT ON COLUMN jit.request_items.classid IS 'OID of the system catalog of the object';
 COMMENT ON COLUMN jit.request_items.objid IS 'OID of the object; valid where the origin of the request says';
 COMMENT ON COLUMN jit.request_items.attnums IS 'attribute numbers of columns';

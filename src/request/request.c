@@ -88,30 +88,13 @@ request_argument(FunctionCallInfo fcinfo)
 }
 
 /*
- * Raise unless the request is in the state, as of now: a pending request
- * past lapses_at has lapsed and an active one past its deadline has expired,
- * whatever the sweeper has got round to.
+ * The state of a request as of now: a pending one past lapses_at has lapsed
+ * and an active one past its deadline has expired, whatever the sweeper has
+ * got round to.
  */
-static void
-require_status(const JitRequest *request, JitStatus status)
+static JitStatus
+present_status(const JitRequest *request)
 {
-	/* what is wrong with one that should be pending, or active */
-	static const char *const not_pending[] = {
-		[JIT_ACTIVE] = gettext_noop("%s is active, not pending"),
-		[JIT_REJECTED] = gettext_noop("%s is rejected, not pending"),
-		[JIT_CANCELED] = gettext_noop("%s is canceled, not pending"),
-		[JIT_LAPSED] = gettext_noop("%s is lapsed, not pending"),
-		[JIT_EXPIRED] = gettext_noop("%s is expired, not pending"),
-		[JIT_REVOKED] = gettext_noop("%s is revoked, not pending")
-	};
-	static const char *const not_active[] = {
-		[JIT_PENDING] = gettext_noop("%s is pending, not active"),
-		[JIT_REJECTED] = gettext_noop("%s is rejected, not active"),
-		[JIT_CANCELED] = gettext_noop("%s is canceled, not active"),
-		[JIT_LAPSED] = gettext_noop("%s is lapsed, not active"),
-		[JIT_EXPIRED] = gettext_noop("%s is expired, not active"),
-		[JIT_REVOKED] = gettext_noop("%s is revoked, not active")
-	};
 	JitStatus	is = request->status;
 
 	if (is == JIT_PENDING && request->lapses_at <= jit_now())
@@ -129,6 +112,33 @@ require_status(const JitRequest *request, JitStatus status)
 		if (deadline <= jit_now())
 			is = JIT_EXPIRED;
 	}
+	return is;
+}
+
+/* Raise unless the request is in the state, as of now. */
+static void
+require_status(const JitRequest *request, JitStatus status)
+{
+	JitStatus	is = present_status(request);
+
+	/* what is wrong with one that should be pending, or active */
+	static const char *const not_pending[] = {
+		[JIT_ACTIVE] = gettext_noop("%s is active, not pending"),
+		[JIT_REJECTED] = gettext_noop("%s is rejected, not pending"),
+		[JIT_CANCELED] = gettext_noop("%s is canceled, not pending"),
+		[JIT_LAPSED] = gettext_noop("%s is lapsed, not pending"),
+		[JIT_EXPIRED] = gettext_noop("%s is expired, not pending"),
+		[JIT_REVOKED] = gettext_noop("%s is revoked, not pending")
+	};
+	static const char *const not_active[] = {
+		[JIT_PENDING] = gettext_noop("%s is pending, not active"),
+		[JIT_REJECTED] = gettext_noop("%s is rejected, not active"),
+		[JIT_CANCELED] = gettext_noop("%s is canceled, not active"),
+		[JIT_LAPSED] = gettext_noop("%s is lapsed, not active"),
+		[JIT_EXPIRED] = gettext_noop("%s is expired, not active"),
+		[JIT_REVOKED] = gettext_noop("%s is revoked, not active")
+	};
+
 	if (is != status)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -203,7 +213,8 @@ adopt_request(const JitRequest *request)
 		JitItem    *item = lfirst(lc);
 
 		jit_query("UPDATE jit.request_items SET objid = $3,"
-				  " attnums = CASE WHEN columns IS NOT NULL THEN $4 END"
+				  " attnums = CASE WHEN columns IS NOT NULL THEN $4 END,"
+				  " owner_oid = coalesce((SELECT oid FROM pg_authid WHERE rolname = owner), 0)"
 				  " WHERE " JIT_THE_ROWS("request_items", "request_id = $1 AND item = $2"),
 				  "iioS", request->id, foreach_current_index(lc) + 1,
 				  item->address.objectId, jit_item_attnums(item));
@@ -319,6 +330,94 @@ activate_request(JitRequest *request, const JitPerson *approver)
 }
 
 /*
+ * Has the person asked for it, or do they get the access?  By OID: whoever
+ * bears the name today need not be who bore it then.  (Of a row from elsewhere
+ * these are the OIDs of its names.)
+ */
+static bool
+is_own(const JitRequest *request, const JitPerson *person, bool members)
+{
+	return jit_is_party(person, request->requester, NULL, members) ||
+		jit_is_party(person, request->grantee, NULL, members);
+}
+
+typedef struct DecideCall
+{
+	JitRequest *request;
+	const JitPerson *person;
+	bool		could;			/* result */
+} DecideCall;
+
+static void
+try_to_decide(void *arg)
+{
+	DecideCall *call = arg;
+
+	jit_load_request_items(call->request, true);
+	call->could = jit_why_not_approve(call->request, call->person, true) == NULL;
+}
+
+/*
+ * Is the request any business of the person's?  Of whoever reads everything,
+ * asked for it, gets the access, has decided on it, could decide on it in some
+ * step, or could have before what they own was dropped.
+ */
+static bool
+concerns(JitRequest *request, const JitPerson *person)
+{
+	DecideCall	call = {request, person, false};
+	List	   *decided = list_copy(request->reviews);
+	ListCell   *lc;
+
+	if (jit_person_audits(person) ||
+		is_own(request, person, true) ||
+		jit_is_party(person, request->login, NULL, true))
+		return true;
+	if (request->rejection != NULL)
+		decided = lappend(decided, request->rejection);
+	foreach(lc, decided)
+	{
+		JitReview  *review = lfirst(lc);
+
+		if (jit_is_party(person, review->approver, NULL, false) ||
+			jit_is_party(person, review->login, NULL, false))
+			return true;
+	}
+	if (!jit_holds_role_for_good(person))
+		return false;
+	foreach(lc, jit_owners_then(request))
+	{
+		if (OidIsValid(lfirst_oid(lc)) &&
+			jit_is_member(person->role, lfirst_oid(lc), JIT_FILTER_STANDING))
+			return true;
+	}
+	/* whatever is wrong with it is told to no others */
+	(void) jit_try(try_to_decide, &call);
+	return call.could;
+}
+
+/*
+ * Raise, and tell nothing of the request, if it is none of the caller's
+ * business.  Before anything else about it is looked at.
+ */
+static void
+check_concerned(JitRequest *request, const JitPerson *person,
+				const char *message)
+{
+	if (concerns(request, person))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg(message, jit_request_text(request->id)),
+			 GetUserId() != GetOuterUserId() ?
+			 errdetail("It cannot be decided from inside a SECURITY DEFINER function.") :
+			 !jit_holds_role_for_good(person) ?
+			 errdetail("Role %s is yours through temporary access only.",
+					   quote_identifier(jit_role_name(person->role))) :
+			 errdetail("It does not concern you.")));
+}
+
+/*
  * Raise unless the caller may decide on the request.  A decision is the
  * session's own: code that runs with somebody else's rights can't take it.
  */
@@ -342,7 +441,7 @@ check_approver(JitRequest *request, const JitPerson *person, bool ending,
 				 errmsg(message, jit_request_text(request->id)),
 				 errdetail_internal("%s", why),
 				 request->status == JIT_PENDING && ending && !request->direct &&
-				 jit_is_party(person, request->requester, request->requester_name, false) ?
+				 jit_is_party(person, request->requester, NULL, false) ?
 				 errhint("You can end your own request with jit_cancel().") : 0));
 }
 
@@ -526,7 +625,14 @@ jit_approve(PG_FUNCTION_ARGS)
 	for (int locked = 0; locked <= 1; locked++)
 	{
 		request = jit_load_request(id, locked);
+		check_concerned(request, &person, gettext_noop("you cannot approve %s"));
+		if (present_status(request) != JIT_PENDING)
+		{
+			jit_load_request_items(request, true);
+			check_approver(request, &person, true, gettext_noop("you cannot approve %s"));
+		}
 		require_status(request, JIT_PENDING);
+		request->items = NIL;
 		jit_load_request_items(request, false);
 		check_approver(request, &person, false, gettext_noop("you cannot approve %s"));
 	}
@@ -552,6 +658,7 @@ jit_reject(PG_FUNCTION_ARGS)
 	for (int locked = 0; locked <= 1; locked++)
 	{
 		request = jit_load_request(id, locked);
+		check_concerned(request, &person, gettext_noop("you cannot reject %s"));
 		if (!jit_caller_administers(&person))
 		{
 			jit_load_request_items(request, true);
@@ -586,9 +693,9 @@ jit_cancel(PG_FUNCTION_ARGS)
 	for (int locked = 0; locked <= 1; locked++)
 	{
 		request = jit_load_request(id, locked);
-		if (!jit_is_party(&person, request->requester, request->requester_name, false) &&
-			!jit_is_party(&person, request->login, request->login_name, false) &&
-			!jit_is_party(&person, request->grantee, request->grantee_name, false))
+		check_concerned(request, &person, gettext_noop("you cannot cancel %s"));
+		if (!is_own(request, &person, false) &&
+			!jit_is_party(&person, request->login, NULL, false))
 			ereport(ERROR,
 					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 					 errmsg("you cannot cancel %s", jit_request_text(id)),
@@ -726,9 +833,8 @@ jit_revoke(PG_FUNCTION_ARGS)
 	for (int locked = 0; locked <= 1; locked++)
 	{
 		request = jit_load_request(id, locked);
-		if (!jit_caller_administers(&person) &&
-			!jit_is_party(&person, request->grantee, request->grantee_name, false) &&
-			!jit_is_party(&person, request->requester, request->requester_name, false))
+		check_concerned(request, &person, gettext_noop("you cannot revoke %s"));
+		if (!jit_caller_administers(&person) && !is_own(request, &person, false))
 		{
 			jit_load_request_items(request, true);
 			check_approver(request, &person, true, gettext_noop("you cannot revoke %s"));
@@ -937,7 +1043,7 @@ jit_concerns_me(PG_FUNCTION_ARGS)
 	jit_current_person(&person);
 	if (jit_person_audits(&person))
 		PG_RETURN_BOOL(true);
-	if (strcmp(origin, jit_origin()) != 0)
+	if (!jit_is_of_cluster(origin))
 		role = get_role_oid(name, true);
 	/* not by name: a new role of the same name isn't the old one */
 	PG_RETURN_BOOL(OidIsValid(role) && jit_is_party(&person, role, NULL, true));
@@ -1000,7 +1106,8 @@ jit_access_to_approve(PG_FUNCTION_ARGS)
 		error->sqlerrcode != ERRCODE_UNDEFINED_COLUMN &&
 		error->sqlerrcode != ERRCODE_UNDEFINED_SCHEMA &&
 		error->sqlerrcode != ERRCODE_WRONG_OBJECT_TYPE &&
-		error->sqlerrcode != ERRCODE_AMBIGUOUS_FUNCTION)
+		error->sqlerrcode != ERRCODE_AMBIGUOUS_FUNCTION &&
+		concerns(jit_load_request(call.id, false), &call.person))
 		ReThrowError(error);
 	if (error != NULL || call.access.len == 0)
 		PG_RETURN_NULL();
@@ -1020,14 +1127,10 @@ jit_progress(PG_FUNCTION_ARGS)
 	request = jit_load_request(PG_GETARG_INT32(0), false);
 	if (request->status != JIT_PENDING || GetUserId() != GetOuterUserId())
 		PG_RETURN_NULL();
-	jit_load_request_items(request, true);
 	jit_current_person(&person);
-	if (!jit_person_audits(&person) &&
-		!jit_is_party(&person, request->requester, request->requester_name, true) &&
-		!jit_is_party(&person, request->grantee, request->grantee_name, true) &&
-		jit_why_not_approve(request, &person, true) != NULL)
+	if (!concerns(request, &person))
 		PG_RETURN_NULL();
-
+	jit_load_request_items(request, true);
 	jit_flow_progress(request, &progress);
 	initStringInfo(&buf);
 	appendStringInfo(&buf, _("%d of %d\nby %s"), progress.given, progress.needed,
