@@ -52,6 +52,22 @@ row_role(bool cluster, Oid oid, const char *name)
 	return SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(oid)) ? oid : InvalidOid;
 }
 
+/*
+ * A role of a row for people: the name it has now, quoted, and the stored one
+ * as well where it is another.  Where the role is gone, or is one of another
+ * cluster (InvalidOid), there is only the stored one.
+ */
+char *
+jit_name_now(Oid role, const char *stored)
+{
+	char	   *now = GetUserNameFromId(role, true);
+
+	if (now == NULL || strcmp(now, stored) == 0)
+		return pstrdup(quote_identifier(stored));
+	return psprintf(_("%s (formerly %s)"), quote_identifier(now),
+					quote_identifier(stored));
+}
+
 static Interval *
 result_interval(int row, int column)
 {

@@ -57,6 +57,7 @@ typedef struct JitReview
 } JitReview;
 
 extern char *jit_request_text(int id);
+extern char *jit_name_now(Oid role, const char *stored);
 extern JitRequest *jit_load_request(int id, bool lock);
 extern List *jit_owners_then(const JitRequest *request);
 

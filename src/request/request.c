@@ -52,6 +52,7 @@ PG_FUNCTION_INFO_V1(jit_revoke_from);
 PG_FUNCTION_INFO_V1(jit_revoke_all);
 PG_FUNCTION_INFO_V1(jit_grant);
 PG_FUNCTION_INFO_V1(jit_concerns_me);
+PG_FUNCTION_INFO_V1(jit_view_name);
 PG_FUNCTION_INFO_V1(jit_access_to_approve);
 PG_FUNCTION_INFO_V1(jit_progress);
 PG_FUNCTION_INFO_V1(jit_watch_request);
@@ -165,7 +166,7 @@ grantee_text(const JitRequest *request)
 	int			i;
 
 	initStringInfo(&buf);
-	appendStringInfoString(&buf, quote_identifier(request->grantee_name));
+	appendStringInfoString(&buf, jit_name_now(request->grantee, request->grantee_name));
 	members = SearchSysCacheList1(AUTHMEMROLEMEM,
 								  ObjectIdGetDatum(request->grantee));
 	for (i = 0; i < members->n_members && i < 5; i++)
@@ -194,9 +195,26 @@ approved_by_text(const JitRequest *request)
 	if (request->reviews == NIL)
 		return pstrdup(_("nobody (its flow needs no approval)"));
 	foreach(lc, request->reviews)
-		names = lappend(names, (char *)
-						quote_identifier(((JitReview *) lfirst(lc))->approver_name));
+	{
+		JitReview  *review = lfirst(lc);
+
+		names = lappend(names, jit_name_now(review->approver, review->approver_name));
+	}
 	return jit_join(names, ", ");
+}
+
+/*
+ * What the request is for, by the names of now, followed by what was asked for
+ * where something has been renamed since.  Needs request->items.
+ */
+static char *
+access_now(const JitRequest *request)
+{
+	char	   *access = jit_items_text(request->items, false);
+
+	if (strcmp(access, request->access) == 0)
+		return access;
+	return psprintf(_("%s (formerly %s)"), access, request->access);
 }
 
 /*
@@ -267,15 +285,17 @@ activate_request(JitRequest *request, const JitPerson *approver)
 	JitOwnerSection section;
 	TimestampTz now;
 	TimestampTz deadline;
-	char	   *access = jit_items_text(request->items, false);
+	char	   *access = access_now(request);
 	char	   *approved_by = approved_by_text(request);
+	char	   *grantee;
 	char	   *who;
 	char	   *comment;
 	ListCell   *lc;
 
 	require_grantee(request);
+	grantee = jit_role_name(request->grantee);
 	/* a role may have become what can't be handed out since it was filed */
-	(void) jit_check_grantee(jit_role_name(request->grantee));
+	(void) jit_check_grantee(grantee);
 	foreach(lc, request->items)
 		jit_check_item_requestable(lfirst(lc));
 
@@ -310,13 +330,15 @@ activate_request(JitRequest *request, const JitPerson *approver)
 			  " expires_at = $3 WHERE " JIT_THE_ROWS("requests", "id = $1"),
 			  "izz", request->id, now, deadline);
 	jit_event("activated", request->id,
-			  jit_detail("grantee", request->grantee_name,
-						 "access", access,
+			  jit_detail("grantee", grantee,
+						 "formerly", strcmp(grantee, request->grantee_name) != 0 ?
+						 request->grantee_name : NULL,
+						 "access", jit_items_text(request->items, false),
 						 "approved_by", approved_by,
 						 "expires_at", timestamptz_to_str(deadline), NULL),
 			  psprintf("%s activated: %s has %s until %s, approved by %s",
 					   jit_request_text(request->id),
-					   quote_identifier(request->grantee_name), access,
+					   jit_name_now(request->grantee, request->grantee_name), access,
 					   timestamptz_to_str(deadline), approved_by));
 	jit_leave_owner_section(&section);
 
@@ -675,7 +697,7 @@ jit_reject(PG_FUNCTION_ARGS)
 					   jit_detail("comment", comment, NULL));
 	ereport(NOTICE,
 			(errmsg("%s is rejected: %s does not get %s", jit_request_text(id),
-					quote_identifier(request->grantee_name), request->access)));
+					jit_name_now(request->grantee, request->grantee_name), request->access)));
 	PG_RETURN_DATUM(status_datum(JIT_REJECTED));
 }
 
@@ -711,7 +733,7 @@ jit_cancel(PG_FUNCTION_ARGS)
 					   jit_detail("reason", reason, NULL));
 	ereport(NOTICE,
 			(errmsg("%s is canceled: %s does not get %s", jit_request_text(id),
-					quote_identifier(request->grantee_name), request->access)));
+					jit_name_now(request->grantee, request->grantee_name), request->access)));
 	PG_RETURN_DATUM(status_datum(JIT_CANCELED));
 }
 
@@ -766,7 +788,7 @@ end_access(const JitRequest *request, const char *reason, bool certain)
 	logline = psprintf("%s revoked by %s: %s no longer has %s through it",
 					   jit_request_text(request->id),
 					   quote_identifier(jit_role_name(person.role)),
-					   quote_identifier(request->grantee_name), request->access);
+					   jit_name_now(request->grantee, request->grantee_name), request->access);
 	/* what is only promised isn't given */
 	if (!given)
 		jit_end_request(request->id, JIT_REVOKED, logline,
@@ -850,7 +872,7 @@ jit_revoke(PG_FUNCTION_ARGS)
 					 errhint("Try again. A superuser can end it with DROP ROLE, too.")));
 		ereport(NOTICE,
 				(errmsg("%s has ended: %s no longer has %s through it",
-						jit_request_text(id), quote_identifier(request->grantee_name),
+						jit_request_text(id), jit_name_now(request->grantee, request->grantee_name),
 						request->access),
 				 errdetail("It is not said to be revoked, as another transaction is changing it.")));
 		PG_RETURN_DATUM(status_datum(JIT_EXPIRED));
@@ -859,7 +881,7 @@ jit_revoke(PG_FUNCTION_ARGS)
 	end_access(request, reason, true);
 	ereport(NOTICE,
 			(errmsg("%s is revoked: %s no longer has %s through it",
-					jit_request_text(id), quote_identifier(request->grantee_name),
+					jit_request_text(id), jit_name_now(request->grantee, request->grantee_name),
 					request->access),
 			 IsTransactionBlock() ?
 			 errdetail("It ends once this transaction is committed.") : 0));
@@ -1049,6 +1071,17 @@ jit_concerns_me(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(OidIsValid(role) && jit_is_party(&person, role, NULL, true));
 }
 
+/* jit.name_now(role, name, origin): jit_name_now() for the views */
+Datum
+jit_view_name(PG_FUNCTION_ARGS)
+{
+	char	   *origin = text_to_cstring(PG_GETARG_TEXT_PP(2));
+
+	PG_RETURN_TEXT_P(cstring_to_text(jit_name_now(jit_is_of_cluster(origin) ?
+												  PG_GETARG_OID(0) : InvalidOid,
+												  NameStr(*PG_GETARG_NAME(1)))));
+}
+
 typedef struct AccessToApproveCall
 {
 	int			id;
@@ -1077,6 +1110,8 @@ try_access_to_approve(void *arg)
 		appendStringInfo(&call->access, "%s%s%s", call->access.len > 0 ? ";\n" : "",
 						 jit_item_text(item), item->added ? _(" (added)") : "");
 	}
+	if (strcmp(jit_items_text(request->items, false), request->access) != 0)
+		appendStringInfo(&call->access, _("\n(formerly %s)"), request->access);
 }
 
 /*

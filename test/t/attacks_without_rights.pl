@@ -258,7 +258,7 @@ $node->safe_psql('hr_prod', q{CREATE ROLE leaver LOGIN; SET ROLE hr_owner; CREAT
 my $asked = (sql('dev', q{SELECT jit_request('SELECT ON hr.asked', '1 h', 'x')}))[1];
 is((sql('anna', "SELECT access FROM jit.inbox WHERE request = $asked"))[1], 'SELECT ON hr.asked', 'what is asked for');
 sql('anna', 'SET ROLE hr_owner; ALTER TABLE hr.asked RENAME TO other; ALTER TABLE hr.swapped RENAME TO asked');
-is((sql('anna', "SELECT access FROM jit.inbox WHERE request = $asked"))[1], 'SELECT ON hr.other', 'the inbox shows what would be granted, not a name that it had');
+is((sql('anna', "SELECT access FROM jit.inbox WHERE request = $asked"))[1], "SELECT ON hr.other\n(formerly SELECT ON hr.asked)", 'the inbox shows what would be granted, and the name that it had');
 $asked = (sql('leaver', q{SELECT jit_request('SELECT, INSERT ON hr.asked', '1 h', 'x')}))[1];
 is((sql('anna', "SELECT access FROM jit.inbox WHERE request = $asked"))[1], 'SELECT, INSERT ON hr.asked', 'what is asked for by another');
 $node->safe_psql('hr_prod', q{DROP ROLE leaver});
