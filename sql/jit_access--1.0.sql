@@ -40,7 +40,7 @@ CREATE TABLE jit.requests (
 	login name NOT NULL,
 	grantee name NOT NULL,
 	access text NOT NULL,
-	reason text,
+	reason text NOT NULL,
 	ticket text,
 	duration interval,
 	until timestamptz,
@@ -72,7 +72,7 @@ COMMENT ON COLUMN jit.requests.requester IS 'role that asked (current_user at th
 COMMENT ON COLUMN jit.requests.login IS 'role that had logged in';
 COMMENT ON COLUMN jit.requests.grantee IS 'role that gets the access';
 COMMENT ON COLUMN jit.requests.access IS 'what was asked for, as resolved, in the words of GRANT';
-COMMENT ON COLUMN jit.requests.reason IS 'why, in the requester''s words, or null';
+COMMENT ON COLUMN jit.requests.reason IS 'why, in the requester''s words';
 COMMENT ON COLUMN jit.requests.ticket IS 'ticket, or null';
 COMMENT ON COLUMN jit.requests.duration IS 'how long the access was asked for, counted from its start; null if until was given';
 COMMENT ON COLUMN jit.requests.until IS 'time the access was asked for until; null if duration was given';
@@ -110,6 +110,7 @@ CREATE TABLE jit.request_items (
 	columns text[],
 	added boolean NOT NULL,
 	owner name,
+	owner_oid oid NOT NULL,
 	classid oid NOT NULL,
 	objid oid NOT NULL,
 	attnums int2[],
@@ -127,6 +128,7 @@ COMMENT ON COLUMN jit.request_items.privileges IS 'privileges; empty for a membe
 COMMENT ON COLUMN jit.request_items.columns IS 'columns, or null for the whole object';
 COMMENT ON COLUMN jit.request_items.added IS 'true for USAGE on a schema that came with another item';
 COMMENT ON COLUMN jit.request_items.owner IS 'owner of the object when it was filed; null for a role or parameter';
+COMMENT ON COLUMN jit.request_items.owner_oid IS 'OID of owner, valid where the origin of the request says; 0 if there is none';
 COMMENT ON COLUMN jit.request_items.classid IS 'OID of the system catalog of the object';
 COMMENT ON COLUMN jit.request_items.objid IS 'OID of the object; valid where the origin of the request says';
 COMMENT ON COLUMN jit.request_items.attnums IS 'attribute numbers of columns';
@@ -400,6 +402,11 @@ CREATE FUNCTION jit.concerns_me(role oid, name name, origin text) RETURNS boolea
 COMMENT ON FUNCTION jit.concerns_me(oid, name, text) IS
 	'is the caller that role, or a member of it, a JIT administrator or an auditor?';
 
+CREATE FUNCTION jit.name_now(role oid, name name, origin text) RETURNS text
+	AS 'MODULE_PATHNAME', 'jit_view_name' LANGUAGE C STABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION jit.name_now(oid, name, text) IS
+	'name that a role of a row has now, quoted, with the stored one where it is another, e.g. dev2 (formerly dev)';
+
 CREATE FUNCTION jit.access_to_approve(request integer) RETURNS text
 	AS 'MODULE_PATHNAME', 'jit_access_to_approve' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
 COMMENT ON FUNCTION jit.access_to_approve(integer) IS
@@ -430,10 +437,10 @@ SELECT r.id AS request,
 	CASE WHEN r.status = 'pending' AND r.lapses_at <= clock_timestamp() THEN 'lapsed'
 		WHEN r.status = 'active' AND g.deadline <= clock_timestamp() THEN 'expired'
 		ELSE r.status END AS status,
-	r.grantee AS "for",
+	jit.name_now(r.grantee_oid, r.grantee, r.origin) AS "for",
 	t.access,
 	coalesce(r.duration::text, 'until ' || date_trunc('second', r.until)::text) AS duration,
-	concat_ws(E'\n', r.reason, r.ticket, (SELECT v.approver || ': ' || v.comment FROM jit.reviews v
+	concat_ws(E'\n', r.reason, r.ticket, (SELECT jit.name_now(v.approver_oid, v.approver, r.origin) || ': ' || v.comment FROM jit.reviews v
 		WHERE v.request_id = r.id AND v.verdict = 'reject')) AS reason,
 	to_char(r.requested_at, CASE WHEN r.requested_at::date = current_date THEN 'HH24:MI:SS'
 		ELSE 'YYYY-MM-DD' END) AS asked,
@@ -453,7 +460,7 @@ ORDER BY r.id;
 COMMENT ON VIEW jit.my_requests IS 'requests by you or for you or a role you are a member of; all of them for JIT administrators and auditors';
 COMMENT ON COLUMN jit.my_requests.request IS 'number of the request';
 COMMENT ON COLUMN jit.my_requests.status IS 'state at this moment';
-COMMENT ON COLUMN jit.my_requests."for" IS 'role that gets the access';
+COMMENT ON COLUMN jit.my_requests."for" IS 'role that gets the access, by its name of now; if it was another then, that as well';
 COMMENT ON COLUMN jit.my_requests.access IS 'what was asked for, by the names of then';
 COMMENT ON COLUMN jit.my_requests.duration IS 'how long, or until when';
 COMMENT ON COLUMN jit.my_requests.reason IS 'reason; on lines of their own the ticket, and who rejected it and why';
@@ -462,7 +469,11 @@ COMMENT ON COLUMN jit.my_requests.ends IS 'when it lapses, when the access expir
 
 CREATE VIEW jit.inbox WITH (security_barrier) AS
 SELECT r.id AS request,
-	r.grantee AS "for",
+	concat(jit.name_now(r.grantee_oid, r.grantee, r.origin),
+		CASE WHEN r.requester_oid <> r.grantee_oid OR r.login_oid <> r.requester_oid
+			THEN ', asked by ' || jit.name_now(r.requester_oid, r.requester, r.origin) END,
+		CASE WHEN r.login_oid <> r.requester_oid
+			THEN ' (login ' || jit.name_now(r.login_oid, r.login, r.origin) || ')' END) AS "for",
 	t.access,
 	coalesce(r.duration::text, 'until ' || date_trunc('second', r.until)::text) AS duration,
 	concat_ws(E'\n', r.reason, r.ticket) AS reason,
@@ -476,8 +487,8 @@ WHERE r.status = 'pending' AND r.lapses_at > clock_timestamp() AND t.access IS N
 ORDER BY r.id;
 COMMENT ON VIEW jit.inbox IS 'pending requests that you could approve now';
 COMMENT ON COLUMN jit.inbox.request IS 'number of the request';
-COMMENT ON COLUMN jit.inbox."for" IS 'role that gets the access';
-COMMENT ON COLUMN jit.inbox.access IS 'what you would agree to, one object or role a line, by the names of now';
+COMMENT ON COLUMN jit.inbox."for" IS 'role that gets the access, who asked for it if that is another, and who had logged in if that is yet another';
+COMMENT ON COLUMN jit.inbox.access IS 'what you would agree to, one object or role a line, by the names of now; if they were others then, those as well';
 COMMENT ON COLUMN jit.inbox.duration IS 'how long, or until when';
 COMMENT ON COLUMN jit.inbox.reason IS 'reason, and ticket on a line of its own';
 COMMENT ON COLUMN jit.inbox.risk IS 'risk by the policies when it was filed';
@@ -486,7 +497,7 @@ COMMENT ON COLUMN jit.inbox.asked IS 'when it was filed: the time if today, else
 
 CREATE VIEW jit.active_grants WITH (security_barrier) AS
 SELECT r.id AS request,
-	r.grantee,
+	jit.name_now(r.grantee_oid, r.grantee, r.origin) AS grantee,
 	t.access,
 	date_trunc('second', a.rolvaliduntil) AS expires_at,
 	date_trunc('second', a.rolvaliduntil - clock_timestamp()) AS time_left
@@ -502,7 +513,7 @@ WHERE r.status = 'active' AND g.ended_at IS NULL
 ORDER BY a.rolvaliduntil;
 COMMENT ON VIEW jit.active_grants IS 'temporary access granted in this database that works now: yours, or everyone''s for JIT administrators and auditors';
 COMMENT ON COLUMN jit.active_grants.request IS 'number of the request; end it with jit_revoke()';
-COMMENT ON COLUMN jit.active_grants.grantee IS 'role that has the access';
+COMMENT ON COLUMN jit.active_grants.grantee IS 'role that has the access, by its name of now; if it was another when it was asked for, that as well';
 COMMENT ON COLUMN jit.active_grants.access IS 'what';
 COMMENT ON COLUMN jit.active_grants.expires_at IS 'deadline';
 COMMENT ON COLUMN jit.active_grants.time_left IS 'time until the deadline';
@@ -511,11 +522,11 @@ CREATE VIEW jit.history WITH (security_barrier) AS
 SELECT r.id AS request,
 	CASE WHEN r.status = 'active' AND g.deadline <= clock_timestamp() THEN 'expired'
 		ELSE r.status END AS status,
-	r.grantee,
+	jit.name_now(r.grantee_oid, r.grantee, r.origin) AS grantee,
 	t.access,
 	ARRAY(SELECT i.object FROM jit.request_items i WHERE i.request_id = r.id AND NOT i.added
 		GROUP BY i.object ORDER BY min(i.item)) AS objects,
-	ARRAY(SELECT v.approver::text FROM jit.reviews v WHERE v.request_id = r.id AND v.verdict = 'approve'
+	ARRAY(SELECT jit.name_now(v.approver_oid, v.approver, r.origin) FROM jit.reviews v WHERE v.request_id = r.id AND v.verdict = 'approve'
 		ORDER BY v.review) AS approved_by,
 	r.activated_at,
 	CASE WHEN r.status <> 'active' THEN r.ended_at
@@ -533,10 +544,10 @@ ORDER BY r.id;
 COMMENT ON VIEW jit.history IS 'all temporary access that there is or was: yours, or everyone''s for JIT administrators and auditors';
 COMMENT ON COLUMN jit.history.request IS 'number of the request';
 COMMENT ON COLUMN jit.history.status IS 'active, expired or revoked';
-COMMENT ON COLUMN jit.history.grantee IS 'role that got the access';
+COMMENT ON COLUMN jit.history.grantee IS 'role that got the access, by its name of now; if it was another when it was asked for, that as well';
 COMMENT ON COLUMN jit.history.access IS 'what';
 COMMENT ON COLUMN jit.history.objects IS 'objects and roles it covered, qualified and quoted';
-COMMENT ON COLUMN jit.history.approved_by IS 'roles that approved, in order';
+COMMENT ON COLUMN jit.history.approved_by IS 'roles that approved, in order, by their names of now and of then';
 COMMENT ON COLUMN jit.history.activated_at IS 'when the access started';
 COMMENT ON COLUMN jit.history.ended_at IS 'when it ended; NULL while it is active';
 

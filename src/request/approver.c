@@ -132,11 +132,7 @@ jit_step_names(const JitStep *step)
 		if (strcmp(name, JIT_GRANTOR) == 0)
 			appendStringInfoString(&buf, _("anyone who could grant it"));
 		else
-		{
-			char	   *present = GetUserNameFromId(oid, true);
-
-			appendStringInfoString(&buf, quote_identifier(present ? present : name));
-		}
+			appendStringInfoString(&buf, jit_name_now(oid, name));
 	}
 	return buf.data;
 }
@@ -275,7 +271,7 @@ jit_why_not_impartial(const JitRequest *request, const JitPerson *person)
 	/* the requester and the beneficiaries never do */
 	if (jit_is_party(person, request->grantee, request->grantee_name, false))
 		return psprintf(_("It is for you (role %s)."),
-						quote_identifier(request->grantee_name));
+						jit_name_now(request->grantee, request->grantee_name));
 	if (jit_is_party(person, request->grantee, NULL, true))
 	{
 		List	   *roles = jit_person_roles(person);
@@ -288,7 +284,7 @@ jit_why_not_impartial(const JitRequest *request, const JitPerson *person)
 				return psprintf(me == person->login ?
 								_("It is for role %s, of which login %s is a member.") :
 								_("It is for role %s, of which role %s is a member."),
-								quote_identifier(request->grantee_name),
+								jit_name_now(request->grantee, request->grantee_name),
 								quote_identifier(jit_role_name(me)));
 		}
 	}
@@ -297,11 +293,11 @@ jit_why_not_impartial(const JitRequest *request, const JitPerson *person)
 		if (jit_is_party(person, request->requester, request->requester_name,
 						 false))
 			return psprintf(_("It was requested by you (role %s)."),
-							quote_identifier(request->requester_name));
+							jit_name_now(request->requester, request->requester_name));
 		if (!(OidIsValid(request->login) && jit_is_proxy_login(request->login)) &&
 			jit_is_party(person, request->login, request->login_name, false))
 			return psprintf(_("It was requested by your login %s."),
-							quote_identifier(request->login_name));
+							jit_name_now(request->login, request->login_name));
 	}
 	return NULL;
 }

@@ -260,8 +260,11 @@ jit_explain(PG_FUNCTION_ARGS)
 					 _("  at most %s"), jit_usecs_text(longest));
 		explain_line(rsinfo, _("  lapses after %s"),
 					 jit_usecs_text(decision->request_ttl));
-		explain_pattern(rsinfo, "reason", request->reason,
-						decision->reason_pattern);
+		if (request->reason == NULL && decision->reason_pattern == NULL)
+			explain_line(rsinfo, _("  reason is missing: refused"));
+		else
+			explain_pattern(rsinfo, "reason", request->reason,
+							decision->reason_pattern);
 		explain_pattern(rsinfo, "ticket", request->ticket,
 						decision->ticket_pattern);
 	}

@@ -248,6 +248,46 @@ jit_request_from_arguments(FunctionCallInfo fcinfo, int duration, int reason,
 	return request;
 }
 
+/*
+ * Raise unless a reason is given, with the call as it should have been.  The
+ * arguments are numbered as above.
+ */
+void
+jit_require_reason(FunctionCallInfo fcinfo, int duration, int reason,
+				   int grantee, bool direct)
+{
+	char	   *why = direct ? _("why they need it") : _("why you need it");
+	StringInfoData call;
+
+	if (!PG_ARGISNULL(reason))
+		return;
+	initStringInfo(&call);
+	appendStringInfo(&call, "%s(%s", get_func_name(fcinfo->flinfo->fn_oid),
+					 quote_literal_cstr(jit_required_text(fcinfo, 0, "access")));
+	if (direct)
+		appendStringInfo(&call, ", %s",
+						 quote_literal_cstr(NameStr(*PG_GETARG_NAME(grantee))));
+	if (PG_ARGISNULL(reason + 1))
+		appendStringInfo(&call, ", %s, %s",
+						 quote_literal_cstr(PG_ARGISNULL(duration) ? "1 hour" :
+											jit_interval_text(PG_GETARG_INTERVAL_P(duration))),
+						 quote_literal_cstr(why));
+	else
+		appendStringInfo(&call, ", until => %s, reason => %s",
+						 quote_literal_cstr(timestamptz_to_str(PG_GETARG_TIMESTAMPTZ(reason + 1))),
+						 quote_literal_cstr(why));
+	if (!PG_ARGISNULL(reason + 2))
+		appendStringInfo(&call, ", ticket => %s",
+						 quote_literal_cstr(jit_text_argument(fcinfo, reason + 2, "ticket")));
+	if (!direct && !PG_ARGISNULL(grantee))
+		appendStringInfo(&call, ", grantee => %s",
+						 quote_literal_cstr(NameStr(*PG_GETARG_NAME(grantee))));
+	ereport(ERROR,
+			(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+			 errmsg("reason is missing"),
+			 errhint("Say why: SELECT %s);", call.data)));
+}
+
 /* Does the text match the pattern that its risk asks for? */
 static void
 check_pattern(const char *value, const char *pattern, const char *name,

@@ -15,6 +15,8 @@ extern JitRequest *jit_request_from_arguments(FunctionCallInfo fcinfo,
 											  int duration, int reason,
 											  int grantee, bool direct,
 											  int64 *usecs);
+extern void jit_require_reason(FunctionCallInfo fcinfo, int duration,
+							   int reason, int grantee, bool direct);
 extern void jit_file_request(JitRequest *request, int64 usecs);
 extern void jit_report_pending(JitRequest *request);
 

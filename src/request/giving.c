@@ -211,7 +211,7 @@ look_again(const Promise *promise)
 			why = jit_why_not_impartial(request, &promise->person);
 		if (why != NULL)
 			overtaken(promise, psprintf(_("Role %s can no longer approve it: %s"),
-										quote_identifier(promise->person_name), why));
+										jit_name_now(promise->person.role, promise->person_name), why));
 	}
 	if (without_flow)
 		why = jit_stricter_now(request);

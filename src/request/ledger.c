@@ -52,6 +52,22 @@ row_role(bool cluster, Oid oid, const char *name)
 	return SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(oid)) ? oid : InvalidOid;
 }
 
+/*
+ * A role of a row for people: the name it has now, quoted, and the stored one
+ * as well where it is another.  Where the role is gone, or is one of another
+ * cluster (InvalidOid), there is only the stored one.
+ */
+char *
+jit_name_now(Oid role, const char *stored)
+{
+	char	   *now = GetUserNameFromId(role, true);
+
+	if (now == NULL || strcmp(now, stored) == 0)
+		return pstrdup(quote_identifier(stored));
+	return psprintf(_("%s (formerly %s)"), quote_identifier(now),
+					quote_identifier(stored));
+}
+
 static Interval *
 result_interval(int row, int column)
 {
@@ -135,8 +151,8 @@ jit_load_request(int id, bool lock)
 	request->login = row_role(request->cluster, jit_result_oid(1, 6), request->login_name);
 	request->grantee = row_role(request->cluster, jit_result_oid(1, 8), request->grantee_name);
 
-	n = jit_query("SELECT step, approver, approver_oid, login, login_oid, by_superuser, duration"
-				  " FROM jit.reviews WHERE request_id = $1 AND verdict = 'approve' ORDER BY review",
+	n = jit_query("SELECT step, approver, approver_oid, login, login_oid, by_superuser, duration,"
+				  " verdict = 'approve' FROM jit.reviews WHERE request_id = $1 ORDER BY review",
 				  "i", id);
 	for (int i = 1; i <= n; i++)
 	{
@@ -149,10 +165,32 @@ jit_load_request(int id, bool lock)
 		review->login = row_role(request->cluster, jit_result_oid(i, 5), review->login_name);
 		review->by_superuser = jit_result_bool(i, 6);
 		review->duration = result_interval(i, 7);
-		request->reviews = lappend(request->reviews, review);
+		if (jit_result_bool(i, 8))
+			request->reviews = lappend(request->reviews, review);
+		else
+			request->rejection = review;
 	}
 	jit_leave_owner_section(&section);
 	return request;
+}
+
+/* Who owned what a request is for when it was filed: OIDs of roles. */
+List *
+jit_owners_then(const JitRequest *request)
+{
+	JitOwnerSection section;
+	List	   *owners = NIL;
+	int			n;
+
+	jit_enter_owner_section(&section);
+	n = jit_query("SELECT DISTINCT owner_oid, owner FROM jit.request_items"
+				  " WHERE request_id = $1 AND owner IS NOT NULL",
+				  "i", request->id);
+	for (int i = 1; i <= n; i++)
+		owners = lappend_oid(owners, row_role(request->cluster, jit_result_oid(i, 1),
+											  jit_result_text(i, 2)));
+	jit_leave_owner_section(&section);
+	return owners;
 }
 
 /* ----------------------------------------------------------------------
@@ -204,16 +242,16 @@ jit_store_items(int request, List *items)
 		namestrcpy(&owner_name, OidIsValid(owner) ? jit_role_name(owner) : "");
 
 		jit_query("INSERT INTO jit.request_items (request_id, item, object_type,"
-				  " object, privileges, columns, added, owner, classid, objid,"
+				  " object, privileges, columns, added, owner, owner_oid, classid, objid,"
 				  " attnums, address_type, address_names, address_args)"
-				  " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
-				  "iittTTbnooStTT", request, foreach_current_index(lc) + 1,
+				  " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+				  "iittTTbnoooStTT", request, foreach_current_index(lc) + 1,
 				  jit_kind_text(item->objtype), jit_item_object(item),
 				  PointerGetDatum(strlist_to_textarray(jit_privilege_list(item->privs))),
 				  columns == NIL ? (Datum) 0 : PointerGetDatum(strlist_to_textarray(columns)),
 				  item->added,
 				  !OidIsValid(owner) ? (Datum) 0 : NameGetDatum(&owner_name),
-				  address.classId, address.objectId,
+				  owner, address.classId, address.objectId,
 				  item->attnums == NIL ? (Datum) 0 : jit_item_attnums(item),
 				  address_type,
 				  PointerGetDatum(strlist_to_textarray(address_names)),
@@ -279,6 +317,21 @@ read_address(JitItem *item, const JitObjectKind *kind, int row, bool by_name)
 		item->address.objectId =
 			DatumGetObjectId(GetAttributeByNum(result, 2, &isnull));
 	}
+}
+
+typedef struct AddressCall
+{
+	JitItem    *item;
+	const JitObjectKind *kind;
+	int			row;
+} AddressCall;
+
+static void
+try_to_read_address(void *arg)
+{
+	AddressCall *call = arg;
+
+	read_address(call->item, call->kind, call->row, true);
 }
 
 /*
@@ -360,7 +413,15 @@ load_stored_items(int request, bool resolve_names, bool missing_ok)
 		value = jit_result(row, 4, &isnull);
 		if (!isnull)
 			columns = array_strings(value);
-		read_address(item, kind, row, resolve_names);
+		if (resolve_names && missing_ok)
+		{
+			AddressCall call = {item, kind, row};
+
+			if (jit_try(try_to_read_address, &call) != NULL)
+				continue;
+		}
+		else
+			read_address(item, kind, row, resolve_names);
 
 		if (jit_item_name(item) == NULL ||
 			(columns == NIL &&

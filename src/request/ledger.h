@@ -41,9 +41,10 @@ typedef struct JitRequest
 								 * may give the first approval */
 	List	   *items;			/* of JitItem */
 	List	   *reviews;		/* of JitReview, approvals only, in order */
+	struct JitReview *rejection;	/* NULL if none */
 } JitRequest;
 
-/* An approval that was given; a row of jit.reviews. */
+/* An approval or rejection; a row of jit.reviews. */
 typedef struct JitReview
 {
 	int			step;			/* from 1 */
@@ -56,7 +57,9 @@ typedef struct JitReview
 } JitReview;
 
 extern char *jit_request_text(int id);
+extern char *jit_name_now(Oid role, const char *stored);
 extern JitRequest *jit_load_request(int id, bool lock);
+extern List *jit_owners_then(const JitRequest *request);
 
 extern void jit_load_request_items(JitRequest *request, bool missing_ok);
 extern void jit_store_items(int request, List *items);

@@ -53,6 +53,7 @@ PG_FUNCTION_INFO_V1(jit_revoke_from);
 PG_FUNCTION_INFO_V1(jit_revoke_all);
 PG_FUNCTION_INFO_V1(jit_grant);
 PG_FUNCTION_INFO_V1(jit_concerns_me);
+PG_FUNCTION_INFO_V1(jit_view_name);
 PG_FUNCTION_INFO_V1(jit_access_to_approve);
 PG_FUNCTION_INFO_V1(jit_progress);
 PG_FUNCTION_INFO_V1(jit_watch_request);
@@ -89,30 +90,13 @@ request_argument(FunctionCallInfo fcinfo)
 }
 
 /*
- * Raise unless the request is in the state, as of now: a pending request
- * past lapses_at has lapsed and an active one past its deadline has expired,
- * whatever the sweeper has got round to.
+ * The state of a request as of now: a pending one past lapses_at has lapsed
+ * and an active one past its deadline has expired, whatever the sweeper has
+ * got round to.
  */
-static void
-require_status(const JitRequest *request, JitStatus status)
+static JitStatus
+present_status(const JitRequest *request)
 {
-	/* what is wrong with one that should be pending, or active */
-	static const char *const not_pending[] = {
-		[JIT_ACTIVE] = gettext_noop("%s is active, not pending"),
-		[JIT_REJECTED] = gettext_noop("%s is rejected, not pending"),
-		[JIT_CANCELED] = gettext_noop("%s is canceled, not pending"),
-		[JIT_LAPSED] = gettext_noop("%s is lapsed, not pending"),
-		[JIT_EXPIRED] = gettext_noop("%s is expired, not pending"),
-		[JIT_REVOKED] = gettext_noop("%s is revoked, not pending")
-	};
-	static const char *const not_active[] = {
-		[JIT_PENDING] = gettext_noop("%s is pending, not active"),
-		[JIT_REJECTED] = gettext_noop("%s is rejected, not active"),
-		[JIT_CANCELED] = gettext_noop("%s is canceled, not active"),
-		[JIT_LAPSED] = gettext_noop("%s is lapsed, not active"),
-		[JIT_EXPIRED] = gettext_noop("%s is expired, not active"),
-		[JIT_REVOKED] = gettext_noop("%s is revoked, not active")
-	};
 	JitStatus	is = request->status;
 
 	if (is == JIT_PENDING && request->lapses_at <= jit_now())
@@ -130,6 +114,33 @@ require_status(const JitRequest *request, JitStatus status)
 		if (deadline <= jit_now())
 			is = JIT_EXPIRED;
 	}
+	return is;
+}
+
+/* Raise unless the request is in the state, as of now. */
+static void
+require_status(const JitRequest *request, JitStatus status)
+{
+	JitStatus	is = present_status(request);
+
+	/* what is wrong with one that should be pending, or active */
+	static const char *const not_pending[] = {
+		[JIT_ACTIVE] = gettext_noop("%s is active, not pending"),
+		[JIT_REJECTED] = gettext_noop("%s is rejected, not pending"),
+		[JIT_CANCELED] = gettext_noop("%s is canceled, not pending"),
+		[JIT_LAPSED] = gettext_noop("%s is lapsed, not pending"),
+		[JIT_EXPIRED] = gettext_noop("%s is expired, not pending"),
+		[JIT_REVOKED] = gettext_noop("%s is revoked, not pending")
+	};
+	static const char *const not_active[] = {
+		[JIT_PENDING] = gettext_noop("%s is pending, not active"),
+		[JIT_REJECTED] = gettext_noop("%s is rejected, not active"),
+		[JIT_CANCELED] = gettext_noop("%s is canceled, not active"),
+		[JIT_LAPSED] = gettext_noop("%s is lapsed, not active"),
+		[JIT_EXPIRED] = gettext_noop("%s is expired, not active"),
+		[JIT_REVOKED] = gettext_noop("%s is revoked, not active")
+	};
+
 	if (is != status)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -156,7 +167,7 @@ grantee_text(const JitRequest *request)
 	int			i;
 
 	initStringInfo(&buf);
-	appendStringInfoString(&buf, quote_identifier(request->grantee_name));
+	appendStringInfoString(&buf, jit_name_now(request->grantee, request->grantee_name));
 	members = SearchSysCacheList1(AUTHMEMROLEMEM,
 								  ObjectIdGetDatum(request->grantee));
 	for (i = 0; i < members->n_members && i < 5; i++)
@@ -185,9 +196,26 @@ approved_by_text(const JitRequest *request)
 	if (request->reviews == NIL)
 		return pstrdup(_("nobody (its flow needs no approval)"));
 	foreach(lc, request->reviews)
-		names = lappend(names, (char *)
-						quote_identifier(((JitReview *) lfirst(lc))->approver_name));
+	{
+		JitReview  *review = lfirst(lc);
+
+		names = lappend(names, jit_name_now(review->approver, review->approver_name));
+	}
 	return jit_join(names, ", ");
+}
+
+/*
+ * What the request is for, by the names of now, followed by what was asked for
+ * where something has been renamed since.  Needs request->items.
+ */
+static char *
+access_now(const JitRequest *request)
+{
+	char	   *access = jit_items_text(request->items, false);
+
+	if (strcmp(access, request->access) == 0)
+		return access;
+	return psprintf(_("%s (formerly %s)"), access, request->access);
 }
 
 /*
@@ -204,7 +232,8 @@ adopt_request(const JitRequest *request)
 		JitItem    *item = lfirst(lc);
 
 		jit_query("UPDATE jit.request_items SET objid = $3,"
-				  " attnums = CASE WHEN columns IS NOT NULL THEN $4 END"
+				  " attnums = CASE WHEN columns IS NOT NULL THEN $4 END,"
+				  " owner_oid = coalesce((SELECT oid FROM pg_authid WHERE rolname = owner), 0)"
 				  " WHERE " JIT_THE_ROWS("request_items", "request_id = $1 AND item = $2"),
 				  "iioS", request->id, foreach_current_index(lc) + 1,
 				  item->address.objectId, jit_item_attnums(item));
@@ -257,15 +286,17 @@ activate_request(JitRequest *request, const JitPerson *approver)
 	JitOwnerSection section;
 	TimestampTz now;
 	TimestampTz deadline;
-	char	   *access = jit_items_text(request->items, false);
+	char	   *access = access_now(request);
 	char	   *approved_by = approved_by_text(request);
+	char	   *grantee;
 	char	   *who;
 	char	   *comment;
 	ListCell   *lc;
 
 	require_grantee(request);
+	grantee = jit_role_name(request->grantee);
 	/* a role may have become what can't be handed out since it was filed */
-	(void) jit_check_grantee(jit_role_name(request->grantee));
+	(void) jit_check_grantee(grantee);
 	foreach(lc, request->items)
 		jit_check_item_requestable(lfirst(lc));
 
@@ -300,13 +331,15 @@ activate_request(JitRequest *request, const JitPerson *approver)
 			  " expires_at = $3 WHERE " JIT_THE_ROWS("requests", "id = $1"),
 			  "izz", request->id, now, deadline);
 	jit_event("activated", request->id,
-			  jit_detail("grantee", request->grantee_name,
-						 "access", access,
+			  jit_detail("grantee", grantee,
+						 "formerly", strcmp(grantee, request->grantee_name) != 0 ?
+						 request->grantee_name : NULL,
+						 "access", jit_items_text(request->items, false),
 						 "approved_by", approved_by,
 						 "expires_at", timestamptz_to_str(deadline), NULL),
 			  psprintf("%s activated: %s has %s until %s, approved by %s",
 					   jit_request_text(request->id),
-					   quote_identifier(request->grantee_name), access,
+					   jit_name_now(request->grantee, request->grantee_name), access,
 					   timestamptz_to_str(deadline), approved_by));
 	jit_leave_owner_section(&section);
 
@@ -317,6 +350,94 @@ activate_request(JitRequest *request, const JitPerson *approver)
 					jit_timestamp_text(deadline), request->id),
 			 IsTransactionBlock() ?
 			 errdetail("It works once this transaction is committed.") : 0));
+}
+
+/*
+ * Has the person asked for it, or do they get the access?  By OID: whoever
+ * bears the name today need not be who bore it then.  (Of a row from elsewhere
+ * these are the OIDs of its names.)
+ */
+static bool
+is_own(const JitRequest *request, const JitPerson *person, bool members)
+{
+	return jit_is_party(person, request->requester, NULL, members) ||
+		jit_is_party(person, request->grantee, NULL, members);
+}
+
+typedef struct DecideCall
+{
+	JitRequest *request;
+	const JitPerson *person;
+	bool		could;			/* result */
+} DecideCall;
+
+static void
+try_to_decide(void *arg)
+{
+	DecideCall *call = arg;
+
+	jit_load_request_items(call->request, true);
+	call->could = jit_why_not_approve(call->request, call->person, true) == NULL;
+}
+
+/*
+ * Is the request any business of the person's?  Of whoever reads everything,
+ * asked for it, gets the access, has decided on it, could decide on it in some
+ * step, or could have before what they own was dropped.
+ */
+static bool
+concerns(JitRequest *request, const JitPerson *person)
+{
+	DecideCall	call = {request, person, false};
+	List	   *decided = list_copy(request->reviews);
+	ListCell   *lc;
+
+	if (jit_person_audits(person) ||
+		is_own(request, person, true) ||
+		jit_is_party(person, request->login, NULL, true))
+		return true;
+	if (request->rejection != NULL)
+		decided = lappend(decided, request->rejection);
+	foreach(lc, decided)
+	{
+		JitReview  *review = lfirst(lc);
+
+		if (jit_is_party(person, review->approver, NULL, false) ||
+			jit_is_party(person, review->login, NULL, false))
+			return true;
+	}
+	if (!jit_holds_role_for_good(person))
+		return false;
+	foreach(lc, jit_owners_then(request))
+	{
+		if (OidIsValid(lfirst_oid(lc)) &&
+			jit_is_member(person->role, lfirst_oid(lc), JIT_FILTER_STANDING))
+			return true;
+	}
+	/* whatever is wrong with it is told to no others */
+	(void) jit_try(try_to_decide, &call);
+	return call.could;
+}
+
+/*
+ * Raise, and tell nothing of the request, if it is none of the caller's
+ * business.  Before anything else about it is looked at.
+ */
+static void
+check_concerned(JitRequest *request, const JitPerson *person,
+				const char *message)
+{
+	if (concerns(request, person))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg(message, jit_request_text(request->id)),
+			 GetUserId() != GetOuterUserId() ?
+			 errdetail("It cannot be decided from inside a SECURITY DEFINER function.") :
+			 !jit_holds_role_for_good(person) ?
+			 errdetail("Role %s is yours through temporary access only.",
+					   quote_identifier(jit_role_name(person->role))) :
+			 errdetail("It does not concern you.")));
 }
 
 /*
@@ -343,7 +464,7 @@ check_approver(JitRequest *request, const JitPerson *person, bool ending,
 				 errmsg(message, jit_request_text(request->id)),
 				 errdetail_internal("%s", why),
 				 request->status == JIT_PENDING && ending && !request->direct &&
-				 jit_is_party(person, request->requester, request->requester_name, false) ?
+				 jit_is_party(person, request->requester, NULL, false) ?
 				 errhint("You can end your own request with jit_cancel().") : 0));
 }
 
@@ -412,6 +533,7 @@ jit_request(PG_FUNCTION_ARGS)
 	int64		usecs;
 
 	prevent_on_standby(fcinfo, gettext_noop("access cannot be requested on a standby server"));
+	jit_require_reason(fcinfo, 1, 2, 5, false);
 	request = jit_request_from_arguments(fcinfo, 1, 2, 5, false, &usecs);
 	/* for others, or as another than who has logged in */
 	if (request->grantee != request->login || request->requester != request->login)
@@ -443,6 +565,7 @@ jit_grant(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("grantee must not be null"),
 				 errhint("To ask for access yourself, use jit_request().")));
+	jit_require_reason(fcinfo, 2, 3, 1, true);
 	jit_acting_person(&person);
 	request = jit_request_from_arguments(fcinfo, 2, 3, 1, true, &usecs);
 	why = jit_why_not_decide(&person);
@@ -532,7 +655,14 @@ jit_approve(PG_FUNCTION_ARGS)
 	for (int locked = 0; locked <= 1; locked++)
 	{
 		request = jit_load_request(id, locked);
+		check_concerned(request, &person, gettext_noop("you cannot approve %s"));
+		if (present_status(request) != JIT_PENDING)
+		{
+			jit_load_request_items(request, true);
+			check_approver(request, &person, true, gettext_noop("you cannot approve %s"));
+		}
 		require_status(request, JIT_PENDING);
+		request->items = NIL;
 		jit_load_request_items(request, false);
 		check_approver(request, &person, false, gettext_noop("you cannot approve %s"));
 	}
@@ -559,6 +689,7 @@ jit_reject(PG_FUNCTION_ARGS)
 	for (int locked = 0; locked <= 1; locked++)
 	{
 		request = jit_load_request(id, locked);
+		check_concerned(request, &person, gettext_noop("you cannot reject %s"));
 		if (!jit_caller_administers(&person))
 		{
 			jit_load_request_items(request, true);
@@ -575,7 +706,7 @@ jit_reject(PG_FUNCTION_ARGS)
 					   jit_detail("comment", comment, NULL));
 	ereport(NOTICE,
 			(errmsg("%s is rejected: %s does not get %s", jit_request_text(id),
-					quote_identifier(request->grantee_name), request->access)));
+					jit_name_now(request->grantee, request->grantee_name), request->access)));
 	PG_RETURN_DATUM(status_datum(JIT_REJECTED));
 }
 
@@ -593,9 +724,9 @@ jit_cancel(PG_FUNCTION_ARGS)
 	for (int locked = 0; locked <= 1; locked++)
 	{
 		request = jit_load_request(id, locked);
-		if (!jit_is_party(&person, request->requester, request->requester_name, false) &&
-			!jit_is_party(&person, request->login, request->login_name, false) &&
-			!jit_is_party(&person, request->grantee, request->grantee_name, false))
+		check_concerned(request, &person, gettext_noop("you cannot cancel %s"));
+		if (!is_own(request, &person, false) &&
+			!jit_is_party(&person, request->login, NULL, false))
 			ereport(ERROR,
 					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 					 errmsg("you cannot cancel %s", jit_request_text(id)),
@@ -611,7 +742,7 @@ jit_cancel(PG_FUNCTION_ARGS)
 					   jit_detail("reason", reason, NULL));
 	ereport(NOTICE,
 			(errmsg("%s is canceled: %s does not get %s", jit_request_text(id),
-					quote_identifier(request->grantee_name), request->access)));
+					jit_name_now(request->grantee, request->grantee_name), request->access)));
 	PG_RETURN_DATUM(status_datum(JIT_CANCELED));
 }
 
@@ -666,7 +797,7 @@ end_access(const JitRequest *request, const char *reason, bool certain)
 	logline = psprintf("%s revoked by %s: %s no longer has %s through it",
 					   jit_request_text(request->id),
 					   quote_identifier(jit_role_name(person.role)),
-					   quote_identifier(request->grantee_name), request->access);
+					   jit_name_now(request->grantee, request->grantee_name), request->access);
 	/* what is only promised isn't given */
 	if (!given)
 		jit_end_request(request->id, JIT_REVOKED, logline,
@@ -733,8 +864,8 @@ jit_revoke(PG_FUNCTION_ARGS)
 	for (int locked = 0; locked <= 1; locked++)
 	{
 		request = jit_load_request(id, locked);
-		if (!jit_is_party(&person, request->grantee, request->grantee_name, false) &&
-			!jit_is_party(&person, request->requester, request->requester_name, false))
+		check_concerned(request, &person, gettext_noop("you cannot revoke %s"));
+		if (!is_own(request, &person, false))
 		{
 			jit_require_top_level(fcinfo);
 			if (!jit_caller_administers(&person))
@@ -754,7 +885,7 @@ jit_revoke(PG_FUNCTION_ARGS)
 					 errhint("Try again. A superuser can end it with DROP ROLE, too.")));
 		ereport(NOTICE,
 				(errmsg("%s has ended: %s no longer has %s through it",
-						jit_request_text(id), quote_identifier(request->grantee_name),
+						jit_request_text(id), jit_name_now(request->grantee, request->grantee_name),
 						request->access),
 				 errdetail("It is not said to be revoked, as another transaction is changing it.")));
 		PG_RETURN_DATUM(status_datum(JIT_EXPIRED));
@@ -763,7 +894,7 @@ jit_revoke(PG_FUNCTION_ARGS)
 	end_access(request, reason, true);
 	ereport(NOTICE,
 			(errmsg("%s is revoked: %s no longer has %s through it",
-					jit_request_text(id), quote_identifier(request->grantee_name),
+					jit_request_text(id), jit_name_now(request->grantee, request->grantee_name),
 					request->access),
 			 IsTransactionBlock() ?
 			 errdetail("It ends once this transaction is committed.") : 0));
@@ -954,10 +1085,21 @@ jit_concerns_me(PG_FUNCTION_ARGS)
 	jit_current_person(&person);
 	if (jit_person_audits(&person))
 		PG_RETURN_BOOL(true);
-	if (strcmp(origin, jit_origin()) != 0)
+	if (!jit_is_of_cluster(origin))
 		role = get_role_oid(name, true);
 	/* not by name: a new role of the same name isn't the old one */
 	PG_RETURN_BOOL(OidIsValid(role) && jit_is_party(&person, role, NULL, true));
+}
+
+/* jit.name_now(role, name, origin): jit_name_now() for the views */
+Datum
+jit_view_name(PG_FUNCTION_ARGS)
+{
+	char	   *origin = text_to_cstring(PG_GETARG_TEXT_PP(2));
+
+	PG_RETURN_TEXT_P(cstring_to_text(jit_name_now(jit_is_of_cluster(origin) ?
+												  PG_GETARG_OID(0) : InvalidOid,
+												  NameStr(*PG_GETARG_NAME(1)))));
 }
 
 typedef struct AccessToApproveCall
@@ -988,6 +1130,8 @@ try_access_to_approve(void *arg)
 		appendStringInfo(&call->access, "%s%s%s", call->access.len > 0 ? ";\n" : "",
 						 jit_item_text(item), item->added ? _(" (added)") : "");
 	}
+	if (strcmp(jit_items_text(request->items, false), request->access) != 0)
+		appendStringInfo(&call->access, _("\n(formerly %s)"), request->access);
 }
 
 /*
@@ -1017,7 +1161,8 @@ jit_access_to_approve(PG_FUNCTION_ARGS)
 		error->sqlerrcode != ERRCODE_UNDEFINED_COLUMN &&
 		error->sqlerrcode != ERRCODE_UNDEFINED_SCHEMA &&
 		error->sqlerrcode != ERRCODE_WRONG_OBJECT_TYPE &&
-		error->sqlerrcode != ERRCODE_AMBIGUOUS_FUNCTION)
+		error->sqlerrcode != ERRCODE_AMBIGUOUS_FUNCTION &&
+		concerns(jit_load_request(call.id, false), &call.person))
 		ReThrowError(error);
 	if (error != NULL || call.access.len == 0)
 		PG_RETURN_NULL();
@@ -1037,14 +1182,10 @@ jit_progress(PG_FUNCTION_ARGS)
 	request = jit_load_request(PG_GETARG_INT32(0), false);
 	if (request->status != JIT_PENDING || GetUserId() != GetOuterUserId())
 		PG_RETURN_NULL();
-	jit_load_request_items(request, true);
 	jit_current_person(&person);
-	if (!jit_person_audits(&person) &&
-		!jit_is_party(&person, request->requester, request->requester_name, true) &&
-		!jit_is_party(&person, request->grantee, request->grantee_name, true) &&
-		jit_why_not_approve(request, &person, true) != NULL)
+	if (!concerns(request, &person))
 		PG_RETURN_NULL();
-
+	jit_load_request_items(request, true);
 	jit_flow_progress(request, &progress);
 	initStringInfo(&buf);
 	appendStringInfo(&buf, _("%d of %d\nby %s"), progress.given, progress.needed,

@@ -215,7 +215,8 @@ expire(List *rows, bool wait)
 		ids = lappend_int(ids, row->grant.request);
 		loglines = lappend(loglines,
 						   psprintf("%s expired: %s no longer has %s through it", request_text(row),
-									quote_identifier(row->grant.grantee), row->access));
+									jit_name_now(row->grant.cluster ? row->grant.grantee_oid : InvalidOid,
+												 row->grant.grantee), row->access));
 	}
 	if (n == 0)
 		return;

@@ -67,10 +67,10 @@ SELECT rolname FROM pg_roles WHERE rolname LIKE 'jit\_grant\_%';
 
 -- reject and cancel
 SET SESSION AUTHORIZATION regress_jit_dev;
-SELECT jit_request('SELECT ON regress_hr.salary', '1 hour') AS id \gset
+SELECT jit_request('SELECT ON regress_hr.salary', '1 hour', 'x') AS id \gset
 SELECT jit_cancel(:id, 'not needed');
 SELECT jit_cancel(:id);
-SELECT jit_request('SELECT ON regress_hr.salary', '1 hour') AS id \gset
+SELECT jit_request('SELECT ON regress_hr.salary', '1 hour', 'x') AS id \gset
 SET SESSION AUTHORIZATION regress_jit_owner;
 SELECT jit_reject(:id, 'no');
 SELECT jit_reject(:id, 'no');
@@ -78,9 +78,9 @@ SELECT jit_approve(:id);
 
 -- for others
 SET SESSION AUTHORIZATION regress_jit_eve;
-SELECT jit_request('SELECT ON regress_hr.salary', '1 hour', grantee => 'regress_jit_dev');
+SELECT jit_request('SELECT ON regress_hr.salary', '1 hour', 'x', grantee => 'regress_jit_dev');
 SET SESSION AUTHORIZATION regress_jit_dev;
-SELECT jit_request('SELECT ON regress_hr.salary', '1 hour', grantee => 'regress_jit_team') AS id \gset
+SELECT jit_request('SELECT ON regress_hr.salary', '1 hour', 'x', grantee => 'regress_jit_team') AS id \gset
 SET SESSION AUTHORIZATION regress_jit_owner;
 SELECT jit_approve(:id, duration => '10 min');
 RESET SESSION AUTHORIZATION;
@@ -92,12 +92,12 @@ SELECT jit_revoke(:id);
 
 -- jit_grant
 SET SESSION AUTHORIZATION regress_jit_owner;
-SELECT jit_grant('SELECT ON regress_hr.salary', 'regress_jit_dev', '1 hour') AS id \gset
-SELECT jit_grant('SELECT ON regress_hr.salary', NULL, '1 hour');
+SELECT jit_grant('SELECT ON regress_hr.salary', 'regress_jit_dev', '1 hour', 'x') AS id \gset
+SELECT jit_grant('SELECT ON regress_hr.salary', NULL, '1 hour', 'x');
 SET SESSION AUTHORIZATION regress_jit_dev;
 SELECT sum(amount) FROM regress_hr.salary;
-SELECT jit_grant('SELECT ON regress_hr.employee', 'regress_jit_eve', '1 hour');
-SELECT jit_grant('SELECT ON regress_hr.employee', 'regress_jit_dev', '1 hour');
+SELECT jit_grant('SELECT ON regress_hr.employee', 'regress_jit_eve', '1 hour', 'x');
+SELECT jit_grant('SELECT ON regress_hr.employee', 'regress_jit_dev', '1 hour', 'x');
 SELECT jit_revoke_from('regress_jit_dev', 'x');
 SELECT jit_revoke_all('x');
 RESET SESSION AUTHORIZATION;
@@ -116,6 +116,8 @@ SET SESSION AUTHORIZATION regress_jit_dev;
 SELECT jit_request(NULL, '1 hour', 'x');
 SELECT jit_request('', '1 hour', 'x');
 SELECT jit_request('SELECT ON regress_hr.employee', '1 hour', '');
+SELECT jit_request('SELECT ON regress_hr.employee', '1 hour');
+SELECT jit_request('SELECT ON regress_hr.employee', '1 hour', NULL, ticket => 'INC-1');
 SELECT jit_request('SELECT ON regress_hr.employee', '1 hour', 'x', ticket => ' ');
 SELECT jit_request('SELECT ON regress_hr.employee', reason => 'x');
 SELECT jit_request('SELECT ON regress_hr.employee', '0', 'x');
@@ -124,9 +126,9 @@ SELECT jit_request('SELECT ON regress_hr.employee', '1 month', 'x');
 SELECT jit_request('SELECT ON regress_hr.employee', '8 days', 'x');
 SELECT jit_request('SELECT ON regress_hr.employee', '2147483647 days', 'x');
 SELECT jit_request('SELECT ON regress_hr.employee', '1 hour', 'x', until => 'infinity');
-SELECT jit_request('SELECT ON regress_hr.employee', until => 'infinity');
-SELECT jit_request('SELECT ON regress_hr.employee', until => '-infinity');
-SELECT jit_request('SELECT ON regress_hr.employee', until => now() + interval '8 days');
+SELECT jit_request('SELECT ON regress_hr.employee', until => 'infinity', reason => 'x');
+SELECT jit_request('SELECT ON regress_hr.employee', until => '-infinity', reason => 'x');
+SELECT jit_request('SELECT ON regress_hr.employee', until => now() + interval '8 days', reason => 'x');
 SELECT jit_request('SELECT ON regress_hr.employee', '1 hour', repeat('x', 8193));
 SELECT jit_request('SELECT ON regress_hr.employee', '1 hour', 'x', grantee => 'regress_jit_nobody');
 SELECT jit_request('SELECT ON regress_hr.employee', '1 hour', 'x', grantee => 'public');
@@ -141,8 +143,8 @@ RESET SESSION AUTHORIZATION;
 SELECT jit_request('SELECT ON regress_hr.employee', '1 hour', 'x'); -- superuser
 SET jit_access.max_pending = 1;
 SET SESSION AUTHORIZATION regress_jit_dev;
-SELECT jit_request('SELECT ON regress_hr.salary', '1 hour') AS id \gset
-SELECT jit_request('SELECT ON regress_hr.salary', '2 hours');
+SELECT jit_request('SELECT ON regress_hr.salary', '1 hour', 'x') AS id \gset
+SELECT jit_request('SELECT ON regress_hr.salary', '2 hours', 'x');
 SELECT jit_cancel(:id);
 RESET SESSION AUTHORIZATION;
 RESET jit_access.max_pending;
@@ -162,7 +164,7 @@ RESET SESSION AUTHORIZATION;
 CREATE ROLE regress_jit_auditor;
 SET jit_access.auditor_role = regress_jit_auditor;
 SET SESSION AUTHORIZATION regress_jit_dev;
-SELECT jit_request('SELECT ON regress_hr.salary', '1 hour') AS id \gset
+SELECT jit_request('SELECT ON regress_hr.salary', '1 hour', 'x') AS id \gset
 SET SESSION AUTHORIZATION regress_jit_auditor;
 SELECT count(*) > 0 AS requests FROM jit.requests;
 SELECT count(*) > 0 AS items FROM jit.request_items;

@@ -26,7 +26,7 @@ my @sql = (
 );
 foreach my $k (1 .. 8)
 {
-	$node->safe_psql('hr_prod', "CREATE ROLE d$k LOGIN; SELECT jit_grant('SELECT ON hr.salary', 'd$k', '6 hours')");
+	$node->safe_psql('hr_prod', "CREATE ROLE d$k LOGIN; SELECT jit_grant('SELECT ON hr.salary', 'd$k', '6 hours', 'x')");
 }
 my @relying = map { worker($node, "d$_", 'hr_prod', join '', ("$sql[ $_ % 4 ];\n") x (20 * $seconds + 100)) } 1 .. 8;
 

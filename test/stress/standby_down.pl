@@ -16,7 +16,7 @@ my $node = new_server('primary', '', allows_streaming => 1);
 create_hr($node);
 $node->safe_psql('hr_prod', q{
 	CREATE ROLE dev2 LOGIN; CREATE ROLE dev3 LOGIN; GRANT USAGE ON SCHEMA hr TO PUBLIC;
-	SELECT jit_grant('SELECT ON hr.salary', r, '1 hour') FROM unnest('{dev2,dev3}'::name[]) r;
+	SELECT jit_grant('SELECT ON hr.salary', r, '1 hour', 'x') FROM unnest('{dev2,dev3}'::name[]) r;
 	SELECT jit_set_flow('moderate', '[]');
 	CREATE TABLE t (x int); GRANT INSERT ON t TO eve;
 });
@@ -63,7 +63,7 @@ $runs->begin('SELECT pg_sleep(600) FROM hr.salary LIMIT 1');
 foreach my $holder ('gives access', 'notifies')
 {
 	standbys('nobody');
-	if ($holder eq 'gives access') { $gives->begin(q{SELECT jit_grant('SELECT ON hr.salary', 'eve', '1 hour')}); ok(waits_for_standby($gives), 'who gives access waits for the standby'); }
+	if ($holder eq 'gives access') { $gives->begin(q{SELECT jit_grant('SELECT ON hr.salary', 'eve', '1 hour', 'x')}); ok(waits_for_standby($gives), 'who gives access waits for the standby'); }
 	else { $gives->begin(q{BEGIN; CREATE TEMP TABLE x (); NOTIFY somebody; COMMIT}); ok(waits_for_standby($gives), 'who notifies waits for the standby'); }
 
 	is((within("$holder: who has access reads on", 1, $relies, 'SELECT count(*) FROM hr.salary'))[0], '100', '... and is given it');

@@ -119,7 +119,7 @@ my $log = slurp_file($node->logfile);
 like($log, qr/LOG:  jit_access: request 1 in hr_prod activated: dev has SELECT ON hr\.employee, hr\.salary until .*, approved by anna/,
 	'activation is in the log');
 like($log, qr/LOG:  jit_access: request 1 in hr_prod revoked by anna/, 'revocation is in the log');
-$node->psql('hr_prod', q{BEGIN; SELECT jit_grant('SELECT ON hr.department', 'dev', '1 hour'); ROLLBACK;});
+$node->psql('hr_prod', q{BEGIN; SELECT jit_grant('SELECT ON hr.department', 'dev', '1 hour', 'x'); ROLLBACK;});
 unlike(slurp_file($node->logfile), qr/SELECT ON hr\.department until/, 'what was rolled back is not');
 
 $node->stop;

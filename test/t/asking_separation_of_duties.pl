@@ -92,7 +92,7 @@ $node->safe_psql('postgres', q{ALTER ROLE otto RESET jit_access.top_level_only})
 
 # authority that is itself temporary
 $node->safe_psql('postgres', q{ALTER ROLE owner CREATEROLE});
-is(sql('root', q{SELECT jit_grant('owner', 'sid', '1 hour') IS NOT NULL}), 't', 'sid is the owner for an hour');
+is(sql('root', q{SELECT jit_grant('owner', 'sid', '1 hour', 'x') IS NOT NULL}), 't', 'sid is the owner for an hour');
 denied('sid', "SELECT jit_approve($id)", 'DETAIL', 'temporary membership in the owner');
 like((sql('sid', "SET ROLE owner; SELECT jit_approve($id)"))[1], qr/you cannot ask or decide as role owner.*DETAIL:  Role sid can SET ROLE to it through temporary access only.*RESET ROLE/s, '... after SET ROLE');
 is(sql('sid', 'SELECT count(*) FROM jit.inbox'), '0', '... which has an empty inbox');

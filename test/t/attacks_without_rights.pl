@@ -101,9 +101,9 @@ for my $call (q{jit_revoke(2)}, q{jit_reject(1, 'x')}, q{jit_cancel(1)}, q{jit_r
 
 # ---- ending what is partly gone
 
-is((sql('anna', q{SELECT jit_grant('SELECT ON hr.gone, hr.stays', 'eve', '1 h')}))[1], 4, 'a grant on two tables');
-is((sql('dev', q{SELECT jit_request('SELECT ON hr.gone', '1 h')}))[1], 5, 'a request for one');
-is((sql('dev', q{SELECT jit_request('SELECT ON hr.gone, hr.stays', '1 h')}))[1], 6, '... and for two');
+is((sql('anna', q{SELECT jit_grant('SELECT ON hr.gone, hr.stays', 'eve', '1 h', 'x')}))[1], 4, 'a grant on two tables');
+is((sql('dev', q{SELECT jit_request('SELECT ON hr.gone', '1 h', 'x')}))[1], 5, 'a request for one');
+is((sql('dev', q{SELECT jit_request('SELECT ON hr.gone, hr.stays', '1 h', 'x')}))[1], 6, '... and for two');
 $node->safe_psql('hr_prod', 'DROP TABLE hr.gone');
 ($rc, $out, $err) = sql('anna', 'SELECT jit_approve(6)');
 like($err, qr/hr\.gone, which request 6 in hr_prod is for, has been dropped/, 'what is gone is not approved');
@@ -117,7 +117,7 @@ is($node->safe_psql('hr_prod', q{SELECT jit_reject(5, 'gone')}), 'rejected', '..
 
 $node->safe_psql('hr_prod', q{SELECT jit_set_flow('moderate', '[{"approver": "@grantor"}]'), jit_set_flow('high', '[{"approver": "@grantor"}, {"approver": "manager"}]'),
 	jit_set_policy('all', 'high', '$.writes == false')});
-is((sql('dev', q{SELECT jit_request('SELECT ON hr.stays', until => now() + interval '1 h')}))[1], 7, 'a request until a time');
+is((sql('dev', q{SELECT jit_request('SELECT ON hr.stays', until => now() + interval '1 h', reason => 'x')}))[1], 7, 'a request until a time');
 is((sql('anna', q{SELECT jit_approve(7, 'x', '106751990 days')}))[1], 'pending', 'the first approval');
 is((sql('manager', 'SELECT jit_approve(7)'))[1], 'active', 'a huge duration of the first approver is no hindrance');
 
@@ -158,7 +158,7 @@ is($node->safe_psql('hr_prod', q{SELECT has_table_privilege('dev', 'hr.salary', 
 
 # from another database
 $node->safe_psql('hr_prod', q{SELECT jit_drop_policy('all')});
-is((sql('anna', q{SELECT jit_grant('SELECT ON hr.salary', 'dev', '1 h')}))[1], 8, 'access once more');
+is((sql('anna', q{SELECT jit_grant('SELECT ON hr.salary', 'dev', '1 h', 'x')}))[1], 8, 'access once more');
 $dev = $node->background_psql('hr_prod', on_error_stop => 0, extra_params => [ '-U', 'dev' ]);
 $dev->query_safe('SET client_min_messages = error; BEGIN');
 $dev->query_safe('SELECT jit_revoke(8)');
@@ -171,7 +171,7 @@ $dev->quit;
 like($err, qr/permission denied/, '... which had access');
 
 # a revocation that is rolled back in part
-is((sql('anna', q{SELECT jit_grant('SELECT ON hr.salary', 'dev', '1 h')}))[1], 9, 'access once more');
+is((sql('anna', q{SELECT jit_grant('SELECT ON hr.salary', 'dev', '1 h', 'x')}))[1], 9, 'access once more');
 ($rc, $out, $err) = sql('dev', q{BEGIN; SAVEPOINT s; SELECT jit_revoke(9); ROLLBACK TO s; COMMIT; SELECT count(*) FROM hr.salary});
 like($out, qr/^100$/m, 'a revocation that was rolled back to a savepoint is none') or diag $err;
 ($rc, $out, $err) = sql('dev', q{BEGIN; SELECT jit_revoke(9); SELECT count(*) FROM hr.salary});
@@ -181,14 +181,14 @@ is($node->safe_psql('hr_prod', q{SELECT count(*) FROM pg_roles WHERE rolname = (
 
 # the grantee lets a statement go on, which keeps the membership over the
 # deadline; looked at further down
-is((sql('anna', q{SELECT jit_grant('USAGE ON SEQUENCE hr.numbers', 'dev', '12 s')}))[1], 10, 'access once more');
+is((sql('anna', q{SELECT jit_grant('USAGE ON SEQUENCE hr.numbers', 'dev', '12 s', 'x')}))[1], 10, 'access once more');
 $dev = $node->background_psql('hr_prod', extra_params => [ '-U', 'dev' ]);
 $dev->query_until(qr/going on/, "\\echo going on\nSELECT jit_revoke(10), pg_sleep(600);\n");
 
 # of more grants than there is room for locks
 my ($many) = grep { (sql('eve', "SELECT pg_advisory_xact_lock(i) FROM generate_series(1, $_) i"))[2] =~ /out of shared memory/ } map { $_ * 100 } 4 .. 20;
 $node->safe_psql('hr_prod', q{SET client_min_messages = error}
-	. qq{; DO \$\$ BEGIN FOR i IN 1 .. $many LOOP PERFORM jit_grant('SELECT ON hr.salary', 'eve', '1 h'); COMMIT; END LOOP; END \$\$; SELECT setval('jit.request_number', 3010)});
+	. qq{; DO \$\$ BEGIN FOR i IN 1 .. $many LOOP PERFORM jit_grant('SELECT ON hr.salary', 'eve', '1 h', 'x'); COMMIT; END LOOP; END \$\$; SELECT setval('jit.request_number', 3010)});
 is($node->safe_psql('hr_prod', q{SELECT jit_revoke_from('eve', 'panic')}), $many, 'the panic button ends more than could be locked');
 is($node->safe_psql('hr_prod', q{SELECT has_table_privilege('eve', 'hr.salary', 'SELECT')}), 'f', '... and leaves nothing');
 ok($node->poll_query_until('hr_prod', q{SELECT count(*) = 0 FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.roleid WHERE rolname ~ '^jit_grant_.*_10$'}), 'a statement that goes on does not hold up the end');
@@ -196,7 +196,7 @@ ok($node->poll_query_until('hr_prod', q{SELECT count(*) = 0 FROM pg_auth_members
 eval { $dev->quit };
 
 # the grantee, who may revoke, keeps that open so that nobody else can
-is((sql('anna', q{SELECT jit_grant('SELECT ON hr.salary; USAGE ON SEQUENCE hr.numbers', 'dev', '1 h')}))[1], 3011, 'access once more');
+is((sql('anna', q{SELECT jit_grant('SELECT ON hr.salary; USAGE ON SEQUENCE hr.numbers', 'dev', '1 h', 'x')}))[1], 3011, 'access once more');
 is((sql('dev', q{SELECT nextval('hr.numbers')}))[1], 1, '... also to what no hook denies');
 $dev = $node->background_psql('hr_prod', extra_params => [ '-U', 'dev' ]);
 $dev->query_safe('SET client_min_messages = error; BEGIN');
@@ -213,8 +213,8 @@ ok(slurp_file($node->logfile) =~ /terminating process \d+: its open transaction 
 $dev->quit;
 
 # two that revoke the same, each in the other's way
-is((sql('anna', q{SELECT jit_grant('SELECT ON hr.salary', 'dev', '1 h')}))[1], 3012, 'access once more');
-is((sql('anna', q{SELECT jit_grant('UPDATE ON hr.salary', 'dev', '1 h')}))[1], 3013, '... of two kinds');
+is((sql('anna', q{SELECT jit_grant('SELECT ON hr.salary', 'dev', '1 h', 'x')}))[1], 3012, 'access once more');
+is((sql('anna', q{SELECT jit_grant('UPDATE ON hr.salary', 'dev', '1 h', 'x')}))[1], 3013, '... of two kinds');
 my $anna = $node->background_psql('hr_prod', on_error_stop => 0, extra_params => [ '-U', 'anna' ]);
 $dev = $node->background_psql('hr_prod', on_error_stop => 0, extra_params => [ '-U', 'dev' ]);
 $_->[0]->query_safe("SET client_min_messages = error; BEGIN; SELECT jit_revoke($_->[1])") for ([ $anna, 3012 ], [ $dev, 3013 ]);
@@ -232,7 +232,7 @@ $_->quit for ($anna, $dev);
 # whoever may alter the role, or take away what it was granted, leaves that open
 for my $request (3014 .. 3017)
 {
-	is((sql('anna', q{SELECT jit_grant('SELECT ON hr.salary', 'dev', '1 h')}))[1], $request, 'access once more');
+	is((sql('anna', q{SELECT jit_grant('SELECT ON hr.salary', 'dev', '1 h', 'x')}))[1], $request, 'access once more');
 }
 my @roles = map { $node->safe_psql('hr_prod', "SELECT role FROM jit.grants WHERE request_id = $_") } 3014 .. 3017;
 my $scope = $node->safe_psql('hr_prod', "SELECT m.roleid::regrole FROM pg_auth_members m WHERE m.member = '$roles[3]'::regrole");
@@ -258,7 +258,7 @@ $node->safe_psql('hr_prod', q{CREATE ROLE leaver LOGIN; SET ROLE hr_owner; CREAT
 my $asked = (sql('dev', q{SELECT jit_request('SELECT ON hr.asked', '1 h', 'x')}))[1];
 is((sql('anna', "SELECT access FROM jit.inbox WHERE request = $asked"))[1], 'SELECT ON hr.asked', 'what is asked for');
 sql('anna', 'SET ROLE hr_owner; ALTER TABLE hr.asked RENAME TO other; ALTER TABLE hr.swapped RENAME TO asked');
-is((sql('anna', "SELECT access FROM jit.inbox WHERE request = $asked"))[1], 'SELECT ON hr.other', 'the inbox shows what would be granted, not a name that it had');
+is((sql('anna', "SELECT access FROM jit.inbox WHERE request = $asked"))[1], "SELECT ON hr.other\n(formerly SELECT ON hr.asked)", 'the inbox shows what would be granted, and the name that it had');
 $asked = (sql('leaver', q{SELECT jit_request('SELECT, INSERT ON hr.asked', '1 h', 'x')}))[1];
 is((sql('anna', "SELECT access FROM jit.inbox WHERE request = $asked"))[1], 'SELECT, INSERT ON hr.asked', 'what is asked for by another');
 $node->safe_psql('hr_prod', q{DROP ROLE leaver});
@@ -275,7 +275,7 @@ SKIP:
 	skip 'the queue has 8 GB', 4 if $node->safe_psql('postgres', 'SHOW server_version_num') < 170000;
 	$node->append_conf('postgresql.conf', 'max_notify_queue_pages = 64');
 	$node->restart;
-	my $last = (sql('anna', q{SELECT jit_grant('SELECT ON hr.salary', 'eve', '1 h')}))[1];
+	my $last = (sql('anna', q{SELECT jit_grant('SELECT ON hr.salary', 'eve', '1 h', 'x')}))[1];
 	like($last, qr/^\d+$/, 'access once more');
 	my $listener = $node->background_psql('hr_prod', extra_params => [ '-U', 'eve' ]);
 	$listener->query_safe('LISTEN x');

@@ -171,8 +171,8 @@ is(held('other'), 'f', '... as can what that one has granted');
 # ---- a catalog of another version than the library's
 
 $node->safe_psql('other', q{UPDATE pg_extension SET extversion = '0.9' WHERE extname = 'jit_access'});
-for my $call (q{jit_request('SELECT ON hr.salary', '1 h')}, 'jit_approve(1)', q{jit_reject(1, 'x')}, 'jit_cancel(1)',
-	'jit_revoke(1)', q{jit_revoke_all('x')}, q{jit_revoke_from('dev', 'x')}, q{jit_grant('SELECT ON hr.salary', 'dev', '1 h')},
+for my $call (q{jit_request('SELECT ON hr.salary', '1 h', 'x')}, 'jit_approve(1)', q{jit_reject(1, 'x')}, 'jit_cancel(1)',
+	'jit_revoke(1)', q{jit_revoke_all('x')}, q{jit_revoke_from('dev', 'x')}, q{jit_grant('SELECT ON hr.salary', 'dev', '1 h', 'x')},
 	q{jit_explain('SELECT ON hr.salary', '1 h')}, q{jit_set_flow('low', '[]')}, q{jit_set_policy('p', 'low', '$.duration > 1')},
 	q{jit_drop_policy('p')}, q{jit_set_label('TABLE hr.salary', 'pii')}, 'jit_reset_clock()', 'jit.access_to_approve(1)', 'jit.progress(1)')
 {

@@ -64,7 +64,7 @@ is(ask(q{'SELECT (emp_no) ON hr.salary', '25 s', 'short'}), 2, 'request 2');
 is(ask(q{'SELECT (amount), UPDATE (emp_no) ON hr.salary', '1 h', 'pending'}), 3, 'request 3');
 is(ask(q{'SELECT ON hr.title', '1 h', 'rejected'}), 4, 'request 4');
 is(ask(q{'DELETE ON hr.title', '1 h', 'revoked'}), 5, 'request 5');
-is(ask(q{'INSERT ON hr.salary', until => now() + interval '26 s'}), 6, 'request 6');
+is(ask(q{'INSERT ON hr.salary', until => now() + interval '26 s', reason => 'x'}), 6, 'request 6');
 is(ask(q{'DELETE ON hr.salary', '1 h', 'to be ended by the panic button'}), 7, 'request 7');
 for my $id (1, 2, 5, 7)
 {
@@ -183,7 +183,7 @@ $old->safe_psql('postgres', 'CREATE DATABASE hr_prod OWNER hr_owner');
 pg_restore('-L', "$dir/others");
 
 # a sweeper comes between
-sql($old, 'dev', q{SELECT jit_request('UPDATE ON hr.title', until => clock_timestamp() + interval '1 s')});
+sql($old, 'dev', q{SELECT jit_request('UPDATE ON hr.title', until => clock_timestamp() + interval '1 s', reason => 'x')});
 ok($old->poll_query_until('hr_prod', q{SELECT status = 'lapsed' FROM jit.requests WHERE access = 'UPDATE ON hr.title'}), 'a sweeper comes before jit.grants');
 is($old->safe_psql('hr_prod', 'SELECT status FROM jit.requests WHERE id = 1'), 'active', '... and says of nothing that it has ended');
 pg_restore('-L', "$dir/grants");

@@ -75,7 +75,7 @@ sub upgrade
 	is((sql('anna', 'SELECT jit_revoke(3)'))[1], 'revoked', '... that of the new cluster as well');
 	my ($rc, $out, $err) = sql('dev', 'SELECT count(*) FROM hr.salary');
 	like($err, qr/permission denied for table salary/, '... and has ended');
-	is((sql('dev', q{SELECT jit_request('DELETE ON hr.salary', '2 s')}))[1], 6, 'numbers go on');
+	is((sql('dev', q{SELECT jit_request('DELETE ON hr.salary', '2 s', 'x')}))[1], 6, 'numbers go on');
 	is((sql('anna', 'SELECT jit_approve(6)'))[1], 'active', '... and access is given');
 	ok($new->poll_query_until('hr_prod', q{SELECT count(*) = 2 FROM jit.requests WHERE id IN (5, 6) AND status = 'expired'}), 'time goes on');
 	is($new->safe_psql('hr_prod', q{SELECT has_table_privilege('dev', 'hr.salary', 'INSERT')}), 't', 'request 4 is still live');

@@ -74,7 +74,7 @@ $node->safe_psql('postgres', 'DROP DATABASE copy2');
 is(held(), 't,t,t', 'DROP DATABASE of the copy touches nothing');
 
 # prolonged natively, it goes on in a copy as well, whose row says nothing else
-sql('dev', q{SELECT jit_request('TRUNCATE ON hr.salary', '10 s')});
+sql('dev', q{SELECT jit_request('TRUNCATE ON hr.salary', '10 s', 'x')});
 is((sql('anna', 'SELECT jit_approve(6)'))[1], 'active', 'short access again');
 $node->safe_psql('postgres', 'CREATE DATABASE copy3 TEMPLATE hr_prod');
 my $role = $node->safe_psql('hr_prod', 'SELECT role FROM jit.grants WHERE request_id = 6');

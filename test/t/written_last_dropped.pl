@@ -105,7 +105,7 @@ attack 'the grantee, approved' => sub {
 };
 attack 'the grantee, granted to' => sub {
 	my $n = fresh();
-	race($anna, "SELECT jit_grant('SELECT ON hr.salary', 'q$n', '1 hour')", drop_role("q$n"), "q$n");
+	race($anna, "SELECT jit_grant('SELECT ON hr.salary', 'q$n', '1 hour', 'x')", drop_role("q$n"), "q$n");
 };
 attack 'the grantee, by who needs nobody' => sub {
 	my $n = fresh();
@@ -115,7 +115,7 @@ attack 'the grantee, by who needs nobody' => sub {
 };
 attack 'the grantee, after others were given the same' => sub {
 	my $n = fresh();
-	super("SELECT jit_grant('SELECT ON hr.t$n', 'eve', '1 hour')");
+	super("SELECT jit_grant('SELECT ON hr.t$n', 'eve', '1 hour', 'x')");
 	race($anna, 'SELECT jit_approve(' . asked($n, "SELECT ON hr.t$n") . ')', drop_role("q$n"), "q$n");
 };
 attack 'the grantee, and another of that name' => sub {
@@ -160,12 +160,12 @@ attack 'a table, and another of that name' => sub {
 };
 attack 'a table that others were given' => sub {
 	my $n = fresh();
-	super("SELECT jit_grant('SELECT ON hr.t$n', 'eve', '1 hour')");
+	super("SELECT jit_grant('SELECT ON hr.t$n', 'eve', '1 hour', 'x')");
 	race($anna, 'SELECT jit_approve(' . asked($n, "SELECT ON hr.t$n") . ')', "DROP TABLE hr.t$n", "t$n");
 };
 attack 'one of two tables' => sub {
 	my $n = fresh();
-	race($anna, "SELECT jit_grant('SELECT ON hr.salary, hr.t$n', 'q$n', '1 hour')", "DROP TABLE hr.t$n", "t$n");
+	race($anna, "SELECT jit_grant('SELECT ON hr.salary, hr.t$n', 'q$n', '1 hour', 'x')", "DROP TABLE hr.t$n", "t$n");
 };
 attack 'a column' => sub {
 	my $n = fresh();
@@ -194,7 +194,7 @@ attack 'a function' => sub {
 };
 attack 'the scope role' => sub {
 	my $n = fresh();
-	super("SELECT jit_grant('SELECT ON hr.t$n', 'eve', '1 hour')");
+	super("SELECT jit_grant('SELECT ON hr.t$n', 'eve', '1 hour', 'x')");
 	my $scope = super("SELECT role FROM jit.scopes WHERE objid = 'hr.t$n'::regclass");
 	race($anna, 'SELECT jit_approve(' . asked($n, "SELECT ON hr.t$n") . ')', drop_role($scope), $scope, harmless => 1);
 	# if it was dropped before the commit, another one was made; if after it, no more is there
@@ -248,7 +248,7 @@ attack 'DROP ROLE of the grantee at the same moment, 40 times' => sub {
 attack 'DROP EXTENSION in the same transaction' => sub {
 	super('CREATE DATABASE passing');
 	$node->safe_psql('passing', 'CREATE EXTENSION jit_access; CREATE TABLE t AS SELECT 1 AS x');
-	my ($out, $err) = sql($node, getpwuid($<) . '', q{BEGIN; SELECT jit_grant('SELECT ON t', 'dev', '1 hour'), jit_set_flow('low', '[]'); DROP EXTENSION jit_access; COMMIT}, 'passing');
+	my ($out, $err) = sql($node, getpwuid($<) . '', q{BEGIN; SELECT jit_grant('SELECT ON t', 'dev', '1 hour', 'x'), jit_set_flow('low', '[]'); DROP EXTENSION jit_access; COMMIT}, 'passing');
 	unlike($err, qr/ERROR/, 'committed');
 	is(super(q{SELECT count(*) FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.roleid JOIN pg_database d ON starts_with(r.rolname, 'jit_grant_' || d.oid || '_') WHERE datname = 'passing'}), '0', 'nobody has got anything');
 	is($node->safe_psql('passing', q{SELECT count(*) FROM pg_namespace WHERE nspname = 'jit'}), '0', '... and the extension is gone');

@@ -83,7 +83,7 @@ sub asked
 }
 
 # so that the sequence is written at once
-super(q{SELECT jit_grant('SELECT ON hr.salary', 'eve', '6 hours')});
+super(q{SELECT jit_grant('SELECT ON hr.salary', 'eve', '6 hours', 'x')});
 
 attack 'SET synchronous_commit = off' => sub { asked("SET synchronous_commit = off; $ask"); };
 attack 'SET LOCAL before the call' => sub { asked("BEGIN; SET LOCAL synchronous_commit = off; $ask; COMMIT"); };
@@ -104,7 +104,7 @@ attack 'in a deferred trigger, at COMMIT' => sub { asked("BEGIN; $ask; INSERT IN
 attack 'in a savepoint' => sub { asked("SET synchronous_commit = off; BEGIN; SAVEPOINT s; $ask; RELEASE s; COMMIT"); };
 attack 'jit_grant' => sub {
 	my $n = super($next);
-	crash_after('anna', q{SET synchronous_commit = off; SELECT jit_grant('SELECT ON hr.salary', 'dev', '1 hour')}, reads => 1);
+	crash_after('anna', q{SET synchronous_commit = off; SELECT jit_grant('SELECT ON hr.salary', 'dev', '1 hour', 'x')}, reads => 1);
 	is_on_record($n);
 };
 attack 'jit_approve' => sub {
@@ -126,14 +126,14 @@ attack 'jit_request that somebody has still to approve' => sub {
 # ---- what ends access, and what forbids it
 
 attack 'jit_revoke' => sub {
-	my $n = super(q{SELECT jit_grant('SELECT ON hr.salary', 'dev', '1 hour')});
+	my $n = super(q{SELECT jit_grant('SELECT ON hr.salary', 'dev', '1 hour', 'x')});
 	crash_after('anna', "SET synchronous_commit = off; SELECT jit_revoke($n)");
 	is(super($privilege), 'f', 'it has ended for good');
 	is(super("SELECT status FROM jit.requests WHERE id = $n"), 'revoked', '... and that is on record');
 	super(q{SELECT jit_revoke_from('dev', 'test')});
 };
 attack 'jit_revoke_all' => sub {
-	super(q{SELECT jit_grant('SELECT ON hr.salary', 'dev', '1 hour')});
+	super(q{SELECT jit_grant('SELECT ON hr.salary', 'dev', '1 hour', 'x')});
 	my $super = getpwuid($<) . '';
 	crash_after($super, q{SET synchronous_commit = off; SELECT jit_revoke_all('panic')}, db => 'postgres');
 	is(super($privilege), 'f', 'it has ended for good');

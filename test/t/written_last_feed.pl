@@ -76,7 +76,7 @@ attack 'an approval, and a request' => sub {
 	complete();
 };
 attack 'a revocation, and a request' => sub {
-	my $n = $node->safe_psql('hr_prod', q{SELECT jit_grant('SELECT ON hr.salary', 'dev2', '1 hour') WHERE NOT has_table_privilege('dev2', 'hr.salary', 'SELECT')
+	my $n = $node->safe_psql('hr_prod', q{SELECT jit_grant('SELECT ON hr.salary', 'dev2', '1 hour', 'x') WHERE NOT has_table_privilege('dev2', 'hr.salary', 'SELECT')
 		UNION ALL SELECT max(id) FROM jit.requests WHERE status = 'active' LIMIT 1});
 	$s{anna}->do("BEGIN; SELECT jit_revoke($n)");
 	$s{eve}->do($ask);

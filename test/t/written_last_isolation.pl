@@ -84,7 +84,7 @@ foreach my $level ('READ COMMITTED', 'REPEATABLE READ', 'SERIALIZABLE')
 	};
 	attack "an approval, and another table is granted: $level" => sub {
 		my $n = $s{dev}->do(ask(0));
-		two($level, [ $s{anna}, "SELECT jit_approve($n)" ], [ $s{ben}, q{SELECT jit_grant('SELECT ON hr.report', 'dev2', '1 hour')} ]);
+		two($level, [ $s{anna}, "SELECT jit_approve($n)" ], [ $s{ben}, q{SELECT jit_grant('SELECT ON hr.report', 'dev2', '1 hour', 'x')} ]);
 		clean();
 	};
 	attack "an approval, and another request is rejected: $level" => sub {
@@ -93,7 +93,7 @@ foreach my $level ('READ COMMITTED', 'REPEATABLE READ', 'SERIALIZABLE')
 		clean();
 	};
 	attack "one that is revoked, and another that is approved: $level" => sub {
-		my $n1 = $s{ben}->do(q{SELECT jit_grant('SELECT ON hr.report', 'dev2', '1 hour')});
+		my $n1 = $s{ben}->do(q{SELECT jit_grant('SELECT ON hr.report', 'dev2', '1 hour', 'x')});
 		my $n2 = $s{dev}->do(ask(0));
 		two($level, [ $s{anna}, "SELECT jit_approve($n2)" ], [ $s{ben}, "SELECT jit_revoke($n1)" ]);
 		clean();

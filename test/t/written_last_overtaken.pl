@@ -27,7 +27,7 @@ $node->safe_psql('hr_prod', q{
 	CREATE TABLE hr.report AS SELECT 1 AS x; GRANT SELECT ON hr.report TO reporting;
 	RESET ROLE;
 	-- so that its privileges exist, and nothing about the table is written anew
-	SELECT jit_grant('SELECT ON hr.salary', 'eve', '6 hours');
+	SELECT jit_grant('SELECT ON hr.salary', 'eve', '6 hours', 'x');
 });
 my %s = map { $_ => session($node, $_, 'hr_prod') } qw(dev dev2 anna ben sam leaver paul);
 my $salary = 'SELECT ON hr.salary';
@@ -169,9 +169,9 @@ attack 'the approver is a superuser no more' => sub {
 	$s{root} = session($node, 'root', 'hr_prod');
 	race('root', "SELECT jit_approve($n)", 'ALTER ROLE root NOSUPERUSER', qr/root/);
 };
-attack 'jit_revoke_all after jit_grant' => sub { race('anna', "SELECT jit_grant('$salary', 'dev', '1 hour')", q{SELECT jit_revoke_all('panic')}, $panic); };
+attack 'jit_revoke_all after jit_grant' => sub { race('anna', "SELECT jit_grant('$salary', 'dev', '1 hour', 'x')", q{SELECT jit_revoke_all('panic')}, $panic); };
 attack 'who uses jit_grant has left the owner role' => sub {
-	race('anna', "SELECT jit_grant('$salary', 'dev', '1 hour')", 'REVOKE hr_owner FROM anna', qr/anna/); super('GRANT hr_owner TO anna');
+	race('anna', "SELECT jit_grant('$salary', 'dev', '1 hour', 'x')", 'REVOKE hr_owner FROM anna', qr/anna/); super('GRANT hr_owner TO anna');
 };
 attack 'a procedure that goes on after its COMMIT was refused' => sub {
 	flow('[]');
@@ -232,7 +232,7 @@ attack 'jit_approve after jit_revoke_from in the same transaction' => sub {
 	nothing_given($salary, 'dev');
 };
 attack 'jit_revoke twice in the same transaction' => sub {
-	my ($out, $err) = sql($node, 'anna', "SELECT jit_grant('$salary', 'dev', '1 hour')", 'hr_prod');
+	my ($out, $err) = sql($node, 'anna', "SELECT jit_grant('$salary', 'dev', '1 hour', 'x')", 'hr_prod');
 	like($out, qr/^\d+$/, 'granted') or diag $err;
 	$s{anna}->do("BEGIN; SELECT jit_revoke($out, 'once'); SELECT jit_revoke($out, 'twice'); COMMIT");
 	$s{anna}->do('ROLLBACK');
@@ -241,7 +241,7 @@ attack 'jit_revoke twice in the same transaction' => sub {
 	nothing_given($salary, 'dev');
 };
 attack 'DROP EXTENSION in a savepoint that is rolled back' => sub {
-	my ($out, $err) = sql($node, getpwuid($<) . '', "BEGIN; SELECT jit_grant('$salary', 'dev', '1 hour'); SAVEPOINT s; DROP EXTENSION jit_access; ROLLBACK TO s; COMMIT", 'hr_prod');
+	my ($out, $err) = sql($node, getpwuid($<) . '', "BEGIN; SELECT jit_grant('$salary', 'dev', '1 hour', 'x'); SAVEPOINT s; DROP EXTENSION jit_access; ROLLBACK TO s; COMMIT", 'hr_prod');
 	unlike($err, qr/ERROR/, 'committed');
 	is(super("SELECT count(*) FROM jit.events e JOIN jit.requests r ON r.id = e.request_id AND r.status = 'active' AND r.grantee = 'dev' WHERE event = 'activated'"), '1', 'it is on record');
 	is($s{dev}->do('SELECT count(*) FROM hr.salary'), '100', '... and works');

@@ -33,8 +33,8 @@ my $super = getpwuid($<) . '';
 sub super { return $node->safe_psql($_[1] // 'hr_prod', $_[0]); }
 
 # those who rely on grants of their own
-super(q{SELECT jit_grant('SELECT ON hr.salary', 'dev', '6 hours')});
-my $n2 = super(q{SELECT jit_grant('SELECT ON hr.salary; reporting', 'dev2', '6 hours')});
+super(q{SELECT jit_grant('SELECT ON hr.salary', 'dev', '6 hours', 'x')});
+my $n2 = super(q{SELECT jit_grant('SELECT ON hr.salary; reporting', 'dev2', '6 hours', 'x')});
 my %bystanders = (
 	'a query' => [ 'dev', 'hr_prod', 'SELECT pg_sleep(600) FROM hr.salary LIMIT 1' ],
 	'a DO block' => [ 'dev', 'hr_prod', 'DO $$ BEGIN LOOP PERFORM count(*), pg_sleep(0.02) FROM (SELECT FROM hr.salary LIMIT 1) s; END LOOP; END $$' ],
