@@ -201,6 +201,7 @@ relabel_object(const ObjectAddress *object, const char *label)
 	List	   *after = check_words(label);
 	char	   *old_label = GetSecurityLabel(object, PROVIDER);
 	List	   *before = add_words(NIL, old_label);
+	JitOwnerSection section;
 	char	   *description;
 	Jsonb	   *detail;
 	ListCell   *lc;
@@ -225,7 +226,11 @@ relabel_object(const ObjectAddress *object, const char *label)
 		 label != NULL && strcmp(old_label, label) == 0) ||
 		being_restored())
 		return;
+	/* it is kept: neither the session's search_path nor its language */
+	jit_enter_owner_section(&section);
+	jit_set_locally("lc_messages", "C");
 	description = getObjectDescription(object, false);
+	jit_leave_owner_section(&section);
 	detail = jit_detail("object", description,
 						"before", before ? jit_join(before, ", ") : NULL,
 						"after", after ? jit_join(after, ", ") : NULL, NULL);
