@@ -395,6 +395,11 @@ COMMENT ON FUNCTION jit_reset_clock() IS
 -- security_barrier: a caller's function in WHERE sees the caller's rows only.
 -- ----------------------------------------------------------------------
 
+CREATE FUNCTION jit.shown(text) RETURNS text
+	AS 'MODULE_PATHNAME', 'jit_shown_text' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION jit.shown(text) IS
+	'a text in one line, with backslash escapes for characters that are not seen, or change how others are';
+
 CREATE FUNCTION jit.concerns_me(role oid, name name, origin text) RETURNS boolean
 	AS 'MODULE_PATHNAME', 'jit_concerns_me' LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
 COMMENT ON FUNCTION jit.concerns_me(oid, name, text) IS
@@ -415,7 +420,7 @@ SELECT i.request_id,
 	string_agg(t.line, E';\n' ORDER BY i.item) AS access
 FROM jit.request_items i
 	CROSS JOIN LATERAL (SELECT CASE WHEN i.object_type = 'role' THEN ''
-		ELSE (SELECT string_agg(p || coalesce(' (' || array_to_string(i.columns, ', ') || ')', ''), ', ')
+		ELSE (SELECT string_agg(p || coalesce(' (' || jit.shown(array_to_string(i.columns, ', ')) || ')', ''), ', ')
 				FROM unnest(i.privileges) p) || ' ON '
 			|| CASE WHEN i.object_type = 'table' THEN '' ELSE upper(i.object_type) || ' ' END
 		END || i.object AS line) t
@@ -430,11 +435,11 @@ SELECT r.id AS request,
 	CASE WHEN r.status = 'pending' AND r.lapses_at <= clock_timestamp() THEN 'lapsed'
 		WHEN r.status = 'active' AND g.deadline <= clock_timestamp() THEN 'expired'
 		ELSE r.status END AS status,
-	r.grantee AS "for",
+	jit.shown(r.grantee) AS "for",
 	t.access,
 	coalesce(r.duration::text, 'until ' || date_trunc('second', r.until)::text) AS duration,
-	concat_ws(E'\n', r.reason, r.ticket, (SELECT v.approver || ': ' || v.comment FROM jit.reviews v
-		WHERE v.request_id = r.id AND v.verdict = 'reject')) AS reason,
+	concat_ws(E'\n', jit.shown(r.reason), jit.shown(r.ticket),
+		(SELECT jit.shown(v.approver || ': ' || v.comment) FROM jit.reviews v WHERE v.request_id = r.id AND v.verdict = 'reject')) AS reason,
 	to_char(r.requested_at, CASE WHEN r.requested_at::date = current_date THEN 'HH24:MI:SS'
 		ELSE 'YYYY-MM-DD' END) AS asked,
 	to_char(e.ends, CASE WHEN e.ends::date = current_date THEN 'HH24:MI:SS'
@@ -462,10 +467,10 @@ COMMENT ON COLUMN jit.my_requests.ends IS 'when it lapses, when the access expir
 
 CREATE VIEW jit.inbox WITH (security_barrier) AS
 SELECT r.id AS request,
-	r.grantee AS "for",
+	jit.shown(r.grantee) AS "for",
 	t.access,
 	coalesce(r.duration::text, 'until ' || date_trunc('second', r.until)::text) AS duration,
-	concat_ws(E'\n', r.reason, r.ticket) AS reason,
+	concat_ws(E'\n', jit.shown(r.reason), jit.shown(r.ticket)) AS reason,
 	r.risk,
 	jit.progress(r.id) AS approvals,
 	to_char(r.requested_at, CASE WHEN r.requested_at::date = current_date THEN 'HH24:MI:SS'
@@ -486,7 +491,7 @@ COMMENT ON COLUMN jit.inbox.asked IS 'when it was filed: the time if today, else
 
 CREATE VIEW jit.active_grants WITH (security_barrier) AS
 SELECT r.id AS request,
-	r.grantee,
+	jit.shown(r.grantee) AS grantee,
 	t.access,
 	date_trunc('second', a.rolvaliduntil) AS expires_at,
 	date_trunc('second', a.rolvaliduntil - clock_timestamp()) AS time_left
@@ -511,11 +516,11 @@ CREATE VIEW jit.history WITH (security_barrier) AS
 SELECT r.id AS request,
 	CASE WHEN r.status = 'active' AND g.deadline <= clock_timestamp() THEN 'expired'
 		ELSE r.status END AS status,
-	r.grantee,
+	jit.shown(r.grantee) AS grantee,
 	t.access,
 	ARRAY(SELECT i.object FROM jit.request_items i WHERE i.request_id = r.id AND NOT i.added
 		GROUP BY i.object ORDER BY min(i.item)) AS objects,
-	ARRAY(SELECT v.approver::text FROM jit.reviews v WHERE v.request_id = r.id AND v.verdict = 'approve'
+	ARRAY(SELECT jit.shown(v.approver) FROM jit.reviews v WHERE v.request_id = r.id AND v.verdict = 'approve'
 		ORDER BY v.review) AS approved_by,
 	r.activated_at,
 	CASE WHEN r.status <> 'active' THEN r.ended_at

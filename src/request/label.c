@@ -368,9 +368,35 @@ add_labels_with_schema(List *labels, Oid classid, Oid objid)
 	return labels;
 }
 
+/* All labels that there are on objects of this database. */
+static List *
+add_all_labels(List *labels)
+{
+	JitScan		scan;
+	HeapTuple	tuple;
+
+	jit_begin_scan(&scan, SecLabelRelationId, InvalidOid, NULL, 0);
+	while (HeapTupleIsValid(tuple = jit_next_row(&scan)))
+	{
+		bool		isnull;
+		Datum		provider = heap_getattr(tuple, Anum_pg_seclabel_provider,
+											RelationGetDescr(scan.rel), &isnull);
+		Datum		label = heap_getattr(tuple, Anum_pg_seclabel_label,
+										 RelationGetDescr(scan.rel), &isnull);
+
+		CHECK_FOR_INTERRUPTS();
+		if (strcmp(TextDatumGetCString(provider), PROVIDER) == 0)
+			labels = add_words(labels, TextDatumGetCString(label));
+	}
+	jit_end_scan(&scan);
+	return labels;
+}
+
 /*
  * Labels of a role and of what it owns or has privileges on in this
- * database: to ask for the role is another way to ask for that.
+ * database: to ask for the role is another way to ask for that.  A predefined
+ * one, such as pg_read_all_data, may be able to do anything: what it is for is
+ * in PostgreSQL's code, and what it was granted besides isn't in pg_shdepend.
  */
 static List *
 add_role_labels(List *labels, Oid roleid)
@@ -379,6 +405,8 @@ add_role_labels(List *labels, Oid roleid)
 	HeapTuple	tuple;
 
 	labels = add_object_labels(labels, AuthIdRelationId, roleid);
+	if (roleid < FirstNormalObjectId)
+		return add_all_labels(labels);
 
 	jit_begin_role_depends(&scan, roleid);
 	while (HeapTupleIsValid(tuple = jit_next_row(&scan)))
