@@ -397,6 +397,11 @@ COMMENT ON FUNCTION jit_reset_clock() IS
 -- security_barrier: a caller's function in WHERE sees the caller's rows only.
 -- ----------------------------------------------------------------------
 
+CREATE FUNCTION jit.shown(text) RETURNS text
+	AS 'MODULE_PATHNAME', 'jit_shown_text' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION jit.shown(text) IS
+	'a text in one line, with backslash escapes for characters that are not seen, or change how others are';
+
 CREATE FUNCTION jit.concerns_me(role oid, name name, origin text) RETURNS boolean
 	AS 'MODULE_PATHNAME', 'jit_concerns_me' LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
 COMMENT ON FUNCTION jit.concerns_me(oid, name, text) IS
@@ -422,7 +427,7 @@ SELECT i.request_id,
 	string_agg(t.line, E';\n' ORDER BY i.item) AS access
 FROM jit.request_items i
 	CROSS JOIN LATERAL (SELECT CASE WHEN i.object_type = 'role' THEN ''
-		ELSE (SELECT string_agg(p || coalesce(' (' || array_to_string(i.columns, ', ') || ')', ''), ', ')
+		ELSE (SELECT string_agg(p || coalesce(' (' || jit.shown(array_to_string(i.columns, ', ')) || ')', ''), ', ')
 				FROM unnest(i.privileges) p) || ' ON '
 			|| CASE WHEN i.object_type = 'table' THEN '' ELSE upper(i.object_type) || ' ' END
 		END || i.object AS line) t
@@ -440,8 +445,9 @@ SELECT r.id AS request,
 	jit.name_now(r.grantee_oid, r.grantee, r.origin) AS "for",
 	t.access,
 	coalesce(r.duration::text, 'until ' || date_trunc('second', r.until)::text) AS duration,
-	concat_ws(E'\n', r.reason, r.ticket, (SELECT jit.name_now(v.approver_oid, v.approver, r.origin) || ': ' || v.comment FROM jit.reviews v
-		WHERE v.request_id = r.id AND v.verdict = 'reject')) AS reason,
+	concat_ws(E'\n', jit.shown(r.reason), jit.shown(r.ticket),
+		(SELECT jit.name_now(v.approver_oid, v.approver, r.origin) || ': ' || jit.shown(v.comment)
+		FROM jit.reviews v WHERE v.request_id = r.id AND v.verdict = 'reject')) AS reason,
 	to_char(r.requested_at, CASE WHEN r.requested_at::date = current_date THEN 'HH24:MI:SS'
 		ELSE 'YYYY-MM-DD' END) AS asked,
 	to_char(e.ends, CASE WHEN e.ends::date = current_date THEN 'HH24:MI:SS'
@@ -476,7 +482,7 @@ SELECT r.id AS request,
 			THEN ' (login ' || jit.name_now(r.login_oid, r.login, r.origin) || ')' END) AS "for",
 	t.access,
 	coalesce(r.duration::text, 'until ' || date_trunc('second', r.until)::text) AS duration,
-	concat_ws(E'\n', r.reason, r.ticket) AS reason,
+	concat_ws(E'\n', jit.shown(r.reason), jit.shown(r.ticket)) AS reason,
 	r.risk,
 	jit.progress(r.id) AS approvals,
 	to_char(r.requested_at, CASE WHEN r.requested_at::date = current_date THEN 'HH24:MI:SS'

@@ -18,6 +18,7 @@
 #include "base/changes.h"
 #include "base/due.h"
 #include "base/guc.h"
+#include "base/text.h"
 #include "enforce/executor.h"
 #include "enforce/judge.h"
 #include "enforce/objects.h"
@@ -71,6 +72,7 @@ _PG_init(void)
 	next_shmem_startup_hook = shmem_startup_hook;
 	shmem_startup_hook = startup_shmem;
 
+	jit_init_text();
 	jit_init_roles();
 	jit_init_judge();
 	jit_install_executor_hooks();

@@ -37,6 +37,14 @@
 
 #include "base/compat.h"
 
+/*
+ * How we quote names, in texts that are kept as in messages: PostgreSQL's own
+ * functions ask a setting of the caller's.  See base/text.c, which everybody
+ * who quotes includes.
+ */
+#define quote_identifier(name) jit_quote_identifier(name)
+#define quote_qualified_identifier(schema, name) jit_quote_qualified(schema, name)
+
 #define JIT_EXTENSION		"jit_access"
 #define JIT_SCHEMA			"jit"
 #define JIT_CHANNEL			"jit_access"

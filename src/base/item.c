@@ -273,13 +273,25 @@ jit_need_name(const char *name, const JitItem *item)
 
 /*
  * A type as an argument of a function.  What is in pg_catalog is written as
- * everybody does, unless something else of that name would be found.
+ * everybody does, whatever the search_path finds.  Mirrors
+ * format_type_extended() in what is an array.
  */
 static char *
-type_text(Oid typid)
+type_text(const JitItem *item, Oid typid)
 {
-	return jit_cached_namespace(TypeRelationId, typid) == PG_CATALOG_NAMESPACE ? format_type_be(typid) :
-		format_type_be_qualified(typid);
+	Oid			element = get_element_type(typid);
+	Oid			namespace = jit_cached_namespace(TypeRelationId, typid);
+	const char *name;
+	char	   *text;
+
+	if (OidIsValid(element) && get_typstorage(typid) != TYPSTORAGE_PLAIN)
+		return psprintf("%s[]", type_text(item, element));
+	name = jit_need_name(jit_cached_name(TypeRelationId, typid), item);
+	if (namespace != PG_CATALOG_NAMESPACE)
+		return quote_qualified_identifier(jit_need_name(get_namespace_name(namespace), item), name);
+	/* some have names of the SQL standard's, which have no schema */
+	text = format_type_be_qualified(typid);
+	return strchr(text, '.') == NULL ? text : pstrdup(quote_identifier(name));
 }
 
 /* "hr.raise(integer)"; mirrors format_procedure_qualified(). */
@@ -299,7 +311,7 @@ function_text(const JitItem *item)
 												NameStr(form->proname)));
 	for (int i = 0; i < form->pronargs; i++)
 		appendStringInfo(&buf, "%s%s", i > 0 ? ", " : "",
-						 type_text(form->proargtypes.values[i]));
+						 type_text(item, form->proargtypes.values[i]));
 	appendStringInfoChar(&buf, ')');
 	ReleaseSysCache(tuple);
 	return buf.data;

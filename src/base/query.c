@@ -38,8 +38,11 @@ typedef struct PlanEntry
 const char *const jit_pinned_settings[JIT_N_PINNED_SETTINGS][2] = {
 	{"search_path", "pg_catalog, pg_temp"},
 	/* deadlines travel as text to CREATE ROLE: they must read back */
-	{"DateStyle", "ISO"},
+	{"DateStyle", "ISO, MDY"},
 	{"IntervalStyle", "postgres"},
+	/* UTC, without a file that there might not be */
+	{"TimeZone", "GMT"},
+	{"quote_all_identifiers", "off"},
 	{"row_security", "off"},
 	/* rows change their status: only plain index scans pass by what is dead */
 	{"enable_bitmapscan", "off"},
@@ -81,7 +84,12 @@ jit_enter_owner_section(JitOwnerSection *section)
 	section->nestlevel = NewGUCNestLevel();
 
 	for (int i = 0; i < JIT_N_PINNED_SETTINGS && !jit_settings_pinned; i++)
-		jit_set_locally(jit_pinned_settings[i][0], jit_pinned_settings[i][1]);
+	{
+		/* reading is much cheaper, and sections nest */
+		if (strcmp(GetConfigOption(jit_pinned_settings[i][0], false, false),
+				   jit_pinned_settings[i][1]) != 0)
+			jit_set_locally(jit_pinned_settings[i][0], jit_pinned_settings[i][1]);
+	}
 
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
@@ -344,6 +352,13 @@ jit_try(void (*work) (void *arg), void *arg)
 
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(context);
+
+	/*
+	 * what we catch must not end the session; set back with the
+	 * subtransaction
+	 */
+	if (ExitOnAnyError)
+		jit_set_locally("exit_on_error", "off");
 	PG_TRY();
 	{
 		work(arg);

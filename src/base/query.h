@@ -22,7 +22,7 @@ typedef struct JitOwnerSection
 #define JIT_THE_ROWS(table, condition) \
 	"ctid = ANY (ARRAY(SELECT ctid FROM jit." table " WHERE " condition "))"
 
-#define JIT_N_PINNED_SETTINGS 9
+#define JIT_N_PINNED_SETTINGS 11
 extern const char *const jit_pinned_settings[JIT_N_PINNED_SETTINGS][2];
 extern bool jit_settings_pinned;
 

@@ -6,6 +6,19 @@
  * Checks of arguments that several SQL functions share, and the names of
  * things as messages, the ledger and the server log write them.
  *
+ * Texts that are kept, compared, logged or handed to the server ask nobody's
+ * settings, or two requests for one table would not read alike: names are
+ * quoted here, and times are written in an owner section, whose settings are
+ * pinned (base/query.c).  Neither a SET clause of our SQL functions nor a scope
+ * that each of them opens would do: commits and SECURITY LABEL make such texts
+ * outside of any function, names of the access text are to be looked up along
+ * the caller's search_path, and messages are in the caller's time zone.
+ *
+ * What people wrote, and the names they gave, may hold what makes a terminal
+ * show something else than there is: jit_shown() is for text, quoted names see
+ * to it themselves, by U&"..." where need be, which PostgreSQL reads.  The
+ * ledger and events keep texts as they are.
+ *
  *-------------------------------------------------------------------------
  */
 #include "jit_access.h"
@@ -14,6 +27,11 @@
 
 #include "commands/dbcommands.h"
 #include "common/int.h"
+#include "common/keywords.h"
+#include "mb/pg_wchar.h"
+#include "utils/datetime.h"
+
+PG_FUNCTION_INFO_V1(jit_shown_text);
 
 static const char *const risk_names[] = {"low", "moderate", "high", "forbidden"};
 
@@ -150,11 +168,168 @@ jit_status_name(JitStatus status)
 	return status_names[status];
 }
 
+/*
+ * The character at p, and its length in bytes.  Where the database's encoding
+ * isn't UTF8, only what is ASCII is looked at.
+ */
+static pg_wchar
+character_at(const char *p, int *length)
+{
+	*length = 1;
+	if (!IS_HIGHBIT_SET(*p))
+		return *p;
+	if (GetDatabaseEncoding() != PG_UTF8)
+		return PG_INT32_MAX;
+	*length = pg_utf_mblen((const unsigned char *) p);
+	if (strnlen(p, *length) == (size_t) *length &&
+		pg_utf8_islegal((const unsigned char *) p, *length))
+		return utf8_to_unicode((const unsigned char *) p);
+	*length = 1;
+	return PG_INT32_MAX;
+}
+
+/*
+ * Is it a character that isn't seen, or changes how others are: control
+ * characters, line separators, and what Unicode calls Bidi_Control and
+ * Default_Ignorable_Code_Point.
+ */
+static bool
+is_unseen(pg_wchar c)
+{
+	static const pg_wchar ranges[][2] = {
+		{0x00, 0x1F}, {0x7F, 0x9F}, {0xAD, 0xAD}, {0x34F, 0x34F},
+		{0x61C, 0x61C}, {0x115F, 0x1160}, {0x17B4, 0x17B5},
+		{0x180B, 0x180F}, {0x200B, 0x200F}, {0x2028, 0x202E},
+		{0x2060, 0x206F}, {0x3164, 0x3164}, {0xFE00, 0xFE0F},
+		{0xFEFF, 0xFEFF}, {0xFFA0, 0xFFA0}, {0xFFF0, 0xFFFB},
+		{0x1BCA0, 0x1BCA3}, {0x1D173, 0x1D17A}, {0xE0000, 0xE0FFF}
+	};
+
+	for (int i = 0; i < (int) lengthof(ranges) && c >= ranges[i][0]; i++)
+	{
+		if (c <= ranges[i][1])
+			return true;
+	}
+	return false;
+}
+
+static void
+append_escape(StringInfo buf, pg_wchar c)
+{
+	switch (c)
+	{
+		case '\n':
+			appendStringInfoString(buf, "\\n");
+			break;
+		case '\r':
+			appendStringInfoString(buf, "\\r");
+			break;
+		case '\t':
+			appendStringInfoString(buf, "\\t");
+			break;
+		default:
+			appendStringInfo(buf, c < 0x100 ? "\\x%02x" :
+							 c < 0x10000 ? "\\u%04x" : "\\U%08x", c);
+	}
+}
+
+/*
+ * A text in one line, with \n, \x1b, \u202e and the like for characters that
+ * aren't seen.  A backslash is doubled where it would read as one of these.
+ */
+char *
+jit_shown(const char *text)
+{
+	StringInfoData buf;
+	int			length;
+
+	initStringInfo(&buf);
+	for (const char *p = text; *p; p += length)
+	{
+		pg_wchar	c = character_at(p, &length);
+		int			ignored;
+
+		if (is_unseen(c))
+			append_escape(&buf, c);
+		else
+			appendBinaryStringInfo(&buf, p, length);
+		if (c == '\\' && p[1] != '\0' &&
+			(strchr("\\nrtxuU", p[1]) || is_unseen(character_at(p + 1, &ignored))))
+			appendStringInfoChar(&buf, '\\');
+	}
+	return buf.data;
+}
+
+/* jit.shown(text) */
+Datum
+jit_shown_text(PG_FUNCTION_ARGS)
+{
+	char	   *value = text_to_cstring(PG_GETARG_TEXT_PP(0));
+
+	PG_RETURN_TEXT_P(cstring_to_text(jit_shown(value)));
+}
+
+/*
+ * A name as SQL has it, quoted if need be, whatever quote_all_identifiers says.
+ * Mirrors quote_identifier(), but writes what isn't seen as U&"..." does.
+ */
+const char *
+jit_quote_identifier(const char *name)
+{
+	bool		safe = (name[0] >= 'a' && name[0] <= 'z') || name[0] == '_';
+	bool		unseen = false;
+	StringInfoData buf;
+	int			length;
+
+	for (const char *p = name; *p; p += length)
+	{
+		pg_wchar	c = character_at(p, &length);
+
+		safe &= (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_';
+		unseen |= is_unseen(c);
+	}
+	if (safe)
+	{
+		int			keyword = ScanKeywordLookup(name, &ScanKeywords);
+
+		if (keyword < 0 || ScanKeywordCategories[keyword] == UNRESERVED_KEYWORD)
+			return name;
+	}
+
+	initStringInfo(&buf);
+	appendStringInfoString(&buf, unseen ? "U&\"" : "\"");
+	for (const char *p = name; *p; p += length)
+	{
+		pg_wchar	c = character_at(p, &length);
+
+		if (is_unseen(c))
+			appendStringInfo(&buf, c < 0x10000 ? "\\%04x" : "\\+%06x", c);
+		else
+			appendBinaryStringInfo(&buf, p, length);
+		if (c == '"' || (c == '\\' && unseen))
+			appendStringInfoChar(&buf, c);
+	}
+	appendStringInfoChar(&buf, '"');
+	return buf.data;
+}
+
+/* The same with its schema. */
+char *
+jit_quote_qualified(const char *schema, const char *name)
+{
+	return psprintf("%s.%s", jit_quote_identifier(schema), jit_quote_identifier(name));
+}
+
+/* An interval as it is kept, whatever IntervalStyle says. */
 char *
 jit_interval_text(const Interval *interval)
 {
-	return DatumGetCString(DirectFunctionCall1(interval_out,
-											   IntervalPGetDatum(interval)));
+	char		buf[MAXDATELEN + 1];
+	struct pg_itm itm;
+
+	interval2itm(*interval, &itm);
+	EncodeInterval(&itm, INTSTYLE_POSTGRES, buf);
+	return pstrdup(buf);
 }
 
 /* For list_sort() of texts. */
@@ -178,13 +353,14 @@ jit_join(List *texts, const char *separator)
 	return buf.data;
 }
 
-/* Microseconds as an interval, for people. */
+/* Microseconds as an interval, for people: in the session's IntervalStyle. */
 char *
 jit_usecs_text(int64 usecs)
 {
 	Interval	interval = {.time = usecs};
 
-	return jit_interval_text(&interval);
+	return DatumGetCString(DirectFunctionCall1(interval_out,
+											   IntervalPGetDatum(&interval)));
 }
 
 /* A point in time for a message, to the second, in the session's TimeZone. */
@@ -219,4 +395,38 @@ jit_role_name(Oid roleid)
 	char	   *name = GetUserNameFromId(roleid, true);
 
 	return name ? name : psprintf("%u", roleid);
+}
+
+/* ----------------------------------------------------------------------
+ * The server log
+ * ----------------------------------------------------------------------
+ */
+
+static emit_log_hook_type next_emit_log_hook = NULL;
+
+/* Lines of ours, or that look like it, are one line each, and what they seem. */
+static void
+show_line(ErrorData *edata)
+{
+	static const char prefix[] = JIT_EXTENSION ": ";
+
+	if (edata->message != NULL &&
+		strncmp(edata->message, prefix, strlen(prefix)) == 0)
+	{
+		edata->message = jit_shown(edata->message);
+		if (edata->detail != NULL)
+			edata->detail = jit_shown(edata->detail);
+		if (edata->hint != NULL)
+			edata->hint = jit_shown(edata->hint);
+	}
+	if (next_emit_log_hook)
+		next_emit_log_hook(edata);
+}
+
+/* Called from _PG_init() only. */
+void
+jit_init_text(void)
+{
+	next_emit_log_hook = emit_log_hook;
+	emit_log_hook = show_line;
 }

@@ -20,6 +20,9 @@ extern int64 jit_interval_usecs(const Interval *interval, const char *what);
 
 extern const char *jit_risk_name(JitRisk risk);
 extern const char *jit_status_name(JitStatus status);
+extern char *jit_shown(const char *text);
+extern const char *jit_quote_identifier(const char *name);
+extern char *jit_quote_qualified(const char *schema, const char *name);
 extern char *jit_interval_text(const Interval *interval);
 extern int	jit_compare_texts(const ListCell *a, const ListCell *b);
 extern char *jit_join(List *texts, const char *separator);
@@ -28,5 +31,7 @@ extern char *jit_timestamp_text(TimestampTz at);
 extern char *jit_name_of_database(Oid database);
 extern char *jit_database_name(void);
 extern char *jit_role_name(Oid roleid);
+
+extern void jit_init_text(void);
 
 #endif							/* JIT_BASE_TEXT_H */

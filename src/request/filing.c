@@ -304,7 +304,7 @@ check_pattern(const char *value, const char *pattern, const char *name,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 value != NULL ?
 			 errmsg("%s \"%s\" is not what a request of %s risk needs", name,
-					value, jit_risk_name(risk)) :
+					jit_shown(value), jit_risk_name(risk)) :
 			 errmsg("a request of %s risk needs a %s", jit_risk_name(risk),
 					name),
 			 errdetail("It must match the pattern \"%s\".", pattern)));

@@ -177,9 +177,17 @@ make_promised(List *promises)
 	PopActiveSnapshot();
 }
 
+/* A time for an error, in the zone that the caller had before the section. */
+static char *
+time_text(TimestampTz at, const char *zone)
+{
+	jit_set_locally("TimeZone", zone);
+	return jit_timestamp_text(at);
+}
+
 /* Is all that it depends on still so?  Raises if not. */
 static void
-look_again(const Promise *promise)
+look_again(const Promise *promise, const char *zone)
 {
 	JitRequest *request = jit_load_request(promise->head.request, false);
 	bool		without_flow = request->reviews == NIL;
@@ -194,10 +202,10 @@ look_again(const Promise *promise)
 		pressed = jit_result_time(1, 1);
 	if (pressed != DT_NOBEGIN)
 		overtaken(promise, psprintf(_("All access was revoked, by jit_revoke_all() or jit_revoke_from(), at %s."),
-									jit_timestamp_text(pressed)));
+									time_text(pressed, zone)));
 	if (promise->expires_at <= jit_now())
 		overtaken(promise, psprintf(_("Its deadline, %s, is past."),
-									jit_timestamp_text(promise->expires_at)));
+									time_text(promise->expires_at, zone)));
 	jit_load_request_items(request, false);
 	foreach(lc, request->items)
 		jit_check_item_requestable(lfirst(lc));
@@ -232,6 +240,7 @@ give_promised(List *promises)
 	MemoryContext context = CurrentMemoryContext;
 	JitOwnerSection section;
 	Promise    *volatile promise = NULL;
+	const char *zone = pg_get_timezone_name(session_timezone);
 	ListCell   *lc;
 
 	foreach(lc, promises)
@@ -259,7 +268,7 @@ give_promised(List *promises)
 			promise = lfirst(lc);
 			if (!promise->made)
 				continue;
-			look_again(promise);
+			look_again(promise, zone);
 			jit_give_grant(promise->head.request, promise->head.grantee, promise->items);
 		}
 	}

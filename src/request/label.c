@@ -201,6 +201,7 @@ relabel_object(const ObjectAddress *object, const char *label)
 	List	   *after = check_words(label);
 	char	   *old_label = GetSecurityLabel(object, PROVIDER);
 	List	   *before = add_words(NIL, old_label);
+	JitOwnerSection section;
 	char	   *description;
 	Jsonb	   *detail;
 	ListCell   *lc;
@@ -225,7 +226,11 @@ relabel_object(const ObjectAddress *object, const char *label)
 		 label != NULL && strcmp(old_label, label) == 0) ||
 		being_restored())
 		return;
+	/* it is kept: neither the session's search_path nor its language */
+	jit_enter_owner_section(&section);
+	jit_set_locally("lc_messages", "C");
 	description = getObjectDescription(object, false);
+	jit_leave_owner_section(&section);
 	detail = jit_detail("object", description,
 						"before", before ? jit_join(before, ", ") : NULL,
 						"after", after ? jit_join(after, ", ") : NULL, NULL);
@@ -363,9 +368,35 @@ add_labels_with_schema(List *labels, Oid classid, Oid objid)
 	return labels;
 }
 
+/* All labels that there are on objects of this database. */
+static List *
+add_all_labels(List *labels)
+{
+	JitScan		scan;
+	HeapTuple	tuple;
+
+	jit_begin_scan(&scan, SecLabelRelationId, InvalidOid, NULL, 0);
+	while (HeapTupleIsValid(tuple = jit_next_row(&scan)))
+	{
+		bool		isnull;
+		Datum		provider = heap_getattr(tuple, Anum_pg_seclabel_provider,
+											RelationGetDescr(scan.rel), &isnull);
+		Datum		label = heap_getattr(tuple, Anum_pg_seclabel_label,
+										 RelationGetDescr(scan.rel), &isnull);
+
+		CHECK_FOR_INTERRUPTS();
+		if (strcmp(TextDatumGetCString(provider), PROVIDER) == 0)
+			labels = add_words(labels, TextDatumGetCString(label));
+	}
+	jit_end_scan(&scan);
+	return labels;
+}
+
 /*
  * Labels of a role and of what it owns or has privileges on in this
- * database: to ask for the role is another way to ask for that.
+ * database: to ask for the role is another way to ask for that.  A predefined
+ * one, such as pg_read_all_data, may be able to do anything: what it is for is
+ * in PostgreSQL's code, and what it was granted besides isn't in pg_shdepend.
  */
 static List *
 add_role_labels(List *labels, Oid roleid)
@@ -374,6 +405,8 @@ add_role_labels(List *labels, Oid roleid)
 	HeapTuple	tuple;
 
 	labels = add_object_labels(labels, AuthIdRelationId, roleid);
+	if (roleid < FirstNormalObjectId)
+		return add_all_labels(labels);
 
 	jit_begin_role_depends(&scan, roleid);
 	while (HeapTupleIsValid(tuple = jit_next_row(&scan)))

@@ -234,11 +234,12 @@ jit_store_items(int request, List *items)
 			(void) getObjectIdentityParts(&address, &address_names,
 										  &address_args, false);
 		}
+		/* PostgreSQL's way, as textToQualifiedNameList() reads them */
 		foreach(lc2, item->attnums)
 			columns = lappend(columns,
-							  pstrdup(quote_identifier(jit_need_name(jit_column_name(address.objectId,
-																					 lfirst_int(lc2)),
-																	 item))));
+							  pstrdup((quote_identifier) (jit_need_name(jit_column_name(address.objectId,
+																						lfirst_int(lc2)),
+																		item))));
 		namestrcpy(&owner_name, OidIsValid(owner) ? jit_role_name(owner) : "");
 
 		jit_query("INSERT INTO jit.request_items (request_id, item, object_type,"
