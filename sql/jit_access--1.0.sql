@@ -151,7 +151,7 @@ CREATE TABLE jit.reviews (
 	login_oid oid NOT NULL,
 	PRIMARY KEY (request_id, review)
 );
-COMMENT ON TABLE jit.reviews IS 'approvals and rejections of requests';
+COMMENT ON TABLE jit.reviews IS 'approvals and rejections of requests, also of those who could not give them any more';
 COMMENT ON COLUMN jit.reviews.request_id IS 'number of the request';
 COMMENT ON COLUMN jit.reviews.review IS 'position, from 1';
 COMMENT ON COLUMN jit.reviews.at IS 'when';
@@ -351,9 +351,9 @@ CREATE TABLE jit.approval_steps (
 COMMENT ON TABLE jit.approval_steps IS 'steps of approval flows, done in order';
 COMMENT ON COLUMN jit.approval_steps.risk IS 'risk';
 COMMENT ON COLUMN jit.approval_steps.step IS 'position, from 1';
-COMMENT ON COLUMN jit.approval_steps.approvals IS 'how many people must approve';
+COMMENT ON COLUMN jit.approval_steps.approvals IS 'how many people must approve, of each item';
 COMMENT ON COLUMN jit.approval_steps.approvers IS
-	'roles, when it was set, whose members can; @grantor is whoever could run the GRANT';
+	'roles, when it was set, whose members can; @grantor is whoever could run the GRANT, by item';
 COMMENT ON COLUMN jit.approval_steps.approver_oids IS
 	'their OIDs, in the same order; within the cluster that origin names, they and not the names say who';
 COMMENT ON COLUMN jit.approval_steps.origin IS 'system identifier and OID of the database where it was set';
@@ -498,7 +498,7 @@ COMMENT ON COLUMN jit.inbox.access IS 'what you would agree to, one object or ro
 COMMENT ON COLUMN jit.inbox.duration IS 'how long, or until when';
 COMMENT ON COLUMN jit.inbox.reason IS 'reason, and ticket on a line of its own';
 COMMENT ON COLUMN jit.inbox.risk IS 'risk by the policies when it was filed';
-COMMENT ON COLUMN jit.inbox.approvals IS 'approvals of the current step: how many are there, how many it takes, and by whom';
+COMMENT ON COLUMN jit.inbox.approvals IS 'approvals of the current step that count: how many are there, how many it takes, and by whom; what you could grant is told apart';
 COMMENT ON COLUMN jit.inbox.asked IS 'when it was filed: the time if today, else the date';
 
 CREATE VIEW jit.active_grants WITH (security_barrier) AS

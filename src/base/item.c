@@ -507,20 +507,29 @@ closure_covers(const JitItem *item, List *closure, bool grant_options)
 }
 
 /*
- * Could the role run this GRANT itself?  Its standing authority counts
- * alone: what it has for a while it can't hand on.
+ * Which of the items could the role GRANT itself?  Their positions, NULL for
+ * none.  Its standing authority counts alone: what it has for a while it can't
+ * hand on.
  */
-bool
-jit_item_grantable(const JitItem *item, Oid roleid)
+Bitmapset *
+jit_items_grantable(List *items, Oid roleid)
 {
-	if (superuser_arg(roleid))
-		return true;
-	if (item->objtype == OBJECT_ROLE)
-		return jit_holds_admin(roleid, item->address.objectId);
-	return closure_covers(item,
-						  jit_role_closure(roleid, JIT_CLOSURE_PRIVS,
-										   JIT_FILTER_STANDING, jit_now()),
-						  true);
+	List	   *closure = jit_role_closure(roleid, JIT_CLOSURE_PRIVS,
+										   JIT_FILTER_STANDING, jit_now());
+	Bitmapset  *result = NULL;
+	ListCell   *lc;
+
+	foreach(lc, items)
+	{
+		JitItem    *item = lfirst(lc);
+
+		if (superuser_arg(roleid) ||
+			(item->objtype == OBJECT_ROLE ?
+			 jit_holds_admin(roleid, item->address.objectId) :
+			 closure_covers(item, closure, true)))
+			result = bms_add_member(result, foreach_current_index(lc));
+	}
+	return result;
 }
 
 /*

@@ -71,7 +71,7 @@ extern char *jit_privileges_text(AclMode privs);
 extern const char *jit_need_name(const char *name, const JitItem *item);
 
 extern Oid	jit_item_acl_objid(const JitItem *item);
-extern bool jit_item_grantable(const JitItem *item, Oid roleid);
+extern Bitmapset *jit_items_grantable(List *items, Oid roleid);
 extern bool jit_item_held(const JitItem *item, Oid grantee,
 						  JitClosureFilter filter, TimestampTz until);
 extern char *jit_item_source(const JitItem *item, Oid grantee);

@@ -13,6 +13,13 @@
  * request that needs a superuser among its approvers has one more step after
  * the last if none of them was one.
  *
+ * A step is done when each item of the request has as many approvals as it
+ * asks for.  Whoever is a member of one of its roles approves all items; as
+ * @grantor, those that they could grant.
+ *
+ * Approvals stay on record, and are counted anew whenever somebody asks: one
+ * counts while its giver could still give it.
+ *
  * This room only answers questions; it changes nothing.
  *
  *-------------------------------------------------------------------------
@@ -24,6 +31,8 @@
 #include "base/item.h"
 #include "base/text.h"
 #include "request/approver.h"
+
+#include "utils/hsearch.h"
 
 #define MAX_NAMES_SHOWN 5
 
@@ -114,9 +123,12 @@ flow_steps(const JitRequest *request)
 	return steps;
 }
 
-/* A step's roles in words: "hr_owner or security". */
+/*
+ * A step's roles in words: "hr_owner or security".  "items" is what @grantor
+ * could grant, NULL for all of it.
+ */
 char *
-jit_step_names(const JitStep *step)
+jit_step_names(const JitStep *step, const char *items)
 {
 	StringInfoData buf;
 	ListCell   *lc;
@@ -130,7 +142,7 @@ jit_step_names(const JitStep *step)
 		if (buf.len > 0)
 			appendStringInfoString(&buf, _(" or "));
 		if (strcmp(name, JIT_GRANTOR) == 0)
-			appendStringInfoString(&buf, _("anyone who could grant it"));
+			appendStringInfo(&buf, _("anyone who could grant %s"), items ? items : _("it"));
 		else
 			appendStringInfoString(&buf, jit_name_now(oid, name));
 	}
@@ -138,42 +150,49 @@ jit_step_names(const JitStep *step)
 }
 
 /*
- * Could the role grant all of it itself?  Of a request whose objects are all
- * gone, nobody is the grantor.
+ * Approvals are counted by item; a request whose objects are all gone still
+ * has one thing to approve.
  */
-static bool
-could_grant(const JitRequest *request, Oid role)
+static int
+number_of_parts(const JitRequest *request)
 {
-	ListCell   *lc;
-
-	foreach(lc, request->items)
-	{
-		if (!jit_item_grantable(lfirst(lc), role))
-			return false;
-	}
-	return request->items != NIL;
+	return Max(1, list_length(request->items));
 }
 
-/* Has the role what it takes for the step? */
-static bool
-step_admits(const JitRequest *request, const JitStep *step, Oid role)
+/*
+ * Which parts of the request the role may approve in a step: their positions,
+ * NULL for none.  The step after the last is a superuser's.
+ */
+static Bitmapset *
+approvable(const JitRequest *request, List *steps, int number, Oid role)
 {
+	Bitmapset  *all = bms_add_range(NULL, 0, number_of_parts(request) - 1);
+	JitStep    *step;
 	ListCell   *lc;
+	bool		grantor = false;
 
+	if (number > list_length(steps))
+		return superuser_arg(role) ? all : NULL;
+	step = list_nth(steps, number - 1);
 	foreach(lc, step->names)
 	{
 		Oid			oid = list_nth_oid(step->oids, foreach_current_index(lc));
 
 		if (strcmp(lfirst(lc), JIT_GRANTOR) == 0)
-		{
-			if (could_grant(request, role))
-				return true;
-		}
+			grantor = true;
 		else if (OidIsValid(oid) &&
 				 jit_is_member(role, oid, JIT_FILTER_STANDING))
-			return true;
+			return all;
 	}
-	return false;
+	return grantor ? jit_items_grantable(request->items, role) : NULL;
+}
+
+/* Can only those who could GRANT it pass the step? */
+static bool
+takes_grantor(const JitStep *step)
+{
+	return list_length(step->names) == 1 &&
+		strcmp(linitial(step->names), JIT_GRANTOR) == 0;
 }
 
 /* Has the flow a step that only who could GRANT it can pass? */
@@ -184,10 +203,7 @@ asks_grantor(List *steps)
 
 	foreach(lc, steps)
 	{
-		JitStep    *step = lfirst(lc);
-
-		if (list_length(step->names) == 1 &&
-			strcmp(linitial(step->names), JIT_GRANTOR) == 0)
+		if (takes_grantor(lfirst(lc)))
 			return true;
 	}
 	return false;
@@ -208,60 +224,14 @@ jit_needs_superuser(const JitRequest *request)
 	return needs_superuser(request, flow_steps(request));
 }
 
-/*
- * Where the approval stands, by the approvals in request->reviews.  Needs
- * request->items, too.
+/* ----------------------------------------------------------------------
+ * Separation of duties
+ * ----------------------------------------------------------------------
  */
-void
-jit_flow_progress(JitRequest *request, JitProgress *progress)
-{
-	List	   *steps = flow_steps(request);
-	ListCell   *lc;
-	bool		superuser_seen = false;
-
-	memset(progress, 0, sizeof(JitProgress));
-	progress->steps = list_length(steps);
-
-	foreach(lc, request->reviews)
-		superuser_seen |= ((JitReview *) lfirst(lc))->by_superuser;
-
-	foreach(lc, steps)
-	{
-		JitStep    *step = lfirst(lc);
-		ListCell   *lr;
-		int			given = 0;
-
-		foreach(lr, request->reviews)
-		{
-			if (((JitReview *) lfirst(lr))->step == foreach_current_index(lc) + 1)
-				given++;
-		}
-		if (given < step->approvals)
-		{
-			progress->step = foreach_current_index(lc) + 1;
-			progress->given = given;
-			progress->needed = step->approvals;
-			progress->approvers = jit_step_names(step);
-			if (needs_superuser(request, steps))
-				progress->steps++;
-			return;
-		}
-	}
-
-	progress->step = list_length(steps) + 1;
-	if (needs_superuser(request, steps) && !superuser_seen)
-	{
-		progress->steps++;
-		progress->needed = 1;
-		progress->approvers = pstrdup(_("a superuser"));
-		return;
-	}
-	progress->complete = true;
-}
 
 /*
- * Separation of duties: why the person, whatever their authority, has to
- * leave the decision to others, or NULL.
+ * Why the person, whatever their authority, has to leave the decision to
+ * others, or NULL.
  */
 char *
 jit_why_not_impartial(const JitRequest *request, const JitPerson *person)
@@ -302,19 +272,289 @@ jit_why_not_impartial(const JitRequest *request, const JitPerson *person)
 	return NULL;
 }
 
+/* ----------------------------------------------------------------------
+ * Approvals that were given
+ * ----------------------------------------------------------------------
+ */
+
+/* Can the role log in at all, as it stands now? */
+static bool
+can_log_in(Oid login)
+{
+	HeapTuple	tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(login));
+	bool		result = false;
+
+	if (HeapTupleIsValid(tuple))
+	{
+		result = ((Form_pg_authid) GETSTRUCT(tuple))->rolcanlogin;
+		ReleaseSysCache(tuple);
+	}
+	return result;
+}
+
+/* The requester's own approval can only have come with jit_grant(). */
+static bool
+came_with_grant(const JitRequest *request, const JitReview *review)
+{
+	return review->approver == request->requester &&
+		review->login == request->login &&
+		strcmp(review->approver_name, request->requester_name) == 0 &&
+		strcmp(review->login_name, request->login_name) == 0;
+}
+
+/*
+ * Why an approval doesn't count any more, though it is on record: part of a
+ * sentence, or NULL if its giver could still give it.
+ */
+static char *
+why_not_counted(const JitRequest *request, List *steps,
+				const JitReview *review, const JitPerson *person)
+{
+	JitRequest	probe = *request;
+
+	if (!OidIsValid(review->approver))
+		return pstrdup(_("the role has been dropped"));
+	if (!OidIsValid(review->login))
+		return pstrdup(_("its login has been dropped"));
+	if (!can_log_in(review->login))
+		return pstrdup(_("its login may not log in any more"));
+	if (!jit_holds_role_for_good(person))
+		return pstrdup(_("its login may not use the role any more"));
+	probe.direct = came_with_grant(request, review);
+	if (jit_why_not_impartial(&probe, person) != NULL)
+		return pstrdup(_("the role or its login has become a party to the request"));
+	if (review->step > list_length(steps))
+		return review->by_superuser && superuser_arg(review->approver) ? NULL :
+			pstrdup(_("the role is not a superuser any more"));
+	if (approvable(request, steps, review->step, review->approver) == NULL)
+		return psprintf(_("it has to be by %s"),
+						jit_step_names(list_nth(steps, review->step - 1), NULL));
+	return NULL;
+}
+
+/* "role hr_owner (login anna)" */
+static char *
+reviewer_text(const JitReview *review)
+{
+	if (strcmp(review->approver_name, review->login_name) == 0)
+		return psprintf(_("role %s"), quote_identifier(review->approver_name));
+	return psprintf(_("role %s (login %s)"), quote_identifier(review->approver_name),
+					quote_identifier(review->login_name));
+}
+
+/*
+ * Is one of the approvals the person's?  By name as well, so that a role which
+ * was made anew isn't taken for another person.
+ */
+static bool
+is_among(const JitPerson *person, List *reviews, bool by_name)
+{
+	ListCell   *lc;
+
+	foreach(lc, reviews)
+	{
+		JitReview  *review = lfirst(lc);
+
+		if (jit_is_party(person, review->approver,
+						 by_name ? review->approver_name : NULL, false) ||
+			(!(OidIsValid(review->login) && jit_is_proxy_login(review->login)) &&
+			 jit_is_party(person, review->login,
+						  by_name ? review->login_name : NULL, false)))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * The approvals that count; what is to be said of the others is added to
+ * "lost".
+ */
+static List *
+counted_reviews(const JitRequest *request, List *steps, StringInfo lost)
+{
+	List	   *counted = NIL;
+	ListCell   *lc;
+
+	foreach(lc, request->reviews)
+	{
+		JitReview  *review = lfirst(lc);
+		JitPerson	person = {
+			.role = review->approver,
+			.session = review->login,
+			.login = review->login
+		};
+		char	   *why = why_not_counted(request, steps, review, &person);
+
+		/* one person counts once, also if they said it twice */
+		review->counts = why == NULL && !is_among(&person, counted, false);
+		if (review->counts)
+			counted = lappend(counted, review);
+		if (why != NULL)
+			appendStringInfo(lost, _("%sThe approval by %s does not count any more: %s."),
+							 lost->len > 0 ? "\n" : "", reviewer_text(review), why);
+		else if (review->by_superuser && !superuser_arg(review->approver) &&
+				 needs_superuser(request, steps))
+			appendStringInfo(lost, _("%sThe approval by %s does not count as a superuser's any more."),
+							 lost->len > 0 ? "\n" : "", reviewer_text(review));
+	}
+	return counted;
+}
+
+/* What each part of the request still lacks in a step; false if it's nothing. */
+static bool
+lacks_approvals(const JitRequest *request, List *steps, int number,
+				List *counted, JitProgress *progress)
+{
+	int			parts = number_of_parts(request);
+	bool		lacking = false;
+	ListCell   *lc;
+
+	progress->step = number;
+	progress->needed = number > list_length(steps) ? 1 :
+		((JitStep *) list_nth(steps, number - 1))->approvals;
+	for (int i = 0; i < parts; i++)
+		progress->lacking[i] = progress->needed;
+	foreach(lc, counted)
+	{
+		JitReview  *review = lfirst(lc);
+		Bitmapset  *of;
+		int			part = -1;
+
+		if (number <= list_length(steps) ? review->step != number :
+			!(review->by_superuser && superuser_arg(review->approver)))
+			continue;
+		of = approvable(request, steps, number, review->approver);
+		while ((part = bms_next_member(of, part)) >= 0)
+			progress->lacking[part] = Max(0, progress->lacking[part] - 1);
+	}
+	for (int i = 0; i < parts; i++)
+		lacking |= progress->lacking[i] > 0;
+	return lacking;
+}
+
+/* jit_flow_progress(), with the steps at hand. */
+static void
+flow_progress(const JitRequest *request, List *steps, JitProgress *progress)
+{
+	StringInfoData lost;
+	List	   *counted;
+
+	memset(progress, 0, sizeof(JitProgress));
+	progress->steps = list_length(steps);
+	progress->lacking = palloc0(number_of_parts(request) * sizeof(int));
+	initStringInfo(&lost);
+	counted = counted_reviews(request, steps, &lost);
+	progress->lost = lost.len > 0 ? lost.data : NULL;
+
+	for (int number = 1; number <= list_length(steps); number++)
+	{
+		if (lacks_approvals(request, steps, number, counted, progress))
+		{
+			if (needs_superuser(request, steps))
+				progress->steps++;
+			return;
+		}
+	}
+	if (needs_superuser(request, steps) &&
+		lacks_approvals(request, steps, list_length(steps) + 1, counted, progress))
+	{
+		progress->steps++;
+		return;
+	}
+	progress->step = Max(1, list_length(steps));
+	progress->complete = true;
+}
+
+/*
+ * Where the approval stands, by those approvals in request->reviews that still
+ * count.  Needs request->items, too.
+ */
+void
+jit_flow_progress(const JitRequest *request, JitProgress *progress)
+{
+	flow_progress(request, flow_steps(request), progress);
+}
+
+/* ----------------------------------------------------------------------
+ * Who may approve
+ * ----------------------------------------------------------------------
+ */
+
+/* The items at these positions in words, whether or not they were added. */
+static char *
+items_text(const JitRequest *request, const Bitmapset *positions)
+{
+	List	   *items = NIL;
+	int			i = -1;
+
+	while ((i = bms_next_member(positions, i)) >= 0)
+	{
+		JitItem    *item = palloc(sizeof(JitItem));
+
+		*item = *(JitItem *) list_nth(request->items, i);
+		item->added = false;
+		items = lappend(items, item);
+	}
+	return jit_items_text(items, false);
+}
+
+/* Who may give an approval in a step, in words. */
+static char *
+approvers_text(List *steps, int number, const char *items)
+{
+	return number > list_length(steps) ? pstrdup(_("a superuser")) :
+		jit_step_names(list_nth(steps, number - 1), items);
+}
+
+/* What of that which is missing now the role could approve; NULL for nothing. */
+static Bitmapset *
+approvable_now(const JitRequest *request, List *steps,
+			   const JitProgress *progress, Oid role)
+{
+	Bitmapset  *parts = approvable(request, steps, progress->step, role);
+
+	for (int i = 0; i < number_of_parts(request); i++)
+	{
+		if (progress->lacking[i] == 0)
+			parts = bms_del_member(parts, i);
+	}
+	return bms_is_empty(parts) ? NULL : parts;
+}
+
+/* Items that lack approvals, or all of what needs none, save those. */
+static Bitmapset *
+lacking_items(const JitRequest *request, const JitProgress *progress,
+			  const Bitmapset *but)
+{
+	Bitmapset  *positions = NULL;
+
+	for (int i = 0; i < list_length(request->items); i++)
+	{
+		if (!bms_is_member(i, but) && (progress->complete || progress->lacking[i] > 0))
+			positions = bms_add_member(positions, i);
+	}
+	return positions;
+}
+
 /*
  * Why the person can't approve the request now: a sentence for DETAIL, or
  * NULL if they can.  "ending" asks for less, for rejecting and revoking: any
- * step will do, and so will having approved before.
+ * item of any step will do, and so will having approved before.
+ *
+ * That is enough, too, to approve what has all the approvals that it needs,
+ * because somebody came back whose approval hadn't counted.  Where nobody
+ * needs to agree, it takes who could do it without us.
  *
  * Needs request->items and request->reviews.
  */
 char *
-jit_why_not_approve(JitRequest *request, const JitPerson *person, bool ending)
+jit_why_not_approve(const JitRequest *request, const JitPerson *person, bool ending)
 {
+	Bitmapset  *mine = jit_items_grantable(request->items, person->role);
 	char	   *why = jit_why_not_decide(person);
 	List	   *steps;
-	ListCell   *lc;
+	Bitmapset  *lacking;
+	char	   *items = NULL;
 	JitProgress progress;
 
 	/* ending something takes authority, but nobody else */
@@ -323,83 +563,187 @@ jit_why_not_approve(JitRequest *request, const JitPerson *person, bool ending)
 	if (why != NULL)
 		return why;
 
-	if (!ending)
-	{
-		foreach(lc, request->reviews)
-		{
-			JitReview  *review = lfirst(lc);
-
-			if (jit_is_party(person, review->approver, review->approver_name,
-							 false) ||
-				(!(OidIsValid(review->login) && jit_is_proxy_login(review->login)) &&
-				 jit_is_party(person, review->login, review->login_name,
-							  false)))
-				return pstrdup(_("You have approved it already; one person counts once."));
-		}
-	}
-
 	steps = flow_steps(request);
-	jit_flow_progress(request, &progress);
-	foreach(lc, steps)
+	flow_progress(request, steps, &progress);
+	if (!ending && !progress.complete)
 	{
-		if ((ending || progress.step == foreach_current_index(lc) + 1) &&
-			step_admits(request, lfirst(lc), person->role))
+		if (is_among(person, request->reviews, true))
+			return pstrdup(_("You have approved it already; one person counts once."));
+		if (approvable_now(request, steps, &progress, person->role) != NULL)
 			return NULL;
 	}
-	if (needs_superuser(request, steps) &&
-		(ending || progress.step == list_length(steps) + 1) &&
-		superuser_arg(person->role))
-		return NULL;
-	/* where nobody needs to agree, those can end it who could without us */
-	if (ending && steps == NIL &&
-		(jit_person_administers(person) || could_grant(request, person->role)))
-		return NULL;
+	else
+	{
+		for (int number = 1; number <= list_length(steps); number++)
+		{
+			if (approvable(request, steps, number, person->role) != NULL)
+				return NULL;
+		}
+		if (needs_superuser(request, steps) && superuser_arg(person->role))
+			return NULL;
+		if (steps == NIL &&
+			(jit_person_administers(person) ||
+			 (ending ? !bms_is_empty(mine) :
+			  request->items != NIL &&
+			  bms_num_members(mine) == list_length(request->items))))
+			return NULL;
+	}
 
-	if (ending || progress.approvers == NULL)
+	/* whom it doesn't concern isn't told what it is for */
+	if (!ending && (request->direct || !bms_is_empty(mine)))
+	{
+		lacking = lacking_items(request, &progress, mine);
+		if (!bms_is_empty(lacking))
+			items = items_text(request, lacking);
+	}
+	if (items != NULL &&
+		(steps == NIL ? progress.complete : !progress.complete &&
+		 progress.step <= list_length(steps) &&
+		 takes_grantor(list_nth(steps, progress.step - 1))))
+		return psprintf(_("You cannot grant %s."), items);
+	if (ending || progress.complete)
 		return pstrdup(_("You are not among those who could approve it."));
 	return psprintf(_("The approval that is needed now is by %s."),
-					progress.approvers);
+					approvers_text(steps, progress.step, items));
 }
 
-/* Could somebody who logs in as this role approve, as any role of theirs? */
-static bool
-login_could_approve(JitRequest *request, Oid login)
+/* ----------------------------------------------------------------------
+ * What is missing, and who could give it
+ * ----------------------------------------------------------------------
+ */
+
+/*
+ * What is missing, in groups of as many approvals of the same people: "who" is
+ * those of each part.
+ */
+static List *
+group_lacks(const JitRequest *request, List *steps,
+			const JitProgress *progress, Bitmapset **who)
 {
-	List	   *roles = jit_role_closure(login, JIT_CLOSURE_SET,
-										 JIT_FILTER_STANDING, jit_now());
+	int			parts = number_of_parts(request);
+	List	   *lacks = NIL;
 	ListCell   *lc;
 
-	foreach(lc, roles)
+	for (int i = 0; i < parts; i++)
+	{
+		JitLack    *lack = NULL;
+
+		if (progress->lacking[i] == 0)
+			continue;
+		foreach(lc, lacks)
+		{
+			lack = lfirst(lc);
+			if (lack->approvals == progress->lacking[i] && bms_equal(lack->who, who[i]))
+				break;
+		}
+		if (lc == NULL)
+		{
+			lack = palloc0(sizeof(JitLack));
+			lack->approvals = progress->lacking[i];
+			lack->who = who[i];
+			lacks = lappend(lacks, lack);
+		}
+		lack->parts = bms_add_member(lack->parts, i);
+	}
+	foreach(lc, lacks)
+	{
+		JitLack    *lack = lfirst(lc);
+
+		if (bms_num_members(lack->parts) < parts)
+			lack->items = items_text(request, lack->parts);
+		lack->approvers = approvers_text(steps, progress->step, lack->items);
+		lack->names = "";
+	}
+	return lacks;
+}
+
+/*
+ * What is missing, where those parts are told apart that the role could
+ * approve; it may be InvalidOid.
+ */
+List *
+jit_lacks_for(const JitRequest *request, const JitProgress *progress, Oid role)
+{
+	List	   *steps = flow_steps(request);
+	Bitmapset **who = palloc0(number_of_parts(request) * sizeof(Bitmapset *));
+	Bitmapset  *mine = NULL;
+	int			part = -1;
+
+	if (OidIsValid(role))
+		mine = approvable_now(request, steps, progress, role);
+	while ((part = bms_next_member(mine, part)) >= 0)
+		who[part] = bms_make_singleton(0);
+	return group_lacks(request, steps, progress, who);
+}
+
+/* "1 approval by security (sam), 2 by anyone who could grant it (anna, ben)" */
+char *
+jit_lacks_text(List *lacks)
+{
+	StringInfoData buf;
+	ListCell   *lc;
+
+	initStringInfo(&buf);
+	foreach(lc, lacks)
+	{
+		JitLack    *lack = lfirst(lc);
+
+		if (buf.len == 0)
+			appendStringInfo(&buf, ngettext("%d approval by %s", "%d approvals by %s",
+											lack->approvals),
+							 lack->approvals, lack->approvers);
+		else
+			appendStringInfo(&buf, _(", %d by %s"), lack->approvals, lack->approvers);
+		if (lack->names[0] != '\0')
+			appendStringInfo(&buf, " (%s)", lack->names);
+	}
+	return buf.data;
+}
+
+typedef struct RoleParts
+{
+	Oid			role;			/* key */
+	Bitmapset  *parts;			/* what it could approve now */
+} RoleParts;
+
+/*
+ * What of that which is missing somebody who logs in as this role could
+ * approve, as any role of theirs.  "seen" has the roles that were asked for.
+ */
+static Bitmapset *
+login_could_approve(const JitRequest *request, List *steps,
+					const JitProgress *progress, Oid login, HTAB *seen)
+{
+	Bitmapset  *result = NULL;
+	ListCell   *lc;
+
+	foreach(lc, jit_role_closure(login, JIT_CLOSURE_SET, JIT_FILTER_STANDING, jit_now()))
 	{
 		JitPerson	person = {
 			.role = lfirst_oid(lc),
 			.session = login,
 			.login = login
 		};
+		bool		found;
+		RoleParts  *known = hash_search(seen, &person.role, HASH_ENTER, &found);
 
-		if (jit_why_not_approve(request, &person, false) == NULL)
-			return true;
+		if (!found)
+			known->parts = approvable_now(request, steps, progress, person.role);
+		if (!bms_is_subset(known->parts, result) &&
+			jit_why_not_impartial(request, &person) == NULL &&
+			!is_among(&person, request->reviews, true))
+			result = bms_add_members(result, known->parts);
 	}
-	return false;
+	return result;
 }
 
-/*
- * Names of the logins that could give the approval that is needed now, for a
- * message: "anna, ben and 3 more".  Superusers are named only where nobody
- * else could.  *people is how many there are, superusers included.  Needs a
- * snapshot; scans pg_authid.
- */
-char *
-jit_approvers_text(JitRequest *request, int *people)
+/* Roles that can log in.  Needs a snapshot; scans pg_authid. */
+static List *
+all_logins(void)
 {
 	JitScan		scan;
 	HeapTuple	tuple;
 	List	   *logins = NIL;
-	List	   *names = NIL;
-	List	   *superusers = NIL;
-	List	   *shown;
-	ListCell   *lc;
-	StringInfoData buf;
 
 	jit_begin_scan(&scan, AuthIdRelationId, InvalidOid, NULL, 0);
 	while (HeapTupleIsValid(tuple = jit_next_row(&scan)))
@@ -410,35 +754,105 @@ jit_approvers_text(JitRequest *request, int *people)
 			logins = lappend_oid(logins, form->oid);
 	}
 	jit_end_scan(&scan);
+	return logins;
+}
 
-	foreach(lc, logins)
-	{
-		Oid			login = lfirst_oid(lc);
+/*
+ * Names of some logins, for a message: "anna, ben and 3 more".  Superusers are
+ * named only where nobody else could.
+ */
+static char *
+names_text(List *logins, const Bitmapset *who, const Bitmapset *superusers)
+{
+	StringInfoData buf;
+	List	   *names = NIL;
+	ListCell   *lc;
+	int			i = -1;
 
-		CHECK_FOR_INTERRUPTS();
-		if (!login_could_approve(request, login))
-			continue;
-		if (superuser_arg(login))
-			superusers = lappend(superusers, jit_role_name(login));
-		else
-			names = lappend(names, jit_role_name(login));
-	}
-	*people = list_length(names) + list_length(superusers);
-
-	shown = names != NIL ? names : superusers;
-	list_sort(shown, jit_compare_texts);
+	if (!bms_is_subset(who, superusers))
+		who = bms_difference(who, superusers);
+	while ((i = bms_next_member(who, i)) >= 0)
+		names = lappend(names, jit_role_name(list_nth_oid(logins, i)));
+	list_sort(names, jit_compare_texts);
 	initStringInfo(&buf);
-	foreach(lc, shown)
+	foreach(lc, names)
 	{
-		int			i = foreach_current_index(lc);
-
+		i = foreach_current_index(lc);
 		if (i == MAX_NAMES_SHOWN)
 		{
-			appendStringInfo(&buf, _(" and %d more"), list_length(shown) - i);
+			appendStringInfo(&buf, _(" and %d more"), list_length(names) - i);
 			break;
 		}
 		appendStringInfo(&buf, "%s%s", i > 0 ? ", " : "",
 						 quote_identifier(lfirst(lc)));
 	}
 	return buf.data;
+}
+
+/*
+ * Where enough people could each approve all that is missing, it is theirs,
+ * and nothing is told apart.
+ */
+static void
+prefer_those_for_all(const JitProgress *progress, Bitmapset **who, int parts,
+					 const Bitmapset *superusers)
+{
+	Bitmapset  *all = NULL;
+	int			lacking = 0;
+
+	for (int i = 0; i < parts; i++)
+	{
+		if (progress->lacking[i] == 0)
+			continue;
+		all = lacking == 0 ? bms_copy(who[i]) : bms_int_members(all, who[i]);
+		lacking = Max(lacking, progress->lacking[i]);
+	}
+	if (bms_num_members(bms_difference(all, superusers)) < lacking)
+		return;
+	for (int i = 0; i < parts; i++)
+		who[i] = all;
+}
+
+/*
+ * What is missing now, and the logins that could give it: told apart by item
+ * where they aren't the same.  Needs a snapshot.
+ */
+List *
+jit_lacks(const JitRequest *request, const JitProgress *progress)
+{
+	HASHCTL		ctl = {.keysize = sizeof(Oid),.entrysize = sizeof(RoleParts),.hcxt = CurrentMemoryContext};
+	HTAB	   *seen = hash_create("roles that could approve", 64, &ctl,
+								   HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	List	   *steps = flow_steps(request);
+	int			parts = number_of_parts(request);
+	Bitmapset **who = palloc0(parts * sizeof(Bitmapset *));
+	Bitmapset  *superusers = NULL;
+	List	   *logins = all_logins();
+	List	   *lacks;
+	ListCell   *lc;
+
+	foreach(lc, logins)
+	{
+		int			login = foreach_current_index(lc);
+		Bitmapset  *could;
+		int			part = -1;
+
+		CHECK_FOR_INTERRUPTS();
+		could = login_could_approve(request, steps, progress, lfirst_oid(lc), seen);
+		while ((part = bms_next_member(could, part)) >= 0)
+			who[part] = bms_add_member(who[part], login);
+		if (superuser_arg(lfirst_oid(lc)))
+			superusers = bms_add_member(superusers, login);
+	}
+	hash_destroy(seen);
+	prefer_those_for_all(progress, who, parts, superusers);
+	lacks = group_lacks(request, steps, progress, who);
+	foreach(lc, lacks)
+	{
+		JitLack    *lack = lfirst(lc);
+
+		lack->people = bms_num_members(lack->who);
+		lack->names = names_text(logins, lack->who, superusers);
+	}
+	return lacks;
 }

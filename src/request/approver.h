@@ -21,24 +21,40 @@ typedef struct JitStep
 	int			approvals;
 } JitStep;
 
-/* Where the approval of a request stands. */
+/* Where the approval of a request stands, by the approvals that count. */
 typedef struct JitProgress
 {
 	bool		complete;
 	int			step;			/* the first that isn't complete, from 1 */
 	int			steps;			/* how many there are */
-	int			given;			/* approvals of that step so far */
-	int			needed;
-	char	   *approvers;		/* who may give them, in words */
+	int			needed;			/* approvals that each item needs in it */
+	int		   *lacking;		/* how many of them each item lacks */
+	char	   *lost;			/* sentences: which don't count any more, and
+								 * why; NULL if all do */
 } JitProgress;
+
+/* Approvals that are missing, for items that the same people could approve. */
+typedef struct JitLack
+{
+	int			approvals;		/* how many */
+	Bitmapset  *parts;			/* positions of the items */
+	char	   *items;			/* which, in words; NULL if it is all of them */
+	char	   *approvers;		/* who may give them, in words */
+	Bitmapset  *who;
+	int			people;			/* how many logins could, and some of their */
+	char	   *names;			/* names, where that was asked for */
+} JitLack;
 
 extern char *jit_why_not_impartial(const JitRequest *request,
 								   const JitPerson *person);
-extern char *jit_why_not_approve(JitRequest *request, const JitPerson *person,
-								 bool ending);
+extern char *jit_why_not_approve(const JitRequest *request,
+								 const JitPerson *person, bool ending);
 extern bool jit_needs_superuser(const JitRequest *request);
-extern char *jit_step_names(const JitStep *step);
-extern void jit_flow_progress(JitRequest *request, JitProgress *progress);
-extern char *jit_approvers_text(JitRequest *request, int *people);
+extern char *jit_step_names(const JitStep *step, const char *items);
+extern void jit_flow_progress(const JitRequest *request, JitProgress *progress);
+extern List *jit_lacks(const JitRequest *request, const JitProgress *progress);
+extern List *jit_lacks_for(const JitRequest *request,
+						   const JitProgress *progress, Oid role);
+extern char *jit_lacks_text(List *lacks);
 
 #endif							/* JIT_REQUEST_APPROVER_H */

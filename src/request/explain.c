@@ -172,25 +172,43 @@ explain_policies(ReturnSetInfo *rsinfo, const JitDecision *decision)
 					 decision->forbidden_why ? decision->forbidden_why : "");
 }
 
-/* One step, as the request would meet it with all others done. */
+/*
+ * One step, as the request would meet it with all others done; a line for each
+ * group of items that others could approve.  "unless" follows the last.
+ */
 static void
 explain_step(ReturnSetInfo *rsinfo, const JitRequest *request, int number,
-			 List *steps, const char *text, int needed)
+			 List *steps, const char *unless)
 {
 	JitRequest	probe = *request;
-	int			people;
-	char	   *names;
+	JitProgress progress;
+	ListCell   *lc;
 
 	probe.flow = jit_steps_to_jsonb(steps);
 	probe.needs_superuser = steps == NIL;
 	probe.elsewhere = false;
-	names = jit_approvers_text(&probe, &people);
-	if (people == 0)
-		explain_line(rsinfo, _("  step %d: %s; nobody could"), number, text);
-	else if (people < needed)
-		explain_line(rsinfo, _("  step %d: %s; only %s could"), number, text, names);
-	else
-		explain_line(rsinfo, "  step %d: %s (%s)", number, text, names);
+	jit_flow_progress(&probe, &progress);
+	foreach(lc, jit_lacks(&probe, &progress))
+	{
+		JitLack    *lack = lfirst(lc);
+		char	   *text = psprintf(ngettext("%d approval by %s%s", "%d approvals by %s%s",
+											 lack->approvals),
+									lack->approvals, lack->approvers, unless);
+
+		if (lack->people == 0)
+			text = psprintf(_("%s; nobody could"), text);
+
+		else if (lack->people < lack->approvals)
+			text = psprintf(_("%s; only %s could"), text, lack->names);
+
+		else
+			text = psprintf("%s (%s)", text, lack->names);
+
+		if (foreach_current_index(lc) == 0)
+			explain_line(rsinfo, _("  step %d: %s"), number, text);
+		else
+			explain_line(rsinfo, _("    and %s"), text);
+	}
 }
 
 static void
@@ -200,15 +218,11 @@ explain_flow(ReturnSetInfo *rsinfo, const JitRequest *request, List *steps)
 
 	explain_line(rsinfo, _("Flow"));
 	foreach(lc, steps)
-	{
-		JitStep    *step = lfirst(lc);
-
 		explain_step(rsinfo, request, foreach_current_index(lc) + 1,
-					 list_make1(step), jit_step_text(step), step->approvals);
-	}
+					 list_make1(lfirst(lc)), "");
 	if (jit_needs_superuser(request))
 		explain_step(rsinfo, request, list_length(steps) + 1, NIL,
-					 _("1 approval by a superuser, unless there was one before"), 1);
+					 _(", unless there was one before"));
 	else if (steps == NIL)
 		explain_line(rsinfo, "  %s", jit_steps_text(steps));
 }

@@ -392,39 +392,53 @@ continuation_text(const JitRequest *request)
 	return result;
 }
 
-/* Say what happens next with a request that has just been filed. */
-void
-jit_report_pending(JitRequest *request)
+/* Warn if there aren't people enough for the approvals that are missing. */
+static void
+warn_of_missing_people(const JitRequest *request, const JitLack *lack)
 {
-	JitProgress progress;
-	char	   *names;
-	char	   *continues = continuation_text(request);
-	int			people;
-	int			missing;
-
-	jit_flow_progress(request, &progress);
-	names = jit_approvers_text(request, &people);
-	missing = progress.needed - progress.given;
-	ereport(NOTICE,
-			(errmsg_plural("%s is pending: %d approval by %s%s; it lapses at %s%s",
-						   "%s is pending: %d approvals by %s%s; it lapses at %s%s",
-						   missing,
-						   jit_request_text(request->id), missing, progress.approvers,
-						   names[0] ? psprintf(" (%s)", names) : "",
-						   jit_timestamp_text(request->lapses_at), continues),
-			 IsTransactionBlock() ?
-			 errdetail("Approvers see it once this transaction is committed.") : 0));
-	if (people == 0)
+	if (lack->people == 0)
 		ereport(WARNING,
 				(errmsg("nobody can approve %s", jit_request_text(request->id)),
-				 errdetail("There is no login that could but you, the role it is for, or members of that role."),
+				 lack->items == NULL ?
+				 errdetail("There is no login that could but you, the role it is for, or members of that role.") :
+				 errdetail("For %s there is no login that could but you, the role it is for, or members of that role.",
+						   lack->items),
 				 errhint("Ask an administrator to name approvers with jit_set_flow(), and request it anew.")));
-	else if (people < missing)
+	else if (lack->people < lack->approvals)
 		ereport(WARNING,
 				(errmsg_plural("only %d person can approve %s",
 							   "only %d persons can approve %s",
-							   people, people, jit_request_text(request->id)),
-				 errdetail("It needs %d.", missing)));
+							   lack->people, lack->people, jit_request_text(request->id)),
+				 lack->items == NULL ?
+				 errdetail("It needs %d.", lack->approvals) :
+				 errdetail("For %s it needs %d.", lack->items, lack->approvals)));
+}
+
+/*
+ * Say what happens next with a request that has just been filed, or that
+ * somebody has agreed to.
+ */
+void
+jit_report_pending(const JitRequest *request)
+{
+	JitProgress progress;
+	List	   *lacks;
+	List	   *details = NIL;
+	ListCell   *lc;
+
+	jit_flow_progress(request, &progress);
+	lacks = jit_lacks(request, &progress);
+	if (progress.lost != NULL)
+		details = lappend(details, progress.lost);
+	if (IsTransactionBlock())
+		details = lappend(details, pstrdup(_("Approvers see it once this transaction is committed.")));
+	ereport(NOTICE,
+			(errmsg("%s is pending: %s; it lapses at %s%s",
+					jit_request_text(request->id), jit_lacks_text(lacks),
+					jit_timestamp_text(request->lapses_at), continuation_text(request)),
+			 details != NIL ? errdetail_internal("%s", jit_join(details, "\n")) : 0));
+	foreach(lc, lacks)
+		warn_of_missing_people(request, lfirst(lc));
 }
 
 /*

@@ -18,6 +18,6 @@ extern JitRequest *jit_request_from_arguments(FunctionCallInfo fcinfo,
 extern void jit_require_reason(FunctionCallInfo fcinfo, int duration,
 							   int reason, int grantee, bool direct);
 extern void jit_file_request(JitRequest *request, int64 usecs);
-extern void jit_report_pending(JitRequest *request);
+extern void jit_report_pending(const JitRequest *request);
 
 #endif							/* JIT_REQUEST_FILING_H */

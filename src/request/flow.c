@@ -67,7 +67,7 @@ jit_step_text(const JitStep *step)
 {
 	return psprintf(ngettext("%d approval by %s", "%d approvals by %s",
 							 step->approvals),
-					step->approvals, jit_step_names(step));
+					step->approvals, jit_step_names(step, NULL));
 }
 
 /* "2 approvals by security, then 1 approval by pg_database_owner" */

@@ -194,6 +194,7 @@ look_again(const Promise *promise, const char *zone)
 	TimestampTz pressed = jit_pressed_after(promise->head.grantee, promise->activated_at);
 	char	   *why = NULL;
 	ListCell   *lc;
+	JitProgress progress;
 
 	check_grantee(promise, request);
 	(void) jit_query("SELECT max(at) FROM jit.revocations WHERE at >= $1 AND grantee_oid IN (0, $2)",
@@ -209,14 +210,15 @@ look_again(const Promise *promise, const char *zone)
 	jit_load_request_items(request, false);
 	foreach(lc, request->items)
 		jit_check_item_requestable(lfirst(lc));
+	jit_flow_progress(request, &progress);
+	if (!progress.complete)
+		overtaken(promise, progress.lost ? progress.lost :
+				  psprintf(_("It needs more by now: %s."),
+						   jit_lacks_text(jit_lacks_for(request, &progress, InvalidOid))));
 	if (promise->approved)
 	{
 		request->direct = promise->direct;
-		/* as it was before the approval at hand */
-		request->reviews = list_delete_last(request->reviews);
-		why = jit_why_not_approve(request, &promise->person, without_flow);
-		if (why == NULL && without_flow)
-			why = jit_why_not_impartial(request, &promise->person);
+		why = jit_why_not_approve(request, &promise->person, false);
 		if (why != NULL)
 			overtaken(promise, psprintf(_("Role %s can no longer approve it: %s"),
 										jit_name_now(promise->person.role, promise->person_name), why));

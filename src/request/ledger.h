@@ -53,6 +53,7 @@ typedef struct JitReview
 	char	   *approver_name;
 	char	   *login_name;
 	bool		by_superuser;
+	bool		counts;			/* as last seen by jit_flow_progress() */
 	Interval   *duration;		/* NULL if it doesn't shorten */
 } JitReview;
 

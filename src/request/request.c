@@ -186,7 +186,10 @@ grantee_text(const JitRequest *request)
 	return buf.data;
 }
 
-/* Names of the approvers, for the comment on the grant role. */
+/*
+ * Names of the approvers, for the comment on the grant role.  Only those whose
+ * approval counted.
+ */
 static char *
 approved_by_text(const JitRequest *request)
 {
@@ -199,7 +202,8 @@ approved_by_text(const JitRequest *request)
 	{
 		JitReview  *review = lfirst(lc);
 
-		names = lappend(names, jit_name_now(review->approver, review->approver_name));
+		if (review->counts)
+			names = lappend(names, jit_name_now(review->approver, review->approver_name));
 	}
 	return jit_join(names, ", ");
 }
@@ -499,6 +503,8 @@ approve_request(JitRequest *request, const JitPerson *person,
 		return JIT_ACTIVE;
 	}
 
+	/* what was dropped since the items were loaded is an error, too */
+	(void) jit_items_text(request->items, true);
 	request->direct = false;
 	jit_report_pending(request);
 	return JIT_PENDING;
@@ -581,16 +587,11 @@ jit_grant(PG_FUNCTION_ARGS)
 
 	/* filing is undone with the error if the caller may not approve */
 	jit_flow_progress(request, &progress);
-	if (!progress.complete)
-	{
-		check_approver(request, &person, false, gettext_noop("you cannot grant %s"));
-		(void) approve_request(request, &person, NULL, NULL);
-	}
-	else
-	{
-		check_approver(request, &person, true, gettext_noop("you cannot grant %s"));
+	check_approver(request, &person, false, gettext_noop("you cannot grant %s"));
+	if (progress.complete)
 		activate_request(request, &person);
-	}
+	else
+		(void) approve_request(request, &person, NULL, NULL);
 	PG_RETURN_INT32(request->id);
 }
 
@@ -690,7 +691,13 @@ jit_reject(PG_FUNCTION_ARGS)
 	{
 		request = jit_load_request(id, locked);
 		check_concerned(request, &person, gettext_noop("you cannot reject %s"));
-		if (!jit_caller_administers(&person))
+		if (jit_caller_administers(&person))
+		{
+			/* in its step, if it can still be told */
+			if (request->here)
+				jit_load_request_items(request, true);
+		}
+		else
 		{
 			jit_load_request_items(request, true);
 			check_approver(request, &person, true, gettext_noop("you cannot reject %s"));
@@ -1177,6 +1184,7 @@ jit_progress(PG_FUNCTION_ARGS)
 	JitProgress progress;
 	StringInfoData buf;
 	JitPerson	person;
+	ListCell   *lc;
 
 	(void) jit_open_ledger();
 	request = jit_load_request(PG_GETARG_INT32(0), false);
@@ -1188,8 +1196,16 @@ jit_progress(PG_FUNCTION_ARGS)
 	jit_load_request_items(request, true);
 	jit_flow_progress(request, &progress);
 	initStringInfo(&buf);
-	appendStringInfo(&buf, _("%d of %d\nby %s"), progress.given, progress.needed,
-					 progress.approvers);
+	if (progress.complete)
+		appendStringInfoString(&buf, _("complete: whoever\napproves it next\nmakes it active"));
+	foreach(lc, jit_lacks_for(request, &progress, person.role))
+	{
+		JitLack    *lack = lfirst(lc);
+
+		appendStringInfo(&buf, _("%s%d of %d\nby %s"), buf.len > 0 ? "\n" : "",
+						 progress.needed - lack->approvals, progress.needed,
+						 lack->approvers);
+	}
 	if (progress.steps > 1)
 		appendStringInfo(&buf, _("\n(step %d of %d)"), progress.step,
 						 progress.steps);
