@@ -422,7 +422,7 @@ lacks_approvals(const JitRequest *request, List *steps, int number,
 		int			part = -1;
 
 		if (number <= list_length(steps) ? review->step != number :
-			!(review->by_superuser && superuser_arg(review->approver)))
+			!review->by_superuser)
 			continue;
 		of = approvable(request, steps, number, review->approver);
 		while ((part = bms_next_member(of, part)) >= 0)
@@ -481,14 +481,19 @@ jit_flow_progress(const JitRequest *request, JitProgress *progress)
  * ----------------------------------------------------------------------
  */
 
-/* The items at these positions in words, whether or not they were added. */
+/*
+ * The items at these positions in words, whether or not they were added:
+ * "SELECT ON hr.a, hr.b and 3 more".
+ */
 static char *
 items_text(const JitRequest *request, const Bitmapset *positions)
 {
 	List	   *items = NIL;
+	int			more = bms_num_members(positions) - MAX_NAMES_SHOWN;
 	int			i = -1;
 
-	while ((i = bms_next_member(positions, i)) >= 0)
+	while (list_length(items) < MAX_NAMES_SHOWN &&
+		   (i = bms_next_member(positions, i)) >= 0)
 	{
 		JitItem    *item = palloc(sizeof(JitItem));
 
@@ -496,6 +501,8 @@ items_text(const JitRequest *request, const Bitmapset *positions)
 		item->added = false;
 		items = lappend(items, item);
 	}
+	if (more > 0)
+		return psprintf(_("%s and %d more"), jit_items_text(items, false), more);
 	return jit_items_text(items, false);
 }
 
