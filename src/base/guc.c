@@ -15,6 +15,8 @@
 #include <limits.h>
 
 #include "access/parallel.h"
+#include "access/xact.h"
+#include "tcop/pquery.h"
 #include "utils/varlena.h"
 
 char	   *jit_admin_role = NULL;
@@ -35,6 +37,42 @@ static const struct config_enum_entry risk_options[] = {
 };
 
 /*
+ * Warn a superuser who sets something to a role that isn't there: SET, ALTER
+ * ROLE and ALTER DATABASE ... SET, ALTER SYSTEM.  That one can be told from a
+ * reload, which may come in an open transaction, by its statement.
+ */
+static void
+warn_if_missing(const char *setting, const char *role, GucSource source)
+{
+	if (role[0] == '\0' || InitializingParallelWorker ||
+		!IsTransactionState() || !OidIsValid(MyDatabaseId) ||
+		!(source == PGC_S_SESSION || source == PGC_S_TEST ||
+		  (source == PGC_S_FILE && MyBackendType == B_BACKEND && ActivePortal != NULL)))
+		return;
+	if (!OidIsValid(get_role_oid(role, true)))
+		ereport(WARNING,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("role %s, which %s names, does not exist",
+						quote_identifier(role), setting),
+				 errdetail("Roles are trusted by this name: whoever makes one of that name decides who it is."),
+				 errhint("Create the role, or name another.")));
+}
+
+static bool
+check_admin_role(char **newval, void **extra, GucSource source)
+{
+	warn_if_missing("jit_access.admin_role", *newval, source);
+	return true;
+}
+
+static bool
+check_auditor_role(char **newval, void **extra, GucSource source)
+{
+	warn_if_missing("jit_access.auditor_role", *newval, source);
+	return true;
+}
+
+/*
  * Where PostgreSQL would warn and go on with the default, which is that there
  * are no proxies, a list that can't be read stays, and is an error at its use.
  */
@@ -44,7 +82,10 @@ check_proxy_logins(char **newval, void **extra, GucSource source)
 	char	   *list = pstrdup(*newval);
 	List	   *names;
 	bool		valid = SplitIdentifierString(list, ',', &names);
+	ListCell   *lc;
 
+	foreach(lc, valid ? names : NIL)
+		warn_if_missing("jit_access.proxy_logins", lfirst(lc), source);
 	list_free(names);
 	pfree(list);
 	if (valid || process_shared_preload_libraries_in_progress ||
@@ -63,13 +104,13 @@ jit_define_settings(void)
 							   "Role whose members are JIT administrators.",
 							   "Superusers always are. Empty: nobody else.",
 							   &jit_admin_role, "",
-							   PGC_SUSET, 0, NULL, NULL, NULL);
+							   PGC_SUSET, 0, check_admin_role, NULL, NULL);
 
 	DefineCustomStringVariable("jit_access.auditor_role",
 							   "Role whose members see all requests, grants and events.",
 							   "Empty: only JIT administrators see all requests and grants, and only superusers events.",
 							   &jit_auditor_role, "",
-							   PGC_SUSET, 0, NULL, NULL, NULL);
+							   PGC_SUSET, 0, check_auditor_role, NULL, NULL);
 
 	DefineCustomStringVariable("jit_access.environment",
 							   "Environment of a database, such as prod or test, for risk policies.",

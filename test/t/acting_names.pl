@@ -7,6 +7,10 @@
 # the stored name, with access_now() saying today's alone, with names that count
 # in is_own() and in jit.concerns_me(), and with rows of the cluster's other
 # databases taken by name.
+#
+# And roles that settings name: a superuser who names one that isn't there is
+# warned, once, and nobody else is.  Seen to fail with the check hooks left out,
+# and with any condition of warn_if_missing() taken out.
 use strict;
 use warnings;
 use PostgreSQL::Test::Utils;
@@ -218,6 +222,105 @@ attack 'in another cluster, names are all there is' => sub {
 	is(inbox($n), 'dev|SELECT ON hr.salary', 'the inbox has the stored name, whatever the OID');
 	like((as('dev2', "SELECT jit_cancel($n)"))[1], qr/DETAIL:  It does not concern you/, 'an OID of then is nobody');
 	is((as('dev', "SELECT jit_cancel($n)"))[0], 'canceled', 'a name of then is who has it');
+};
+
+# ---- settings that name roles
+
+my $none = qr/role nobody, which (jit_access\.\w+) names, does not exist\nDETAIL:  Roles are trusted by this name.*\nHINT:  Create the role/;
+my @settings = map { "jit_access.$_" } qw(admin_role auditor_role proxy_logins);
+
+# How often, and for which settings, it is said.
+sub warned
+{
+	my ($sql, $user, %env) = @_;
+	local %ENV = (%ENV, %env);
+	my ($out, $err) = as($user // $super, $sql);
+	return join(' ', $err =~ /WARNING:  42704: $none/g);
+}
+# ... in the server log, since then
+sub logged { return scalar(() = substr(slurp_file($node->logfile), $_[0]) =~ /which jit_access\.\w+ names, does not exist/g); }
+
+attack 'SET to a role that is not there' => sub {
+	foreach my $setting (@settings)
+	{
+		is(warned("SET $setting = 'nobody'"), $setting, $setting);
+		is(warned("BEGIN; SET LOCAL $setting = 'nobody'; COMMIT"), $setting, '... SET LOCAL');
+		is(warned("SELECT set_config('$setting', 'nobody', false)"), $setting, '... set_config()');
+		is(warned("SET $setting = 'security'; SET $setting = ''; RESET $setting; SET $setting TO DEFAULT"), '', '... not for one that is there, or none');
+	}
+};
+attack 'ALTER ROLE and ALTER DATABASE SET to a role that is not there' => sub {
+	foreach my $setting (@settings)
+	{
+		is(warned("ALTER ROLE eve SET $setting = 'nobody'"), $setting, "$setting: ALTER ROLE");
+		is(warned("ALTER ROLE eve SET $setting = 'security'; ALTER ROLE eve RESET $setting"), '', '... not for one that is there');
+		is(warned("ALTER DATABASE hr_prod SET $setting = 'nobody'"), $setting, '... ALTER DATABASE');
+		is(warned("ALTER DATABASE hr_prod RESET $setting"), '', '... not for RESET');
+	}
+};
+attack 'ALTER SYSTEM SET to a role that is not there' => sub {
+	foreach my $setting (@settings)
+	{
+		is(warned("ALTER SYSTEM SET $setting = 'nobody'"), $setting, $setting);
+		is(warned("ALTER SYSTEM RESET $setting"), '', '... not for RESET');
+	}
+};
+attack 'a list of logins one of which is not there' => sub {
+	is(warned(q{SET jit_access.proxy_logins = 'eve', 'nobody', 'NOBODY'}), 'jit_access.proxy_logins jit_access.proxy_logins', 'it alone');
+	like((as($super, q{SET jit_access.proxy_logins = 'eve, "no, body"'}))[1], qr/WARNING:  42704: role "no, body", which/, 'quoted');
+	super('CREATE ROLE "Odd Admin"');
+	is(warned(q{SET jit_access.admin_role = 'Odd Admin'; SET jit_access.proxy_logins = '"Odd Admin"'}), '', 'a role with an odd name is there');
+	like((as($super, q{SET jit_access.admin_role = 'SECURITY'}))[1], qr/WARNING:  42704: role "SECURITY", which/, 'a name is taken as it is written');
+};
+attack 'a session starts with a role that is not there' => sub {
+	super("ALTER DATABASE hr_prod SET $_ = 'nobody'") foreach @settings[ 0, 1 ];
+	super("ALTER ROLE eve SET $settings[2] = 'nobody'");
+	my $log = -s $node->logfile;
+	is(warned('SELECT 1', 'eve'), '', 'of its database and role');
+	is(warned('SELECT 1', undef, PGOPTIONS => '-c jit_access.proxy_logins=nobody'), '', 'of its options');
+	is(warned('SET max_parallel_workers_per_gather = 2; SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; SET min_parallel_table_scan_size = 0; SELECT count(*) FROM hr.salary', $super),
+		'', 'parallel workers');
+	is(logged($log), 0, '... nor in the server log');
+	super("ALTER DATABASE hr_prod RESET $_") foreach @settings[ 0, 1 ];
+	super("ALTER ROLE eve RESET $settings[2]");
+};
+attack 'a reload brings a role that is not there' => sub {
+	my $s = session($node, $super, 'hr_prod');
+	my $idle = session($node, 'dev', 'hr_prod');
+	$_->do('BEGIN; SELECT 1') foreach $s, $idle;
+	$node->append_conf('postgresql.conf', join('', map { "$_ = 'nobody'\n" } @settings));
+	my $log = -s $node->logfile;
+	$node->reload;
+	wait_until(sub { super("SELECT current_setting('jit_access.admin_role')") eq 'nobody' }) or die 'not reloaded';
+	foreach my $open ($s, $idle)
+	{
+		my $err = '';
+		wait_until(sub { my ($out, $e) = $open->do('SHOW jit_access.admin_role'); $err .= $e; return $out eq 'nobody' }) or die 'not reloaded';
+		is($err, '', 'an open transaction is not told');
+	}
+	is(logged($log), 0, '... nor the server log');
+	$_->quit foreach $s, $idle;
+	$node->append_conf('postgresql.conf', join('', map { "$_ = ''\n" } @settings));
+	$node->reload;
+	wait_until(sub { super("SELECT current_setting('jit_access.admin_role')") eq '' }) or die 'not reloaded';
+};
+attack 'who is no superuser sets one' => sub {
+	foreach my $call ('SET %s = nobody', 'ALTER ROLE dev SET %s = nobody', "SELECT set_config('%s', 'nobody', false)")
+	{
+		my ($out, $err) = as('dev', sprintf($call, 'jit_access.admin_role'));
+		like($err, qr/^psql:<stdin>:1: ERROR:  42501: /, $call);
+	}
+};
+attack 'a role that a setting names is dropped, and made again' => sub {
+	super('CREATE ROLE boss; GRANT boss TO ben; CREATE ROLE maker LOGIN CREATEROLE; ALTER DATABASE hr_prod SET jit_access.admin_role = boss');
+	my $policy = q{SELECT jit_set_policy('made', 'low', '$.ticket == "made"')};
+	unlike((as('ben', $policy))[1], qr/ERROR/, 'its member administers');
+	super('DROP ROLE boss');
+	like((as('ben', $policy))[1], qr/ERROR:  42501: /, 'nobody does when it is gone');
+	as('maker', 'CREATE ROLE boss ROLE maker');
+	unlike((as('maker', $policy))[1], qr/ERROR/, 'the new one is trusted, as the manual says');
+	super('ALTER DATABASE hr_prod RESET jit_access.admin_role; DROP ROLE boss');
+	like((as('maker', $policy))[1], qr/ERROR:  42501: /, '... until the setting is cleared');
 };
 
 all_attacks_done();
