@@ -52,8 +52,8 @@ warn_if_missing(const char *setting, const char *role, GucSource source)
 	if (!OidIsValid(get_role_oid(role, true)))
 		ereport(WARNING,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("role %s, which %s names, does not exist",
-						quote_identifier(role), setting),
+				 errmsg("role \"%s\", which %s names, does not exist",
+						role, setting),
 				 errdetail("Roles are trusted by this name: whoever makes one of that name decides who it is."),
 				 errhint("Create the role, or name another.")));
 }

@@ -122,7 +122,7 @@ attack 'an approver becomes a member of the grantee' => sub {
 };
 attack 'an approver takes the name of the grantee' => sub {
 	my $n = ask($salary);
-	lost($n, 'sam', 'sue', 'ALTER ROLE dev RENAME TO dev_was; ALTER ROLE sam RENAME TO dev', qr/sam does not count any more: .*party/,
+	lost($n, 'sam', 'sue', 'ALTER ROLE dev RENAME TO dev_was; ALTER ROLE sam RENAME TO dev', qr/dev \(formerly sam\) does not count any more: .*party/,
 		'ALTER ROLE dev RENAME TO sam; ALTER ROLE dev_was RENAME TO dev');
 };
 attack 'an approver becomes NOLOGIN' => sub {
@@ -183,7 +183,7 @@ attack 'an approver comes back' => sub {
 	my $n = ask($salary);
 	lost($n, 'sam', 'sue', 'REVOKE security FROM sam', qr/sam/, 'GRANT security TO sam');
 	is(inbox('sam', $n), "complete: whoever\napproves it next\nmakes it active", 'it counts again');
-	refused('olga', $n, 'You are not among those');
+	refused('olga', $n, 'It does not concern you');
 	approved('sam', $n, 'active');
 };
 attack 'an approver comes back, and counts once' => sub {
@@ -254,7 +254,7 @@ attack 'two owners of two tables' => sub {
 	approved('carl', $n, 'pending', qr/is pending: 1 approval by anyone who could grant SELECT ON fin\.invoice \(dave, dora\); it lapses/);
 	refused('carl', $n, 'You have approved it already');
 	refused('cora', $n, qr/You cannot grant SELECT ON fin\.invoice\./);
-	refused('olga', $n, 'The approval that is needed now is by anyone who could grant it');
+	refused('olga', $n, 'It does not concern you');
 	is(inbox('cora', $n), '', 'whom it does not wait for has nothing in the inbox');
 	approved('dora', $n, 'active');
 	is(by('dev', 'SELECT count(*) FROM fin.bonus, fin.invoice'), '1', 'and it works');
@@ -270,7 +270,7 @@ attack 'the owner of a table and the owner of its schema' => sub {
 	my $n = ask('SELECT ON shut.plan');
 	like($asked, qr/1 approval by anyone who could grant SELECT ON shut\.plan \(carl\), 1 by anyone who could grant USAGE ON SCHEMA shut \(dora\);/, 'the schema is told apart');
 	approved('carl', $n, 'pending', qr/1 approval by anyone who could grant USAGE ON SCHEMA shut \(dora\);/);
-	refused('cora', $n, 'The approval that is needed now is by');
+	refused('cora', $n, 'It does not concern you');
 	approved('dora', $n, 'active');
 };
 attack 'who administers a role and who owns a table' => sub {

@@ -51,7 +51,7 @@ sub asked
 	return $1;
 }
 sub inbox { return (as($_[1] // 'anna', qq{SELECT "for", access FROM jit.inbox WHERE request = $_[0]}))[0]; }
-sub ended { return super("SELECT count(*) FROM (SELECT jit_revoke(id, 'test') FROM jit.requests WHERE id = $_[0] AND status = 'active') r"); }
+sub ended { return super("SELECT jit_revoke(request, 'test') FROM jit.my_requests WHERE request = $_[0] AND status = 'active'"); }
 
 # ---- what is shown
 
@@ -226,7 +226,7 @@ attack 'in another cluster, names are all there is' => sub {
 
 # ---- settings that name roles
 
-my $none = qr/role nobody, which (jit_access\.\w+) names, does not exist\nDETAIL:  Roles are trusted by this name.*\nHINT:  Create the role/;
+my $none = qr/role "nobody", which (jit_access\.\w+) names, does not exist\nDETAIL:  Roles are trusted by this name.*\nHINT:  Create the role/;
 my @settings = map { "jit_access.$_" } qw(admin_role auditor_role proxy_logins);
 
 # How often, and for which settings, it is said.
@@ -270,7 +270,7 @@ attack 'a list of logins one of which is not there' => sub {
 	like((as($super, q{SET jit_access.proxy_logins = 'eve, "no, body"'}))[1], qr/WARNING:  42704: role "no, body", which/, 'quoted');
 	super('CREATE ROLE "Odd Admin"');
 	is(warned(q{SET jit_access.admin_role = 'Odd Admin'; SET jit_access.proxy_logins = '"Odd Admin"'}), '', 'a role with an odd name is there');
-	like((as($super, q{SET jit_access.admin_role = 'SECURITY'}))[1], qr/WARNING:  42704: role "SECURITY", which/, 'a name is taken as it is written');
+	like((as($super, q{SET jit_access.admin_role = 'SECURITY'}))[1], qr/WARNING:  42704: role ""SECURITY"", which/, 'a name is taken as it is written');
 };
 attack 'a session starts with a role that is not there' => sub {
 	super("ALTER DATABASE hr_prod SET $_ = 'nobody'") foreach @settings[ 0, 1 ];
