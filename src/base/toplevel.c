@@ -13,8 +13,9 @@
  *				plan is marked.  This says nothing of who sent it: a function
  *				may well run such a query
  *	the portal	when the function is called: it is the unnamed one, which only
- *				the protocol makes, what it runs is so marked, and its
- *				statement, if that was prepared by name, came by protocol, too
+ *				the protocol makes, what it runs is so marked, and goes to the
+ *				client, and its statement, if that was prepared by name, came
+ *				by protocol, too
  *
  * A marked plan runs no code of a user's, hence what is called while such a
  * portal is the active one is what its client wrote.  Triggers that are
@@ -315,11 +316,19 @@ jit_at_top_level(void)
 		portal->strategy != PORTAL_ONE_SELECT || portal->queryDesc == NULL ||
 		!is_marked(portal->queryDesc->plannedstmt))
 		return false;
+
+	/* a function can FETCH from the unnamed portal while another one runs */
+	if (portal->queryDesc->dest->mydest != DestRemote &&
+		portal->queryDesc->dest->mydest != DestRemoteExecute)
+		return false;
+
+	/* a name may be another statement's since the portal was made of it */
 	if (portal->prepStmtName != NULL)
 	{
 		PreparedStatement *statement = FetchPreparedStatement(portal->prepStmtName, false);
 
-		return statement != NULL && !statement->from_sql;
+		return statement != NULL && !statement->from_sql &&
+			strcmp(statement->plansource->query_string, portal->sourceText) == 0;
 	}
 	return true;
 }
