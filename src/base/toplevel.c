@@ -228,10 +228,16 @@ has_plain_from(Query *query, bool *called)
 		is_ours(RelationRelationId, JIT_VIEW_OF(rte));
 }
 
+/* Is there a call in it that could be one of ours? */
 static bool
-is_known_foreign(Node *node)
+has_call(Node *node, void *context)
 {
-	return IsA(node, FuncExpr) && ((FuncExpr *) node)->funcid == last_foreign;
+	if (node == NULL || IsA(node, Const) || IsA(node, Var))
+		return false;
+	/* what is in a call of another's needn't be looked at */
+	if (IsA(node, FuncExpr) && !is_pinned(((FuncExpr *) node)->funcid))
+		return ((FuncExpr *) node)->funcid != last_foreign;
+	return expression_tree_walker(node, has_call, context);
 }
 
 /*
@@ -250,16 +256,14 @@ jit_may_be_own_call(Query *query)
 	{
 		Node	   *expr = (Node *) lfirst_node(TargetEntry, lc)->expr;
 
-		if (is_known_foreign(expr))
-			return false;
-		if (!IsA(expr, Var) && !IsA(expr, Const))
+		if (!IsA(expr, Const) && !IsA(expr, Var) && has_call(expr, NULL))
 			return true;
 	}
 	if (query->rtable == NIL)
 		return false;
 	rte = linitial_node(RangeTblEntry, query->rtable);
 	return rte->rtekind == RTE_FUNCTION &&
-		!is_known_foreign(linitial_node(RangeTblFunction, rte->functions)->funcexpr);
+		has_call(linitial_node(RangeTblFunction, rte->functions)->funcexpr, NULL);
 }
 
 /* Is the query, which is not planned yet, nothing but a call of ours? */
