@@ -96,6 +96,30 @@ check_proxy_logins(char **newval, void **extra, GucSource source)
 	return false;
 }
 
+/*
+ * In a session it takes SET as a statement of the client's own: what is kept
+ * from functions and views that a superuser merely uses, set_config() in them
+ * mustn't let them do.  No code of a user's runs in such a statement.
+ */
+static bool
+check_top_level_only(bool *newval, void **extra, GucSource source)
+{
+	PlannedStmt *statement;
+
+	if (*newval || source != PGC_S_SESSION || InitializingParallelWorker)
+		return true;
+	if (PortalIsValid(ActivePortal) && list_length(ActivePortal->stmts) == 1)
+	{
+		statement = linitial_node(PlannedStmt, ActivePortal->stmts);
+		if (statement->utilityStmt != NULL && IsA(statement->utilityStmt, VariableSetStmt))
+			return true;
+	}
+	GUC_check_errcode(ERRCODE_INSUFFICIENT_PRIVILEGE);
+	GUC_check_errmsg("jit_access.top_level_only cannot be switched off by a function or view");
+	GUC_check_errhint("Use SET jit_access.top_level_only = off; by itself.");
+	return false;
+}
+
 /* Called from _PG_init() only. */
 void
 jit_define_settings(void)
@@ -128,7 +152,7 @@ jit_define_settings(void)
 							 "Lets only statements of the client's own decide, not functions or views that run in its name.",
 							 "Off for tests: then SET SESSION AUTHORIZATION says who has logged in, too.",
 							 &jit_top_level_only, true,
-							 PGC_SUSET, 0, NULL, NULL, NULL);
+							 PGC_SUSET, 0, check_top_level_only, NULL, NULL);
 
 	DefineCustomIntVariable("jit_access.max_duration",
 							"Longest time that access can be asked for.",

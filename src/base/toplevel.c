@@ -13,8 +13,9 @@
  *				plan is marked.  This says nothing of who sent it: a function
  *				may well run such a query
  *	the portal	when the function is called: it is the unnamed one, which only
- *				the protocol makes, what it runs is so marked, and its
- *				statement, if that was prepared by name, came by protocol, too
+ *				the protocol makes, what it runs is so marked, and goes to the
+ *				client, and its statement, if that was prepared by name, came
+ *				by protocol, too
  *
  * A marked plan runs no code of a user's, hence what is called while such a
  * portal is the active one is what its client wrote.  Triggers that are
@@ -229,10 +230,16 @@ has_plain_from(Query *query, bool *called)
 		is_ours(RelationRelationId, JIT_VIEW_OF(rte));
 }
 
+/* Is there a call in it that could be one of ours? */
 static bool
-is_known_foreign(Node *node)
+has_call(Node *node, void *context)
 {
-	return IsA(node, FuncExpr) && ((FuncExpr *) node)->funcid == last_foreign;
+	if (node == NULL || IsA(node, Const) || IsA(node, Var))
+		return false;
+	/* what is in a call of another's needn't be looked at */
+	if (IsA(node, FuncExpr) && !is_pinned(((FuncExpr *) node)->funcid))
+		return ((FuncExpr *) node)->funcid != last_foreign;
+	return expression_tree_walker(node, has_call, context);
 }
 
 /*
@@ -251,16 +258,14 @@ jit_may_be_own_call(Query *query)
 	{
 		Node	   *expr = (Node *) lfirst_node(TargetEntry, lc)->expr;
 
-		if (is_known_foreign(expr))
-			return false;
-		if (!IsA(expr, Var) && !IsA(expr, Const))
+		if (!IsA(expr, Const) && !IsA(expr, Var) && has_call(expr, NULL))
 			return true;
 	}
 	if (query->rtable == NIL)
 		return false;
 	rte = linitial_node(RangeTblEntry, query->rtable);
 	return rte->rtekind == RTE_FUNCTION &&
-		!is_known_foreign(linitial_node(RangeTblFunction, rte->functions)->funcexpr);
+		has_call(linitial_node(RangeTblFunction, rte->functions)->funcexpr, NULL);
 }
 
 /* Is the query, which is not planned yet, nothing but a call of ours? */
@@ -317,11 +322,19 @@ jit_at_top_level(void)
 		portal->strategy != PORTAL_ONE_SELECT || portal->queryDesc == NULL ||
 		!is_marked(portal->queryDesc->plannedstmt))
 		return false;
+
+	/* a function can FETCH from the unnamed portal while another one runs */
+	if (portal->queryDesc->dest->mydest != DestRemote &&
+		portal->queryDesc->dest->mydest != DestRemoteExecute)
+		return false;
+
+	/* a name may be another statement's since the portal was made of it */
 	if (portal->prepStmtName != NULL)
 	{
 		PreparedStatement *statement = FetchPreparedStatement(portal->prepStmtName, false);
 
-		return statement != NULL && !statement->from_sql;
+		return statement != NULL && !statement->from_sql &&
+			strcmp(statement->plansource->query_string, portal->sourceText) == 0;
 	}
 	return true;
 }
