@@ -10,7 +10,7 @@
 #
 # And roles that settings name: a superuser who names one that isn't there is
 # warned, once, and nobody else is.  Seen to fail with the check hooks left out,
-# and with any condition of warn_if_missing() taken out.
+# and with the conditions on the source, or on the statement, taken out.
 use strict;
 use warnings;
 use PostgreSQL::Test::Utils;
