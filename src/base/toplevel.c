@@ -94,7 +94,7 @@ is_plain_type(Oid type)
  * A function that was found to be another's, so that it isn't looked up every
  * time.  Should its OID ever become one of ours, that is refused.
  */
-static Oid	last_foreign = InvalidOid;
+Oid			jit_last_foreign = InvalidOid;
 
 /*
  * Could the function run code that a user has written?  For
@@ -131,7 +131,7 @@ is_foreign_function(Oid funcid, void *context)
 	}
 	ReleaseSysCache(tuple);
 	if (foreign)
-		last_foreign = funcid;
+		jit_last_foreign = funcid;
 	return foreign;
 }
 
@@ -238,34 +238,8 @@ has_call(Node *node, void *context)
 		return false;
 	/* what is in a call of another's needn't be looked at */
 	if (IsA(node, FuncExpr) && !is_pinned(((FuncExpr *) node)->funcid))
-		return ((FuncExpr *) node)->funcid != last_foreign;
+		return ((FuncExpr *) node)->funcid != jit_last_foreign;
 	return expression_tree_walker(node, has_call, context);
-}
-
-/*
- * Does it take a closer look to see whether the query is a call of ours?  Most
- * queries come by here, and cost no more than that.
- */
-bool
-jit_may_be_own_call(Query *query)
-{
-	RangeTblEntry *rte;
-	ListCell   *lc;
-
-	if (query->commandType != CMD_SELECT || list_length(query->rtable) > 1)
-		return false;
-	foreach(lc, query->targetList)
-	{
-		Node	   *expr = (Node *) lfirst_node(TargetEntry, lc)->expr;
-
-		if (!IsA(expr, Const) && !IsA(expr, Var) && has_call(expr, NULL))
-			return true;
-	}
-	if (query->rtable == NIL)
-		return false;
-	rte = linitial_node(RangeTblEntry, query->rtable);
-	return rte->rtekind == RTE_FUNCTION &&
-		has_call(linitial_node(RangeTblFunction, rte->functions)->funcexpr, NULL);
 }
 
 /* Is the query, which is not planned yet, nothing but a call of ours? */
@@ -274,7 +248,8 @@ jit_is_own_call(Query *query)
 {
 	bool		called = false;
 
-	return jit_may_be_own_call(query) &&
+	return query->commandType == CMD_SELECT && list_length(query->rtable) <= 1 &&
+		(query->rtable != NIL || has_call((Node *) query->targetList, NULL)) &&
 		!query->hasAggs && !query->hasWindowFuncs && !query->hasTargetSRFs &&
 		!query->hasSubLinks && !query->hasModifyingCTE && !query->hasForUpdate &&
 		query->cteList == NIL && query->groupClause == NIL &&

@@ -367,7 +367,7 @@ may_read_for_others(Query *query)
 		return true;
 	/* or a call of ours, which plan_checked() is to mark */
 	if (query->rtable == NIL)
-		return unlikely(jit_may_be_own_call(query)) && jit_is_own_call(query);
+		return jit_may_call_any(query->targetList) && jit_is_own_call(query);
 	foreach(lc, query->rtable)
 	{
 		RangeTblEntry *rte = lfirst(lc);
@@ -420,7 +420,7 @@ plan_checked(Query *parse, const char *query_string, int cursor_options,
 	PlannedStmt *plan;
 	List	   *perminfos = NIL;
 	bool		row_security = parse->hasRowSecurity;
-	bool		own_call = jit_is_own_call(parse);
+	bool		own_call = jit_may_be_own_call(parse) && jit_is_own_call(parse);
 	bool		look;
 	JitStatementFrame frame;
 
