@@ -553,7 +553,7 @@ COMMENT ON COLUMN jit.history.status IS 'active, expired or revoked';
 COMMENT ON COLUMN jit.history.grantee IS 'role that got the access, by its name of now; if it was another when it was asked for, that as well';
 COMMENT ON COLUMN jit.history.access IS 'what';
 COMMENT ON COLUMN jit.history.objects IS 'objects and roles it covered, qualified and quoted';
-COMMENT ON COLUMN jit.history.approved_by IS 'roles that approved, in order, by their names of now and of then';
+COMMENT ON COLUMN jit.history.approved_by IS 'roles that approved, in order, by their names of now and of then; also where an approval had stopped counting';
 COMMENT ON COLUMN jit.history.activated_at IS 'when the access started';
 COMMENT ON COLUMN jit.history.ended_at IS 'when it ended; NULL while it is active';
 

@@ -26,6 +26,43 @@
 
 #include "utils/varlena.h"
 
+typedef enum JitProxy
+{
+	JIT_PROXY_NO,
+	JIT_PROXY_YES,
+	JIT_PROXY_UNKNOWN
+} JitProxy;
+
+/*
+ * Is the role named in jit_access.proxy_logins?  If they can't be read, nobody
+ * knows who is a person, but for superusers, who can set it right.
+ */
+static JitProxy
+proxy_state(Oid login)
+{
+	char	   *name = GetUserNameFromId(login, true);
+	List	   *names;
+	ListCell   *lc;
+
+	if (name == NULL || jit_proxy_logins == NULL || jit_proxy_logins[0] == '\0')
+		return JIT_PROXY_NO;
+	if (!SplitIdentifierString(pstrdup(jit_proxy_logins), ',', &names))
+		return superuser_arg(login) ? JIT_PROXY_NO : JIT_PROXY_UNKNOWN;
+	foreach(lc, names)
+	{
+		if (strcmp(lfirst(lc), name) == 0)
+			return JIT_PROXY_YES;
+	}
+	return JIT_PROXY_NO;
+}
+
+/* Is it a proxy, as far as is known? */
+bool
+jit_is_proxy_login(Oid login)
+{
+	return proxy_state(login) != JIT_PROXY_NO;
+}
+
 /*
  * The person at the other end of this session.  In tests, where all have one
  * login, the session user stands for it.
@@ -67,6 +104,9 @@ jit_why_not_decide(const JitPerson *person)
 	if (!jit_holds_role_for_good(person))
 		return psprintf(_("You are role %s through temporary access only."),
 						quote_identifier(jit_role_name(person->role)));
+	if (proxy_state(person->login) == JIT_PROXY_UNKNOWN)
+		return psprintf(_("jit_access.proxy_logins is \"%s\", which is no list of roles, so nobody is known not to be a proxy."),
+						jit_proxy_logins);
 	if (jit_is_proxy_login(person->login))
 		return psprintf(_("Login %s is listed in jit_access.proxy_logins; behind a proxy nobody decides or administers."),
 						quote_identifier(jit_role_name(person->login)));
@@ -89,37 +129,6 @@ jit_client_addr(void)
 	if (fcinfo->isnull)
 		return NULL;
 	return TextDatumGetCString(DirectFunctionCall1(network_host, addr));
-}
-
-/*
- * Is the role named in jit_access.proxy_logins?  Raises if they can't be read:
- * then nobody knows who is a person, but for superusers, who can set it right.
- */
-bool
-jit_is_proxy_login(Oid login)
-{
-	char	   *name = GetUserNameFromId(login, true);
-	List	   *names;
-	ListCell   *lc;
-
-	if (name == NULL || jit_proxy_logins == NULL || jit_proxy_logins[0] == '\0')
-		return false;
-	if (!SplitIdentifierString(pstrdup(jit_proxy_logins), ',', &names))
-	{
-		if (superuser_arg(login))
-			return false;
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("invalid list syntax in parameter \"%s\"", "jit_access.proxy_logins"),
-				 errdetail("Its value is \"%s\".", jit_proxy_logins),
-				 errhint("Separate the roles with commas, and put names that need it in double quotes.")));
-	}
-	foreach(lc, names)
-	{
-		if (strcmp(lfirst(lc), name) == 0)
-			return true;
-	}
-	return false;
 }
 
 /* Roles that the person is: one behind a proxy, else up to three. */
@@ -196,6 +205,14 @@ bool
 jit_caller_administers(const JitPerson *person)
 {
 	return GetUserId() == GetOuterUserId() && jit_person_administers(person);
+}
+
+/* The same for ending access, which mustn't hang on a list being readable. */
+bool
+jit_caller_may_end_all(const JitPerson *person)
+{
+	return GetUserId() == GetOuterUserId() && jit_is_administrator(person->role) &&
+		jit_holds_role_for_good(person) && proxy_state(person->login) != JIT_PROXY_YES;
 }
 
 /*

@@ -63,22 +63,12 @@ is_ours(Oid classid, Oid objid)
 	return OidIsValid(extension) && extension == get_extension_oid(JIT_EXTENSION, true);
 }
 
-/*
- * Types that stable functions may take and give here: dates, times, and what
- * they are made of.  What a function does with others may be a user's code.
- */
+/* Dates and times, which depend on settings, so that functions are stable. */
 static bool
-is_plain_type(Oid type)
+is_time_type(Oid type)
 {
 	switch (type)
 	{
-		case BOOLOID:
-		case INT2OID:
-		case INT4OID:
-		case INT8OID:
-		case FLOAT8OID:
-		case NUMERICOID:
-		case TEXTOID:
 		case DATEOID:
 		case TIMEOID:
 		case TIMETZOID:
@@ -88,6 +78,35 @@ is_plain_type(Oid type)
 			return true;
 	}
 	return false;
+}
+
+/* Is a stable function one of dates and times, and of numbers and texts? */
+static bool
+is_about_times(Form_pg_proc form)
+{
+	bool		times = is_time_type(form->prorettype);
+	bool		plain = true;
+
+	for (int i = -1; i < form->pronargs; i++)
+	{
+		Oid			type = i < 0 ? form->prorettype : form->proargtypes.values[i];
+
+		times |= is_time_type(type);
+		switch (type)
+		{
+			case BOOLOID:
+			case INT2OID:
+			case INT4OID:
+			case INT8OID:
+			case FLOAT8OID:
+			case NUMERICOID:
+			case TEXTOID:
+				break;
+			default:
+				plain &= is_time_type(type);
+		}
+	}
+	return times && plain;
 }
 
 /*
@@ -124,11 +143,7 @@ is_foreign_function(Oid funcid, void *context)
 	else if (form->provolatile == PROVOLATILE_IMMUTABLE || funcid == F_CLOCK_TIMESTAMP)
 		foreign = false;
 	else if (form->provolatile == PROVOLATILE_STABLE)
-	{
-		foreign = !is_plain_type(form->prorettype);
-		for (int i = 0; i < form->pronargs; i++)
-			foreign |= !is_plain_type(form->proargtypes.values[i]);
-	}
+		foreign = !is_about_times(form);
 	ReleaseSysCache(tuple);
 	if (foreign)
 		jit_last_foreign = funcid;
@@ -329,6 +344,6 @@ jit_require_top_level(FunctionCallInfo fcinfo)
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 			 errmsg("%s() must be called in a statement of its own", name),
 			 errdetail("What it does in your name, nobody else's view, function, trigger, cursor or prepared statement may do for you."),
-			 errhint("Send SELECT %s(...); by itself, without a cursor or fetch size. For many at once, make such statements with format() and run them with \\gexec.",
+			 errhint("Send SELECT %s(...); by itself, without a cursor (FETCH_COUNT, a fetch size). For many at once, make such statements with format() and run them with \\gexec.",
 					 name)));
 }

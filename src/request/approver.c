@@ -20,12 +20,14 @@
  * Approvals stay on record, and are counted anew whenever somebody asks: one
  * counts while its giver could still give it.
  *
- * This room only answers questions; it changes nothing.
+ * This room only answers questions.  It changes nothing but JitReview.counts,
+ * which is as of the last recount.
  *
  *-------------------------------------------------------------------------
  */
 #include "jit_access.h"
 
+#include "base/acl.h"
 #include "base/clock.h"
 #include "base/guc.h"
 #include "base/item.h"
@@ -187,6 +189,25 @@ approvable(const JitRequest *request, List *steps, int number, Oid role)
 	return grantor ? jit_items_grantable(request->items, role) : NULL;
 }
 
+/* Is it for those who could GRANT it to decide, in some step?  May raise. */
+bool
+jit_asks_grantor(const JitRequest *request)
+{
+	List	   *steps = flow_steps(request);
+	ListCell   *lc;
+	ListCell   *lc2;
+
+	foreach(lc, steps)
+	{
+		foreach(lc2, ((JitStep *) lfirst(lc))->names)
+		{
+			if (strcmp(lfirst(lc2), JIT_GRANTOR) == 0)
+				return true;
+		}
+	}
+	return steps == NIL;
+}
+
 /* Can only those who could GRANT it pass the step? */
 static bool
 takes_grantor(const JitStep *step)
@@ -277,19 +298,23 @@ jit_why_not_impartial(const JitRequest *request, const JitPerson *person)
  * ----------------------------------------------------------------------
  */
 
-/* Can the role log in at all, as it stands now? */
+/* Can the role log in to this database, as it stands now, for good? */
 static bool
 can_log_in(Oid login)
 {
 	HeapTuple	tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(login));
-	bool		result = false;
+	TimestampTz deadline = jit_role_deadline(login);
+	bool		may;
 
-	if (HeapTupleIsValid(tuple))
-	{
-		result = ((Form_pg_authid) GETSTRUCT(tuple))->rolcanlogin;
-		ReleaseSysCache(tuple);
-	}
-	return result;
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	may = ((Form_pg_authid) GETSTRUCT(tuple))->rolcanlogin;
+	ReleaseSysCache(tuple);
+	return may && (deadline == DT_NOBEGIN || deadline > jit_now()) &&
+		(superuser_arg(login) ||
+		 jit_object_aclmask(DatabaseRelationId, MyDatabaseId, 0,
+							jit_role_closure(login, JIT_CLOSURE_PRIVS, JIT_FILTER_STANDING, jit_now()),
+							ACL_CONNECT) != 0);
 }
 
 /* The requester's own approval can only have come with jit_grant(). */
@@ -738,6 +763,7 @@ login_could_approve(const JitRequest *request, List *steps,
 		if (!found)
 			known->parts = approvable_now(request, steps, progress, person.role);
 		if (!bms_is_subset(known->parts, result) &&
+			jit_why_not_decide(&person) == NULL &&
 			jit_why_not_impartial(request, &person) == NULL &&
 			!is_among(&person, request->reviews, true))
 			result = bms_add_members(result, known->parts);

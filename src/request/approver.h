@@ -49,6 +49,7 @@ extern char *jit_why_not_impartial(const JitRequest *request,
 								   const JitPerson *person);
 extern char *jit_why_not_approve(const JitRequest *request,
 								 const JitPerson *person, bool ending);
+extern bool jit_asks_grantor(const JitRequest *request);
 extern bool jit_needs_superuser(const JitRequest *request);
 extern char *jit_step_names(const JitStep *step, const char *items);
 extern void jit_flow_progress(const JitRequest *request, JitProgress *progress);

@@ -284,13 +284,14 @@ report_dropped(int request, const char *object_type, const char *object,
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
 				 errmsg("column %s of %s %s, which request %d in %s is for, has been dropped",
-						column, _(object_type), object, request,
-						jit_database_name()),
+						jit_shown(column), _(object_type), object, request,
+						quote_identifier(jit_database_name())),
 				 errhint("File a new request.")));
 	ereport(ERROR,
 			(errcode(ERRCODE_UNDEFINED_OBJECT),
 			 errmsg("%s %s, which request %d in %s is for, has been dropped",
-					_(object_type), object, request, jit_database_name()),
+					_(object_type), object, request,
+					quote_identifier(jit_database_name())),
 			 errhint("File a new request.")));
 }
 

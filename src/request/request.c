@@ -368,11 +368,20 @@ is_own(const JitRequest *request, const JitPerson *person, bool members)
 		jit_is_party(person, request->grantee, NULL, members);
 }
 
+/* The same of the login, if that is one person's. */
+static bool
+is_own_login(const JitRequest *request, const JitPerson *person)
+{
+	return OidIsValid(request->login) && !jit_is_proxy_login(request->login) &&
+		jit_is_party(person, request->login, NULL, false);
+}
+
 typedef struct DecideCall
 {
 	JitRequest *request;
 	const JitPerson *person;
 	bool		could;			/* result */
+	bool		owners;			/* result: is it for owners to decide? */
 } DecideCall;
 
 static void
@@ -380,6 +389,7 @@ try_to_decide(void *arg)
 {
 	DecideCall *call = arg;
 
+	call->owners = jit_asks_grantor(call->request);
 	jit_load_request_items(call->request, true);
 	call->could = jit_why_not_approve(call->request, call->person, true) == NULL;
 }
@@ -392,13 +402,12 @@ try_to_decide(void *arg)
 static bool
 concerns(JitRequest *request, const JitPerson *person)
 {
-	DecideCall	call = {request, person, false};
+	DecideCall	call = {request, person, false, true};
 	List	   *decided = list_copy(request->reviews);
 	ListCell   *lc;
 
-	if (jit_person_audits(person) ||
-		is_own(request, person, true) ||
-		jit_is_party(person, request->login, NULL, true))
+	if (jit_person_audits(person) || is_own(request, person, true) ||
+		is_own_login(request, person))
 		return true;
 	if (request->rejection != NULL)
 		decided = lappend(decided, request->rejection);
@@ -412,15 +421,17 @@ concerns(JitRequest *request, const JitPerson *person)
 	}
 	if (!jit_holds_role_for_good(person))
 		return false;
+	/* whatever is wrong with it is told to no others */
+	(void) jit_try(try_to_decide, &call);
+	if (call.could || !call.owners)
+		return call.could;
 	foreach(lc, jit_owners_then(request))
 	{
 		if (OidIsValid(lfirst_oid(lc)) &&
 			jit_is_member(person->role, lfirst_oid(lc), JIT_FILTER_STANDING))
 			return true;
 	}
-	/* whatever is wrong with it is told to no others */
-	(void) jit_try(try_to_decide, &call);
-	return call.could;
+	return false;
 }
 
 /*
@@ -436,11 +447,6 @@ check_concerned(JitRequest *request, const JitPerson *person,
 	ereport(ERROR,
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 			 errmsg(message, jit_request_text(request->id)),
-			 GetUserId() != GetOuterUserId() ?
-			 errdetail("It cannot be decided from inside a SECURITY DEFINER function.") :
-			 !jit_holds_role_for_good(person) ?
-			 errdetail("Role %s is yours through temporary access only.",
-					   quote_identifier(jit_role_name(person->role))) :
 			 errdetail("It does not concern you.")));
 }
 
@@ -691,7 +697,7 @@ jit_reject(PG_FUNCTION_ARGS)
 	{
 		request = jit_load_request(id, locked);
 		check_concerned(request, &person, gettext_noop("you cannot reject %s"));
-		if (jit_caller_administers(&person))
+		if (jit_caller_may_end_all(&person))
 		{
 			/* in its step, if it can still be told */
 			if (request->here)
@@ -732,8 +738,7 @@ jit_cancel(PG_FUNCTION_ARGS)
 	{
 		request = jit_load_request(id, locked);
 		check_concerned(request, &person, gettext_noop("you cannot cancel %s"));
-		if (!is_own(request, &person, false) &&
-			!jit_is_party(&person, request->login, NULL, false))
+		if (!is_own(request, &person, false) && !is_own_login(request, &person))
 			ereport(ERROR,
 					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 					 errmsg("you cannot cancel %s", jit_request_text(id)),
@@ -872,10 +877,10 @@ jit_revoke(PG_FUNCTION_ARGS)
 	{
 		request = jit_load_request(id, locked);
 		check_concerned(request, &person, gettext_noop("you cannot revoke %s"));
-		if (!is_own(request, &person, false))
+		if (!jit_is_party(&person, request->grantee, NULL, false))
 		{
 			jit_require_top_level(fcinfo);
-			if (!jit_caller_administers(&person))
+			if (!jit_caller_may_end_all(&person) && !is_own(request, &person, false))
 			{
 				jit_load_request_items(request, true);
 				check_approver(request, &person, true, gettext_noop("you cannot revoke %s"));
@@ -952,7 +957,7 @@ revoke_many(Oid grantee, const char *reason)
 	TimestampTz pressed = jit_now();
 
 	jit_acting_person(&person);
-	if (!jit_caller_administers(&person))
+	if (!jit_caller_may_end_all(&person))
 	{
 		char	   *why = jit_why_not_decide(&person);
 

@@ -7,7 +7,7 @@ import traceback
 
 dsn = 'dbname=hr_prod host={PGHOST} port={PGPORT}'.format(**os.environ)
 asks = 'SELECT jit_request(%s, %s::interval, %s)'
-hint = r'Send SELECT jit_approve\(\.\.\.\); by itself, without a cursor or fetch size\.'
+hint = r'Send SELECT jit_approve\(\.\.\.\); by itself, without a cursor '
 
 
 class Tap:

@@ -129,6 +129,15 @@ attack 'an approver becomes NOLOGIN' => sub {
 	my $n = ask($salary);
 	lost($n, 'sam', 'sue', 'ALTER ROLE sam NOLOGIN', qr/sam does not count any more: its login may not log in any more\./, 'ALTER ROLE sam LOGIN');
 };
+attack 'the password of an approver has expired' => sub {
+	my $n = ask($salary);
+	lost($n, 'sam', 'sue', q{ALTER ROLE sam VALID UNTIL '2020-01-01'}, qr/sam does not count any more: its login may not log in any more\./, q{ALTER ROLE sam VALID UNTIL 'infinity'});
+};
+attack 'an approver may not connect to the database any more' => sub {
+	my $n = ask($salary);
+	lost($n, 'sam', 'sue', 'REVOKE CONNECT ON DATABASE hr_prod FROM PUBLIC; GRANT CONNECT ON DATABASE hr_prod TO sue, dev',
+		qr/sam does not count any more: its login may not log in any more\./, 'GRANT CONNECT ON DATABASE hr_prod TO PUBLIC');
+};
 attack 'an approver is a member through temporary access by now' => sub {
 	my $n = ask($salary);
 	lost($n, 'sam', 'sue', qq{REVOKE security FROM sam; SELECT jit_set_flow('moderate', '[]'); SELECT jit_grant('security', 'sam', '1 hour', 'x'); SELECT jit_set_flow('moderate', '$two_of_security')}, qr/sam does not count any more: it has to be by security\./,

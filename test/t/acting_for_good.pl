@@ -171,7 +171,38 @@ attack 'asking behind a proxy, in a view that another uses there' => sub {
 	refused('pool', 'SET ROLE carl; TABLE dev.report4', $own);
 };
 
-# ---- an old postgresql.conf
+attack 'a proxy is nobody who could approve' => sub {
+	super(q{CREATE ROLE behind; GRANT behind TO pool; SELECT jit_set_flow('high', '[{"approver": "behind"}]'), jit_set_policy('behind', 'high', '$.ticket == "behind"')});
+	my ($n, $err) = sql($node, 'dev', q{SELECT jit_request('SELECT ON hr.salary', '1 hour', 'x', ticket => 'behind')}, 'hr_prod');
+	like($err, qr/WARNING:  \w+: nobody can approve request $n in hr_prod/, 'it is said');
+	unlike($err, qr/\(pool\)/, '... and the proxy is not named');
+	unlike((by('dev', q{SELECT * FROM jit_explain('SELECT ON hr.salary', '1 hour', 'x', ticket => 'behind')}))[0], qr/pool/, '... nor in a dry run');
+	by('dev', "SELECT jit_cancel($n)");
+};
+
+# ---- an old postgresql.conf, and one with a mistake
+
+attack 'proxy_logins cannot be read' => sub {
+	my ($mine) = by('dev', q{SELECT jit_request('INSERT ON hr.salary', '1 hour', 'x')});
+	$active = super(q{SELECT jit_grant('DELETE ON hr.salary', 'carl', '1 hour', 'x')});
+	my $other = super(q{SELECT jit_grant('TRUNCATE ON hr.salary', 'carl', '1 hour', 'x')});
+	$node->safe_psql('postgres', 'ALTER SYSTEM RESET jit_access.proxy_logins');
+	$node->append_conf('postgresql.conf', "jit_access.proxy_logins = 'pool,,'");
+	$node->restart;
+	my $unknown = qr/DETAIL:  jit_access\.proxy_logins is "pool,,", which is no list of roles, so nobody is known not to be a proxy\./;
+	refused('anna', "SELECT jit_approve($mine)", $unknown);
+	refused('anna', "SELECT jit_reject($mine, 'x')", $unknown);
+	refused('adam', "SELECT $calls{jit_set_flow}", $unknown);
+	is((by('carl', "SELECT jit_revoke($active)"))[0], 'revoked', 'who has access ends it');
+	is((by('adam', "SELECT jit_revoke($other, 'x')"))[0], 'revoked', 'an administrator does');
+	like((by('adam', q{SELECT jit_revoke_from('dev', 'x')}))[0], qr/^\d+$/, '... ends all of somebody');
+	like((by('adam', q{SELECT jit_revoke_all('x')}))[0], qr/^\d+$/, '... and of everybody');
+	is((by('dev', q{SELECT count(*) FROM jit_request('INSERT ON hr.salary', '1 hour', 'x')}))[0], '1', 'it can be asked for');
+	like(super('SELECT count(*) FROM jit.inbox'), qr/^[1-9]/, 'a superuser has the inbox');
+	is(super('SELECT jit_reject(request, $$x$$) FROM jit.inbox LIMIT 1'), 'rejected', '... and decides');
+	($pending) = by('carl', q{SELECT jit_request('SELECT ON hr.salary', '1 hour', 'x')});
+	$node->append_conf('postgresql.conf', "jit_access.proxy_logins = 'pool'");
+};
 
 attack 'a postgresql.conf that sets jit_access.proxy_approvals' => sub {
 	$node->append_conf('postgresql.conf', 'jit_access.proxy_approvals = on');

@@ -273,6 +273,7 @@ my @made = (
 	[ 'query_to_xml()', q{CREATE VIEW dev.v10 AS SELECT query_to_xml('SELECT jit_approve(N)', true, false, '')}, 'TABLE dev.v10' ],
 	[ 'table_to_xml()', q{CREATE VIEW dev.v11 AS SELECT table_to_xml('dev.v1', true, false, '')}, 'TABLE dev.v11' ],
 	[ 'ts_stat()', q{CREATE VIEW dev.v12 AS SELECT * FROM ts_stat('SELECT jit_approve(N)::text::tsvector')}, 'TABLE dev.v12' ],
+	[ 'a stable function of texts', q{}, $node->pg_version >= 16 ? q{SELECT jit_reject(N, 'no') WHERE pg_input_is_valid('1', 'dev.d1')} : q{SELECT jit_reject(N, 'no') WHERE pg_get_viewdef('dev.v1') <> ''} ],
 	[ 'a DO block', q{}, q{DO 'BEGIN PERFORM jit_approve(N); END'} ],
 	[ 'a prepared statement that a function makes', q{CREATE OR REPLACE FUNCTION dev.swap(name text) RETURNS int LANGUAGE plpgsql AS $$BEGIN EXECUTE 'DEALLOCATE ' || name; EXECUTE format('PREPARE %s AS SELECT jit_approve(N)', name); RETURN 1; END$$}, 'PREPARE s AS SELECT 1; SELECT dev.swap($$s$$); EXECUTE s' ],
 );

@@ -219,6 +219,12 @@ attack 'a stranger, in a block, and with the row locked' => sub {
 	$s->do('ROLLBACK');
 	$s->quit;
 };
+attack 'the owner, where the flow asks others' => sub {
+	super(q{SELECT jit_set_flow('high', '[{"approver": "oncall"}]'), jit_set_policy('others', 'high', '$.ticket == "others"')});
+	my $n = asked(q{, ticket => 'others'});
+	tells_nothing($n, 'anna');
+	super(q{SELECT jit_set_flow('high', '[{"approver": "@grantor"}, {"approver": "security"}]')});
+};
 attack 'a stranger, and a number that is not there' => sub {
 	foreach my $verb (sort keys %call)
 	{
