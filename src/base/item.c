@@ -789,16 +789,24 @@ jit_item_needs_superuser(const JitItem *item, bool *elsewhere)
  * ----------------------------------------------------------------------
  */
 
+/*
+ * The order of DROP SCHEMA ... CASCADE, which would otherwise be told of a
+ * deadlock: the schema, then what is in it, the newest first.  Mirrors
+ * object_address_comparator().
+ */
 static int
 compare_items(const ListCell *a, const ListCell *b)
 {
 	const ObjectAddress *x = &((JitItem *) lfirst(a))->address;
 	const ObjectAddress *y = &((JitItem *) lfirst(b))->address;
+	bool		x_first = x->classId == NamespaceRelationId;
 
+	if (x_first != (y->classId == NamespaceRelationId))
+		return x_first ? -1 : 1;
+	if (x->objectId != y->objectId)
+		return x->objectId > y->objectId ? -1 : 1;
 	if (x->classId != y->classId)
 		return x->classId < y->classId ? -1 : 1;
-	if (x->objectId != y->objectId)
-		return x->objectId < y->objectId ? -1 : 1;
 	return 0;
 }
 
