@@ -562,6 +562,73 @@ GRANT SELECT ON jit.my_requests, jit.inbox, jit.active_grants, jit.history TO PU
 REVOKE EXECUTE ON FUNCTION jit.refuse_change(), jit.watch_request() FROM PUBLIC;
 
 -- ----------------------------------------------------------------------
+-- Without the library nothing is enforced: then the extension can't go
+--
+-- What belongs to an extension is dropped with it, before any event trigger
+-- is called.  So while a command runs that may drop it, what looks afterwards
+-- doesn't belong to it; nor to its owner, whom DROP OWNED may be about; and it
+-- is in pg_catalog, as schema jit would go, too.
+--
+-- With the library, it is request/ending.c that ends everything first.
+-- ----------------------------------------------------------------------
+
+CREATE FUNCTION jit_access_guard() RETURNS event_trigger
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	-- disabled, it can't look afterwards, and has to go with the rest
+	member CONSTANT boolean := EXISTS (SELECT FROM pg_event_trigger t JOIN pg_depend d ON d.objid = t.oid
+		WHERE t.evtname = 'jit_access_guard_end' AND t.evtenabled <> 'D'
+			AND d.classid = 'pg_event_trigger'::regclass AND d.deptype = 'e');
+	statements text;
+BEGIN
+	-- a placeholder, which SET makes of any name, isn't shown
+	IF NOT 'NO_SHOW_ALL' = ANY (pg_settings_get_flags('jit_access.admin_role')) THEN
+		RETURN;
+	END IF;
+	IF member AND tg_event = 'ddl_command_start' THEN
+		ALTER EXTENSION jit_access DROP EVENT TRIGGER jit_access_guard_end;
+		ALTER EXTENSION jit_access DROP FUNCTION jit_access_guard();
+	ELSIF NOT member AND tg_event = 'ddl_command_end' AND EXISTS (SELECT FROM pg_extension WHERE extname = 'jit_access') THEN
+		ALTER EXTENSION jit_access ADD EVENT TRIGGER jit_access_guard_end;
+		ALTER EXTENSION jit_access ADD FUNCTION jit_access_guard();
+	END IF;
+	-- without its language it couldn't look afterwards, either
+	GET DIAGNOSTICS statements = PG_CONTEXT;
+	IF concat(current_query(), statements) ~* 'plpgsql.*cascade'
+		OR NOT EXISTS (SELECT FROM pg_extension WHERE extname = 'jit_access') THEN
+		RAISE object_not_in_prerequisite_state USING
+			MESSAGE = 'extension jit_access cannot be dropped while its library is not loaded',
+			DETAIL = 'Access that it has granted would go on, and nothing would end it.',
+			HINT = 'Add jit_access to shared_preload_libraries in postgresql.conf, restart the server, and drop it then. '
+				'If the library is lost, use ALTER EVENT TRIGGER jit_access_guard DISABLE, and drop the roles that "Uninstalling" in the manual names.';
+	END IF;
+END $$;
+REVOKE EXECUTE ON FUNCTION jit_access_guard() FROM PUBLIC;
+COMMENT ON FUNCTION jit_access_guard() IS
+	'event trigger that keeps the extension from being dropped while its library is not loaded';
+
+CREATE EVENT TRIGGER jit_access_guard ON ddl_command_start
+	WHEN TAG IN ('DROP EXTENSION', 'DROP OWNED') EXECUTE FUNCTION jit_access_guard();
+COMMENT ON EVENT TRIGGER jit_access_guard IS
+	'keeps jit_access from being dropped while its library is not loaded; to drop it all the same, DISABLE this';
+CREATE EVENT TRIGGER jit_access_guard_end ON ddl_command_end
+	WHEN TAG IN ('DROP EXTENSION', 'DROP OWNED') EXECUTE FUNCTION jit_access_guard();
+COMMENT ON EVENT TRIGGER jit_access_guard_end IS 'does what jit_access_guard has begun';
+-- session_replication_role = replica passes those that aren't ALWAYS
+ALTER EVENT TRIGGER jit_access_guard ENABLE ALWAYS;
+ALTER EVENT TRIGGER jit_access_guard_end ENABLE ALWAYS;
+DO $$
+DECLARE
+	what text;
+BEGIN
+	FOREACH what IN ARRAY ARRAY['FUNCTION jit_access_guard()', 'EVENT TRIGGER jit_access_guard', 'EVENT TRIGGER jit_access_guard_end']
+	LOOP
+		-- the bootstrap superuser
+		EXECUTE format('ALTER %s OWNER TO %I', what, pg_get_userbyid(10));
+	END LOOP;
+END $$;
+
+-- ----------------------------------------------------------------------
 -- What pg_dump takes along
 -- ----------------------------------------------------------------------
 

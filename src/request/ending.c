@@ -549,8 +549,14 @@ try_to_clear(void *arg)
 		ereport(LOG,
 				(errmsg_plural("jit_access: %d membership in role %s, whose time is over, was removed",
 							   "jit_access: %d memberships in role %s, whose time is over, were removed",
-							   n, n, quote_identifier(call->name)),
-				 call->unknown ? errdetail("The role was not made by jit_access in this database, so it is not dropped.") : 0));
+							   n, n, quote_identifier(call->name))));
+	if (call->unknown)
+		ereport(call->elevel,
+				(errmsg("jit_access: role %s, whose time is over, is not dropped",
+						quote_identifier(call->name)),
+				 errdetail("No ledger says that jit_access made it."),
+				 errhint("If nobody needs it, use DROP ROLE %s.",
+						 quote_identifier(call->name))));
 	call->left = locked;
 	if (call->drop && !call->left && !owns_something(call->roleid))
 	{
@@ -563,7 +569,8 @@ try_to_clear(void *arg)
 /*
  * Clear one past role: its members go, and with "drop" the role, too.  In a
  * subtransaction, so that it holds up no other.  "unknown" says that our
- * ledger should know the role, and doesn't.  False if it wants another try.
+ * ledger should know the role, and doesn't, or isn't there any more.  False if
+ * it wants another try.
  */
 static bool
 clear_past_role(Oid roleid, bool drop, bool unknown, int elevel)
@@ -674,9 +681,10 @@ has_no_attributes(Oid roleid)
  *
  * Without "others", those that bear this database's OID lose their members.
  * With "ledger", one that the ledger knows as ended is dropped as well (that
- * failed before); one that it doesn't know isn't: names aren't proof.  With "others", those
- * of databases that are gone are dropped, and those of any other database
- * lose their members.
+ * failed before); one that it doesn't know isn't, nor is any if the extension is
+ * gone without our knowing: names aren't proof.  With "others", those of
+ * databases that are gone are dropped, and those of any other database lose
+ * their members.
  *
  * What hinders it for roles whose deadline isn't later than "logged" has been
  * logged before.  False if some want another try: somebody has them locked;
@@ -711,7 +719,7 @@ jit_clear_past_roles(bool others, bool ledger, TimestampTz logged, bool terminat
 						  "itot", request, name, roleid, jit_origin()) > 0)
 				drop = jit_result_bool(1, 1);
 			else
-				unknown = ledger;
+				unknown = ledger || !jit_extension_installed();
 		}
 		else if (!others)
 			continue;

@@ -115,6 +115,7 @@ WITH members AS (
 	UNION ALL SELECT what, 'properties', concat_ws(' ', typtype, typcategory, typispreferred, typnotnull, typdefault, format_type(typbasetype, typtypmod), typcollation::regcollation, typstorage,
 		(SELECT string_agg(quote_literal(enumlabel), ', ' ORDER BY enumsortorder) FROM pg_enum WHERE enumtypid = t.oid))
 		FROM members JOIN pg_type t ON t.oid = objid AND classid = 'pg_type'::regclass
+	UNION ALL SELECT what, 'definition', concat_ws(' ', evtevent, evtfoid::regprocedure, evtenabled, evttags) FROM members JOIN pg_event_trigger e ON e.oid = objid AND classid = 'pg_event_trigger'::regclass
 )
 SELECT what || ' ' || property || ' = ' || to_json(value) FROM lines WHERE value IS NOT NULL ORDER BY 1;
 };
@@ -199,7 +200,7 @@ $node->safe_psql('fresh', q{SELECT jit_drop_policy('p'); DROP EXTENSION jit_acce
 
 my @known = split /\n/, $node->safe_psql('fresh', q{SELECT DISTINCT classid::regclass FROM pg_depend WHERE deptype = 'e'
 	AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'jit_access') ORDER BY 1});
-is(join(' ', grep { !/^pg_(class|proc|type|namespace)$/ } @known), '', 'no member is of a kind that the snapshot knows nothing of');
+is(join(' ', grep { !/^pg_(class|proc|type|namespace|event_trigger)$/ } @known), '', 'no member is of a kind that the snapshot knows nothing of');
 
 my @teeth = (
 	# members
@@ -239,6 +240,8 @@ my @teeth = (
 	(map { "ALTER FUNCTION jit_revoke(integer, text) $_" } 'STABLE', 'STRICT', 'SECURITY DEFINER', 'PARALLEL SAFE', 'COST 7', 'LEAKPROOF', 'SET search_path = jit', 'RENAME TO jit_revoked', 'SET SCHEMA jit'),
 	q{UPDATE pg_proc SET prosrc = 'jit_cancel' WHERE proname = 'jit_revoke'}, q{UPDATE pg_proc SET probin = 'other' WHERE proname = 'jit_revoke'},
 	q{UPDATE pg_proc SET proargnames = '{request,why}' WHERE proname = 'jit_revoke'}, q{UPDATE pg_proc SET pronargdefaults = 0, proargdefaults = NULL WHERE proname = 'jit_revoke'},
+	# event triggers
+	'ALTER EVENT TRIGGER jit_access_guard ENABLE', q{UPDATE pg_event_trigger SET evttags = '{"DROP OWNED"}' WHERE evtname = 'jit_access_guard'},
 	# what is dumped
 	q{UPDATE pg_extension SET extconfig = extconfig[2:], extcondition = extcondition[2:] WHERE extname = 'jit_access'},
 	q{UPDATE pg_extension SET extcondition[2] = 'WHERE false' WHERE extname = 'jit_access'},
