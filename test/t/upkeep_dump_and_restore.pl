@@ -1,6 +1,7 @@
 # A dump keeps everything, and brings nobody's access back: pg_dumpall into a
 # new cluster, pg_dump into a cluster without the roles, and without a table,
-# and into its own cluster after DROP DATABASE.
+# and into its own cluster after DROP DATABASE.  What the manual says keeps
+# standing privileges where the roles are not there; pg_restore alone loses them.
 #
 # Seen to fail with rows of a database that is gone taken for copies, and with
 # rows without one in jit.grants settled before their deadline, with nobody told
@@ -10,6 +11,8 @@ use warnings;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Cwd qw(abs_path);
+use File::Basename;
 use JitAccess qw(create_hr);
 
 sub new_node
@@ -205,5 +208,72 @@ $old->safe_psql('postgres', 'CREATE DATABASE parallel');
 $old->command_ok([ 'pg_restore', '-j', '4', '-d', 'parallel', "$dir/dump" ], 'restored by several at a time');
 is($old->safe_psql('parallel', $unchanging), $all, '... all rows and sequences are there');
 
-$_->stop for ($old, $new, $third, $late, $bare);
+# ---- standing privileges, in a cluster without the roles
+
+my ($manual) = slurp_file(dirname(abs_path(__FILE__)) . '/../../doc/operations.md') =~ /^## Dumps\n(.*?)^## /ms;
+my ($without, $make) = $manual =~ /^```sh\n(.*?)^```$/msg;
+my ($remove) = $manual =~ /^```sql\n(.*?)^```$/ms;
+$old->safe_psql('parallel', q{
+	GRANT SELECT ON hr.salary TO reader;
+	GRANT SELECT (emp_no) ON hr.title TO eve;
+	SELECT jit_set_flow('high', '[]');
+	SELECT jit_grant('SELECT ON hr.salary; DELETE ON hr.title; SELECT (emp_no) ON hr.title', 'dev', '1 hour', 'x');
+});
+$old->command_ok([ 'pg_dump', '-Fc', '-f', "$dir/hr_prod.dump", 'parallel' ], 'dumped with standing and temporary privileges');
+my $standing = q{SELECT has_table_privilege('reader', 'hr.salary', 'SELECT'), has_table_privilege('hr_owner', 'hr.salary', 'SELECT'), has_column_privilege('eve', 'hr.title', 'emp_no', 'SELECT')};
+is($old->safe_psql('parallel', $standing), 't|t|t', 'who has what for good');
+my $empty = new_node('empty');
+$empty->safe_psql('postgres', 'CREATE ROLE hr_owner; CREATE ROLE reader; CREATE ROLE eve LOGIN; CREATE ROLE dev LOGIN; CREATE ROLE anna LOGIN');
+
+# Does a restore keep them, and leave nothing behind?  What the manual says is
+# for a database hr_prod.
+sub kept
+{
+	my ($test, $how) = @_;
+	$empty->safe_psql('postgres', 'CREATE DATABASE hr_prod OWNER hr_owner');
+	$how->();
+	is($empty->safe_psql('hr_prod', 'SELECT count(*) FROM hr.salary'), 100, "$test: restored");
+	my $result = $empty->safe_psql('hr_prod', $standing);
+	is($empty->safe_psql('hr_prod', q{SELECT has_table_privilege('dev', 'hr.salary', 'SELECT')}), 'f', '... temporary access is not');
+	is($empty->safe_psql('hr_prod', q{SELECT (SELECT count(*) FROM pg_roles WHERE rolname ~ '^jit_'), (SELECT count(*) FROM pg_class WHERE relacl::text ~ 'jit_'), (SELECT count(*) FROM pg_attribute WHERE attacl::text ~ 'jit_')}),
+		'0|0|0', '... and nothing of it is there');
+	$empty->safe_psql('postgres', 'DROP DATABASE hr_prod');
+	return $result;
+}
+
+sub shell
+{
+	my ($command) = @_;
+	local %ENV = (%ENV, PGHOST => $empty->host, PGPORT => $empty->port, PATH => $empty->config_data('--bindir') . ":$ENV{PATH}");
+	my ($stdout, $stderr) = run_command([ 'sh', '-c', "cd '$dir' && $command" ]);
+	return $stderr;
+}
+is(kept('pg_restore alone', sub { shell('pg_restore -d hr_prod hr_prod.dump') }), 'f|t|f', 'loses standing privileges');
+is(kept('without those GRANTs', sub { is(shell($without), '', 'no error') }), 't|t|t', 'keeps them');
+is(kept('the roles made first', sub {
+	is(shell($make), '', 'no error');
+	is(shell('pg_restore -j 2 -d hr_prod hr_prod.dump'), '', 'no error');
+	is($empty->safe_psql('hr_prod', q{SELECT count(*) > 0, bool_and(NOT rolcanlogin), (SELECT count(*) FROM pg_auth_members m WHERE m.roleid IN (SELECT oid FROM pg_roles WHERE rolname ~ '^jit_'))
+		FROM pg_roles WHERE rolname ~ '^jit_'}), 't|t|0', 'what was made has no members');
+	# beside the extension's own
+	my $id = $empty->safe_psql('hr_prod', q{SELECT jit_grant('INSERT ON hr.salary', 'dev', '1 hour', 'x')});
+	($rc, $out, $err) = $empty->psql('hr_prod', $remove, on_error_stop => 1);
+	is($err, '', 'no error');
+	is($empty->safe_psql('hr_prod', q{SELECT has_table_privilege('dev', 'hr.salary', 'INSERT')}), 't', 'its own are left alone');
+	$empty->safe_psql('hr_prod', 'DROP EXTENSION jit_access');
+}), 't|t|t', 'keeps them');
+
+# ---- who dumps
+
+my @dump = ('pg_dump', '-U', 'anna', '--role', 'hr_owner', '-f', "$dir/owners.sql");
+$old->command_fails_like([ @dump, 'parallel' ], qr/permission denied for (table|sequence)/, 'an owner cannot dump requests');
+$old->command_ok([ @dump, '-N', 'jit', 'parallel' ], '... and can dump all else');
+my $owners = slurp_file("$dir/owners.sql");
+like($owners, qr/^COPY hr\.salary /m, '... the data');
+unlike($owners, qr/^COPY jit\./m, '... without requests');
+$old->safe_psql('parallel', 'CREATE ROLE backup LOGIN; GRANT pg_read_all_data TO backup');
+$old->command_ok([ 'pg_dump', '-U', 'backup', '-f', "$dir/all.sql", 'parallel' ], 'who reads everything dumps everything');
+like(slurp_file("$dir/all.sql"), qr/to be ended by the panic button/, '... reasons as well');
+
+$_->stop for ($old, $new, $third, $late, $bare, $empty);
 done_testing();
