@@ -3,10 +3,8 @@
 # same, the library, once it is back, ends what is past, in the databases that
 # no longer have the extension, too; and what the manual says removes the rest.
 #
-# The attacks are lines of attacks.md.  Seen to fail with the event triggers
-# disabled, not ENABLE ALWAYS, belonging to the extension throughout, owned by
-# its owner, or looking for the setting with current_setting(); without the look
-# for plpgsql; and with past roles of a database that exists left to its ledger.
+# The attacks are lines of attacks.md.  Seen to fail with the event triggers not
+# ENABLE ALWAYS, and owned by the extension's owner.
 use strict;
 use warnings;
 use Cwd qw(abs_path);
