@@ -514,19 +514,23 @@ closure_covers(const JitItem *item, List *closure, bool grant_options)
 Bitmapset *
 jit_items_grantable(List *items, Oid roleid)
 {
-	List	   *closure = jit_role_closure(roleid, JIT_CLOSURE_PRIVS,
-										   JIT_FILTER_STANDING, jit_now());
+	List	   *closure;
 	Bitmapset  *result = NULL;
 	ListCell   *lc;
 
+	if (items == NIL)
+		return NULL;
+	if (superuser_arg(roleid))
+		return bms_add_range(NULL, 0, list_length(items) - 1);
+	closure = jit_role_closure(roleid, JIT_CLOSURE_PRIVS,
+							   JIT_FILTER_STANDING, jit_now());
 	foreach(lc, items)
 	{
 		JitItem    *item = lfirst(lc);
 
-		if (superuser_arg(roleid) ||
-			(item->objtype == OBJECT_ROLE ?
-			 jit_holds_admin(roleid, item->address.objectId) :
-			 closure_covers(item, closure, true)))
+		if (item->objtype == OBJECT_ROLE ?
+			jit_holds_admin(roleid, item->address.objectId) :
+			closure_covers(item, closure, true))
 			result = bms_add_member(result, foreach_current_index(lc));
 	}
 	return result;

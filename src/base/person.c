@@ -172,6 +172,17 @@ jit_is_party(const JitPerson *person, Oid role, const char *name, bool members)
 	return false;
 }
 
+/*
+ * The same of the login that a row has; that of a proxy says nothing of who
+ * the person is.
+ */
+bool
+jit_is_party_login(const JitPerson *person, Oid login, const char *name)
+{
+	return !(OidIsValid(login) && jit_is_proxy_login(login)) &&
+		jit_is_party(person, login, name, false);
+}
+
 /* SET ROLE reaches no authority that the session hasn't got for good. */
 bool
 jit_holds_role_for_good(const JitPerson *person)

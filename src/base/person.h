@@ -22,6 +22,8 @@ extern char *jit_client_addr(void);
 extern bool jit_is_proxy_login(Oid login);
 extern bool jit_is_party(const JitPerson *person, Oid role, const char *name,
 						 bool members);
+extern bool jit_is_party_login(const JitPerson *person, Oid login,
+							   const char *name);
 extern List *jit_person_roles(const JitPerson *person);
 extern bool jit_holds_role_for_good(const JitPerson *person);
 extern bool jit_person_administers(const JitPerson *person);

@@ -301,8 +301,8 @@ is_marked(const PlannedStmt *plan)
  * Is what calls us a statement of the client's own?  True also where a
  * superuser has said that it needn't be.
  */
-bool
-jit_at_top_level(void)
+static bool
+at_top_level(void)
 {
 	Portal		portal = ActivePortal;
 
@@ -337,7 +337,7 @@ jit_require_top_level(FunctionCallInfo fcinfo)
 {
 	const char *name;
 
-	if (jit_at_top_level())
+	if (at_top_level())
 		return;
 	name = get_func_name(fcinfo->flinfo->fn_oid);
 	ereport(ERROR,

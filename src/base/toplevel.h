@@ -21,7 +21,6 @@
 extern Oid	jit_last_foreign;
 
 extern bool jit_is_own_call(Query *query);
-extern bool jit_at_top_level(void);
 extern void jit_require_top_level(FunctionCallInfo fcinfo);
 
 /* Can the expression be, or hold, a call of ours? */

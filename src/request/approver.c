@@ -285,8 +285,7 @@ jit_why_not_impartial(const JitRequest *request, const JitPerson *person)
 						 false))
 			return psprintf(_("It was requested by you (role %s)."),
 							jit_name_now(request->requester, request->requester_name));
-		if (!(OidIsValid(request->login) && jit_is_proxy_login(request->login)) &&
-			jit_is_party(person, request->login, request->login_name, false))
+		if (jit_is_party_login(person, request->login, request->login_name))
 			return psprintf(_("It was requested by your login %s."),
 							jit_name_now(request->login, request->login_name));
 	}
@@ -383,9 +382,8 @@ is_among(const JitPerson *person, List *reviews, bool by_name)
 
 		if (jit_is_party(person, review->approver,
 						 by_name ? review->approver_name : NULL, false) ||
-			(!(OidIsValid(review->login) && jit_is_proxy_login(review->login)) &&
-			 jit_is_party(person, review->login,
-						  by_name ? review->login_name : NULL, false)))
+			jit_is_party_login(person, review->login,
+							   by_name ? review->login_name : NULL))
 			return true;
 	}
 	return false;
@@ -583,9 +581,9 @@ lacking_items(const JitRequest *request, const JitProgress *progress,
 char *
 jit_why_not_approve(const JitRequest *request, const JitPerson *person, bool ending)
 {
-	Bitmapset  *mine = jit_items_grantable(request->items, person->role);
 	char	   *why = jit_why_not_decide(person);
 	List	   *steps;
+	Bitmapset  *mine;
 	Bitmapset  *lacking;
 	char	   *items = NULL;
 	JitProgress progress;
@@ -596,6 +594,7 @@ jit_why_not_approve(const JitRequest *request, const JitPerson *person, bool end
 	if (why != NULL)
 		return why;
 
+	mine = jit_items_grantable(request->items, person->role);
 	steps = flow_steps(request);
 	flow_progress(request, steps, &progress);
 	if (!ending && !progress.complete)

@@ -368,14 +368,6 @@ is_own(const JitRequest *request, const JitPerson *person, bool members)
 		jit_is_party(person, request->grantee, NULL, members);
 }
 
-/* The same of the login, if that is one person's. */
-static bool
-is_own_login(const JitRequest *request, const JitPerson *person)
-{
-	return OidIsValid(request->login) && !jit_is_proxy_login(request->login) &&
-		jit_is_party(person, request->login, NULL, false);
-}
-
 typedef struct DecideCall
 {
 	JitRequest *request;
@@ -407,7 +399,7 @@ concerns(JitRequest *request, const JitPerson *person)
 	ListCell   *lc;
 
 	if (jit_person_audits(person) || is_own(request, person, true) ||
-		is_own_login(request, person))
+		jit_is_party_login(person, request->login, NULL))
 		return true;
 	if (request->rejection != NULL)
 		decided = lappend(decided, request->rejection);
@@ -738,7 +730,8 @@ jit_cancel(PG_FUNCTION_ARGS)
 	{
 		request = jit_load_request(id, locked);
 		check_concerned(request, &person, gettext_noop("you cannot cancel %s"));
-		if (!is_own(request, &person, false) && !is_own_login(request, &person))
+		if (!is_own(request, &person, false) &&
+			!jit_is_party_login(&person, request->login, NULL))
 			ereport(ERROR,
 					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 					 errmsg("you cannot cancel %s", jit_request_text(id)),
