@@ -251,14 +251,15 @@ jit_report_progress(int slot)
 }
 
 /*
- * A sweeper is done: whether it has left nothing undone, and when the ledger
- * is due again because of something else.
+ * A sweeper is done: how it got on, and when the ledger is due again because
+ * of something that it hasn't tried.
  */
 void
-jit_report_swept(int slot, TimestampTz due, bool complete)
+jit_report_swept(int slot, TimestampTz due, const JitSweeperReport *report)
 {
 	(void) note_due(MyDatabaseId, due);
 	LWLockAcquire(jit_due->lock, LW_EXCLUSIVE);
-	jit_due->reports[slot].swept = complete;
+	jit_due->reports[slot] = *report;
+	jit_due->reports[slot].progress = jit_now();
 	LWLockRelease(jit_due->lock);
 }

@@ -23,7 +23,9 @@ typedef struct JitLedgerDue
 typedef struct JitSweeperReport
 {
 	TimestampTz progress;		/* last sign of life */
-	bool		swept;			/* nothing was left undone */
+	bool		worked;			/* it could do its work */
+	bool		complete;		/* and has left nothing undone */
+	TimestampTz newest;			/* when the newest of what is left became due */
 } JitSweeperReport;
 
 /* A panic button that was pressed. */
@@ -61,6 +63,7 @@ extern void jit_note_press(Oid grantee, TimestampTz at);
 extern TimestampTz jit_pressed_after(Oid grantee, TimestampTz at);
 extern void jit_note_role_changed(Oid roleid);
 extern void jit_report_progress(int slot);
-extern void jit_report_swept(int slot, TimestampTz due, bool complete);
+extern void jit_report_swept(int slot, TimestampTz due,
+							 const JitSweeperReport *report);
 
 #endif							/* JIT_BASE_DUE_H */

@@ -687,20 +687,23 @@ has_no_attributes(Oid roleid)
  * their members.
  *
  * What hinders it for roles whose deadline isn't later than "logged" has been
- * logged before.  False if some want another try: somebody has them locked;
- * with "terminate" not for much longer.
+ * logged before.  Returns the latest deadline of those that want another try,
+ * because somebody has them locked (with "terminate" not for much longer), or
+ * DT_NOBEGIN.
  */
-bool
+TimestampTz
 jit_clear_past_roles(bool others, bool ledger, TimestampTz logged, bool terminate)
 {
 	List	   *left = NIL;
+	TimestampTz newest = DT_NOBEGIN;
 	ListCell   *lc;
 
 	foreach(lc, grant_roles(true))
 	{
 		Oid			roleid = lfirst_oid(lc);
 		char	   *name = jit_role_name(roleid);
-		int			elevel = jit_role_deadline(roleid) > logged ? LOG : DEBUG1;
+		TimestampTz deadline = jit_role_deadline(roleid);
+		int			elevel = deadline > logged ? LOG : DEBUG1;
 		Oid			database = InvalidOid;
 		int			request;
 		bool		drop = false;
@@ -729,10 +732,12 @@ jit_clear_past_roles(bool others, bool ledger, TimestampTz logged, bool terminat
 		if (clear_past_role(roleid, drop, unknown, elevel))
 			continue;
 		left = lappend_oid(left, roleid);
+		/* it may have been dropped */
+		newest = Max(newest, Max(deadline, DT_NOBEGIN + 1));
 	}
 	if (terminate && left != NIL)
 		terminate_holders(left);
-	return left == NIL;
+	return newest;
 }
 
 /* ----------------------------------------------------------------------

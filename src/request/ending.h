@@ -24,8 +24,8 @@ extern bool jit_end_role(Oid roleid, bool wait);
 extern bool jit_end_grant(const JitGrant *grant);
 extern bool jit_expire_grant(int request);
 extern int	jit_end_foreign_grants(Oid grantee, const char *reason);
-extern bool jit_clear_past_roles(bool others, bool ledger,
-								 TimestampTz logged, bool terminate);
+extern TimestampTz jit_clear_past_roles(bool others, bool ledger,
+										TimestampTz logged, bool terminate);
 extern void jit_before_drop(const DropStmt *stmt);
 extern void jit_object_dropped(Oid classid, Oid objid);
 

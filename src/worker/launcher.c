@@ -27,7 +27,14 @@
  *	at work -> idle		it has reported that nothing is left
  *	at work -> in trouble -> at work ...
  *						it ended without, or left something undone: another is
- *						sent after 1 s, 2 s, 4 s ... MAX_BACKOFF
+ *						sent after about as long as that has lasted, from 1 s to
+ *						MAX_BACKOFF
+ *
+ * How long that has lasted: since sweepers began to fail in that database, or,
+ * if this one could do its work, since the newest thing that it left became
+ * due, or since it was first left.  So a fault of four seconds costs four
+ * more, however many deadlines fall into it and whatever has been stuck there
+ * for a day.  The log says when it begins and when it is over.
  *
  * New things due don't wait for the pause of old ones, nor one database for
  * another.  Roles of databases that are gone, and those of databases in
@@ -81,6 +88,8 @@ typedef struct Database
 	bool		first_visit;	/* not urgent */
 	TimestampTz tried;			/* what was due by then has been tried */
 	int			failures;		/* in a row */
+	TimestampTz failing_since;	/* without a change from or to "failed" */
+	bool		failed;			/* the last one couldn't do its work */
 	TimestampTz retry;			/* DT_NOEND if there is nothing to try again */
 	BackgroundWorkerHandle *handle; /* of the sweeper at work, or NULL */
 	int			slot;			/* its report */
@@ -157,6 +166,32 @@ in_trouble(const Database *database)
 	return database->hangs || database->failures > 1;
 }
 
+/* Take note of how a sweeper has ended. */
+static void
+note_end(Database *database, const JitSweeperReport *report, TimestampTz now)
+{
+	TimestampTz since;
+
+	if (database->failed && report->worked)
+		ereport(LOG,
+				(errmsg("jit_access: sweepers work again in the database with OID %u",
+						database->where)));
+	if (report->complete)
+	{
+		database->failures = 0;
+		database->failed = false;
+		database->retry = DT_NOEND;
+		return;
+	}
+	if (database->failures++ == 0 || (database->failed == report->worked))
+		database->failing_since = now;
+	database->failed = !report->worked;
+	since = database->failing_since;
+	if (report->worked)
+		since = Max(since, report->newest);
+	database->retry = now + Max(Min(now - since, MAX_BACKOFF), USECS_PER_SEC);
+}
+
 /*
  * Take note of what sweepers have done.  Returns when to look at the ones
  * still at work again.
@@ -189,21 +224,10 @@ watch_sweepers(TimestampTz now)
 			database->handle = NULL;
 			database->hangs = false;
 			slot_used[database->slot] = false;
-			if (report->swept)
-			{
-				database->failures = 0;
-				database->retry = DT_NOEND;
-			}
-			else
-			{
-				int64		pause = USECS_PER_SEC << Min(database->failures, 20);
-
-				database->retry = now + Min(pause, MAX_BACKOFF);
-				database->failures++;
-				trouble |= database->failures == 2;
-				if (!OidIsValid(database->oid))
-					get_database(database->where)->unhelpful++;
-			}
+			note_end(database, report, now);
+			trouble |= database->failures == 2;
+			if (!OidIsValid(database->oid) && database->failures > 0)
+				get_database(database->where)->unhelpful++;
 		}
 		else if (now >= report->progress + HANGING)
 		{
@@ -248,8 +272,8 @@ start_sweeper(Database *database, Oid where, TimestampTz now)
 		return false;
 
 	LWLockAcquire(jit_due->lock, LW_EXCLUSIVE);
+	memset(&jit_due->reports[slot], 0, sizeof(JitSweeperReport));
 	jit_due->reports[slot].progress = now;
-	jit_due->reports[slot].swept = false;
 	LWLockRelease(jit_due->lock);
 
 	memset(&task, 0, sizeof(task));
@@ -257,6 +281,7 @@ start_sweeper(Database *database, Oid where, TimestampTz now)
 	task.others = !OidIsValid(database->oid);
 	task.logged = database->tried;
 	task.again = database->failures > 0;
+	task.failed = database->failed;
 
 	describe_worker(&worker, "sweeper");
 	snprintf(worker.bgw_name, BGW_MAXLEN, "jit_access sweeper for database %u", where);

@@ -72,6 +72,9 @@
 
 static JitSweeperTask task;
 
+/* What the launcher is told in the end. */
+static JitSweeperReport report = {.complete = true,.newest = DT_NOBEGIN};
+
 /* A row that is due; strings live as long as the batch. */
 typedef struct DueRow
 {
@@ -82,6 +85,14 @@ typedef struct DueRow
 	char	   *access;
 	bool		expired;		/* result: by expire() */
 } DueRow;
+
+/* Something stays for a later sweeper; when it became due, if that is known. */
+static void
+leave(TimestampTz due)
+{
+	report.complete = false;
+	report.newest = Max(report.newest, due);
+}
 
 /*
  * Override what the database's owner may have set to hinder us, as
@@ -417,22 +428,25 @@ lock_batch(const List *requests, int first, int *size)
 }
 
 /*
- * When the ledger has something due next; *left tells whether something is
- * still due, because somebody has it locked.
+ * When the ledger has something due next.  What still is, be it that somebody
+ * has it locked, is left.
  */
 static TimestampTz
-next_due(bool *left)
+next_due(void)
 {
 	JitOwnerSection section;
 	TimestampTz due;
+	TimestampTz left;
 
 	jit_enter_owner_section(&section);
-	jit_query("SELECT min(at) FILTER (WHERE at > $1), coalesce(bool_or(at <= $1), false)"
+	jit_query("SELECT min(at) FILTER (WHERE at > $1), max(at) FILTER (WHERE at <= $1)"
 			  " FROM (SELECT CASE WHEN status = 'pending' THEN lapses_at ELSE expires_at END AS at"
 			  "  FROM jit.requests WHERE status IN ('pending', 'active')) r",
 			  "z", jit_now());
 	due = jit_result_time(1, 1);
-	*left = jit_result_bool(1, 2);
+	left = jit_result_time(1, 2);
+	if (left != DT_NOEND)
+		leave(left);
 	jit_leave_owner_section(&section);
 	return due;
 }
@@ -448,9 +462,7 @@ typedef struct LedgerState
 								 * TopMemoryContext */
 	int			ended;			/* so many have had their roles ended */
 	bool		found;			/* have they been looked for? */
-	bool		all;			/* were all settled? */
-	bool		left;			/* is something due still? */
-	TimestampTz due;			/* when something will be */
+	TimestampTz due;			/* when something else will be */
 } LedgerState;
 
 /* End the roles of the next of the requests, and leave the rest for later. */
@@ -474,7 +486,8 @@ settle_batch(LedgerState *state)
 	bool		done;
 
 	/* somebody has the others locked, or has closed them meanwhile */
-	state->all &= list_length(rows) == n;
+	if (list_length(rows) < n)
+		leave(DT_NOBEGIN);
 	/* what fails here fails again below, alone, and is reported there */
 	done = jit_try_as_owner(try_to_expire, rows) == NULL;
 	foreach(lc, rows)
@@ -482,15 +495,15 @@ settle_batch(LedgerState *state)
 		DueRow	   *row = lfirst(lc);
 
 		CHECK_FOR_INTERRUPTS();
-		if (!done || !row->expired)
-			state->all &= try_to_settle(row);
+		if ((!done || !row->expired) && !try_to_settle(row))
+			leave(due_since(row));
 	}
 	state->requests = list_delete_first_n(state->requests, n);
 }
 
 /*
- * One transaction.  An error in it is logged the first time, and makes it
- * return false: what comes after it is done all the same.
+ * One transaction.  An error in it is logged unless the last sweeper failed as
+ * well, and makes it return false: what comes after it is done all the same.
  */
 static bool
 in_transaction(void (*work) (void *arg), void *arg)
@@ -514,7 +527,7 @@ in_transaction(void (*work) (void *arg), void *arg)
 		edata = CopyErrorData();
 		FlushErrorState();
 		AbortCurrentTransaction();
-		ereport(task.again ? DEBUG1 : LOG,
+		ereport(task.failed ? DEBUG1 : LOG,
 				(errmsg("jit_access: sweeper failed in the database with OID %u: %s",
 						MyDatabaseId, edata->message),
 				 edata->detail ? errdetail_internal("%s", edata->detail) : 0,
@@ -546,9 +559,11 @@ sweep_ledger(void *arg)
 {
 	LedgerState *state = arg;
 	bool		installed = jit_open_ledger();
+	bool		too_early = installed && restore_under_way();
 
-	state->left = installed && restore_under_way();
-	if (!installed || state->left)
+	if (too_early)
+		leave(DT_NOBEGIN);
+	if (!installed || too_early)
 	{
 		state->requests = NIL;
 		return;
@@ -563,13 +578,14 @@ sweep_ledger(void *arg)
 	}
 	settle_batch(state);
 	if (state->requests == NIL)
-		state->due = next_due(&state->left);
+		state->due = next_due();
 }
 
 typedef struct RolesState
 {
 	bool		readable;		/* is the ledger ours to read, and can it be? */
-	bool		left;			/* has somebody one of them locked? */
+	TimestampTz left;			/* deadline of the newest that somebody has
+								 * locked, or DT_NOBEGIN */
 	bool		terminate;		/* and for so long that they have to go? */
 } RolesState;
 
@@ -581,8 +597,8 @@ sweep_roles(void *arg)
 	JitOwnerSection section;
 
 	jit_enter_owner_section(&section);
-	state->left = !jit_clear_past_roles(task.others, ledger, task.logged,
-										state->terminate);
+	state->left = jit_clear_past_roles(task.others, ledger, task.logged,
+									   state->terminate);
 	jit_leave_owner_section(&section);
 }
 
@@ -608,14 +624,19 @@ panic_buttons(Datum *grantees, Datum *pressed)
 											   FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 }
 
-/* 0 is left of its number if that could be done. */
+typedef struct Overtaken
+{
+	int			request;
+	TimestampTz activated_at;
+	bool		ended;			/* result */
+} Overtaken;
+
 static void
 try_to_expire_grant(void *arg)
 {
-	int		   *request = arg;
+	Overtaken  *overtaken = arg;
 
-	if (jit_expire_grant(*request))
-		*request = 0;
+	overtaken->ended = jit_expire_grant(overtaken->request);
 }
 
 /*
@@ -627,7 +648,6 @@ try_to_expire_grant(void *arg)
 static void
 end_overtaken(void *arg)
 {
-	LedgerState *state = arg;
 	JitOwnerSection section;
 	Datum		grantees;
 	Datum		pressed;
@@ -639,7 +659,7 @@ end_overtaken(void *arg)
 		return;
 	panic_buttons(&grantees, &pressed);
 	jit_enter_owner_section(&section);
-	n = jit_query("SELECT r.id FROM jit.requests r JOIN jit.grants g ON g.request_id = r.id"
+	n = jit_query("SELECT r.id, r.activated_at FROM jit.requests r JOIN jit.grants g ON g.request_id = r.id"
 				  " WHERE r.status = 'active' AND r.origin = $1"
 				  " AND (EXISTS (SELECT FROM jit.revocations v"
 				  "   WHERE v.at >= r.activated_at AND v.grantee_oid IN (0, g.grantee_oid))"
@@ -648,11 +668,19 @@ end_overtaken(void *arg)
 				  " AND EXISTS (SELECT FROM pg_auth_members m WHERE m.roleid = g.role_oid)",
 				  "tOZ", jit_origin(), grantees, pressed);
 	for (int i = 1; i <= n; i++)
-		requests = lappend_int(requests, jit_result_int(i, 1));
+	{
+		Overtaken  *overtaken = palloc0(sizeof(Overtaken));
+
+		overtaken->request = jit_result_int(i, 1);
+		overtaken->activated_at = jit_result_time(i, 2);
+		requests = lappend(requests, overtaken);
+	}
 	foreach(lc, requests)
 	{
-		(void) jit_try_as_owner(try_to_expire_grant, &lfirst_int(lc));
-		state->all &= lfirst_int(lc) == 0;
+		Overtaken  *overtaken = lfirst(lc);
+
+		if (jit_try_as_owner(try_to_expire_grant, overtaken) != NULL || !overtaken->ended)
+			leave(overtaken->activated_at);
 	}
 	jit_leave_owner_section(&section);
 }
@@ -661,8 +689,8 @@ end_overtaken(void *arg)
 void
 jit_sweeper_main(Datum arg)
 {
-	LedgerState state = {NIL, 0, false, true, false, DT_NOEND};
-	RolesState	roles = {true, false, false};
+	LedgerState state = {NIL, 0, false, DT_NOEND};
+	RolesState	roles = {true, DT_NOBEGIN, false};
 	bool		done = true;
 
 	memcpy(&task, MyBgworkerEntry->bgw_extra, sizeof(task));
@@ -675,7 +703,7 @@ jit_sweeper_main(Datum arg)
 
 	if (!task.others)
 	{
-		done = in_transaction(end_overtaken, &state);
+		done = in_transaction(end_overtaken, NULL);
 		do
 		{
 			done = done && in_transaction(sweep_ledger, &state);
@@ -687,14 +715,17 @@ jit_sweeper_main(Datum arg)
 	{
 		roles.terminate = tries == ROLE_TRIES - 1;
 		done &= in_transaction(sweep_roles, &roles);
-		if (!done || !roles.left || tries == ROLE_TRIES)
+		if (!done || roles.left == DT_NOBEGIN || tries == ROLE_TRIES)
 			break;
 		/* whoever has woken us has them locked until its commit is through */
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
 						 ROLE_PAUSE, PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
 	}
-	jit_report_swept(task.slot, state.due,
-					 done && state.all && !state.left && !roles.left);
+	if (roles.left != DT_NOBEGIN)
+		leave(roles.left);
+	report.worked = done;
+	report.complete &= done;
+	jit_report_swept(task.slot, state.due, &report);
 	proc_exit(0);
 }

@@ -13,7 +13,8 @@ typedef struct JitSweeperTask
 {
 	int			slot;			/* where to report to */
 	bool		others;			/* roles of other databases, not the ledger */
-	bool		again;			/* the last one didn't finish */
+	bool		again;			/* the last one left something undone */
+	bool		failed;			/* it couldn't even do its work */
 	TimestampTz logged;			/* what was due by then has been logged */
 } JitSweeperTask;
 
