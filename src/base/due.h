@@ -13,11 +13,13 @@
 
 #define JIT_MAX_DUE			256 /* ledgers with something due */
 #define JIT_MAX_SWEEPERS	4	/* at the same time */
+#define JIT_DROP_COUNTS		64	/* by the database's OID */
 
 typedef struct JitLedgerDue
 {
 	Oid			database;		/* InvalidOid: free */
 	TimestampTz due;
+	bool		pending;		/* may have requests that drops concern */
 } JitLedgerDue;
 
 typedef struct JitSweeperReport
@@ -50,6 +52,7 @@ typedef struct JitDueShared
 	TimestampTz all_revoked;	/* when everybody's access was last ended */
 	int			npresses;		/* ever */
 	JitPress	presses[JIT_MAX_PRESSES];	/* the last ones, of single roles */
+	uint64		drops[JIT_DROP_COUNTS]; /* transactions that dropped something */
 } JitDueShared;
 
 extern JitDueShared *jit_due;
@@ -58,12 +61,15 @@ extern void jit_due_shmem_request(void);
 extern void jit_due_shmem_startup(void);
 extern void jit_wake_launcher_at_commit(void);
 extern void jit_note_due(TimestampTz due);
+extern void jit_note_pending(void);
+extern void jit_note_dropped(Oid classid, Oid objid);
+extern uint64 jit_count_drops(void);
 extern void jit_note_ledger_behind(Oid roleid);
 extern void jit_note_press(Oid grantee, TimestampTz at);
 extern TimestampTz jit_pressed_after(Oid grantee, TimestampTz at);
 extern void jit_note_role_changed(Oid roleid);
 extern void jit_report_progress(int slot);
-extern void jit_report_swept(int slot, TimestampTz due,
-							 const JitSweeperReport *report);
+extern void jit_report_swept(int slot, TimestampTz due, bool pending,
+							 uint64 drops, const JitSweeperReport *report);
 
 #endif							/* JIT_BASE_DUE_H */

@@ -420,6 +420,7 @@ check_object_access(ObjectAccessType access, Oid classid, Oid objid, int subid,
 				jit_note_role(objid);
 				note_memberships(objid);
 			}
+			jit_note_dropped(classid, objid);
 			jit_check_lasting_drop(classid, objid, ((ObjectAccessDrop *) arg)->dropflags);
 			object_dropped(classid, objid);
 			break;

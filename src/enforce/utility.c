@@ -11,6 +11,7 @@
  */
 #include "jit_access.h"
 
+#include "base/due.h"
 #include "base/text.h"
 #include "enforce/commands.h"
 #include "enforce/cutoff.h"
@@ -583,6 +584,10 @@ check_before(Node *stmt)
 		before_label((SecLabelStmt *) stmt);
 	else if (IsA(stmt, IndexStmt))
 		note_indexed((IndexStmt *) stmt);
+	/* whatever it drops: nobody else is told of its commit */
+	else if (IsA(stmt, TransactionStmt) &&
+			 ((TransactionStmt *) stmt)->kind == TRANS_STMT_COMMIT_PREPARED)
+		jit_note_dropped(AuthIdRelationId, InvalidOid);
 	if (!leads_out(stmt) && unlikely(jit_needs_judging(GetUserId())))
 		check_utility(stmt);
 }

@@ -276,7 +276,7 @@ require_grantee(const JitRequest *request)
 				 errmsg("role %s, which %s is for, does not exist any more",
 						quote_identifier(request->grantee_name),
 						jit_request_text(request->id)),
-				 errhint("Reject it with jit_reject().")));
+				 errhint("It lapses by itself.")));
 }
 
 /*
@@ -386,6 +386,31 @@ try_to_decide(void *arg)
 	call->could = jit_why_not_approve(call->request, call->person, true) == NULL;
 }
 
+/* Is the person, for good, who owned something of it when it was filed? */
+static bool
+owned_then(const JitRequest *request, const JitPerson *person)
+{
+	ListCell   *lc;
+
+	if (!jit_holds_role_for_good(person))
+		return false;
+	foreach(lc, jit_owners_then(request))
+	{
+		if (OidIsValid(lfirst_oid(lc)) &&
+			jit_is_member(person->role, lfirst_oid(lc), JIT_FILTER_STANDING))
+			return true;
+	}
+	return false;
+}
+
+/* The same, of a request that nobody can approve any more. */
+static bool
+may_clear_away(const JitRequest *request, const JitPerson *person)
+{
+	return GetUserId() == GetOuterUserId() && jit_why_not_decide(person) == NULL &&
+		owned_then(request, person) && jit_why_hopeless(request) != NULL;
+}
+
 /*
  * Is the request any business of the person's?  Of whoever reads everything,
  * asked for it, gets the access, has decided on it, could decide on it in some
@@ -415,15 +440,7 @@ concerns(JitRequest *request, const JitPerson *person)
 		return false;
 	/* whatever is wrong with it is told to no others */
 	(void) jit_try(try_to_decide, &call);
-	if (call.could || !call.owners)
-		return call.could;
-	foreach(lc, jit_owners_then(request))
-	{
-		if (OidIsValid(lfirst_oid(lc)) &&
-			jit_is_member(person->role, lfirst_oid(lc), JIT_FILTER_STANDING))
-			return true;
-	}
-	return false;
+	return call.could || (call.owners && owned_then(request, person));
 }
 
 /*
@@ -655,7 +672,8 @@ jit_approve(PG_FUNCTION_ARGS)
 	{
 		request = jit_load_request(id, locked);
 		check_concerned(request, &person, gettext_noop("you cannot approve %s"));
-		if (present_status(request) != JIT_PENDING)
+		/* of what is gone nobody is an approver any more */
+		if (present_status(request) != JIT_PENDING && !owned_then(request, &person))
 		{
 			jit_load_request_items(request, true);
 			check_approver(request, &person, true, gettext_noop("you cannot approve %s"));
@@ -698,7 +716,8 @@ jit_reject(PG_FUNCTION_ARGS)
 		else
 		{
 			jit_load_request_items(request, true);
-			check_approver(request, &person, true, gettext_noop("you cannot reject %s"));
+			if (!may_clear_away(request, &person))
+				check_approver(request, &person, true, gettext_noop("you cannot reject %s"));
 		}
 		require_status(request, JIT_PENDING);
 	}
@@ -1159,14 +1178,7 @@ jit_access_to_approve(PG_FUNCTION_ARGS)
 	initStringInfo(&call.access);
 
 	error = jit_try(try_access_to_approve, &call);
-	if (error != NULL &&
-		error->sqlerrcode != ERRCODE_UNDEFINED_OBJECT &&
-		error->sqlerrcode != ERRCODE_UNDEFINED_TABLE &&
-		error->sqlerrcode != ERRCODE_UNDEFINED_FUNCTION &&
-		error->sqlerrcode != ERRCODE_UNDEFINED_COLUMN &&
-		error->sqlerrcode != ERRCODE_UNDEFINED_SCHEMA &&
-		error->sqlerrcode != ERRCODE_WRONG_OBJECT_TYPE &&
-		error->sqlerrcode != ERRCODE_AMBIGUOUS_FUNCTION &&
+	if (error != NULL && !jit_says_gone(error) &&
 		concerns(jit_load_request(call.id, false), &call.person))
 		ReThrowError(error);
 	if (error != NULL || call.access.len == 0)

@@ -19,6 +19,8 @@
  *	database's							role does; that one is the original's
  *										and not touched
  *	pending, past lapses_at				lapsed
+ *	pending, what it is for is gone,	lapsed
+ *	or whom it is for
  *
  * If that is more than a batch, the roles go first, in batches of their own:
  * the ledger can wait for them, but what ends only with the roles shouldn't
@@ -253,8 +255,16 @@ settle(void *arg)
 
 	if (row->pending)
 	{
-		jit_finish_request(grant->request, JIT_LAPSED, row->lapses_at,
-						   psprintf("%s lapsed", text), NULL);
+		char	   *why = row->lapses_at > now ?
+		jit_why_hopeless(jit_load_request(grant->request, false)) : NULL;
+
+		if (why != NULL)
+			jit_finish_request(grant->request, JIT_LAPSED, now,
+							   psprintf("%s lapsed: %s", text, why),
+							   jit_detail("reason", why, NULL));
+		else if (row->lapses_at <= now)
+			jit_finish_request(grant->request, JIT_LAPSED, row->lapses_at,
+							   psprintf("%s lapsed", text), NULL);
 		return;
 	}
 
@@ -286,11 +296,13 @@ settle(void *arg)
 	}
 }
 
-/* When something of the row became due. */
+/* When something of the row became due; DT_NOBEGIN: by a drop, long ago maybe. */
 static TimestampTz
 due_since(const DueRow *row)
 {
-	return row->pending ? row->lapses_at : row->grant.expires_at;
+	if (row->pending)
+		return row->lapses_at <= jit_now() ? row->lapses_at : DT_NOBEGIN;
+	return row->grant.expires_at;
 }
 
 static void
@@ -360,7 +372,7 @@ due_requests(void)
 				  "  CASE WHEN g.expires_at > $1 AND starts_with(r.origin, $3) THEN g.role_oid END"
 				  " LEFT JOIN pg_authid n ON n.rolname ="
 				  "  CASE WHEN g.expires_at > $1 AND NOT starts_with(r.origin, $3) THEN g.role END"
-				  " WHERE r.status = 'pending' AND r.lapses_at <= $1"
+				  " WHERE r.status = 'pending' AND (r.lapses_at <= $1 OR " JIT_MAYBE_HOPELESS ")"
 				  " OR r.status = 'active' AND (coalesce(g.expires_at, r.expires_at) <= $1"
 				  "  OR d.oid IS NULL AND (h.rolvaliduntil <= $1 OR n.rolvaliduntil <= $1"
 				  "   OR g.role IS NOT NULL AND coalesce(h.oid, n.oid) IS NULL"
@@ -428,23 +440,26 @@ lock_batch(const List *requests, int first, int *size)
 }
 
 /*
- * When the ledger has something due next.  What still is, be it that somebody
- * has it locked, is left.
+ * When the ledger has something due next; *pending tells whether there are
+ * pending requests.  What still is due, be it that somebody has it locked, is
+ * left.
  */
 static TimestampTz
-next_due(void)
+next_due(bool *pending)
 {
 	JitOwnerSection section;
 	TimestampTz due;
 	TimestampTz left;
 
 	jit_enter_owner_section(&section);
-	jit_query("SELECT min(at) FILTER (WHERE at > $1), max(at) FILTER (WHERE at <= $1)"
-			  " FROM (SELECT CASE WHEN status = 'pending' THEN lapses_at ELSE expires_at END AS at"
+	jit_query("SELECT min(at) FILTER (WHERE at > $1), max(at) FILTER (WHERE at <= $1),"
+			  " coalesce(bool_or(status = 'pending'), false)"
+			  " FROM (SELECT status, CASE WHEN status = 'pending' THEN lapses_at ELSE expires_at END AS at"
 			  "  FROM jit.requests WHERE status IN ('pending', 'active')) r",
 			  "z", jit_now());
 	due = jit_result_time(1, 1);
 	left = jit_result_time(1, 2);
+	*pending = jit_result_bool(1, 3);
 	if (left != DT_NOEND)
 		leave(left);
 	jit_leave_owner_section(&section);
@@ -463,6 +478,7 @@ typedef struct LedgerState
 	int			ended;			/* so many have had their roles ended */
 	bool		found;			/* have they been looked for? */
 	TimestampTz due;			/* when something else will be */
+	bool		pending;		/* are there pending requests? */
 } LedgerState;
 
 /* End the roles of the next of the requests, and leave the rest for later. */
@@ -578,7 +594,7 @@ sweep_ledger(void *arg)
 	}
 	settle_batch(state);
 	if (state->requests == NIL)
-		state->due = next_due();
+		state->due = next_due(&state->pending);
 }
 
 typedef struct RolesState
@@ -689,9 +705,10 @@ end_overtaken(void *arg)
 void
 jit_sweeper_main(Datum arg)
 {
-	LedgerState state = {NIL, 0, false, DT_NOEND};
+	LedgerState state = {NIL, 0, false, DT_NOEND, false};
 	RolesState	roles = {true, DT_NOBEGIN, false};
 	bool		done = true;
+	uint64		drops;
 
 	memcpy(&task, MyBgworkerEntry->bgw_extra, sizeof(task));
 	pqsignal(SIGTERM, die);
@@ -701,6 +718,8 @@ jit_sweeper_main(Datum arg)
 	override_settings();
 	pgstat_report_activity(STATE_RUNNING, "jit_access: ending what is due");
 
+	/* before anything is looked at */
+	drops = jit_count_drops();
 	if (!task.others)
 	{
 		done = in_transaction(end_overtaken, NULL);
@@ -726,6 +745,6 @@ jit_sweeper_main(Datum arg)
 		leave(roles.left);
 	report.worked = done;
 	report.complete &= done;
-	jit_report_swept(task.slot, state.due, &report);
+	jit_report_swept(task.slot, state.due, state.pending, drops, &report);
 	proc_exit(0);
 }
