@@ -212,7 +212,8 @@ CREATE TABLE jit.scopes (
 	objid oid NOT NULL,
 	attnums int2[] NOT NULL,
 	privileges bigint NOT NULL,
-	origin text NOT NULL
+	origin text NOT NULL,
+	unused_since timestamptz
 );
 CREATE INDEX scopes_object_idx ON jit.scopes (classid, objid);
 COMMENT ON TABLE jit.scopes IS 'scope roles: which role holds which privileges on which object; reused by later grants';
@@ -223,6 +224,7 @@ COMMENT ON COLUMN jit.scopes.objid IS 'OID of the object';
 COMMENT ON COLUMN jit.scopes.attnums IS 'attribute numbers of columns; empty for the whole object';
 COMMENT ON COLUMN jit.scopes.privileges IS 'privileges, as the bits of an aclitem';
 COMMENT ON COLUMN jit.scopes.origin IS 'system identifier and OID of the database where it was made';
+COMMENT ON COLUMN jit.scopes.unused_since IS 'when a sweeper found that no grant uses it any more; null while one does, or until one comes';
 
 CREATE TABLE jit.events (
 	id bigint NOT NULL,

@@ -273,6 +273,24 @@ jit_count_drops(void)
 }
 
 /*
+ * Something is due in a database now, once this transaction has committed;
+ * if it is gone, for whoever sees to roles of no database.
+ */
+void
+jit_note_database_due(Oid database)
+{
+	MemoryContext context;
+
+	jit_add_commit_step(JIT_COMMIT_WAKE, &due_calls);
+	if (!SearchSysCacheExists1(DATABASEOID, ObjectIdGetDatum(database)))
+		database = InvalidOid;
+	context = MemoryContextSwitchTo(TopTransactionContext);
+	changed_at_commit = list_append_unique_oid(changed_at_commit, database);
+	MemoryContextSwitchTo(context);
+	wake_at_commit = true;
+}
+
+/*
  * A grant role is changed otherwise than by its ledger: once that has
  * committed, the ledger has to follow.
  */
@@ -281,15 +299,9 @@ jit_note_ledger_behind(Oid roleid)
 {
 	Oid			database = InvalidOid;
 	int			request;
-	MemoryContext context;
 
-	jit_add_commit_step(JIT_COMMIT_WAKE, &due_calls);
-	if (jit_parse_grant_name(jit_role_name(roleid), &database, &request) &&
-		!SearchSysCacheExists1(DATABASEOID, ObjectIdGetDatum(database)))
-		database = InvalidOid;
-	context = MemoryContextSwitchTo(TopTransactionContext);
-	changed_at_commit = list_append_unique_oid(changed_at_commit, database);
-	MemoryContextSwitchTo(context);
+	(void) jit_parse_grant_name(jit_role_name(roleid), &database, &request);
+	jit_note_database_due(database);
 }
 
 /* This transaction presses a panic button. */
@@ -333,6 +345,15 @@ jit_note_role_changed(Oid roleid)
 	/* our own changes are in the ledger already */
 	if (!InSecurityRestrictedOperation())
 		jit_note_ledger_behind(roleid);
+}
+
+/* All databases are due; by the launcher itself. */
+void
+jit_visit_all(void)
+{
+	LWLockAcquire(jit_due->lock, LW_EXCLUSIVE);
+	jit_due->overflow_due = Min(jit_due->overflow_due, jit_now());
+	LWLockRelease(jit_due->lock);
 }
 
 /* A sweeper's sign of life. */

@@ -64,10 +64,12 @@ extern void jit_note_due(TimestampTz due);
 extern void jit_note_pending(void);
 extern void jit_note_dropped(Oid classid, Oid objid);
 extern uint64 jit_count_drops(void);
+extern void jit_note_database_due(Oid database);
 extern void jit_note_ledger_behind(Oid roleid);
 extern void jit_note_press(Oid grantee, TimestampTz at);
 extern TimestampTz jit_pressed_after(Oid grantee, TimestampTz at);
 extern void jit_note_role_changed(Oid roleid);
+extern void jit_visit_all(void);
 extern void jit_report_progress(int slot);
 extern void jit_report_swept(int slot, TimestampTz due, bool pending,
 							 uint64 drops, const JitSweeperReport *report);

@@ -880,6 +880,18 @@ jit_lock_items(List *items, const char *what)
 	}
 }
 
+/* A role as a statement names it. */
+RoleSpec *
+jit_role_spec(const char *name)
+{
+	RoleSpec   *spec = makeNode(RoleSpec);
+
+	spec->roletype = ROLESPEC_CSTRING;
+	spec->rolename = pstrdup(name);
+	spec->location = -1;
+	return spec;
+}
+
 /*
  * The statement that gives an object item to a role, for ExecuteGrantStmt().
  * Names are qualified, and only valid as long as nobody renames: the caller
@@ -890,7 +902,6 @@ GrantStmt *
 jit_item_grant_stmt(const JitItem *item, const char *rolename)
 {
 	GrantStmt  *stmt = makeNode(GrantStmt);
-	RoleSpec   *role = makeNode(RoleSpec);
 	Oid			namespace = jit_item_namespace(item);
 	char	   *schema = OidIsValid(namespace) ? get_namespace_name(namespace) : NULL;
 	char	   *name = pstrdup(jit_need_name(jit_item_name(item), item));
@@ -898,13 +909,10 @@ jit_item_grant_stmt(const JitItem *item, const char *rolename)
 	Node	   *object;
 	ListCell   *lc;
 
-	role->roletype = ROLESPEC_CSTRING;
-	role->rolename = pstrdup(rolename);
-	role->location = -1;
 	stmt->is_grant = true;
 	stmt->targtype = ACL_TARGET_OBJECT;
 	stmt->objtype = item->objtype;
-	stmt->grantees = list_make1(role);
+	stmt->grantees = list_make1(jit_role_spec(rolename));
 	stmt->behavior = DROP_RESTRICT;
 
 	switch (item->objtype)
@@ -953,6 +961,46 @@ jit_item_grant_stmt(const JitItem *item, const char *rolename)
 		access->cols = columns;
 		stmt->privileges = lappend(stmt->privileges, access);
 	}
+	return stmt;
+}
+
+/*
+ * The statement that takes all privileges on an object and its columns from
+ * roles (OIDs); NULL if no item can be of its kind, or it is gone.  The rest
+ * as above, but that nobody gets anything by a name that has changed.
+ */
+GrantStmt *
+jit_revoke_all_stmt(Oid classid, Oid objid, List *roleids)
+{
+	JitItem		item = {.address = {.classId = classid,.objectId = objid}};
+	GrantStmt  *stmt;
+	int			kind = 0;
+	ListCell   *lc;
+
+	while (kind < N_KINDS && object_kinds[kind].classid != classid)
+		kind++;
+	if (kind == N_KINDS || classid == AuthIdRelationId)
+		return NULL;
+	item.objtype = jit_objtype_of(classid, objid, object_kinds[kind].objtype);
+	if (classid == ParameterAclRelationId)
+	{
+		HeapTuple	tuple = SearchSysCache1(PARAMETERACLOID, ObjectIdGetDatum(objid));
+		bool		isnull;
+
+		if (!HeapTupleIsValid(tuple))
+			return NULL;
+		item.parameter = TextDatumGetCString(SysCacheGetAttr(PARAMETERACLOID, tuple,
+															 Anum_pg_parameter_acl_parname,
+															 &isnull));
+		ReleaseSysCache(tuple);
+	}
+	if (!jit_item_exists(&item))
+		return NULL;
+	stmt = jit_item_grant_stmt(&item, "");
+	stmt->is_grant = false;
+	stmt->grantees = NIL;
+	foreach(lc, roleids)
+		stmt->grantees = lappend(stmt->grantees, jit_role_spec(jit_role_name(lfirst_oid(lc))));
 	return stmt;
 }
 

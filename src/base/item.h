@@ -81,6 +81,8 @@ extern bool jit_item_exists(const JitItem *item);
 extern void jit_lock_items(List *items, const char *what);
 extern GrantStmt *jit_item_grant_stmt(const JitItem *item,
 									  const char *rolename);
+extern RoleSpec *jit_role_spec(const char *name);
+extern GrantStmt *jit_revoke_all_stmt(Oid classid, Oid objid, List *roleids);
 extern Datum jit_item_attnums(const JitItem *item);
 
 #endif							/* JIT_BASE_ITEM_H */

@@ -50,7 +50,9 @@
  *	sweeper hangs					others help after HANGING; terminated after
  *									TOO_LONG without progress
  *	crash of the server				shared memory is reset; as above
- *	database dropped				its roles go at their deadline
+ *	database dropped				its roles go at their deadline, its scope roles
+ *									when they have no members
+ *	keep_scopes is changed			all databases are visited
  *	too many ledgers due			all databases are visited at the earliest
  *									due time that there was no room for
  *	role of no database altered		all databases are visited
@@ -63,6 +65,7 @@
 
 #include "base/clock.h"
 #include "base/due.h"
+#include "base/guc.h"
 #include "base/roles.h"
 #include "worker/launcher.h"
 #include "worker/sweeper.h"
@@ -388,7 +391,7 @@ note_past(Oid oid, TimestampTz deadline, TimestampTz now, TimestampTz *next)
 		*next = Min(*next, database->tried + MAX_BACKOFF);
 }
 
-/* Look for past grant roles.  Returns when to look again. */
+/* Look for past grant roles, and lost scope roles.  Returns when to look again. */
 static TimestampTz
 look_at_roles(TimestampTz now)
 {
@@ -407,6 +410,12 @@ look_at_roles(TimestampTz now)
 		bool		isnull;
 		Datum		value;
 
+		/* of a database that is gone, it has no time, and goes when it can */
+		oid = jit_scope_database(NameStr(form->rolname));
+		if (OidIsValid(oid) &&
+			((database = hash_search(databases, &oid, HASH_FIND, NULL)) == NULL ||
+			 !database->exists))
+			note_past(InvalidOid, DT_NOBEGIN, now, &next);
 		if (jit_role_kind(NameStr(form->rolname)) != JIT_ROLE_GRANT)
 			continue;
 		value = heap_getattr(tuple, Anum_pg_authid_rolvaliduntil,
@@ -588,8 +597,13 @@ jit_launcher_main(Datum arg)
 		CHECK_FOR_INTERRUPTS();
 		if (ConfigReloadPending)
 		{
+			int			kept = jit_keep_scopes;
+
 			ConfigReloadPending = false;
 			ProcessConfigFile(PGC_SIGHUP);
+			/* when scopes are due is known to sweepers only */
+			if (jit_keep_scopes != kept)
+				jit_visit_all();
 			/* whoever gives access goes by it, whatever is set for them */
 			jit_due->synchronous_commit = synchronous_commit;
 		}

@@ -43,6 +43,8 @@
  * sent for "others" leaves the ledger alone and does that for the roles of
  * other databases; those of databases that are gone are dropped.
  *
+ * At last scope roles that nobody uses, in batches: scope.c.
+ *
  * It runs under whatever ALTER DATABASE ... SET its owner has made, and
  * overrides all that could hinder it.
  *
@@ -59,6 +61,7 @@
 #include "request/ending.h"
 #include "request/event.h"
 #include "request/ledger.h"
+#include "request/scope.h"
 #include "worker/sweeper.h"
 
 #include "postmaster/bgworker.h"
@@ -618,6 +621,33 @@ sweep_roles(void *arg)
 	jit_leave_owner_section(&section);
 }
 
+/*
+ * Scope roles of this database that are due, then what others have here; or,
+ * sent for "others", those of databases that are gone.
+ */
+static void
+sweep_scopes(void *arg)
+{
+	JitScopeSweep *sweep = arg;
+	bool		ledger = !task.others && jit_open_ledger();
+	JitOwnerSection section;
+
+	jit_enter_owner_section(&section);
+	/* what isn't to be had can wait, others can't */
+	jit_set_locally("lock_timeout", "10ms");
+	sweep->more = false;
+	if (task.others)
+		jit_sweep_lost_scopes(sweep);
+	else
+	{
+		if (ledger)
+			jit_sweep_scopes(sweep);
+		if (!sweep->more)
+			jit_sweep_copied_scopes(sweep);
+	}
+	jit_leave_owner_section(&section);
+}
+
 /* Panic buttons in other databases, as arrays. */
 static void
 panic_buttons(Datum *grantees, Datum *pressed)
@@ -707,6 +737,7 @@ jit_sweeper_main(Datum arg)
 {
 	LedgerState state = {NIL, 0, false, DT_NOEND, false};
 	RolesState	roles = {true, DT_NOBEGIN, false};
+	JitScopeSweep scopes = {DT_NOBEGIN, NIL, false, DT_NOEND};
 	bool		done = true;
 	uint64		drops;
 
@@ -741,10 +772,18 @@ jit_sweeper_main(Datum arg)
 						 ROLE_PAUSE, PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
 	}
+	scopes.logged = task.logged;
+	do
+	{
+		/* not as urgent as what has ended: it is no trouble of the database */
+		if (!in_transaction(sweep_scopes, &scopes))
+			break;
+		jit_report_progress(task.slot);
+	} while (scopes.more);
 	if (roles.left != DT_NOBEGIN)
 		leave(roles.left);
 	report.worked = done;
 	report.complete &= done;
-	jit_report_swept(task.slot, state.due, state.pending, drops, &report);
+	jit_report_swept(task.slot, Min(state.due, scopes.due), state.pending, drops, &report);
 	proc_exit(0);
 }
