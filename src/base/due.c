@@ -356,6 +356,32 @@ jit_visit_all(void)
 	LWLockRelease(jit_due->lock);
 }
 
+/*
+ * A database has been seen to go.  That there is none with the OID in a role's
+ * name doesn't prove it: it may be another cluster's, from a restore under way.
+ */
+void
+jit_note_gone(Oid database)
+{
+	if (jit_is_gone(database))
+		return;
+	LWLockAcquire(jit_due->lock, LW_EXCLUSIVE);
+	jit_due->gone[jit_due->ngone++ % JIT_MAX_GONE] = database;
+	LWLockRelease(jit_due->lock);
+}
+
+bool
+jit_is_gone(Oid database)
+{
+	bool		result = false;
+
+	LWLockAcquire(jit_due->lock, LW_SHARED);
+	for (int i = 0; i < Min(jit_due->ngone, JIT_MAX_GONE); i++)
+		result |= jit_due->gone[i] == database;
+	LWLockRelease(jit_due->lock);
+	return result && !SearchSysCacheExists1(DATABASEOID, ObjectIdGetDatum(database));
+}
+
 /* A sweeper's sign of life. */
 void
 jit_report_progress(int slot)

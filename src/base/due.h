@@ -38,6 +38,7 @@ typedef struct JitPress
 } JitPress;
 
 #define JIT_MAX_PRESSES		256
+#define JIT_MAX_GONE		64	/* databases */
 
 /* Protected by lock. */
 typedef struct JitDueShared
@@ -53,6 +54,8 @@ typedef struct JitDueShared
 	int			npresses;		/* ever */
 	JitPress	presses[JIT_MAX_PRESSES];	/* the last ones, of single roles */
 	uint64		drops[JIT_DROP_COUNTS]; /* transactions that dropped something */
+	int			ngone;			/* ever */
+	Oid			gone[JIT_MAX_GONE]; /* databases that are known to be gone */
 } JitDueShared;
 
 extern JitDueShared *jit_due;
@@ -70,6 +73,8 @@ extern void jit_note_press(Oid grantee, TimestampTz at);
 extern TimestampTz jit_pressed_after(Oid grantee, TimestampTz at);
 extern void jit_note_role_changed(Oid roleid);
 extern void jit_visit_all(void);
+extern void jit_note_gone(Oid database);
+extern bool jit_is_gone(Oid database);
 extern void jit_report_progress(int slot);
 extern void jit_report_swept(int slot, TimestampTz due, bool pending,
 							 uint64 drops, const JitSweeperReport *report);

@@ -49,8 +49,10 @@
  *
  * Names prove nothing, as a role manager can make roles: dropped are those
  * that our rows know by OID and name, and those that bear the OID of a
- * database that is gone.  Taking privileges away needs no proof: roles of that
- * prefix convey them through live grants only.
+ * database that has gone.  Taking privileges away needs no proof: roles of that
+ * prefix convey them through live grants only.  That it is gone has been seen by
+ * the launcher, or it wasn't there at its start: roles of a database that a
+ * restore hasn't come to yet look the same.
  *
  * REVOKE has every plan made anew that uses the table, and all plans if it is
  * on a schema.  So there is one of each object for a batch, none where
@@ -526,8 +528,8 @@ jit_sweep_lost_scopes(JitScopeSweep *sweep)
 				  "O", oid_array(sweep->tried));
 	foreach(lc, not_tried(sweep, result_oids(n, 1)))
 	{
-		if (OidIsValid(jit_scope_database(jit_role_name(lfirst_oid(lc)))))
+		if (jit_is_gone(jit_scope_database(jit_role_name(lfirst_oid(lc)))))
 			lost = lappend_oid(lost, lfirst_oid(lc));
 	}
-	jit_remove_scopes(lost, sweep->logged == DT_NOBEGIN ? LOG : DEBUG1);
+	jit_remove_scopes(lost, LOG);
 }

@@ -372,6 +372,7 @@ look_at_databases(bool visit)
 			continue;
 		/* its past roles can be dropped now */
 		get_database(InvalidOid)->wanted = true;
+		jit_note_gone(database->oid);
 		(void) hash_search(databases, &database->oid, HASH_REMOVE, NULL);
 	}
 	return best;
@@ -395,6 +396,7 @@ note_past(Oid oid, TimestampTz deadline, TimestampTz now, TimestampTz *next)
 static TimestampTz
 look_at_roles(TimestampTz now)
 {
+	static bool first = true;	/* what is without one then, stays so */
 	TimestampTz next = DT_NOEND;
 	Relation	rel = table_open(AuthIdRelationId, AccessShareLock);
 	TableScanDesc scan = table_beginscan_catalog(rel, 0, NULL);
@@ -415,7 +417,12 @@ look_at_roles(TimestampTz now)
 		if (OidIsValid(oid) &&
 			((database = hash_search(databases, &oid, HASH_FIND, NULL)) == NULL ||
 			 !database->exists))
-			note_past(InvalidOid, DT_NOBEGIN, now, &next);
+		{
+			if (first)
+				jit_note_gone(oid);
+			if (jit_is_gone(oid))
+				note_past(InvalidOid, DT_NOBEGIN, now, &next);
+		}
 		if (jit_role_kind(NameStr(form->rolname)) != JIT_ROLE_GRANT)
 			continue;
 		value = heap_getattr(tuple, Anum_pg_authid_rolvaliduntil,
@@ -447,6 +454,7 @@ look_at_roles(TimestampTz now)
 	}
 	table_endscan(scan);
 	table_close(rel, AccessShareLock);
+	first = false;
 	return next;
 }
 
