@@ -6,7 +6,13 @@
 # on.
 #
 # The attacks are lines of attacks.md.  Guards "held" in cutoff.c, and what
-# utility.c notes of commands that tell no hook.
+# utility.c notes of commands that tell no hook.  Seen to fail with nobody ended;
+# where everything fails, without rearm_held(); of views, ANALYZE and the like,
+# without note_view() and note_locked(); revoked or continued on the standby,
+# without roles_changed(); at COMMIT, without "judged" and the look at interrupts
+# that are held off.
+#
+# Alone: it measures how long it takes.
 use strict;
 use warnings;
 use PostgreSQL::Test::Cluster;
@@ -142,7 +148,6 @@ foreach my $case (grep { !$_->{goes_on} } @cases)
 	$case->{owner} = session($node, 'owner');
 	$case->{owner}->begin("ALTER TABLE $case->{table} ADD COLUMN y int");
 }
-my ($first) = grep { !$_->{owner} } @cases;
 
 sub is_there
 {
@@ -180,12 +185,17 @@ $p->quit;
 
 # ---- the ends
 
+my @owned = grep { $_->{owner} } @cases;
+wait_until(sub {
+	$_->{got} //= $_->{owner}->ended ? Time::HiRes::time() : undef foreach @owned;
+	return !grep { !$_->{got} && Time::HiRes::time() < $_->{end} + 13 } @owned;
+});
 foreach my $case (sort { ($a->{goes_on} // 0) <=> ($b->{goes_on} // 0) } grep { $_->{owner} } @cases)
 {
 	attack $case->{name} => sub {
-		ends_within($case->{owner}, $case->{end} + 12 - Time::HiRes::time(), 'the owner gets at it') or return;
-		my $late = Time::HiRes::time() - $case->{end};
-		is(($case->{owner}->end)[1], '', sprintf('... by %.1f s after the end', $late));
+		ok(defined $case->{got}, 'the owner gets at it') or return;
+		cmp_ok($case->{got} - $case->{end}, '<', 12, '... within 12 s of the end');
+		is(($case->{owner}->end)[1], '', '... without an error');
 		is(is_there($case), '0', 'the connection is gone');
 		$node->wait_for_log(qr/\[$case->{s}{pid}\].* $fatal.*?\[$case->{s}{pid}\].* DETAIL:  Request $case->{id} in (postgres|\d+) (expired at|was revoked)/s);
 		pass('the log says why');
