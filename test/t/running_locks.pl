@@ -6,11 +6,10 @@
 # on.
 #
 # The attacks are lines of attacks.md.  Guards "held" in cutoff.c, and what
-# utility.c notes of commands that tell no hook.  Seen to fail with nobody ended;
-# where everything fails, without rearm_held(); of views, ANALYZE and the like,
-# without note_view() and note_locked(); revoked or continued on the standby,
-# without roles_changed(); at COMMIT, without "judged" and the look at interrupts
-# that are held off.
+# utility.c notes of commands that tell no hook.  Seen to fail with
+# nobody ended; of what another grant continues, or whose deadline was moved, on
+# the standby, without roles_changed(); of a COMMIT that waits, without "judged"
+# and the look at interrupts that are held off.
 #
 # Alone: it measures how long it takes.
 use strict;
