@@ -3,10 +3,7 @@
 # neither DROP EXTENSION nor a template copy nor somebody's open transaction
 # keeps them.  Grants never notice.
 #
-# The attacks are lines of attacks.md.  Seen to fail where nothing removes
-# unused scope roles; where jit_make_room() isn't called; where removing doesn't
-# lock the object; where a schema's roles don't wait for those in it; where the
-# hook doesn't look at what is dropped; where copies aren't told.
+# The attacks are lines of attacks.md.
 use strict;
 use warnings;
 use PostgreSQL::Test::Utils;
