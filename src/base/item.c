@@ -558,6 +558,50 @@ jit_item_held(const JitItem *item, Oid grantee, JitClosureFilter filter,
 }
 
 /*
+ * How much of the item does a grant role convey now?  Not all if its scope role
+ * has lost a privilege or is gone, or the object is, or a column.
+ */
+JitConveyed
+jit_item_conveyed(const JitItem *item, Oid grant_role)
+{
+	bool		is_role = item->objtype == OBJECT_ROLE;
+	List	   *closure = jit_role_closure(grant_role,
+										   is_role ? JIT_CLOSURE_MEMBERS : JIT_CLOSURE_PRIVS,
+										   JIT_FILTER_LIVE, jit_now());
+	bool		some = false;
+	bool		all = true;
+
+	if (is_role)
+		return list_member_oid(closure, item->address.objectId) ?
+			JIT_CONVEYED_ALL : JIT_CONVEYED_NOTHING;
+	if (jit_item_name(item) == NULL)
+		return JIT_CONVEYED_NOTHING;
+	for (int i = 0; i < Max(1, list_length(item->attnums)); i++)
+	{
+		JitItem		part = *item;
+		bool		there = true;
+
+		if (item->attnums != NIL)
+		{
+			part.attnums = list_make1_int(list_nth_int(item->attnums, i));
+			there = jit_column_name(item->address.objectId, linitial_int(part.attnums)) != NULL;
+		}
+		for (int k = 0; k < JIT_N_PRIVILEGES; k++)
+		{
+			bool		covers;
+
+			part.privs = item->privs & jit_privilege_names[k].priv;
+			if (part.privs == 0)
+				continue;
+			covers = there && closure_covers(&part, closure, false);
+			some |= covers;
+			all &= covers;
+		}
+	}
+	return all ? JIT_CONVEYED_ALL : some ? JIT_CONVEYED_SOME : JIT_CONVEYED_NOTHING;
+}
+
+/*
  * The role through which the grantee has an item that jit_item_held() found:
  * itself, one that it is a member of (the owner, if that is why; the grant
  * role, if it is temporary), or "public".  NULL if it takes several, and for

@@ -50,6 +50,14 @@ typedef struct JitPrivilegeName
 	AclMode		priv;
 } JitPrivilegeName;
 
+/* How much of an item is conveyed. */
+typedef enum JitConveyed
+{
+	JIT_CONVEYED_NOTHING,
+	JIT_CONVEYED_SOME,
+	JIT_CONVEYED_ALL
+} JitConveyed;
+
 #define JIT_N_PRIVILEGES 16
 
 extern const JitPrivilegeName jit_privilege_names[JIT_N_PRIVILEGES];
@@ -74,6 +82,7 @@ extern Oid	jit_item_acl_objid(const JitItem *item);
 extern Bitmapset *jit_items_grantable(List *items, Oid roleid);
 extern bool jit_item_held(const JitItem *item, Oid grantee,
 						  JitClosureFilter filter, TimestampTz until);
+extern JitConveyed jit_item_conveyed(const JitItem *item, Oid grant_role);
 extern char *jit_item_source(const JitItem *item, Oid grantee);
 extern const char *jit_item_needs_superuser(const JitItem *item, bool *elsewhere);
 

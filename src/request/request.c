@@ -54,6 +54,7 @@ PG_FUNCTION_INFO_V1(jit_revoke_all);
 PG_FUNCTION_INFO_V1(jit_grant);
 PG_FUNCTION_INFO_V1(jit_concerns_me);
 PG_FUNCTION_INFO_V1(jit_view_name);
+PG_FUNCTION_INFO_V1(jit_conveyed);
 PG_FUNCTION_INFO_V1(jit_access_to_approve);
 PG_FUNCTION_INFO_V1(jit_progress);
 PG_FUNCTION_INFO_V1(jit_watch_request);
@@ -1124,6 +1125,49 @@ jit_view_name(PG_FUNCTION_ARGS)
 	PG_RETURN_TEXT_P(cstring_to_text(jit_name_now(jit_is_of_cluster(origin) ?
 												  PG_GETARG_OID(0) : InvalidOid,
 												  NameStr(*PG_GETARG_NAME(1)))));
+}
+
+/* jit.conveyed(role, origin, object_type, object, objid, attnums, privileges) */
+Datum
+jit_conveyed(PG_FUNCTION_ARGS)
+{
+	Oid			role = PG_ARGISNULL(0) ? InvalidOid : get_role_oid(NameStr(*PG_GETARG_NAME(0)), true);
+	JitItem		item = {.objtype = OBJECT_TABLE};
+	const JitObjectKind *kind;
+	static const char *const words[] = {
+		[JIT_CONVEYED_NOTHING] = "nothing",
+		[JIT_CONVEYED_SOME] = "some",
+		[JIT_CONVEYED_ALL] = "all"
+	};
+	Datum	   *elements;
+	int			n;
+
+	for (int i = 1; i < 7; i++)
+	{
+		if (PG_ARGISNULL(i) && i != 5)
+			PG_RETURN_NULL();
+	}
+	/* OIDs of another cluster say nothing */
+	if (!jit_is_of_cluster(text_to_cstring(PG_GETARG_TEXT_PP(1))))
+		PG_RETURN_TEXT_P(cstring_to_text(words[JIT_CONVEYED_ALL]));
+	if (!OidIsValid(role))
+		PG_RETURN_TEXT_P(cstring_to_text(words[JIT_CONVEYED_NOTHING]));
+	kind = jit_kind_by_words(text_to_cstring(PG_GETARG_TEXT_PP(2)));
+	item.objtype = kind->objtype;
+	item.parameter = text_to_cstring(PG_GETARG_TEXT_PP(3));
+	ObjectAddressSet(item.address, kind->classid, PG_GETARG_OID(4));
+	if (!PG_ARGISNULL(5))
+	{
+		deconstruct_array(PG_GETARG_ARRAYTYPE_P(5), INT2OID, sizeof(int16), true,
+						  TYPALIGN_SHORT, &elements, NULL, &n);
+		for (int i = 0; i < n; i++)
+			item.attnums = lappend_int(item.attnums, DatumGetInt16(elements[i]));
+	}
+	deconstruct_array(PG_GETARG_ARRAYTYPE_P(6), TEXTOID, -1, false, TYPALIGN_INT,
+					  &elements, NULL, &n);
+	for (int i = 0; i < n; i++)
+		item.privs |= jit_privilege_by_name(TextDatumGetCString(elements[i]));
+	PG_RETURN_TEXT_P(cstring_to_text(words[jit_item_conveyed(&item, role)]));
 }
 
 typedef struct AccessToApproveCall
