@@ -37,6 +37,7 @@
 
 #include "catalog/catalog.h"
 #include "catalog/namespace.h"
+#include "miscadmin.h"
 #include "storage/shmem.h"
 
 /* How long after a drop pending requests are looked at. */
@@ -380,6 +381,29 @@ jit_is_gone(Oid database)
 		result |= jit_due->gone[i] == database;
 	LWLockRelease(jit_due->lock);
 	return result && !SearchSysCacheExists1(DATABASEOID, ObjectIdGetDatum(database));
+}
+
+/* The spare sweeper is there to be called, with the latch of this process. */
+void
+jit_spare_comes(void)
+{
+	LWLockAcquire(jit_due->lock, LW_EXCLUSIVE);
+	memset(&jit_due->spare, 0, sizeof(JitSpareSweeper));
+	jit_due->spare.pid = MyProcPid;
+	jit_due->spare.latch = MyLatch;
+	LWLockRelease(jit_due->lock);
+	/* there may be something for it to do already */
+	wake();
+}
+
+/* It exits, however it has fared. */
+void
+jit_spare_goes(void)
+{
+	LWLockAcquire(jit_due->lock, LW_EXCLUSIVE);
+	memset(&jit_due->spare, 0, sizeof(JitSpareSweeper));
+	LWLockRelease(jit_due->lock);
+	wake();
 }
 
 /* A sweeper's sign of life. */

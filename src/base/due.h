@@ -14,6 +14,7 @@
 #define JIT_MAX_DUE			256 /* ledgers with something due */
 #define JIT_MAX_SWEEPERS	4	/* at the same time */
 #define JIT_DROP_COUNTS		64	/* by the database's OID */
+#define JIT_SPARE_SWEEPER	JIT_MAX_SWEEPERS	/* where the spare one reports */
 
 typedef struct JitLedgerDue
 {
@@ -29,6 +30,36 @@ typedef struct JitSweeperReport
 	bool		complete;		/* and has left nothing undone */
 	TimestampTz newest;			/* when the newest of what is left became due */
 } JitSweeperReport;
+
+/* Which past roles a sweeper sees to. */
+typedef enum JitWhoseRoles
+{
+	JIT_OWN_ROLES,				/* those of its database, after the ledger */
+	JIT_ROLES_OF_OTHERS,		/* those of all other ones, without a ledger */
+	JIT_ALL_ROLES				/* the same of all: the spare one */
+} JitWhoseRoles;
+
+/* What the launcher tells a sweeper. */
+typedef struct JitSweeperTask
+{
+	int			slot;			/* where to report to */
+	JitWhoseRoles whose;
+	bool		again;			/* the last one left something undone */
+	bool		failed;			/* it couldn't even do its work */
+	TimestampTz logged;			/* what was due by then has been logged */
+} JitSweeperTask;
+
+/*
+ * The spare sweeper: not there, waiting, called, and not there again, until it
+ * is started anew.
+ */
+typedef struct JitSpareSweeper
+{
+	Latch	   *latch;			/* NULL while it isn't there */
+	pid_t		pid;
+	Oid			where;			/* InvalidOid: it isn't called */
+	JitSweeperTask task;
+} JitSpareSweeper;
 
 /* A panic button that was pressed. */
 typedef struct JitPress
@@ -48,7 +79,8 @@ typedef struct JitDueShared
 	TimestampTz overflow_due;	/* of ledgers that have no entry in due[] */
 	bool		others_due;		/* a role of no database has changed */
 	JitLedgerDue due[JIT_MAX_DUE];
-	JitSweeperReport reports[JIT_MAX_SWEEPERS];
+	JitSweeperReport reports[JIT_MAX_SWEEPERS + 1];
+	JitSpareSweeper spare;
 	int			synchronous_commit; /* as postgresql.conf has it */
 	TimestampTz all_revoked;	/* when everybody's access was last ended */
 	int			npresses;		/* ever */
@@ -75,6 +107,8 @@ extern void jit_note_role_changed(Oid roleid);
 extern void jit_visit_all(void);
 extern void jit_note_gone(Oid database);
 extern bool jit_is_gone(Oid database);
+extern void jit_spare_comes(void);
+extern void jit_spare_goes(void);
 extern void jit_report_progress(int slot);
 extern void jit_report_swept(int slot, TimestampTz due, bool pending,
 							 uint64 drops, const JitSweeperReport *report);

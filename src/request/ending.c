@@ -651,10 +651,10 @@ has_no_attributes(Oid roleid)
  * Past grant roles that no ledger is going to settle.  For the sweeper,
  * inside an owner section, after this database's ledger.
  *
- * Without "others", those that bear this database's OID lose their members.
- * With "ledger", one that the ledger knows as ended is dropped as well (that
- * failed before); one that it doesn't know isn't, nor is any if the extension is
- * gone without our knowing: names aren't proof.  With "others", those of
+ * Those that bear this database's OID lose their members.  With "ledger", one
+ * that the ledger knows as ended is dropped as well (that failed before); one
+ * that it doesn't know isn't, nor is any if the extension is gone without our
+ * knowing: names aren't proof.  Of the others, those of
  * databases that are gone are dropped, and those of any other database lose
  * their members.
  *
@@ -664,7 +664,8 @@ has_no_attributes(Oid roleid)
  * DT_NOBEGIN.
  */
 TimestampTz
-jit_clear_past_roles(bool others, bool ledger, TimestampTz logged, bool terminate)
+jit_clear_past_roles(JitWhoseRoles whose, bool ledger, TimestampTz logged,
+					 bool terminate)
 {
 	List	   *left = NIL;
 	TimestampTz newest = DT_NOBEGIN;
@@ -686,7 +687,7 @@ jit_clear_past_roles(bool others, bool ledger, TimestampTz logged, bool terminat
 			database == MyDatabaseId)
 		{
 
-			if (others)
+			if (whose == JIT_ROLES_OF_OTHERS)
 				continue;
 			if (ledger &&
 				jit_query("SELECT g.ended_at IS NOT NULL FROM jit.grants g JOIN jit.requests r ON r.id = g.request_id"
@@ -696,7 +697,7 @@ jit_clear_past_roles(bool others, bool ledger, TimestampTz logged, bool terminat
 			else
 				unknown = ledger || !jit_extension_installed();
 		}
-		else if (!others)
+		else if (whose == JIT_OWN_ROLES)
 			continue;
 		else if (OidIsValid(database))
 			drop = !SearchSysCacheExists1(DATABASEOID, ObjectIdGetDatum(database)) &&

@@ -36,6 +36,19 @@
  * more, however many deadlines fall into it and whatever has been stuck there
  * for a day.  The log says when it begins and when it is over.
  *
+ * Where no sweeper can be started, because parallel queries have all worker
+ * processes, or because all that there may be hang, the spare one (sweeper.c) is
+ * called: memberships of past roles, of all databases, don't wait for a place.
+ * Ledgers do.  Its states, to us:
+ *
+ *	idle				no past role has a member, or a sweeper can be started
+ *	called				it was called to a database
+ *	called -> idle		it has gone, and reported: what it left is tried again as
+ *						above, what is past since at once.  It is back after a
+ *						second, and wakes us
+ *	called, hangs		terminated after TOO_LONG
+ *	launcher dies		the next one finds it there or called
+ *
  * New things due don't wait for the pause of old ones, nor one database for
  * another.  Roles of databases that are gone, and those of databases in
  * trouble, are the business of a sweeper in any other database: that is the
@@ -71,6 +84,7 @@
 #include "worker/sweeper.h"
 
 #include "access/heapam.h"
+#include "catalog/pg_auth_members.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
@@ -102,7 +116,15 @@ typedef struct Database
 	int			unhelpful;		/* sweepers for InvalidOid that failed here */
 } Database;
 
+typedef struct PastRole
+{
+	Oid			oid;			/* hash key */
+	TimestampTz deadline;
+} PastRole;
+
 static HTAB *databases = NULL;
+static Database spare;			/* of all, "where" the spare sweeper is */
+static bool spare_called = false;
 static bool slot_used[JIT_MAX_SWEEPERS];
 static bool start_failure_logged = false;
 
@@ -128,6 +150,11 @@ jit_register_launcher(void)
 	if (IsBinaryUpgrade)
 		return;
 	describe_worker(&worker, "launcher");
+	worker.bgw_restart_time = 1;
+	RegisterBackgroundWorker(&worker);
+
+	describe_worker(&worker, "sweeper");
+	snprintf(worker.bgw_name, BGW_MAXLEN, "jit_access spare sweeper");
 	worker.bgw_restart_time = 1;
 	RegisterBackgroundWorker(&worker);
 }
@@ -255,6 +282,94 @@ watch_sweepers(TimestampTz now)
 	return next;
 }
 
+/* The same of the spare sweeper. */
+static TimestampTz
+watch_spare(TimestampTz now)
+{
+	JitSweeperReport report;
+	pid_t		pid;
+	bool		at_work;
+
+	if (!spare_called)
+		return DT_NOEND;
+	LWLockAcquire(jit_due->lock, LW_SHARED);
+	report = jit_due->reports[JIT_SPARE_SWEEPER];
+	pid = jit_due->spare.pid;
+	at_work = OidIsValid(jit_due->spare.where);
+	if (at_work && !spare.terminated && now >= report.progress + TOO_LONG)
+	{
+		spare.terminated = true;
+		(void) kill(pid, SIGTERM);
+	}
+	LWLockRelease(jit_due->lock);
+	if (at_work)
+		return spare.terminated ? DT_NOEND : report.progress + TOO_LONG;
+	spare_called = false;
+	note_end(&spare, &report, now);
+	if (!report.worked)
+		get_database(spare.where)->unhelpful++;
+	return DT_NOEND;
+}
+
+/*
+ * Memberships of past roles are to be removed, and no sweeper can be started:
+ * call the spare one, unless it has been called for them already.
+ */
+static void
+call_spare(TimestampTz past, Oid where, TimestampTz now)
+{
+	if (past == DT_NOBEGIN || !OidIsValid(where) || spare_called ||
+		(past <= spare.tried && spare.retry != DT_NOEND && spare.retry > now))
+		return;
+	LWLockAcquire(jit_due->lock, LW_EXCLUSIVE);
+	if (jit_due->spare.latch != NULL && !OidIsValid(jit_due->spare.where))
+	{
+		JitSpareSweeper *shared = &jit_due->spare;
+
+		memset(&jit_due->reports[JIT_SPARE_SWEEPER], 0, sizeof(JitSweeperReport));
+		jit_due->reports[JIT_SPARE_SWEEPER].progress = now;
+		shared->task.slot = JIT_SPARE_SWEEPER;
+		shared->task.whose = JIT_ALL_ROLES;
+		shared->task.again = spare.failures > 0;
+		shared->task.failed = spare.failed;
+		shared->task.logged = spare.tried;
+		shared->where = where;
+		SetLatch(shared->latch);
+		spare_called = true;
+	}
+	LWLockRelease(jit_due->lock);
+	if (!spare_called)
+		return;
+	spare.where = where;
+	spare.tried = now;
+	spare.terminated = false;
+}
+
+/*
+ * The latest deadline of these past roles that somebody is a member of,
+ * DT_NOBEGIN if nobody is.
+ */
+static TimestampTz
+latest_with_members(HTAB *past)
+{
+	Relation	rel = table_open(AuthMemRelationId, AccessShareLock);
+	TableScanDesc scan = table_beginscan_catalog(rel, 0, NULL);
+	HeapTuple	tuple;
+	TimestampTz result = DT_NOBEGIN;
+
+	while (HeapTupleIsValid(tuple = heap_getnext(scan, ForwardScanDirection)))
+	{
+		Oid			role = ((Form_pg_auth_members) GETSTRUCT(tuple))->roleid;
+		PastRole   *entry = hash_search(past, &role, HASH_FIND, NULL);
+
+		if (entry != NULL)
+			result = Max(result, entry->deadline);
+	}
+	table_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return result;
+}
+
 /*
  * Start the sweeper of a database, in "where".  False if it can't be started
  * now.
@@ -281,7 +396,7 @@ start_sweeper(Database *database, Oid where, TimestampTz now)
 
 	memset(&task, 0, sizeof(task));
 	task.slot = slot;
-	task.others = !OidIsValid(database->oid);
+	task.whose = OidIsValid(database->oid) ? JIT_OWN_ROLES : JIT_ROLES_OF_OTHERS;
 	task.logged = database->tried;
 	task.again = database->failures > 0;
 	task.failed = database->failed;
@@ -302,7 +417,7 @@ start_sweeper(Database *database, Oid where, TimestampTz now)
 		if (!start_failure_logged)
 			ereport(LOG,
 					(errmsg("jit_access: no sweeper could be started: all max_worker_processes are in use"),
-					 errdetail("Ended access is denied all the same; its roles stay until a sweeper runs."),
+					 errdetail("Ended access is denied all the same, and memberships are removed; ledgers wait."),
 					 errhint("Consider increasing max_worker_processes.")));
 		start_failure_logged = true;
 		return false;
@@ -392,9 +507,12 @@ note_past(Oid oid, TimestampTz deadline, TimestampTz now, TimestampTz *next)
 		*next = Min(*next, database->tried + MAX_BACKOFF);
 }
 
-/* Look for past grant roles, and lost scope roles.  Returns when to look again. */
+/*
+ * Look for past grant roles, which are collected, and lost scope roles.  Returns
+ * when to look again.
+ */
 static TimestampTz
-look_at_roles(TimestampTz now)
+look_at_roles(TimestampTz now, HTAB *past)
 {
 	static bool first = true;	/* what is without one then, stays so */
 	TimestampTz next = DT_NOEND;
@@ -441,6 +559,7 @@ look_at_roles(TimestampTz now)
 			continue;
 		}
 
+		((PastRole *) hash_search(past, &form->oid, HASH_ENTER, NULL))->deadline = deadline;
 		if (!jit_parse_grant_name(NameStr(form->rolname), &oid, &request) ||
 			(database = hash_search(databases, &oid, HASH_FIND, NULL)) == NULL ||
 			!database->exists)
@@ -500,7 +619,7 @@ look_at_ledgers(TimestampTz now, bool *all)
 
 /* Start what sweepers can be started.  Returns when to look again. */
 static TimestampTz
-send_sweepers(TimestampTz now, Oid for_others)
+send_sweepers(TimestampTz now, Oid for_others, HTAB *past)
 {
 	TimestampTz next = DT_NOEND;
 	HASH_SEQ_STATUS status;
@@ -526,6 +645,7 @@ send_sweepers(TimestampTz now, Oid for_others)
 			{
 				/* the end of one at work wakes us, too */
 				hash_seq_term(&status);
+				call_spare(latest_with_members(past), for_others, now);
 				return Min(next, now + USECS_PER_SEC);
 			}
 			next = Min(next, now + HANGING);
@@ -542,17 +662,23 @@ look_around(void)
 	TimestampTz next;
 	bool		visit_all = false;
 	Oid			for_others;
+	HASHCTL		info = {.keysize = sizeof(Oid),.entrysize = sizeof(PastRole)};
+	HTAB	   *past;
 
 	StartTransactionCommand();
 	(void) GetTransactionSnapshot();
+	info.hcxt = TopTransactionContext;
+	past = hash_create("jit_access past roles", 64, &info,
+					   HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	now = jit_now();
 	next = watch_sweepers(now);
+	next = Min(next, watch_spare(now));
 	next = Min(next, look_at_ledgers(now, &visit_all));
 	/* roles of what isn't noted there any more are seen: see note_due() */
 	InvalidateCatalogSnapshot();
 	for_others = look_at_databases(visit_all);
-	next = Min(next, look_at_roles(now));
-	next = Min(next, send_sweepers(now, for_others));
+	next = Min(next, look_at_roles(now, past));
+	next = Min(next, send_sweepers(now, for_others, past));
 	CommitTransactionCommand();
 	return next;
 }
@@ -589,6 +715,8 @@ jit_launcher_main(Datum arg)
 	databases = hash_create("jit_access databases", 64, &info,
 							HASH_ELEM | HASH_BLOBS);
 	(void) get_database(InvalidOid);
+	spare.tried = DT_NOBEGIN;
+	spare.retry = DT_NOEND;
 
 	before_shmem_exit(launcher_exit, (Datum) 0);
 	LWLockAcquire(jit_due->lock, LW_EXCLUSIVE);

@@ -22,10 +22,11 @@
  *	pending, what it is for is gone,	lapsed
  *	or whom it is for
  *
- * If that is more than a batch, the roles go first, in batches of their own:
- * the ledger can wait for them, but what ends only with the roles shouldn't
- * wait for the ledger.  Between the two, a request is active, past, and
- * without a role, which is settled as any that is past.
+ * Before that the roles go, in transactions of their own: the ledger can wait
+ * for them, but what ends only with the roles mustn't wait for the ledger, whose
+ * events are written one transaction of the cluster at a time.  Between the
+ * two, a request is active, past, and without a role, which is settled as any
+ * that is past.
  *
  *	error in one request		that one is left for a later sweeper, which the
  *								launcher sends with growing pauses
@@ -44,6 +45,20 @@
  * other databases; those of databases that are gone are dropped.
  *
  * At last scope roles that nobody uses, in batches: scope.c.
+ *
+ * The spare sweeper is there all the time, as a static worker: it has a place
+ * when nobody else has.  It waits without a database, which it is in nobody's
+ * way by, until it is called, does that for the roles of all databases, and
+ * exits; where it connected to, it can't stay.
+ *
+ *	start						it is there to be called, and the launcher knows
+ *	called						it connects, works, exits with code 1: PostgreSQL
+ *								logs that, and starts another after a second
+ *	error, lock while it		the same; the launcher calls the next one to
+ *	connects, terminated		another database
+ *	exit with code 0			would be the end of it: never
+ *	kill, crash					shared memory is reset, and it is started again
+ *	no place for it at start	PostgreSQL's log says so; there is none
  *
  * It runs under whatever ALTER DATABASE ... SET its owner has made, and
  * overrides all that could hinder it.
@@ -590,7 +605,7 @@ sweep_ledger(void *arg)
 	if (!state->found)
 		state->requests = due_requests();
 	state->found = true;
-	if (list_length(state->requests) > BATCH_SIZE && state->ended < list_length(state->requests))
+	if (state->ended < list_length(state->requests))
 	{
 		end_roles(state);
 		return;
@@ -616,7 +631,7 @@ sweep_roles(void *arg)
 	JitOwnerSection section;
 
 	jit_enter_owner_section(&section);
-	state->left = jit_clear_past_roles(task.others, ledger, task.logged,
+	state->left = jit_clear_past_roles(task.whose, ledger, task.logged,
 									   state->terminate);
 	jit_leave_owner_section(&section);
 }
@@ -629,14 +644,14 @@ static void
 sweep_scopes(void *arg)
 {
 	JitScopeSweep *sweep = arg;
-	bool		ledger = !task.others && jit_open_ledger();
+	bool		ledger = task.whose == JIT_OWN_ROLES && jit_open_ledger();
 	JitOwnerSection section;
 
 	jit_enter_owner_section(&section);
 	/* what isn't to be had can wait, others can't */
 	jit_set_locally("lock_timeout", "10ms");
 	sweep->more = false;
-	if (task.others)
+	if (task.whose == JIT_ROLES_OF_OTHERS)
 		jit_sweep_lost_scopes(sweep);
 	else
 	{
@@ -731,10 +746,44 @@ end_overtaken(void *arg)
 	jit_leave_owner_section(&section);
 }
 
-/* Entry point of a sweeper. */
+static void
+spare_exit(int code, Datum arg)
+{
+	jit_spare_goes();
+}
+
+/* Be there to be called; returns to which database. */
+static Oid
+wait_to_be_called(void)
+{
+	Oid			where;
+
+	before_shmem_exit(spare_exit, (Datum) 0);
+	jit_spare_comes();
+	for (;;)
+	{
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+		LWLockAcquire(jit_due->lock, LW_SHARED);
+		where = jit_due->spare.where;
+		task = jit_due->spare.task;
+		LWLockRelease(jit_due->lock);
+		if (OidIsValid(where))
+			break;
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH, 0,
+						 PG_WAIT_EXTENSION);
+	}
+	/* of a database that is being copied, renamed or dropped */
+	SetConfigOption("lock_timeout", "200ms", PGC_SUSET, PGC_S_OVERRIDE);
+	return where;
+}
+
+/* Entry point of a sweeper; the spare one isn't told a database. */
 void
 jit_sweeper_main(Datum arg)
 {
+	Oid			where = DatumGetObjectId(arg);
+	bool		spare = !OidIsValid(where);
 	LedgerState state = {NIL, 0, false, DT_NOEND, false};
 	RolesState	roles = {true, DT_NOBEGIN, false};
 	JitScopeSweep scopes = {DT_NOBEGIN, NIL, false, DT_NOEND};
@@ -744,14 +793,16 @@ jit_sweeper_main(Datum arg)
 	memcpy(&task, MyBgworkerEntry->bgw_extra, sizeof(task));
 	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
-	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(arg), InvalidOid,
+	if (spare)
+		where = wait_to_be_called();
+	BackgroundWorkerInitializeConnectionByOid(where, InvalidOid,
 											  BGWORKER_BYPASS_ALLOWCONN);
 	override_settings();
 	pgstat_report_activity(STATE_RUNNING, "jit_access: ending what is due");
 
 	/* before anything is looked at */
 	drops = jit_count_drops();
-	if (!task.others)
+	if (task.whose == JIT_OWN_ROLES)
 	{
 		done = in_transaction(end_overtaken, NULL);
 		do
@@ -760,7 +811,7 @@ jit_sweeper_main(Datum arg)
 			jit_report_progress(task.slot);
 		} while (done && state.requests != NIL);
 	}
-	roles.readable = done && !task.others;
+	roles.readable = done && task.whose == JIT_OWN_ROLES;
 	for (int tries = 0;; tries++)
 	{
 		roles.terminate = tries == ROLE_TRIES - 1;
@@ -773,17 +824,17 @@ jit_sweeper_main(Datum arg)
 		ResetLatch(MyLatch);
 	}
 	scopes.logged = task.logged;
-	do
+	/* not as urgent as what has ended: it is no trouble of the database */
+	while (!spare && in_transaction(sweep_scopes, &scopes))
 	{
-		/* not as urgent as what has ended: it is no trouble of the database */
-		if (!in_transaction(sweep_scopes, &scopes))
-			break;
 		jit_report_progress(task.slot);
-	} while (scopes.more);
+		if (!scopes.more)
+			break;
+	}
 	if (roles.left != DT_NOBEGIN)
 		leave(roles.left);
 	report.worked = done;
 	report.complete &= done;
 	jit_report_swept(task.slot, Min(state.due, scopes.due), state.pending, drops, &report);
-	proc_exit(0);
+	proc_exit(spare ? 1 : 0);
 }
