@@ -3,9 +3,8 @@
 # long, and in no other database.  The log says when it begins and when it is
 # over, and not at each try.
 #
-# The attacks are lines of attacks.md.  Seen to fail with each failure doubling
-# the pause, and with what has just failed waiting as long as what has been
-# stuck for long.
+# Guards note_end() in launcher.c.  The attacks are lines of attacks.md.  Seen to
+# fail with each failure doubling the pause.
 #
 # Alone: measures how late the ledger is after the fault, and counts sweepers.
 use strict;

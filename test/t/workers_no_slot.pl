@@ -3,9 +3,8 @@
 # object, a sequence, what has_table_privilege() says) ends within two seconds
 # all the same, in all databases, by the spare sweeper.
 #
-# The attacks are lines of attacks.md.  Seen to fail without the spare sweeper;
-# with it calling nothing its own that it finds at its start; without its
-# lock_timeout; and with roles that wait for the events of their requests.
+# Guards the spare sweeper, its lock_timeout (sweeper.c), and that roles go
+# before the ledger.  The attacks are lines of attacks.md.
 #
 # Alone: measures how late the end comes.
 use strict;
