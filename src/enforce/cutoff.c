@@ -51,7 +51,7 @@
  *	... for HELD_FOR			the connection is ended (FATAL), whatever it is
  *								doing: only a transaction that runs a statement
  *								can be ended alone
- *	judged, being committed		is left alone
+ *	judged, being committed		is left alone, unless it waits for others
  *	error, savepoint			disarms all timers, also where no hook is called;
  *								so see rearm_held()
  *
@@ -165,6 +165,8 @@ static volatile sig_atomic_t held_too_long = false;
 static TimestampTz held_since = 0;	/* something of it has ended; 0: nothing */
 static bool held_unknown;		/* ... or may have */
 static Cover held_cover;		/* that, for the message */
+static bool by_catalogs;		/* it began on a standby: the ring tells nothing */
+static bool told = false;		/* the client why its connection ends */
 
 static ExecutorRun_hook_type next_executor_run_hook;
 static ExecutorFinish_hook_type next_executor_finish_hook;
@@ -336,7 +338,8 @@ cut_off(void)
 			cover = last;
 		}
 	}
-	if (first <= jit_now())
+	/* a commit that waits for a standby would take it for its own */
+	if (first <= jit_now() && !judged)
 	{
 		fired_cover = cover;
 		fired_statement = GetCurrentStatementStartTimestamp();
@@ -381,40 +384,50 @@ between_statements(void)
 static inline bool
 locks_held(void)
 {
-	return held != NULL && held->nneeds > 0 && !judged;
+	return held != NULL && held->nneeds > 0;
 }
 
 /* Have roles changed that only catalogs tell of?  Others are in the ring. */
 static inline bool
 look_is_due(void)
 {
-	return locks_held() && looked != jit_roles_generation && RecoveryInProgress();
+	return locks_held() && by_catalogs && looked != jit_roles_generation;
 }
 
 static void held_callback(void *arg);
 
 /*
+ * Does what is interrupted wait for another transaction, or for what a
+ * callback of an extension's waits for?  After these interrupts are looked at.
+ */
+static bool
+waits_for_others(void)
+{
+	uint32		class = *my_wait_event_info & 0xFF000000;
+
+	return class == PG_WAIT_LOCK || class == PG_WAIT_EXTENSION;
+}
+
+/*
  * End the connection at the next interrupt check.  Not while interrupts are
  * held off by more than handle_sig_alarm(): a commit that waits for a standby
- * would take it for its own.
+ * would take it for its own.  One that has been judged may be about to hold
+ * them off, unless it waits.
+ *
+ * What gives FATAL its words is put on the error context stack only where that
+ * is empty: whoever is running may take off what is topmost, as
+ * exec_bind_message() does.
  */
 static void
 end_connection(void)
 {
 	static ErrorContextCallback callback = {.callback = held_callback};
-	ErrorContextCallback *there = error_context_stack;
 
-	if (InterruptHoldoffCount > 1 || CritSectionCount > 0)
+	if (InterruptHoldoffCount > 1 || CritSectionCount > 0 ||
+		(judged && !waits_for_others()))
 		return;
-	/* gives FATAL its words; gone again if what is running ends before */
-	while (there != NULL && there != &callback)
-		there = there->previous;
-	if (there == NULL)
-	{
-		callback.previous = error_context_stack;
-		pg_compiler_barrier();
+	if (between_statements() && error_context_stack == NULL)
 		error_context_stack = &callback;
-	}
 	held_too_long = true;
 	InterruptPending = true;
 	ProcDiePending = true;
@@ -448,7 +461,7 @@ look_at_held(void)
 			end_connection();
 	}
 	/* between statements nothing else takes in what has been replayed */
-	asked = between_statements() && RecoveryInProgress();
+	asked = by_catalogs && between_statements();
 	if (asked)
 		HandleCatchupInterrupt();
 }
@@ -813,6 +826,7 @@ get_held(void)
 		Reliance   *reliance = begin_reliance(NULL);
 
 		MemoryContextSwitchTo(context);
+		by_catalogs = RecoveryInProgress();
 		looked = jit_roles_generation;
 		held_since = 0;
 		held = reliance;
@@ -865,11 +879,16 @@ rearm_held(void *arg)
 	arm_held();
 }
 
-/* Is it a need of the same thing?  One grant may cover several. */
+/*
+ * Is it a need of the same thing?  One grant may cover several, which makes no
+ * difference unless catalogs are asked again.
+ */
 static bool
 same_thing(const Need *need, const JitPermInfo *info, Oid classid, Oid objid,
 		   AclMode mode)
 {
+	if (!by_catalogs)
+		return true;
 	if (info == NULL || need->info == NULL)
 		return info == need->info && need->classid == classid &&
 			need->objid == objid && need->mode == mode;
@@ -908,7 +927,7 @@ hold_need(Oid userid, const JitPermInfo *info, Oid classid, Oid objid,
 	need->classid = classid;
 	need->objid = objid;
 	need->mode = mode;
-	if (info != NULL)
+	if (info != NULL && by_catalogs)
 	{
 		context = MemoryContextSwitchTo(held->context);
 		need->info = JIT_MAKE_PERMINFO();
@@ -1161,7 +1180,7 @@ cover_text(const Cover *cover)
 	if (cover->request == 0)
 		return pstrdup(_("What gave this access is not a live grant of jit_access."));
 	/* a transaction that has failed can't look up the name */
-	dbname = IsTransactionState() ? quote_identifier(jit_name_of_database(cover->database)) :
+	dbname = IsTransactionState() && !proc_exit_inprogress ? quote_identifier(jit_name_of_database(cover->database)) :
 		psprintf("%u", cover->database);
 	if (cover->deadline == DT_NOBEGIN || cover->deadline > jit_now())
 		return psprintf(_("Request %d in %s was revoked."), cover->request, dbname);
@@ -1193,6 +1212,7 @@ cancel_callback(void *arg)
 {
 	Reliance   *reliance = arg;
 
+	held_callback(NULL);
 	if (!fired || fired_statement != GetCurrentStatementStartTimestamp() ||
 		geterrcode() != ERRCODE_QUERY_CANCELED ||
 		!IsTransactionState() || (reliance == NULL && jit_running != NULL))
@@ -1202,12 +1222,10 @@ cancel_callback(void *arg)
 	jit_errhint_ended(reliance ? reliance->perminfos : NIL);
 }
 
-/* The words of FATAL, where it is us who have ended the connection. */
-static void
-held_callback(void *arg)
+/* Why the connection has been ended. */
+static int
+held_words(void)
 {
-	if (!held_too_long || geterrcode() != ERRCODE_ADMIN_SHUTDOWN)
-		return;
 	errmsg("terminating connection: its transaction holds locks by temporary access that has ended");
 	if (held_unknown)
 		errdetail("A transaction that has failed cannot tell whether what it had locked by request %d is still allowed.",
@@ -1216,6 +1234,25 @@ held_callback(void *arg)
 		errdetail_internal("%s", cover_text(&held_cover));
 	errhint("End transactions within %d seconds of their access. To go on, connect again and ask for access anew.",
 			HELD_FOR / 1000);
+	return 0;
+}
+
+/* The words of FATAL, where it is us who have ended the connection. */
+static void
+held_callback(void *arg)
+{
+	if (!held_too_long || told || geterrcode() != ERRCODE_ADMIN_SHUTDOWN)
+		return;
+	held_words();
+	told = true;
+}
+
+/* It has come where nothing gave it its words: at least the log has them. */
+static void
+log_held(int code, Datum arg)
+{
+	if (held_too_long && !told)
+		ereport(LOG, (held_words()));
 }
 
 static Reliance *
@@ -1572,6 +1609,7 @@ install_cutoff(void)
 	ExecutorFinish_hook = jit_executor_finish;
 	jit_add_commit_step(JIT_COMMIT_JUDGE, &cutoff_calls);
 	RegisterSubXactCallback(cutoff_subxact_callback, NULL);
+	before_shmem_exit(log_held, (Datum) 0);
 	/* after those of roles.c */
 	CacheRegisterSyscacheCallback(AUTHOID, roles_changed, (Datum) 0);
 	CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, roles_changed, (Datum) 0);

@@ -451,8 +451,10 @@ find_table(const RangeVar *name)
 }
 
 /*
- * What PostgreSQL locks for who owns, maintains or reads it, and tells no hook
- * of: it is held to the end of the transaction.
+ * What PostgreSQL locks for who owns, maintains, reads or locks it, and tells
+ * no hook of: it is held to the end of the transaction.  Noted before the
+ * command, which may wait for long, and after it: until it had the lock, the
+ * name may have become another's.
  */
 static void
 note_locked(Node *stmt)
@@ -461,7 +463,19 @@ note_locked(Node *stmt)
 	AclMode		mode = JIT_ACL_MAINTAIN;
 	ListCell   *lc;
 
-	if (IsA(stmt, VacuumStmt))
+	if (IsA(stmt, LockStmt))
+	{
+		foreach(lc, ((LockStmt *) stmt)->relations)
+		{
+			Oid			relid = RangeVarGetRelid(lfirst_node(RangeVar, lc),
+												 NoLock, true);
+
+			if (OidIsValid(relid))
+				note_lock(relid, GetUserId(),
+						  JIT_LOCK_PRIVILEGES(((LockStmt *) stmt)->mode), NIL);
+		}
+	}
+	else if (IsA(stmt, VacuumStmt))
 	{
 		foreach(lc, ((VacuumStmt *) stmt)->rels)
 			tables = lappend_oid(tables, find_table(lfirst_node(VacuumRelation, lc)->relation));
@@ -527,20 +541,6 @@ run_relying_utility(void *arg)
 			jit_note_reliance(GetUserId(), NULL, RelationRelationId, relid,
 							  JIT_ACL_MAINTAIN, false);
 	}
-	if (IsA(stmt, LockStmt))
-	{
-		LockStmt   *lock = (LockStmt *) stmt;
-		ListCell   *lc;
-
-		foreach(lc, lock->relations)
-		{
-			Oid			relid = RangeVarGetRelid(lfirst_node(RangeVar, lc),
-												 NoLock, true);
-
-			if (OidIsValid(relid))
-				note_lock(relid, GetUserId(), JIT_LOCK_PRIVILEGES(lock->mode), NIL);
-		}
-	}
 	note_locked(stmt);
 	if (!IsA(stmt, CallStmt) && !IsA(stmt, DoStmt))
 	{
@@ -548,6 +548,7 @@ run_relying_utility(void *arg)
 		jit_check_roles();
 	}
 	run_utility(arg);
+	note_locked(stmt);
 }
 
 /* GRANT or REVOKE of a grant role, natively: its ledger follows. */
@@ -637,9 +638,14 @@ jit_process_utility(PlannedStmt *pstmt, const char *query_string,
 			jit_run_relying_utility(run_relying_utility, &call);
 		else
 		{
-			if (unlikely(OidIsValid(jit_command_user)))
+			/* what is locked may come to be somebody's view */
+			const bool	notes = IsA(stmt, LockStmt) || OidIsValid(jit_command_user);
+
+			if (unlikely(notes))
 				note_locked(stmt);
 			run_utility(&call);
+			if (unlikely(notes))
+				note_locked(stmt);
 		}
 		jit_check_lasting_done();
 	}

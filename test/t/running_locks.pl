@@ -23,12 +23,22 @@ use Attacks;
 
 my $node = new_server('locks', q{
 max_prepared_transactions = 5
-max_connections = 150
+max_connections = 170
 synchronous_commit = local
 synchronous_standby_names = nobody
 jit_access.admin_role = admins
 }, allows_streaming => 1);
-$node->safe_psql('postgres', 'CREATE ROLE owner LOGIN; CREATE ROLE admins; CREATE ROLE paul LOGIN; GRANT admins TO paul; GRANT CREATE ON SCHEMA public TO PUBLIC');
+$node->safe_psql('postgres', 'CREATE ROLE owner LOGIN; CREATE ROLE admins; CREATE ROLE paul LOGIN; GRANT admins TO paul; GRANT CREATE ON SCHEMA public TO PUBLIC;
+	CREATE TABLE blocked (x int); GRANT SELECT ON blocked TO PUBLIC; ALTER TABLE blocked OWNER TO paul;
+	CREATE TABLE far (x int); GRANT INSERT ON far TO PUBLIC;
+	CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_advisory_xact_lock(1); RETURN NULL; END $$;
+	CREATE CONSTRAINT TRIGGER wait AFTER INSERT ON far DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION wait();
+	CREATE EXTENSION postgres_fdw;
+	CREATE DATABASE elsewhere;');
+$node->safe_psql('postgres', 'CREATE SERVER here FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host ' . q{'} . $node->host . q{', port '} . $node->port . q{', dbname 'postgres');
+	CREATE USER MAPPING FOR PUBLIC SERVER here OPTIONS (user 'paul', password_required 'false');
+	CREATE FOREIGN TABLE near (x int) SERVER here OPTIONS (table_name 'far'); GRANT INSERT ON near TO PUBLIC});
+$node->safe_psql('elsewhere', 'CREATE EXTENSION jit_access');
 $node->backup('backup');
 my $standby = PostgreSQL::Test::Cluster->new('standby');
 $standby->init_from_backup($node, 'backup', has_streaming => 1);
@@ -36,7 +46,7 @@ $standby->append_conf('postgresql.conf', "max_standby_streaming_delay = -1\nmax_
 $standby->start;
 sub replayed { $node->wait_for_catchup($standby, 'replay', $node->lsn('flush')); return; }
 
-my $fatal = qr/FATAL:  (57P01: )?terminating connection: its transaction holds locks by temporary access that has ended/;
+my $fatal = qr/(?:FATAL:  (?:57P01: )?|LOG:  )terminating connection: its transaction holds locks by temporary access that has ended/;
 my %cases;
 my @cases;
 my $locks = 'LOCK TABLE %t IN ACCESS EXCLUSIVE MODE';
@@ -51,7 +61,7 @@ sub prepare_case
 	%case = (name => $name, user => "dev$n", table => "t$n", role => "owner$n",
 		access => 'SELECT, UPDATE, DELETE ON %t', on => $node, %case);
 	$case{$_} = [ map { s/%t/t$n/gr =~ s/%u/dev$n/gr =~ s/%o/owner$n/gr } ref $case{$_} ? @{ $case{$_} } : $case{$_} // () ]
-	  for qw(do begin access before);
+	  for qw(do begin access before setup);
 	push @cases, $cases{$name} = \%case;
 	return;
 }
@@ -59,6 +69,11 @@ sub prepare_case
 prepare_case('LOCK TABLE, and idle', do => "BEGIN; $locks");
 prepare_case('LOCK TABLE, and asleep', do => "BEGIN; $locks", begin => 'SELECT pg_sleep(600)');
 prepare_case('LOCK TABLE, and waiting for another lock', do => "BEGIN; $locks", begin => 'SELECT pg_advisory_xact_lock(1)');
+prepare_case('LOCK TABLE, and waiting where nothing of ours is called', do => "BEGIN; $locks", begin => 'CREATE TEMP TABLE b (LIKE blocked)');
+prepare_case('LOCK TABLE, and a COPY that gets nothing', do => "BEGIN; $locks; CREATE TEMP TABLE c (x text)", begin => 'COPY c FROM STDIN');
+prepare_case('LOCK TABLE, and a client that reads nothing', do => "BEGIN; $locks", begin => q{SELECT repeat('x', 1000) FROM generate_series(1, 10000000)}, stop => 1);
+prepare_case('LOCK TABLE, and a COMMIT that waits for another server', do => "BEGIN; $locks; INSERT INTO near VALUES (1)", begin => 'COMMIT');
+prepare_case('LOCK TABLE, of which another is of that name by then', do => [ 'CREATE TABLE n_%t (x int)', 'BEGIN' ], begin => 'LOCK TABLE n_%t', swap => 1);
 prepare_case('LOCK TABLE in a DO block', do => "BEGIN; DO \$\$ BEGIN $locks; END \$\$");
 prepare_case('LOCK TABLE, after which a statement fails behind a savepoint', do => [ "BEGIN; $locks; SAVEPOINT s", 'SELECT 1/0' ], failed => 1);
 prepare_case('LOCK TABLE, after which everything fails', do => [ "BEGIN; $locks; SAVEPOINT s", 'SELECT 1/0', 'SELECT 1', 'SELECT 1', 'SELECT 1' ], failed => 1);
@@ -87,12 +102,15 @@ prepare_case('jit_revoke, and asleep', do => "BEGIN; $locks", begin => 'SELECT p
 prepare_case('jit_revoke, after which everything fails', do => [ "BEGIN; $locks; SAVEPOINT s", 'SELECT 1/0', 'SELECT 1', 'SELECT 1' ], failed => 1, revoke => 1);
 prepare_case('jit_revoke_from', do => 'BEGIN; SELECT count(*) FROM %t', revoke => 'SELECT jit_revoke_from(%s, %s)');
 prepare_case('DROP ROLE of the grant role', do => 'BEGIN; SELECT count(*) FROM %t', revoke => 'DROP ROLE %s');
+prepare_case('jit_revoke_from in another database', do => "BEGIN; $locks", revoke => 'SELECT jit_revoke_from(%s, %s)', db => 'elsewhere');
 # what goes on
 prepare_case('a transaction that relies on nothing', do => 'BEGIN; CREATE TEMP TABLE x (x int); LOCK TABLE x; SELECT count(*) FROM pg_class', goes_on => 1);
 prepare_case('a transaction whose access another grant continues', do => 'BEGIN; SELECT count(*) FROM %t', more => '1 hour', goes_on => 1);
 prepare_case('a transaction whose deadline was moved', do => 'BEGIN; SELECT count(*) FROM %t', prolong => 1, goes_on => 1);
 prepare_case('a transaction that relied on it before this one', do => 'BEGIN; SELECT count(*) FROM %t; COMMIT; BEGIN; SELECT 1', goes_on => 1);
 prepare_case('COMMIT that waits for a standby', do => 'SET synchronous_commit = on; BEGIN; SELECT count(*) FROM %t; CREATE TABLE made_%t (x int)', begin => 'COMMIT', goes_on => 1, waits => 1);
+prepare_case('a statement whose commit waits for a standby', setup => 'CREATE FUNCTION f_%t() RETURNS void LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN INSERT INTO %t VALUES (1); END $$; REVOKE EXECUTE ON FUNCTION f_%t FROM PUBLIC',
+	access => 'EXECUTE ON FUNCTION f_%t()', do => 'SET synchronous_commit = on', begin => 'SELECT f_%t()', goes_on => 1, waits => 1, autocommit => 1);
 # on the standby
 my $share = 'LOCK TABLE %t IN ACCESS SHARE MODE';
 prepare_case('standby: LOCK TABLE, and idle', on => $standby, do => "BEGIN; $share");
@@ -106,9 +124,9 @@ prepare_case('standby: a transaction whose deadline was moved', on => $standby, 
 
 # ---- set up
 
-$node->safe_psql('postgres', join ';', 'CREATE ROLE other LOGIN', map { "CREATE ROLE $_->{user} LOGIN; CREATE ROLE $_->{role}; GRANT $_->{role} TO owner; CREATE TABLE $_->{table} AS SELECT 1 AS x; ALTER TABLE $_->{table} OWNER TO $_->{role}" } @cases);
+$node->safe_psql('postgres', join ';', 'CREATE ROLE other LOGIN', map {; "CREATE ROLE $_->{user} LOGIN; CREATE ROLE $_->{role}; GRANT $_->{role} TO owner; CREATE TABLE $_->{table} AS SELECT 1 AS x; ALTER TABLE $_->{table} OWNER TO $_->{role}", @{ $_->{setup} } } @cases);
 my $blocker = session($node, 'paul');
-$blocker->do('SELECT pg_advisory_lock(1)');
+$blocker->do('SELECT pg_advisory_lock(1); BEGIN; LOCK TABLE blocked');
 replayed();
 $_->{s} = session($_->{on}, $_->{as} // $_->{user}) for @cases;
 my $ids = $node->safe_psql('postgres', join '; ', 'SET client_min_messages = error', map { "SELECT jit_grant('$_->{access}[0]', '$_->{user}', '" . ($_->{revoke} ? '1 hour' : '12 s') . "', 'x')" } @cases);
@@ -124,7 +142,25 @@ foreach my $case (@cases)
 		my ($out, $err) = $case->{s}->do($sql);
 		die "$case->{name}: $err" if $err =~ /ERROR/ && !$case->{failed};
 	}
+	my $other;
+	if ($case->{swap})
+	{
+		$other = session($node, $case->{user});
+		$other->do("BEGIN; LOCK TABLE n_$case->{table}");
+	}
 	$case->{s}->begin($_) for @{ $case->{begin} };
+	if ($other)
+	{
+		wait_until(sub { waits($node, $case->{s}) }) or die 'does not wait';
+		$other->do("ALTER TABLE n_$case->{table} RENAME TO o_$case->{table}; CREATE VIEW n_$case->{table} AS SELECT * FROM $case->{table}; COMMIT");
+		$other->quit;
+		$case->{s}->end;
+	}
+	if ($case->{stop})
+	{
+		wait_until(sub { $node->safe_psql('postgres', "SELECT state FROM pg_stat_activity WHERE pid = $case->{s}{pid}") eq 'active' }) or die 'does not run';
+		kill 'STOP', $case->{s}{run}{KIDS}[0]{PID} or die "cannot stop psql: $!";
+	}
 	die 'too slow' if Time::HiRes::time() > $case->{end};
 }
 foreach my $case (@cases)
@@ -135,17 +171,17 @@ foreach my $case (@cases)
 	{
 		my $sql = $case->{revoke} =~ /jit_revoke_from/ ? sprintf($case->{revoke}, "'$case->{user}'", q{'x'}) :
 		  $case->{revoke} =~ /DROP/ ? sprintf($case->{revoke}, grant_role($node, $case->{id})) : "SELECT jit_revoke($case->{id}, 'x')";
-		$node->safe_psql('postgres', "SET client_min_messages = error; $sql");
+		$node->safe_psql($case->{db} // 'postgres', "SET client_min_messages = error; $sql");
 		$case->{end} = Time::HiRes::time();
 	}
 }
 replayed();
-# the owner wants them all
-foreach my $case (grep { !$_->{goes_on} } @cases)
+# the owner wants them all; on the standby they are had one after the other
+foreach my $case (sort { $a->{end} <=> $b->{end} } grep { !$_->{goes_on} } @cases)
 {
-	next if $case->{on} == $standby;
-	$case->{owner} = session($node, 'owner');
-	$case->{owner}->begin("ALTER TABLE $case->{table} ADD COLUMN y int");
+	my $sql = "ALTER TABLE $case->{table} ADD COLUMN y int";
+	if ($case->{on} == $node) { ($case->{owner} = session($node, 'owner'))->begin($sql); }
+	else { sql($node, 'owner', $sql); $case->{lsn} = $node->lsn('insert'); }
 }
 
 sub is_there
@@ -184,45 +220,38 @@ $p->quit;
 
 # ---- the ends
 
-my @owned = grep { $_->{owner} } @cases;
+my @owned = grep { !$_->{goes_on} } @cases;
 wait_until(sub {
-	$_->{got} //= $_->{owner}->ended ? Time::HiRes::time() : undef foreach @owned;
+	my $replayed = $standby->lsn('replay');
+	foreach my $case (grep { !$_->{got} } @owned)
+	{
+		$case->{got} = Time::HiRes::time()
+		  if $case->{owner} ? $case->{owner}->ended : $standby->safe_psql('postgres', "SELECT '$replayed' >= '$case->{lsn}'::pg_lsn") eq 't';
+	}
 	return !grep { !$_->{got} && Time::HiRes::time() < $_->{end} + 13 } @owned;
 });
-foreach my $case (sort { ($a->{goes_on} // 0) <=> ($b->{goes_on} // 0) } grep { $_->{owner} } @cases)
+foreach my $case (@owned)
 {
 	attack $case->{name} => sub {
-		ok(defined $case->{got}, 'the owner gets at it') or return;
+		ok(defined $case->{got}, $case->{owner} ? 'the owner gets at it' : 'ALTER TABLE is replayed') or return;
 		cmp_ok($case->{got} - $case->{end}, '<', 12, '... within 12 s of the end');
-		is(($case->{owner}->end)[1], '', '... without an error');
+		is(($case->{owner}->end)[1], '', '... without an error') if $case->{owner};
 		is(is_there($case), '0', 'the connection is gone');
-		$node->wait_for_log(qr/\[$case->{s}{pid}\].* $fatal.*?\[$case->{s}{pid}\].* DETAIL:  Request $case->{id} in (postgres|\d+) (expired at|was revoked)/s);
+		$case->{on}->wait_for_log(qr/\[$case->{s}{pid}\].* $fatal.*?\[$case->{s}{pid}\].* DETAIL:  (Request $case->{id} in (postgres|\d+) (expired at|was revoked)|A transaction that has failed cannot tell)/s);
 		pass('the log says why');
 	};
 }
-foreach my $case (grep { $_->{on} == $standby && !$_->{goes_on} } @cases)
-{
-	attack $case->{name} => sub {
-		ok(wait_until(sub { is_there($case) eq '0' }, $case->{end} + 12 - Time::HiRes::time()), sprintf('it is gone by %.1f s after the end', Time::HiRes::time() - $case->{end}));
-		my $log = slurp_file($standby->logfile);
-		like($log, qr/\[$case->{s}{pid}\].* $fatal.*?\[$case->{s}{pid}\].* DETAIL:  (Request $case->{id} in (postgres|\d+) (expired at|was revoked)|A transaction that has failed cannot tell)/s, 'the log says why');
-		my $owner = session($node, 'owner');
-		$owner->do("ALTER TABLE $case->{table} ADD COLUMN y int");
-		$owner->quit;
-		replayed();
-		is($standby->safe_psql('postgres', "SELECT count(*) FROM pg_attribute WHERE attrelid = '$case->{table}'::regclass AND attname = 'y'"), '1', 'ALTER TABLE is replayed');
-	};
-}
+my ($until) = sort { $b <=> $a } map { $_->{end} + 12 } grep { $_->{goes_on} } @cases;
+wait_until(sub { Time::HiRes::time() > $until });
+$_->{event} = $node->safe_psql('postgres', "SELECT wait_event FROM pg_stat_activity WHERE pid = $_->{s}{pid}") for grep { $_->{waits} } @cases;
+$node->safe_psql('postgres', $_) for q{ALTER SYSTEM SET synchronous_standby_names = ''}, 'SELECT pg_reload_conf()';
 foreach my $case (grep { $_->{goes_on} } @cases)
 {
 	attack $case->{name} => sub {
-		my $until = $case->{end} + 12;
-		wait_until(sub { Time::HiRes::time() > $until });
 		is(is_there($case), '1', 'it goes on');
 		if ($case->{waits})
 		{
-			is($node->safe_psql('postgres', "SELECT wait_event FROM pg_stat_activity WHERE pid = $case->{s}{pid}"), 'SyncRep', '... waiting');
-			$node->safe_psql('postgres', $_) for q{ALTER SYSTEM SET synchronous_standby_names = ''}, 'SELECT pg_reload_conf()';
+			is($case->{event}, 'SyncRep', '... waiting');
 			is(($case->{s}->end)[1], '', 'committed, without a warning');
 			is($case->{s}->do('SELECT 1'), '1', 'the session too');
 		}
@@ -230,13 +259,29 @@ foreach my $case (grep { $_->{goes_on} } @cases)
 	};
 }
 
-attack 'a query is answered with the reason' => sub {
-	my $s = $cases{'LOCK TABLE, and asleep'}{s};
-	$s->{run}->pump until !$s->{run}->pumpable;
-	like($s->{err}, qr/${fatal}\nDETAIL:  Request \d+ in postgres expired at .*\nHINT:  End transactions within 10 seconds/, 'by FATAL with its words');
+attack 'the client is told the reason' => sub {
+	foreach my $case (@cases{ 'LOCK TABLE, and asleep', 'LOCK TABLE, and idle', 'LOCK TABLE, after which everything fails' })
+	{
+		my $s = $case->{s};
+		$s->begin('SELECT 1') unless @{ $case->{begin} };
+		$s->{run}->pump until !$s->{run}->pumpable;
+		like($s->{err}, qr/FATAL:  57P01: terminating connection: its transaction holds locks by temporary access that has ended\nDETAIL:  Request \d+ in \w+ expired at .*\nHINT:  End transactions within 10 seconds/, 'by FATAL with its words');
+	}
 };
 
+sub figures
+{
+	my ($of, @after) = @_;
+	@after = sort { $a <=> $b } @after;
+	diag(sprintf('ALTER TABLE went on after %.1f to %.1f s on %s (%d of them)', $after[0], $after[-1], $of, scalar @after)) if @after;
+	return;
+}
+foreach my $on ($node, $standby)
+{
+	figures($on->name, map { $_->{got} - $_->{end} } grep { $_->{got} && $_->{on} == $on } @owned);
+}
 all_attacks_done();
+kill 'CONT', $_->{s}{run}{KIDS}[0]{PID} for grep { $_->{stop} } @cases;
 $_->{s}{run}->kill_kill for @cases;
 $_->{owner}{run}->kill_kill for grep { $_->{owner} } @cases;
 $blocker->quit;
