@@ -165,7 +165,7 @@ static volatile sig_atomic_t held_too_long = false;
 static TimestampTz held_since = 0;	/* something of it has ended; 0: nothing */
 static bool held_unknown;		/* ... or may have */
 static Cover held_cover;		/* that, for the message */
-static bool by_catalogs;		/* it began on a standby: the ring tells nothing */
+static bool by_catalogs;		/* it began where the ring tells nothing */
 static bool told = false;		/* the client why its connection ends */
 
 static ExecutorRun_hook_type next_executor_run_hook;
