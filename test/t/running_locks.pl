@@ -118,7 +118,7 @@ prepare_case('a transaction whose deadline was moved', do => 'BEGIN; SELECT coun
 prepare_case('a transaction that relied on it before this one', do => 'BEGIN; SELECT count(*) FROM %t; COMMIT; BEGIN; SELECT 1', goes_on => 1);
 prepare_case('COMMIT that waits for a standby', do => 'SET synchronous_commit = on; BEGIN; SELECT count(*) FROM %t; CREATE TABLE made_%t (x int)', begin => 'COMMIT', goes_on => 1, waits => 1);
 prepare_case('a statement whose commit waits for a standby', setup => 'CREATE FUNCTION f_%t() RETURNS void LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN INSERT INTO %t VALUES (1); END $$; REVOKE EXECUTE ON FUNCTION f_%t FROM PUBLIC',
-	access => 'EXECUTE ON FUNCTION f_%t()', do => 'SET synchronous_commit = on', begin => 'SELECT f_%t()', goes_on => 1, waits => 1, autocommit => 1);
+	access => 'EXECUTE ON FUNCTION f_%t()', do => 'SET synchronous_commit = on', begin => 'DO $$ DECLARE x text; BEGIN x := f_%t(); END $$', goes_on => 1, waits => 1, autocommit => 1);
 # on the standby
 my $share = 'LOCK TABLE %t IN ACCESS SHARE MODE';
 prepare_case('standby: LOCK TABLE, and idle', on => $standby, do => "BEGIN; $share");
