@@ -241,7 +241,12 @@ attack 'a role that owns something' => sub {
 	my $from = -s $node->logfile;
 	keep('0');
 	$node->wait_for_log(qr/role $bare could not be dropped: it owns something/, $from);
-	visited() for 1, 2;
+	visited();
+	my $other = table();
+	used($other);
+	my $others = scopes_of($other);
+	visited();
+	gone($others, 'one that is new goes');
 	is(scalar(() = slurp_file($node->logfile, $from) =~ /role $bare could not be dropped/g), 1, 'it stays, and the log says so once');
 	is(on($t), '0', '... without its privileges');
 	super("DELETE FROM pg_shdepend WHERE refobjid = '$bare'::regrole AND deptype = 'o'");
@@ -363,6 +368,26 @@ attack 'DROP DATABASE' => sub {
 	super('DROP DATABASE passing', 'postgres');
 	comes("SELECT count(*) <= 1 FROM pg_roles WHERE rolname LIKE 'jit\\_scope\\_${db}\\_%'", 'what is unused goes at once');
 	comes("SELECT count(*) = 0 FROM pg_roles WHERE rolname LIKE 'jit\\_%\\_${db}\\_%'", '... the rest when its grant has ended');
+	# as from a dump of it
+	super("CREATE ROLE jit_scope_${db}_3");
+	super('CREATE DATABASE passing', 'postgres');
+	super(q{CREATE EXTENSION jit_access; CREATE TABLE t (x int); SELECT jit_grant('SELECT ON t', 'dev', '1 hour', 'x')}, 'passing');
+	my $next = super(q{SELECT jit_revoke(1, 'x'); SELECT oid FROM pg_database WHERE datname = 'passing'}, 'passing') =~ s/.*\n//r;
+	comes(q{SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE datname = 'passing')}, 'nobody is there');
+	super('DROP DATABASE passing', 'postgres');
+	comes("SELECT count(*) = 0 FROM pg_roles WHERE rolname LIKE 'jit\\_%\\_${next}\\_%'", 'those of another one go');
+	is(super("SELECT count(*) FROM pg_roles WHERE rolname LIKE 'jit\\_%\\_${db}\\_%'"), '1', '... what a restore makes of the first meanwhile stays');
+	super("DROP ROLE jit_scope_${db}_3");
+};
+attack 'more databases that are gone than are remembered' => sub {
+	super(q{DO $$ BEGIN FOR i IN 1 .. 300 LOOP EXECUTE 'CREATE ROLE jit_scope_' || 1000000 + i || '_1'; END LOOP; END $$});
+	eval { $_->quit } for $anna, $dev;
+	$node->restart;
+	my $left = q{SELECT count(*) %s FROM pg_roles WHERE rolname ~ '^jit_scope_1000'};
+	comes(sprintf($left, '= 44'), 'so many go');
+	super('CREATE DATABASE passing', 'postgres');
+	super('DROP DATABASE passing', 'postgres');
+	comes(sprintf($left, '= 0'), '... the others when somebody comes again');
 };
 attack 'a copy that keeps privileges' => sub {
 	my $t = table();
