@@ -52,11 +52,17 @@ while (time < $end)
 {
 	my @workers = (asks('dev', 'hr.wide'), asks('eve', 'hr.salary'), asks('eve', 'hr.wide'), gives('dev'));
 	sleep(0.5 + rand 2);
+	# another one after each crash
+	my $launcher = launcher_pid($node);
 	my $whom = ('jit_access sweeper', 'jit_access launcher', 'client backend')[ rand 3 ];
-	my $pid;
+	# a process that was about to exit takes nobody along
 	wait_until(sub {
-		$pid = $node->safe_psql('postgres', "SELECT pid FROM pg_stat_activity WHERE backend_type = '$whom' AND datname IS DISTINCT FROM 'postgres' AND (datid IS NOT NULL OR backend_type ~ 'launcher') LIMIT 1");
-		return $pid =~ /^\d+$/ && kill('KILL', $pid) == 1;
+		my $pid = eval {
+			return 'crashed' if launcher_pid($node) ne $launcher;
+			$node->safe_psql('postgres', "SELECT pid FROM pg_stat_activity WHERE backend_type = '$whom' AND datname IS DISTINCT FROM 'postgres' AND (datid IS NOT NULL OR backend_type ~ 'launcher') LIMIT 1")
+		} // '';
+		kill('KILL', $pid) if $pid =~ /^\d+$/;
+		return $pid eq 'crashed';
 	}, 10) and $killed{$whom}++;
 	wait_for_server($node);
 	end_workers($node);
@@ -65,7 +71,7 @@ while (time < $end)
 	$node->safe_psql('hr_prod', q{SELECT jit_revoke_all('x')});
 	$rounds++;
 }
-note("$rounds crashes: " . join(', ', map { "$killed{$_} of a $_" } sort keys %killed));
+note("$rounds rounds, crashes: " . join(', ', map { "$killed{$_} of a $_" } sort keys %killed));
 note($node->safe_psql('hr_prod', q{SELECT count(*) || ' requests, ' || (SELECT last_value FROM jit.scope_number) || ' scope roles were made' FROM jit.requests}));
 is_deeply(\%broken, {}, 'nothing is of a role that is gone, and what is active works');
 note("errors: $_, $wrong{$_} rounds") for sort keys %wrong;
