@@ -69,7 +69,7 @@ typedef struct JitPress
 } JitPress;
 
 #define JIT_MAX_PRESSES		256
-#define JIT_MAX_GONE		256	/* databases */
+#define JIT_MAX_GONE		256 /* databases */
 #define JIT_LOGGED_ROLES	8192	/* by the role's OID */
 
 /* Protected by lock. */
@@ -88,8 +88,8 @@ typedef struct JitDueShared
 	JitPress	presses[JIT_MAX_PRESSES];	/* the last ones, of single roles */
 	uint64		drops[JIT_DROP_COUNTS]; /* transactions that dropped something */
 	int			ngone;
-	Oid			gone[JIT_MAX_GONE]; /* databases that are known to be gone, and
-									 * whose roles aren't */
+	Oid			gone[JIT_MAX_GONE]; /* databases that are known to be gone,
+									 * and whose roles aren't */
 	bool		logged[JIT_LOGGED_ROLES];	/* that one can't be dropped */
 } JitDueShared;
 
