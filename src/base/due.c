@@ -358,29 +358,37 @@ jit_visit_all(void)
 }
 
 /*
- * A database has been seen to go.  That there is none with the OID in a role's
- * name doesn't prove it: it may be another cluster's, from a restore under way.
+ * Has the launcher seen a database go?  That there is none with the OID in a
+ * role's name doesn't prove it: it may be another cluster's, from a restore
+ * under way.
  */
-void
-jit_note_gone(Oid database)
-{
-	if (jit_is_gone(database))
-		return;
-	LWLockAcquire(jit_due->lock, LW_EXCLUSIVE);
-	jit_due->gone[jit_due->ngone++ % JIT_MAX_GONE] = database;
-	LWLockRelease(jit_due->lock);
-}
-
 bool
 jit_is_gone(Oid database)
 {
 	bool		result = false;
 
 	LWLockAcquire(jit_due->lock, LW_SHARED);
-	for (int i = 0; i < Min(jit_due->ngone, JIT_MAX_GONE); i++)
+	for (int i = 0; i < jit_due->ngone; i++)
 		result |= jit_due->gone[i] == database;
 	LWLockRelease(jit_due->lock);
 	return result && !SearchSysCacheExists1(DATABASEOID, ObjectIdGetDatum(database));
+}
+
+/*
+ * Is it the first time since the start that something is logged of a role which
+ * stays?  Others of the same place may go without.
+ */
+bool
+jit_first_log_of(Oid roleid)
+{
+	bool	   *logged = &jit_due->logged[roleid % JIT_LOGGED_ROLES];
+	bool		result;
+
+	LWLockAcquire(jit_due->lock, LW_EXCLUSIVE);
+	result = !*logged;
+	*logged = true;
+	LWLockRelease(jit_due->lock);
+	return result;
 }
 
 /* The spare sweeper is there to be called, with the latch of this process. */

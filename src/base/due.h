@@ -69,7 +69,8 @@ typedef struct JitPress
 } JitPress;
 
 #define JIT_MAX_PRESSES		256
-#define JIT_MAX_GONE		64	/* databases */
+#define JIT_MAX_GONE		256 /* databases */
+#define JIT_LOGGED_ROLES	8192	/* by the role's OID */
 
 /* Protected by lock. */
 typedef struct JitDueShared
@@ -86,8 +87,10 @@ typedef struct JitDueShared
 	int			npresses;		/* ever */
 	JitPress	presses[JIT_MAX_PRESSES];	/* the last ones, of single roles */
 	uint64		drops[JIT_DROP_COUNTS]; /* transactions that dropped something */
-	int			ngone;			/* ever */
-	Oid			gone[JIT_MAX_GONE]; /* databases that are known to be gone */
+	int			ngone;
+	Oid			gone[JIT_MAX_GONE]; /* databases that are known to be gone,
+									 * and whose roles aren't */
+	bool		logged[JIT_LOGGED_ROLES];	/* that one can't be dropped */
 } JitDueShared;
 
 extern JitDueShared *jit_due;
@@ -105,8 +108,8 @@ extern void jit_note_press(Oid grantee, TimestampTz at);
 extern TimestampTz jit_pressed_after(Oid grantee, TimestampTz at);
 extern void jit_note_role_changed(Oid roleid);
 extern void jit_visit_all(void);
-extern void jit_note_gone(Oid database);
 extern bool jit_is_gone(Oid database);
+extern bool jit_first_log_of(Oid roleid);
 extern void jit_spare_comes(void);
 extern void jit_spare_goes(void);
 extern void jit_report_progress(int slot);

@@ -258,9 +258,8 @@ jit_find_grant_role(const JitGrant *grant)
 
 /*
  * Drop the roles whose members jit_end_role() has removed in this
- * transaction.  Before it commits, so that no user can keep the locks.  What
- * can't be dropped now, and what would take too many locks, is dropped by a
- * sweeper, when it is past.
+ * transaction.  What can't be dropped now is dropped by a sweeper, when it is
+ * past.
  */
 static void
 drop_ended_roles(List *notes)
@@ -285,8 +284,6 @@ drop_ended_roles(List *notes)
 	{
 		Oid			roleid = lfirst_oid(lc);
 
-		if (foreach_current_index(lc) == max_locks_per_xact * 10)
-			break;
 		/* they are back if that was in a subtransaction that has failed */
 		if (jit_grant_has_member(roleid, InvalidOid))
 			continue;
@@ -316,7 +313,17 @@ drop_ended_roles(List *notes)
 	PopActiveSnapshot();
 }
 
-static const JitCommitCalls ending_calls = {.commit = drop_ended_roles};
+/*
+ * Before the commit, so that no user can keep the locks; what would take too
+ * many of them is left to a sweeper, too.
+ */
+static void
+drop_at_commit(List *notes)
+{
+	drop_ended_roles(list_truncate(notes, max_locks_per_xact * 10));
+}
+
+static const JitCommitCalls ending_calls = {.commit = drop_at_commit};
 
 /*
  * End what a grant role gives.  Inside an owner section, under the lock on

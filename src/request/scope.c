@@ -52,7 +52,8 @@
  * database that has gone.  Taking privileges away needs no proof: roles of that
  * prefix convey them through live grants only.  That it is gone has been seen by
  * the launcher, or it wasn't there at its start: roles of a database that a
- * restore hasn't come to yet look the same.
+ * restore hasn't come to yet look the same.  What can't be dropped is logged
+ * once from one start of the server to the next.
  *
  * REVOKE has every plan made anew that uses the table, and all plans if it is
  * on a schema.  So there is one of each object for a batch, none where
@@ -339,7 +340,7 @@ jit_remove_scopes(List *roleids, int elevel)
 
 		CHECK_FOR_INTERRUPTS();
 		error = jit_try(try_to_drop_odd, list_make1_oid(roleid));
-		if (error != NULL)
+		if (error != NULL && (elevel != LOG || jit_first_log_of(roleid)))
 			ereport(elevel,
 					(errmsg("role %s could not be dropped: %s",
 							quote_identifier(jit_role_name(roleid)), error->message),
@@ -430,7 +431,6 @@ jit_sweep_scopes(JitScopeSweep *sweep)
 	List	   *objects;
 	List	   *locked = NIL;
 	ListCell   *lc;
-	bool		fresh = false;
 	int			n;
 
 	if (sweep->tried == NIL)
@@ -458,13 +458,9 @@ jit_sweep_scopes(JitScopeSweep *sweep)
 	if (locked != NIL)
 	{
 		/* a grant may have come between */
-		n = jit_query("SELECT s.role_oid, greatest(s.unused_since,"
-					  "  CASE WHEN s.unused_since <= $2 THEN s.unused_since + ($3 - $2) END) > $4"
-					  DUE_SCOPES " AND s.role_oid = ANY ($5)",
-					  "tzzzO", our_prefix(), until, now, sweep->logged, oid_array(locked));
-		for (int i = 1; i <= n; i++)
-			fresh |= jit_result_bool(i, 2);
-		jit_remove_scopes(result_oids(n, 1), fresh ? LOG : DEBUG1);
+		n = jit_query("SELECT s.role_oid" DUE_SCOPES " AND s.role_oid = ANY ($3)",
+					  "tzO", our_prefix(), until, oid_array(locked));
+		jit_remove_scopes(result_oids(n, 1), LOG);
 	}
 
 	jit_query("SELECT min(unused_since) FILTER (WHERE unused_since > $1),"

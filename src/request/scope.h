@@ -11,7 +11,6 @@
 /* How far a sweeper has got, over its transactions. */
 typedef struct JitScopeSweep
 {
-	TimestampTz logged;			/* what was due by then has been tried */
 	List	   *tried;			/* roles, in TopMemoryContext */
 	bool		more;			/* another batch may be due */
 	TimestampTz due;			/* when something will be */

@@ -101,6 +101,8 @@ typedef struct Database
 {
 	Oid			oid;			/* hash key; InvalidOid: see above */
 	bool		exists;			/* as of this look around */
+	bool		gone;			/* doesn't exist, and did once */
+	bool		scopes;			/* and its scope roles are still there */
 	bool		wanted;			/* something is due that hasn't been tried */
 	bool		first_visit;	/* not urgent */
 	TimestampTz tried;			/* what was due by then has been tried */
@@ -483,12 +485,10 @@ look_at_databases(bool visit)
 	hash_seq_init(&status, databases);
 	while ((database = hash_seq_search(&status)) != NULL)
 	{
-		if (database->exists || database->handle != NULL)
-			continue;
 		/* its past roles can be dropped now */
-		get_database(InvalidOid)->wanted = true;
-		jit_note_gone(database->oid);
-		(void) hash_search(databases, &database->oid, HASH_REMOVE, NULL);
+		if (!database->exists && !database->gone)
+			get_database(InvalidOid)->wanted = true;
+		database->gone = !database->exists;
 	}
 	return best;
 }
@@ -514,7 +514,7 @@ note_past(Oid oid, TimestampTz deadline, TimestampTz now, TimestampTz *next)
 static TimestampTz
 look_at_roles(TimestampTz now, HTAB *past)
 {
-	static bool first = true;	/* what is without one then, stays so */
+	static bool first = true;	/* what is missing then has gone before */
 	TimestampTz next = DT_NOEND;
 	Relation	rel = table_open(AuthIdRelationId, AccessShareLock);
 	TableScanDesc scan = table_beginscan_catalog(rel, 0, NULL);
@@ -532,14 +532,20 @@ look_at_roles(TimestampTz now, HTAB *past)
 
 		/* of a database that is gone, it has no time, and goes when it can */
 		oid = jit_scope_database(NameStr(form->rolname));
-		if (OidIsValid(oid) &&
-			((database = hash_search(databases, &oid, HASH_FIND, NULL)) == NULL ||
-			 !database->exists))
+		if (OidIsValid(oid))
 		{
-			if (first)
-				jit_note_gone(oid);
-			if (jit_is_gone(oid))
+			database = hash_search(databases, &oid, HASH_FIND, NULL);
+			if (database == NULL && first)
+			{
+				database = get_database(oid);
+				database->exists = false;
+				database->gone = true;
+			}
+			if (database != NULL && database->gone)
+			{
+				database->scopes = true;
 				note_past(InvalidOid, DT_NOBEGIN, now, &next);
+			}
 		}
 		if (jit_role_kind(NameStr(form->rolname)) != JIT_ROLE_GRANT)
 			continue;
@@ -575,6 +581,35 @@ look_at_roles(TimestampTz now, HTAB *past)
 	table_close(rel, AccessShareLock);
 	first = false;
 	return next;
+}
+
+/*
+ * Tell sweepers which databases are gone, and forget those that have left no
+ * scope roles: what bears their names from now on is a restore's.  Those that
+ * there is no room for have their turn when others are forgotten.
+ */
+static void
+tell_what_is_gone(void)
+{
+	HASH_SEQ_STATUS status;
+	Database   *database;
+
+	LWLockAcquire(jit_due->lock, LW_EXCLUSIVE);
+	jit_due->ngone = 0;
+	hash_seq_init(&status, databases);
+	while ((database = hash_seq_search(&status)) != NULL)
+	{
+		bool		scopes = database->scopes;
+
+		database->scopes = false;
+		if (!database->gone)
+			continue;
+		if (!scopes && database->handle == NULL)
+			(void) hash_search(databases, &database->oid, HASH_REMOVE, NULL);
+		else if (scopes && jit_due->ngone < JIT_MAX_GONE)
+			jit_due->gone[jit_due->ngone++] = database->oid;
+	}
+	LWLockRelease(jit_due->lock);
 }
 
 /*
@@ -678,6 +713,7 @@ look_around(void)
 	InvalidateCatalogSnapshot();
 	for_others = look_at_databases(visit_all);
 	next = Min(next, look_at_roles(now, past));
+	tell_what_is_gone();
 	next = Min(next, send_sweepers(now, for_others, past));
 	CommitTransactionCommand();
 	return next;

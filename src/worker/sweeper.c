@@ -786,7 +786,7 @@ jit_sweeper_main(Datum arg)
 	bool		spare = !OidIsValid(where);
 	LedgerState state = {NIL, 0, false, DT_NOEND, false};
 	RolesState	roles = {true, DT_NOBEGIN, false};
-	JitScopeSweep scopes = {DT_NOBEGIN, NIL, false, DT_NOEND};
+	JitScopeSweep scopes = {NIL, false, DT_NOEND};
 	bool		done = true;
 	uint64		drops;
 
@@ -823,7 +823,6 @@ jit_sweeper_main(Datum arg)
 						 ROLE_PAUSE, PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
 	}
-	scopes.logged = task.logged;
 	/* not as urgent as what has ended: it is no trouble of the database */
 	while (!spare && in_transaction(sweep_scopes, &scopes))
 	{

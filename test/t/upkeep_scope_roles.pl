@@ -3,7 +3,15 @@
 # neither DROP EXTENSION nor a template copy nor somebody's open transaction
 # keeps them.  Grants never notice.
 #
-# The attacks are lines of attacks.md.
+# The attacks are lines of attacks.md.  Seen to fail without: making room, at a
+# hundred unused ones or when the ACL is full; the notes that an object is
+# dropped, that a grant has ended, that keep_scopes has changed; locks on the
+# object; the looks at members, at privileges that are left, at a schema's
+# other scopes, at what is owned; rows of roles that are gone being deleted;
+# DROP OWNED of what else a role has; what is copied being taken out, and other
+# databases being told; that a database is known to be gone, at the start, too,
+# and forgotten; the memory of what has been logged.  Not seen to fail, as the
+# moment is too short: without the second look, under the lock.
 use strict;
 use warnings;
 use PostgreSQL::Test::Utils;
@@ -175,6 +183,8 @@ attack 'a trace in \dp and \du' => sub {
 	super('CREATE SEQUENCE n; CREATE FUNCTION f() RETURNS int LANGUAGE sql RETURN 1; REVOKE EXECUTE ON FUNCTION f() FROM PUBLIC');
 	used($t, 'USAGE ON SEQUENCE n; EXECUTE ON FUNCTION f(); SET ON PARAMETER work_mem', 'eve');
 	my $live = super("SELECT jit_grant('DELETE ON other', 'dev', '1 hour', 'x')");
+	# as if it hadn't been noted that it is in use again
+	super(q{UPDATE jit.scopes SET unused_since = '2000-01-01' WHERE objid = 'other'::regclass});
 	keep('1 s');
 	comes(q{SELECT count(*) = 1 FROM pg_roles WHERE rolname ~ '^jit_scope'}, 'all roles but the one in use are gone');
 	is(super('SELECT count(*) FROM jit.scopes'), '1', '... and rows');
@@ -241,7 +251,12 @@ attack 'a role that owns something' => sub {
 	my $from = -s $node->logfile;
 	keep('0');
 	$node->wait_for_log(qr/role $bare could not be dropped: it owns something/, $from);
-	visited() for 1, 2;
+	visited();
+	my $other = table();
+	used($other);
+	my $others = scopes_of($other) || "''";
+	visited();
+	gone($others, 'one that is new goes');
 	is(scalar(() = slurp_file($node->logfile, $from) =~ /role $bare could not be dropped/g), 1, 'it stays, and the log says so once');
 	is(on($t), '0', '... without its privileges');
 	super("DELETE FROM pg_shdepend WHERE refobjid = '$bare'::regrole AND deptype = 'o'");
@@ -363,6 +378,28 @@ attack 'DROP DATABASE' => sub {
 	super('DROP DATABASE passing', 'postgres');
 	comes("SELECT count(*) <= 1 FROM pg_roles WHERE rolname LIKE 'jit\\_scope\\_${db}\\_%'", 'what is unused goes at once');
 	comes("SELECT count(*) = 0 FROM pg_roles WHERE rolname LIKE 'jit\\_%\\_${db}\\_%'", '... the rest when its grant has ended');
+	# as from a dump of it
+	super("CREATE ROLE jit_scope_${db}_3");
+	super('CREATE DATABASE passing', 'postgres');
+	super(q{CREATE EXTENSION jit_access; CREATE TABLE t (x int); SELECT jit_grant('SELECT ON t', 'dev', '1 hour', 'x')}, 'passing');
+	my $next = super(q{SELECT jit_revoke(1, 'x'); SELECT oid FROM pg_database WHERE datname = 'passing'}, 'passing') =~ s/.*\n//r;
+	comes(q{SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE datname = 'passing')}, 'nobody is there');
+	super('DROP DATABASE passing', 'postgres');
+	comes("SELECT count(*) = 0 FROM pg_roles WHERE rolname LIKE 'jit\\_%\\_${next}\\_%'", 'those of another one go');
+	is(super("SELECT count(*) FROM pg_roles WHERE rolname LIKE 'jit\\_%\\_${db}\\_%'"), '1', '... what a restore makes of the first meanwhile stays');
+	super("DROP ROLE jit_scope_${db}_3");
+};
+attack 'more databases that are gone than are remembered' => sub {
+	super(q{DO $$ BEGIN FOR i IN 1 .. 300 LOOP EXECUTE 'CREATE ROLE jit_scope_' || 1000000 + i || '_1'; END LOOP; END $$;
+		CREATE ROLE jit_scope_1000000_1 LOGIN});
+	eval { $_->quit } for $anna, $dev;
+	$node->restart;
+	my $left = q{SELECT count(*) %s FROM pg_roles WHERE rolname ~ '^jit_scope_1000' AND NOT rolcanlogin};
+	comes(sprintf($left, 'IN (44, 45)'), 'so many go');
+	super('CREATE DATABASE passing', 'postgres');
+	super('DROP DATABASE passing', 'postgres');
+	comes(sprintf($left, '= 0'), '... the others when somebody comes again');
+	is(super(q{DROP ROLE jit_scope_1000000_1}), '', '... but not one that can log in');
 };
 attack 'a copy that keeps privileges' => sub {
 	my $t = table();
