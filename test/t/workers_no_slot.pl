@@ -184,6 +184,12 @@ attack 'a sweeper of a third database hangs' => sub {
 	is($watch->do($no_members), 't', 'what it is for has ended');
 	denied_within($end, 2);
 };
+attack 'twenty deadlines, one after the other, and a sweeper of a third database hangs' => sub {
+	end_hang();
+	my $end = granted(7, 0.3);
+	hang();
+	denied_within($end, 2);
+};
 attack 'a sweeper of a third database hangs, and the other places are taken' => sub {
 	end_hang();
 	my $end = granted(7);
