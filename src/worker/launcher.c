@@ -417,7 +417,7 @@ start_sweeper(Database *database, Oid where, TimestampTz now)
 		if (!start_failure_logged)
 			ereport(LOG,
 					(errmsg("jit_access: no sweeper could be started: all max_worker_processes are in use"),
-					 errdetail("Ended access is denied all the same, and the spare sweeper, if there was a place for it when the server was started, removes memberships; ledgers wait."),
+					 errdetail("Ended access is denied all the same.  Ledgers wait, and so do memberships if there was no place for the spare sweeper when the server was started."),
 					 errhint("Consider increasing max_worker_processes.")));
 		start_failure_logged = true;
 		return false;
