@@ -5,7 +5,8 @@
 #
 # Guards the spare sweeper, its lock_timeout (sweeper.c), and that roles go
 # before the ledger.  The attacks are lines of attacks.md.  Seen to fail without
-# a spare sweeper, and with others helping only after five seconds.
+# a spare sweeper, without its lock_timeout, and with others helping only after
+# five seconds.
 #
 # Alone: measures how late the end comes.
 use strict;
