@@ -5,7 +5,8 @@
 #
 # Guards note_end() in launcher.c.  The attacks are lines of attacks.md.  Seen to
 # fail with each failure doubling the pause, with a pause of a second each time,
-# without the time of the newest that was left, and where a sweeper that can't have the ledger goes on to scope roles.
+# without the time of the newest that was left, and where a sweeper that can't
+# have the ledger goes on to scope roles.
 #
 # Alone: measures how late the ledger is after the fault, and counts sweepers.
 use strict;
