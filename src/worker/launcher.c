@@ -47,7 +47,7 @@
  *						above, what is past since at once.  It is back after a
  *						second, and wakes us
  *	called, hangs		terminated after TOO_LONG
- *	launcher dies		the next one finds it there or called
+ *	launcher dies		the next one goes on from there
  *
  * New things due don't wait for the pause of old ones, nor one database for
  * another.  Roles of databases that are gone, and those of databases in
@@ -93,7 +93,7 @@
 #include "utils/wait_event.h"
 
 #define MAX_BACKOFF		(300 * USECS_PER_SEC)
-#define HANGING			(5 * USECS_PER_SEC)
+#define HANGING			USECS_PER_SEC
 #define TOO_LONG		(60 * USECS_PER_SEC)
 #define LONGEST_SLEEP	60000	/* milliseconds */
 
@@ -419,7 +419,7 @@ start_sweeper(Database *database, Oid where, TimestampTz now)
 		if (!start_failure_logged)
 			ereport(LOG,
 					(errmsg("jit_access: no sweeper could be started: all max_worker_processes are in use"),
-					 errdetail("Ended access is denied all the same, and memberships are removed; ledgers wait."),
+					 errdetail("Ended access is denied all the same.  Ledgers wait, and so do memberships if there was no place for the spare sweeper when the server was started."),
 					 errhint("Consider increasing max_worker_processes.")));
 		start_failure_logged = true;
 		return false;
@@ -758,6 +758,8 @@ jit_launcher_main(Datum arg)
 	LWLockAcquire(jit_due->lock, LW_EXCLUSIVE);
 	jit_due->synchronous_commit = synchronous_commit;
 	jit_due->latch = MyLatch;
+	spare.where = jit_due->spare.where;
+	spare_called = OidIsValid(spare.where);
 	LWLockRelease(jit_due->lock);
 
 	for (;;)

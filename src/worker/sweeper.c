@@ -80,6 +80,7 @@
 #include "worker/sweeper.h"
 
 #include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
 #include "storage/ipc.h"
 #include "tcop/tcopprot.h"
 #include "utils/backend_status.h"
@@ -758,12 +759,18 @@ wait_to_be_called(void)
 {
 	Oid			where;
 
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	before_shmem_exit(spare_exit, (Datum) 0);
 	jit_spare_comes();
 	for (;;)
 	{
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
+		if (ConfigReloadPending)
+		{
+			ConfigReloadPending = false;
+			ProcessConfigFile(PGC_SIGHUP);
+		}
 		LWLockAcquire(jit_due->lock, LW_SHARED);
 		where = jit_due->spare.where;
 		task = jit_due->spare.task;
@@ -823,8 +830,8 @@ jit_sweeper_main(Datum arg)
 						 ROLE_PAUSE, PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
 	}
-	/* not as urgent as what has ended: it is no trouble of the database */
-	while (!spare && in_transaction(sweep_scopes, &scopes))
+	/* not urgent: later, if the ledger can't be had, and no trouble of its own */
+	while (done && !spare && in_transaction(sweep_scopes, &scopes))
 	{
 		jit_report_progress(task.slot);
 		if (!scopes.more)

@@ -2,7 +2,8 @@
 # why not: by the live request that covers it, never by an older one.
 #
 # The attacks are lines of attacks.md.  Seen to fail where all that is live by the
-# ledger counts as conveyed, in the views and in the DETAIL.
+# ledger counts as conveyed, in the views or in the DETAIL, where a role
+# that was asked for does, and where what is given in part counts as nothing.
 use strict;
 use warnings;
 use PostgreSQL::Test::Utils;
