@@ -263,19 +263,27 @@ ALTER TABLE jit.events ENABLE ALWAYS TRIGGER append_only;
 -- Asking, deciding, ending
 -- ----------------------------------------------------------------------
 
+CREATE FUNCTION jit.deciding_support(internal) RETURNS internal
+	AS 'MODULE_PATHNAME', 'jit_deciding_support' LANGUAGE C STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION jit.deciding_support(internal) IS
+	'planner support: notes in a plan whether it is nothing but a call of what decides';
+
 CREATE FUNCTION jit_request(access text, duration interval DEFAULT NULL, reason text DEFAULT NULL,
 	until timestamptz DEFAULT NULL, ticket text DEFAULT NULL, grantee name DEFAULT NULL)
-	RETURNS integer AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
+	RETURNS integer AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+	SUPPORT jit.deciding_support;
 COMMENT ON FUNCTION jit_request(text, interval, text, timestamptz, text, name) IS
 	'ask for temporary access, written as between GRANT and TO, for a duration or until a time; returns the number of the request';
 
 CREATE FUNCTION jit_approve(request integer, comment text DEFAULT NULL, duration interval DEFAULT NULL)
-	RETURNS jit.request_status AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
+	RETURNS jit.request_status AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+	SUPPORT jit.deciding_support;
 COMMENT ON FUNCTION jit_approve(integer, text, interval) IS
 	'approve a pending request, for at most the duration if one is given; returns active, or pending while more approvals are needed';
 
 CREATE FUNCTION jit_reject(request integer, comment text)
-	RETURNS jit.request_status AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
+	RETURNS jit.request_status AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+	SUPPORT jit.deciding_support;
 COMMENT ON FUNCTION jit_reject(integer, text) IS 'reject a pending request; the comment is required';
 
 CREATE FUNCTION jit_cancel(request integer, reason text DEFAULT NULL)
@@ -283,22 +291,26 @@ CREATE FUNCTION jit_cancel(request integer, reason text DEFAULT NULL)
 COMMENT ON FUNCTION jit_cancel(integer, text) IS 'withdraw your own pending request';
 
 CREATE FUNCTION jit_revoke(request integer, reason text DEFAULT NULL)
-	RETURNS jit.request_status AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
+	RETURNS jit.request_status AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+	SUPPORT jit.deciding_support;
 COMMENT ON FUNCTION jit_revoke(integer, text) IS 'end active access now';
 
 CREATE FUNCTION jit_revoke_from(grantee name, reason text)
-	RETURNS integer AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
+	RETURNS integer AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+	SUPPORT jit.deciding_support;
 COMMENT ON FUNCTION jit_revoke_from(name, text) IS
 	'end all temporary access of one role in every database, and cancel what is pending for it here; returns how many';
 
 CREATE FUNCTION jit_revoke_all(reason text)
-	RETURNS integer AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
+	RETURNS integer AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+	SUPPORT jit.deciding_support;
 COMMENT ON FUNCTION jit_revoke_all(text) IS
 	'end all temporary access of everyone in every database, and cancel what is pending here; returns how many';
 
 CREATE FUNCTION jit_grant(access text, grantee name, duration interval DEFAULT NULL, reason text DEFAULT NULL,
 	until timestamptz DEFAULT NULL, ticket text DEFAULT NULL)
-	RETURNS integer AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
+	RETURNS integer AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+	SUPPORT jit.deciding_support;
 COMMENT ON FUNCTION jit_grant(text, name, interval, text, timestamptz, text) IS
 	'give somebody else temporary access that you may approve: a request and your approval in one; returns the number of the request';
 
@@ -362,17 +374,20 @@ COMMENT ON COLUMN jit.approval_steps.origin IS 'system identifier and OID of the
 
 CREATE FUNCTION jit_set_policy(name text, risk jit.risk_level, condition jsonpath,
 	description text DEFAULT NULL, enabled boolean DEFAULT true)
-	RETURNS void AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
+	RETURNS void AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+	SUPPORT jit.deciding_support;
 COMMENT ON FUNCTION jit_set_policy(text, jit.risk_level, jsonpath, text, boolean) IS
 	'create or replace a risk policy: requests whose facts match the condition are of that risk';
 
 CREATE FUNCTION jit_drop_policy(name text)
-	RETURNS void AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
+	RETURNS void AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+	SUPPORT jit.deciding_support;
 COMMENT ON FUNCTION jit_drop_policy(text) IS 'drop a risk policy';
 
 CREATE FUNCTION jit_set_flow(risk jit.risk_level, steps jsonb, max_duration interval DEFAULT NULL,
 	request_ttl interval DEFAULT NULL, reason_pattern text DEFAULT NULL, ticket_pattern text DEFAULT NULL)
-	RETURNS void AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
+	RETURNS void AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+	SUPPORT jit.deciding_support;
 COMMENT ON FUNCTION jit_set_flow(jit.risk_level, jsonb, interval, interval, text, text) IS
 	'replace all that requests of a risk need: ordered approval steps, [] for none, and limits';
 
@@ -383,12 +398,14 @@ COMMENT ON FUNCTION jit_explain(text, interval, text, timestamptz, text, name) I
 	'what jit_request() with the same arguments would lead to: items, policies, risk, approvers, limits and facts; files nothing';
 
 CREATE FUNCTION jit_set_label(object text, label text)
-	RETURNS void AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
+	RETURNS void AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+	SUPPORT jit.deciding_support;
 COMMENT ON FUNCTION jit_set_label(text, text) IS
 	'set the jit_access label of an object, written as in COMMENT ON, without owning it; null removes it';
 
 CREATE FUNCTION jit_reset_clock() RETURNS void
-	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE
+	SUPPORT jit.deciding_support;
 REVOKE EXECUTE ON FUNCTION jit_reset_clock() FROM PUBLIC;
 COMMENT ON FUNCTION jit_reset_clock() IS
 	'superusers: believe the system clock again after it had wrongly been ahead; access that had ended may come back';

@@ -7,11 +7,13 @@
  * functions, triggers and prepared statements that others have made, and none
  * of them may decide in their name.  So two things are looked at:
  *
- *	the query	before it is planned, when nothing is inlined yet: it is the
- *				call, over nothing, alone in FROM, or over a view of ours, and
- *				calls nothing else that could run code of a user's.  Then its
- *				plan is marked.  This says nothing of who sent it: a function
- *				may well run such a query
+ *	the query	when the planner comes to the call: it is the call, over
+ *				nothing, alone in FROM, or over a view of ours, and calls
+ *				nothing else that could run code of a user's.  That is marked
+ *				in its plan, and that it isn't so is, too: a query has several
+ *				calls, some of which may be in what is inlined only later.
+ *				This says nothing of who sent it: a function may well run such
+ *				a query
  *	the portal	when the function is called: it is the unnamed one, which only
  *				the protocol makes, what it runs is so marked, and goes to the
  *				client, and its statement, if that was prepared by name, came
@@ -22,6 +24,23 @@
  * deferred run when the portal is gone; cursors, EXECUTE, EXPLAIN, COPY and
  * CREATE TABLE AS have another, or one without a plan of its own; a function
  * call by protocol, and a worker, have none.
+ *
+ * The planner asks the support function of whatever decides, which so costs
+ * nobody else anything:
+ *
+ *	expression is simplified	the query around it is as it was written, save
+ *								for parts that were simplified before; these
+ *								are harmless as they are now, or the plan
+ *								isn't marked as ours
+ *	it is in a SQL function		it is asked when that is inlined, which is while
+ *	that is inlined				the call of that one is still in the query
+ *	it is in a view's query		that has a level of its own, or is pulled up:
+ *								the query's range table then has more entries.
+ *								While it is pulled up, functions in its FROM
+ *								are simplified in a level that looks like the
+ *								top one; hence the finished plan's range table
+ *								is looked at, too
+ *	it isn't asked				no mark, and nothing is decided
  *
  * Whatever is not known here counts as somebody else's.
  *
@@ -40,8 +59,22 @@
 #include "commands/prepare.h"
 #include "executor/execdesc.h"
 #include "nodes/nodeFuncs.h"
+#include "nodes/pathnodes.h"
+#include "nodes/supportnodes.h"
 #include "tcop/pquery.h"
 #include "utils/fmgroids.h"
+
+/*
+ * Our mark on a plan, among its invalItems, whose "hash value" says more.  The
+ * plan cache looks for system cache numbers there and so never at it;
+ * enforce/executor.c has others.
+ */
+#define MARK_DECIDING (-4)
+#define MARK_FOREIGN 0			/* not only that, or not known */
+#define MARK_CALL 1				/* the call is all there is */
+#define MARK_CALL_OVER_VIEW 2	/* and one view of ours */
+
+PG_FUNCTION_INFO_V1(jit_deciding_support);
 
 /* ----------------------------------------------------------------------
  * The query
@@ -110,12 +143,6 @@ is_about_times(Form_pg_proc form)
 }
 
 /*
- * A function that was found to be another's, so that it isn't looked up every
- * time.  Should its OID ever become one of ours, that is refused.
- */
-Oid			jit_last_foreign = InvalidOid;
-
-/*
  * Could the function run code that a user has written?  For
  * check_functions_in_node(); context is a bool, set if it is one of ours.
  */
@@ -145,8 +172,6 @@ is_foreign_function(Oid funcid, void *context)
 	else if (form->provolatile == PROVOLATILE_STABLE)
 		foreign = !is_about_times(form);
 	ReleaseSysCache(tuple);
-	if (foreign)
-		jit_last_foreign = funcid;
 	return foreign;
 }
 
@@ -228,55 +253,65 @@ sorts_plainly(List *clauses)
 	return true;
 }
 
-/* Is that all of FROM: nothing, one call, or one view of ours? */
-static bool
-has_plain_from(Query *query, bool *called)
-{
-	RangeTblEntry *rte;
-
-	if (query->rtable == NIL)
-		return query->jointree->fromlist == NIL;
-	if (list_length(query->jointree->fromlist) != 1)
-		return false;
-	rte = linitial_node(RangeTblEntry, query->rtable);
-	if (rte->rtekind == RTE_FUNCTION)
-		return !has_foreign_part((Node *) rte->functions, called);
-	return *called && rte->rtekind == RTE_SUBQUERY && OidIsValid(JIT_VIEW_OF(rte)) &&
-		is_ours(RelationRelationId, JIT_VIEW_OF(rte));
-}
-
-/* Is there a call in it that could be one of ours? */
-static bool
-has_call(Node *node, void *context)
-{
-	if (node == NULL || IsA(node, Const) || IsA(node, Var))
-		return false;
-	/* what is in a call of another's needn't be looked at */
-	if (IsA(node, FuncExpr) && !is_pinned(((FuncExpr *) node)->funcid))
-		return ((FuncExpr *) node)->funcid != jit_last_foreign;
-	return expression_tree_walker(node, has_call, context);
-}
-
-/* Is the query, which is not planned yet, nothing but a call of ours? */
-bool
-jit_is_own_call(Query *query)
+/* Is the query nothing but a call of ours?  Returns our mark for its plan. */
+static int
+mark_for(Query *query)
 {
 	bool		called = false;
+	RangeTblEntry *rte;
 
-	return query->commandType == CMD_SELECT && list_length(query->rtable) <= 1 &&
-		(query->rtable != NIL || has_call((Node *) query->targetList, NULL)) &&
-		!query->hasAggs && !query->hasWindowFuncs && !query->hasTargetSRFs &&
-		!query->hasSubLinks && !query->hasModifyingCTE && !query->hasForUpdate &&
-		query->cteList == NIL && query->groupClause == NIL &&
-		query->groupingSets == NIL && query->havingQual == NULL &&
-		query->windowClause == NIL && query->distinctClause == NIL &&
-		query->setOperations == NULL && query->rowMarks == NIL &&
-		sorts_plainly(query->sortClause) &&
-		!has_foreign_part((Node *) query->targetList, &called) &&
-		!has_foreign_part((Node *) query->jointree, &called) &&
-		!has_foreign_part(query->limitOffset, &called) &&
-		!has_foreign_part(query->limitCount, &called) &&
-		has_plain_from(query, &called) && called;
+	if (query->commandType != CMD_SELECT || list_length(query->rtable) != 1 ||
+		list_length(query->jointree->fromlist) != 1 ||
+		query->hasAggs || query->hasWindowFuncs || query->hasTargetSRFs ||
+		query->hasSubLinks || query->hasModifyingCTE || query->hasForUpdate ||
+		query->cteList != NIL || query->groupClause != NIL ||
+		query->groupingSets != NIL || query->havingQual != NULL ||
+		query->windowClause != NIL || query->distinctClause != NIL ||
+		query->setOperations != NULL || query->rowMarks != NIL ||
+		!sorts_plainly(query->sortClause) ||
+		has_foreign_part((Node *) query->targetList, &called) ||
+		has_foreign_part((Node *) query->jointree, &called) ||
+		has_foreign_part(query->limitOffset, &called) ||
+		has_foreign_part(query->limitCount, &called))
+		return MARK_FOREIGN;
+	rte = linitial_node(RangeTblEntry, query->rtable);
+	switch (rte->rtekind)
+	{
+		case RTE_RESULT:
+			return called ? MARK_CALL : MARK_FOREIGN;
+		case RTE_FUNCTION:
+			if (has_foreign_part((Node *) rte->functions, &called) || !called)
+				return MARK_FOREIGN;
+			return MARK_CALL;
+		case RTE_SUBQUERY:
+			if (!called || !OidIsValid(JIT_VIEW_OF(rte)) ||
+				!is_ours(RelationRelationId, JIT_VIEW_OF(rte)))
+				return MARK_FOREIGN;
+			return MARK_CALL_OVER_VIEW;
+		default:
+			return MARK_FOREIGN;
+	}
+}
+
+/* The planner support function of what decides. */
+Datum
+jit_deciding_support(PG_FUNCTION_ARGS)
+{
+	Node	   *request = (Node *) PG_GETARG_POINTER(0);
+	PlannerInfo *root;
+	PlanInvalItem *mark;
+
+	if (!IsA(request, SupportRequestSimplify))
+		PG_RETURN_POINTER(NULL);
+	root = ((SupportRequestSimplify *) request)->root;
+	/* expressions alone, of which there is no query, have no plan to mark */
+	if (root == NULL || root->parse == NULL)
+		PG_RETURN_POINTER(NULL);
+	mark = makeNode(PlanInvalItem);
+	mark->cacheId = MARK_DECIDING;
+	mark->hashValue = root->parent_root == NULL ? mark_for(root->parse) : MARK_FOREIGN;
+	root->glob->invalItems = lappend(root->glob->invalItems, mark);
+	PG_RETURN_POINTER(NULL);
 }
 
 /* ----------------------------------------------------------------------
@@ -284,17 +319,25 @@ jit_is_own_call(Query *query)
  * ----------------------------------------------------------------------
  */
 
+/* Is it the plan of a call of ours? */
 static bool
 is_marked(const PlannedStmt *plan)
 {
+	bool		marked = false;
 	ListCell   *lc;
 
 	foreach(lc, plan->invalItems)
 	{
-		if (lfirst_node(PlanInvalItem, lc)->cacheId == JIT_MARK_TOP_LEVEL)
-			return true;
+		PlanInvalItem *item = lfirst_node(PlanInvalItem, lc);
+
+		if (item->cacheId != MARK_DECIDING)
+			continue;
+		if (item->hashValue == MARK_FOREIGN ||
+			(item->hashValue == MARK_CALL && list_length(plan->rtable) != 1))
+			return false;
+		marked = true;
 	}
-	return false;
+	return marked;
 }
 
 /*

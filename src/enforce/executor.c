@@ -7,14 +7,13 @@
  * ExecutorStart's before what they stand for; each can only raise.  A plan
  * carries marks for what was decided when it was made and nobody asks again:
  * row-level security policies that were chosen by temporary roles, functions
- * that the planner has executed, and that it is a call of ours (toplevel.c).
+ * that the planner has executed.
  *
  *-------------------------------------------------------------------------
  */
 #include "jit_access.h"
 
 #include "base/text.h"
-#include "base/toplevel.h"
 #include "enforce/cutoff.h"
 #include "enforce/executor.h"
 #include "enforce/objects.h"
@@ -35,7 +34,7 @@ static get_relation_info_hook_type next_relation_info_hook;
 
 /*
  * Our marks on a plan, among its invalItems.  The plan cache looks for system
- * cache numbers there and so never at these.
+ * cache numbers there and so never at these; base/toplevel.c has another.
  */
 #define MARK_USER (-1)			/* the following roles are this user's */
 #define MARK_ROLE (-2)
@@ -365,9 +364,6 @@ may_read_for_others(Query *query)
 
 	if (query->hasSubLinks || query->cteList != NIL)
 		return true;
-	/* or a call of ours, which plan_checked() is to mark */
-	if (query->rtable == NIL)
-		return jit_may_call_any(query->targetList) && jit_is_own_call(query);
 	foreach(lc, query->rtable)
 	{
 		RangeTblEntry *rte = lfirst(lc);
@@ -420,7 +416,6 @@ plan_checked(Query *parse, const char *query_string, int cursor_options,
 	PlannedStmt *plan;
 	List	   *perminfos = NIL;
 	bool		row_security = parse->hasRowSecurity;
-	bool		own_call = jit_may_be_own_call(parse) && jit_is_own_call(parse);
 	bool		look;
 	JitStatementFrame frame;
 
@@ -458,8 +453,6 @@ plan_checked(Query *parse, const char *query_string, int cursor_options,
 		mark_policies(plan);
 	if (look)
 		mark_functions(plan, frame.functions, GetUserId());
-	if (own_call)
-		mark(plan, JIT_MARK_TOP_LEVEL, 0);
 	return plan;
 }
 

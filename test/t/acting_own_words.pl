@@ -6,7 +6,10 @@
 # jit_access.top_level_only.  Seen to fail with every plan counted as marked:
 # views, functions, casts, domains, operators, aggregates, query_to_xml(); with
 # nothing counted as foreign: what is beside or in a call; with any view in
-# FROM, by JIT_VIEW_OF; without the portal's name: named portals; without its
+# FROM, by JIT_VIEW_OF; without a look at functions in FROM: those; with levels
+# below the top one counted, or without a look at the plan's range table:
+# functions in SQL that are inlined; with a mark that isn't ours passed over: what
+# is inlined before a call; without the portal's name: named portals; without its
 # destination: FETCH from the unnamed portal; without from_sql, or the text of
 # the statement beside it: prepared statements that are replaced; without the
 # check: set_config().
@@ -210,12 +213,20 @@ my @made = (
 	[ 'a function in WHERE of a view', q{CREATE VIEW dev.v6 AS SELECT 1 AS x WHERE jit_approve(N) = 'active'}, 'SELECT * FROM dev.v6' ],
 	[ 'a view that is written to', "$trigger CREATE VIEW dev.v7 AS SELECT 1 AS x; CREATE TRIGGER t INSTEAD OF INSERT ON dev.v7 FOR EACH ROW EXECUTE FUNCTION dev.trg()", 'INSERT INTO dev.v7 VALUES (1)' ],
 	[ 'WITH CHECK OPTION of a view', "$immutable CREATE TABLE dev.t1 (x int); CREATE VIEW dev.v8 AS SELECT x FROM dev.t1 WHERE dev.i(x) > 0 WITH CHECK OPTION", 'INSERT INTO dev.v8 VALUES (1)' ],
+	[ 'a view of it alone in FROM, pulled up', q{CREATE VIEW dev.in_from AS SELECT * FROM jit_approve(N) a}, 'TABLE dev.in_from' ],
+	[ 'a view of that view', q{CREATE VIEW dev.in_from_of AS TABLE dev.in_from}, 'TABLE dev.in_from_of' ],
+	[ 'a function in WHERE of a view over jit.inbox', q{CREATE VIEW dev.in_where AS SELECT request FROM jit.inbox WHERE jit_approve(request) = 'active'}, 'TABLE dev.in_where' ],
+	[ 'a view of it in FROM beside a call of anna\'s', q{}, 'SELECT jit_reject(N, $$no$$) FROM dev.in_from' ],
 	# functions
 	[ 'a function in SQL', q{CREATE FUNCTION dev.f1() RETURNS jit.request_status LANGUAGE sql AS 'SELECT jit_approve(N)'}, 'SELECT dev.f1()' ],
 	[ 'a function in SQL that is alone in FROM', q{CREATE FUNCTION dev.f2() RETURNS SETOF jit.request_status STABLE LANGUAGE sql AS 'SELECT jit_approve(N)'}, 'SELECT * FROM dev.f2()' ],
 	[ 'a function in SQL that says it is stable', q{CREATE FUNCTION dev.f3() RETURNS jit.request_status STABLE LANGUAGE sql AS 'SELECT jit_approve(N)'}, 'SELECT dev.f3()' ],
 	[ 'a function in SQL that says it is immutable', q{CREATE FUNCTION dev.f4() RETURNS jit.request_status IMMUTABLE LANGUAGE sql AS 'SELECT jit_approve(N)'}, 'SELECT dev.f4()' ],
 	[ 'a function in SQL that takes the number', q{CREATE FUNCTION dev.f5(request int) RETURNS jit.request_status LANGUAGE sql AS 'SELECT jit_approve(request)'}, 'SELECT dev.f5(N)' ],
+	[ 'a function in SQL, inlined before a call of anna\'s', q{}, 'SELECT dev.f1() WHERE jit_reject(N, $$no$$) IS NOT NULL' ],
+	[ 'a function in SQL that has it in FROM', q{CREATE FUNCTION dev.f16() RETURNS SETOF jit.request_status STABLE LANGUAGE sql AS 'SELECT * FROM jit_approve(N)'}, 'SELECT * FROM dev.f16()' ],
+	[ 'a function in SQL over jit.inbox', q{CREATE FUNCTION dev.f17() RETURNS SETOF jit.request_status STABLE LANGUAGE sql AS 'SELECT jit_approve(request) FROM jit.inbox'}, 'SELECT * FROM dev.f17()' ],
+	[ 'a function in SQL in FROM of a call of anna\'s', q{}, 'SELECT jit_reject(N, $$no$$) FROM dev.f16()' ],
 	[ 'a function that is parsed when it is made', q{CREATE FUNCTION dev.f6() RETURNS jit.request_status LANGUAGE sql RETURN jit_approve(N)}, 'SELECT dev.f6()' ],
 	[ 'a function whose default it is', q{CREATE FUNCTION dev.f7(jit.request_status DEFAULT jit_approve(N)) RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN 1; END'}, 'SELECT dev.f7()' ],
 	[ 'a function in PL/pgSQL', $plpgsql, 'SELECT dev.f()' ],
@@ -224,6 +235,8 @@ my @made = (
 	[ 'RETURN QUERY', q{CREATE FUNCTION dev.f10() RETURNS SETOF jit.request_status LANGUAGE plpgsql AS 'BEGIN RETURN QUERY SELECT jit_approve(N); END'}, 'SELECT * FROM dev.f10()' ],
 	[ 'a function beside a call of anna\'s', $plpgsql, 'SELECT dev.f(), jit_reject(N, $$no$$)' ],
 	[ 'a function in the arguments', $plpgsql, 'SELECT jit_reject(dev.f(), $$no$$)' ],
+	[ 'a function in the arguments, in FROM', $plpgsql, 'SELECT * FROM jit_reject(dev.f(), $$no$$)' ],
+	[ 'a function in FROM of a call of anna\'s', $plpgsql, 'SELECT jit_reject(N, $$no$$) FROM dev.f()' ],
 	[ 'a procedure', q{CREATE PROCEDURE dev.p1() LANGUAGE plpgsql AS 'BEGIN PERFORM jit_approve(N); END'}, 'CALL dev.p1()' ],
 	[ 'a procedure that commits before', q{CREATE PROCEDURE dev.p2() LANGUAGE plpgsql AS 'BEGIN COMMIT; PERFORM jit_approve(N); END'}, 'CALL dev.p2()' ],
 	[ 'a procedure in SQL', q{CREATE PROCEDURE dev.p3() LANGUAGE sql AS 'SELECT jit_approve(N)'}, 'CALL dev.p3()' ],
