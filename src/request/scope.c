@@ -75,6 +75,7 @@
 
 #include "catalog/dependency.h"
 #include "catalog/indexing.h"
+#include "catalog/pg_auth_members.h"
 #include "catalog/pg_shdepend.h"
 #include "commands/user.h"
 #include "utils/array.h"
@@ -83,6 +84,7 @@
 #define MAX_TRIES 5
 #define NOTICED_AFTER 60		/* seconds, or keep_scopes if that is less */
 #define RETRY_AFTER 300			/* seconds */
+#define MAX_REMOVED 1000		/* at once, to make room */
 
 /* Conditions on a role, by OID, and on a row s of jit.scopes. */
 #define USED(role) \
@@ -365,6 +367,26 @@ jit_remove_scopes(List *roleids, int elevel)
 	}
 }
 
+/* USED, of one role: a plan that is kept would be that of a catalog still small. */
+static bool
+is_used(Oid roleid)
+{
+	JitScan		scan;
+	HeapTuple	tuple;
+	bool		result = false;
+
+	jit_begin_scan(&scan, AuthMemRelationId, AuthMemRoleMemIndexId, NULL, 1,
+				   (int) Anum_pg_auth_members_roleid, roleid);
+	while (!result && HeapTupleIsValid(tuple = jit_next_row(&scan)))
+	{
+		char	   *member = GetUserNameFromId(((Form_pg_auth_members) GETSTRUCT(tuple))->member, true);
+
+		result = member != NULL && strncmp(member, JIT_ROLE_PREFIX, strlen(JIT_ROLE_PREFIX)) == 0;
+	}
+	jit_end_scan(&scan);
+	return result;
+}
+
 /*
  * Before another scope is made: remove the unused ones on its object if there
  * are more than so many.  The caller has jit_lock_items(), and what it makes
@@ -373,15 +395,24 @@ jit_remove_scopes(List *roleids, int elevel)
 bool
 jit_make_room(Oid classid, Oid objid, int most)
 {
+	List	   *unused = NIL;
 	int			n;
 
-	n = jit_query("SELECT s.role_oid FROM jit.scopes s JOIN pg_authid a ON a.oid = s.role_oid AND a.rolname = s.role"
-				  " WHERE s.classid = $1 AND s.objid = $2 AND starts_with(s.role, $3)"
-				  " AND NOT " USED("s.role_oid") " ORDER BY s.unused_since LIMIT 1000",
+	n = jit_query("SELECT role_oid, role FROM jit.scopes"
+				  " WHERE classid = $1 AND objid = $2 AND starts_with(role, $3)"
+				  " ORDER BY unused_since",
 				  "oot", classid, objid, our_prefix());
-	if (n <= most)
+	for (int i = 1; n > most && i <= n && list_length(unused) < MAX_REMOVED; i++)
+	{
+		Oid			roleid = jit_result_oid(i, 1);
+		char	   *name = GetUserNameFromId(roleid, true);
+
+		if (name != NULL && strcmp(name, jit_result_text(i, 2)) == 0 && !is_used(roleid))
+			unused = lappend_oid(unused, roleid);
+	}
+	if (list_length(unused) <= most)
 		return false;
-	jit_remove_scopes(result_oids(n, 1), DEBUG1);
+	jit_remove_scopes(unused, DEBUG1);
 	return true;
 }
 
