@@ -1098,7 +1098,7 @@ jit_note_reliance(Oid userid, const JitPermInfo *info, Oid classid, Oid objid,
 	busy = true;
 	if (!starts)
 		AcceptInvalidationMessages();
-	place = starts ? reliance->place : seen;
+	place = starts && reliance != NULL ? reliance->place : seen;
 	if (info != NULL)
 		covers = find_entry_covers(userid, info, &ncovers, &all);
 	else

@@ -830,7 +830,11 @@ jit_sweeper_main(Datum arg)
 						 ROLE_PAUSE, PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
 	}
-	/* not urgent: later, if the ledger can't be had, and no trouble of its own */
+
+	/*
+	 * not urgent: later, if the ledger can't be had, and no trouble of its
+	 * own
+	 */
 	while (done && !spare && in_transaction(sweep_scopes, &scopes))
 	{
 		jit_report_progress(task.slot);
