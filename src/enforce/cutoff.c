@@ -163,6 +163,7 @@ static uint64 looked = 0;		/* the generation of roles that it holds for */
 static volatile sig_atomic_t asked = false; /* to look, between statements */
 static volatile sig_atomic_t held_too_long = false;
 static TimestampTz held_since = 0;	/* something of it has ended; 0: nothing */
+static TimestampTz held_well;	/* when it was last seen that nothing has */
 static bool held_unknown;		/* ... or may have */
 static Cover held_cover;		/* that, for the message */
 static bool by_catalogs;		/* it began where the ring tells nothing */
@@ -451,11 +452,15 @@ look_at_held(void)
 	end = reliance_end(held, &cover);
 	held_unknown = end > now && look_is_due() && !IsTransactionState();
 	if (end > now && !held_unknown)
+	{
 		held_since = 0;
+		held_well = now;
+	}
 	else
 	{
+		/* a deadline can have been moved into the past */
 		if (held_since == 0)
-			held_since = held_unknown || end == DT_NOBEGIN ? now : end;
+			held_since = held_unknown || end == DT_NOBEGIN ? now : Max(end, held_well);
 		held_cover = cover;
 		if (now >= TimestampTzPlusMilliseconds(held_since, HELD_FOR))
 			end_connection();
@@ -829,6 +834,7 @@ get_held(void)
 		by_catalogs = RecoveryInProgress();
 		looked = jit_roles_generation;
 		held_since = 0;
+		held_well = jit_now();
 		held = reliance;
 	}
 	return held;

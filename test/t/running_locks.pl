@@ -110,6 +110,7 @@ prepare_case('jit_revoke, and asleep', do => "BEGIN; $locks", begin => 'SELECT p
 prepare_case('jit_revoke, after which everything fails', do => [ "BEGIN; $locks; SAVEPOINT s", 'SELECT 1/0', 'SELECT 1', 'SELECT 1' ], failed => 1, revoke => 1);
 prepare_case('jit_revoke_from', do => 'BEGIN; SELECT count(*) FROM %t', revoke => 'SELECT jit_revoke_from(%s, %s)');
 prepare_case('DROP ROLE of the grant role', do => 'BEGIN; SELECT count(*) FROM %t', revoke => 'DROP ROLE %s');
+prepare_case('the deadline is moved into the past', do => "BEGIN; $locks", revoke => q{ALTER ROLE %s VALID UNTIL '2020-01-01'});
 prepare_case('jit_revoke_from in another database', do => "BEGIN; $locks", revoke => 'SELECT jit_revoke_from(%s, %s)', db => 'elsewhere');
 # what goes on
 prepare_case('a transaction that relies on nothing', do => 'BEGIN; CREATE TEMP TABLE x (x int); LOCK TABLE x; SELECT count(*) FROM pg_class', goes_on => 1);
@@ -178,7 +179,7 @@ foreach my $case (@cases)
 	if ($case->{revoke})
 	{
 		my $sql = $case->{revoke} =~ /jit_revoke_from/ ? sprintf($case->{revoke}, "'$case->{user}'", q{'x'}) :
-		  $case->{revoke} =~ /DROP/ ? sprintf($case->{revoke}, grant_role($node, $case->{id})) : "SELECT jit_revoke($case->{id}, 'x')";
+		  $case->{revoke} =~ /DROP|ALTER/ ? sprintf($case->{revoke}, grant_role($node, $case->{id})) : "SELECT jit_revoke($case->{id}, 'x')";
 		$node->safe_psql($case->{db} // 'postgres', "SET client_min_messages = error; $sql");
 		$case->{end} = Time::HiRes::time();
 	}
@@ -245,6 +246,7 @@ foreach my $case (@owned)
 	attack $case->{name} => sub {
 		ok(defined $case->{got}, $case->{owner} ? 'the owner gets at it' : 'ALTER TABLE is replayed') or return;
 		cmp_ok($case->{got} - $case->{end}, '<', 12, '... within 12 s of the end');
+		cmp_ok($case->{got} - $case->{end}, '>', 9, '... and not at once');
 		is(($case->{owner}->end)[1], '', '... without an error') if $case->{owner};
 		is(is_there($case), '0', 'the connection is gone');
 		$case->{on}->wait_for_log(qr/\[$case->{s}{pid}\].* $fatal.*?\[$case->{s}{pid}\].* DETAIL:  (Request $case->{id} in (postgres|\d+) (expired at|was revoked)|A transaction that has failed cannot tell)/s);
