@@ -212,7 +212,8 @@ CREATE TABLE jit.scopes (
 	objid oid NOT NULL,
 	attnums int2[] NOT NULL,
 	privileges bigint NOT NULL,
-	origin text NOT NULL
+	origin text NOT NULL,
+	unused_since timestamptz
 );
 CREATE INDEX scopes_object_idx ON jit.scopes (classid, objid);
 COMMENT ON TABLE jit.scopes IS 'scope roles: which role holds which privileges on which object; reused by later grants';
@@ -223,6 +224,7 @@ COMMENT ON COLUMN jit.scopes.objid IS 'OID of the object';
 COMMENT ON COLUMN jit.scopes.attnums IS 'attribute numbers of columns; empty for the whole object';
 COMMENT ON COLUMN jit.scopes.privileges IS 'privileges, as the bits of an aclitem';
 COMMENT ON COLUMN jit.scopes.origin IS 'system identifier and OID of the database where it was made';
+COMMENT ON COLUMN jit.scopes.unused_since IS 'when a sweeper found that no grant uses it any more; null while one does, or until one comes';
 
 CREATE TABLE jit.events (
 	id bigint NOT NULL,
@@ -439,17 +441,37 @@ CREATE FUNCTION jit.progress(request integer) RETURNS text
 COMMENT ON FUNCTION jit.progress(integer) IS
 	'how far the approval of a pending request that the caller may see has come, e.g. 0 of 1 by hr_owner';
 
-CREATE VIEW jit.request_access AS
-SELECT i.request_id,
-	string_agg(t.line, E';\n' ORDER BY i.item) AS access
-FROM jit.request_items i
-	CROSS JOIN LATERAL (SELECT CASE WHEN i.object_type = 'role' THEN ''
+CREATE FUNCTION jit.conveyed(role name, origin text, object_type text, object text, objid oid,
+	attnums int2[], privileges text[]) RETURNS text
+	AS 'MODULE_PATHNAME', 'jit_conveyed' LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL SAFE;
+COMMENT ON FUNCTION jit.conveyed(name, text, text, text, oid, int2[], text[]) IS
+	'how much of this a grant role gives now, by the roles and privileges that there are: all, some or nothing';
+
+CREATE VIEW jit.request_lines AS
+SELECT i.request_id, i.item,
+	CASE WHEN i.object_type = 'role' THEN ''
 		ELSE (SELECT string_agg(p || coalesce(' (' || jit.shown(array_to_string(i.columns, ', ')) || ')', ''), ', ')
 				FROM unnest(i.privileges) p) || ' ON '
 			|| CASE WHEN i.object_type = 'table' THEN '' ELSE upper(i.object_type) || ' ' END
-		END || i.object AS line) t
-WHERE NOT i.added
-GROUP BY i.request_id;
+		END || i.object AS line,
+	i.added, i.object_type, i.object, i.objid, i.attnums, i.privileges
+FROM jit.request_items i;
+COMMENT ON VIEW jit.request_lines IS 'items of requests in the words of GRANT; for the views below';
+COMMENT ON COLUMN jit.request_lines.request_id IS 'number of the request';
+COMMENT ON COLUMN jit.request_lines.item IS 'position, from 1';
+COMMENT ON COLUMN jit.request_lines.line IS 'what was asked for, by the names of then';
+COMMENT ON COLUMN jit.request_lines.added IS 'as in jit.request_items';
+COMMENT ON COLUMN jit.request_lines.object_type IS 'as in jit.request_items';
+COMMENT ON COLUMN jit.request_lines.object IS 'as in jit.request_items';
+COMMENT ON COLUMN jit.request_lines.objid IS 'as in jit.request_items';
+COMMENT ON COLUMN jit.request_lines.attnums IS 'as in jit.request_items';
+COMMENT ON COLUMN jit.request_lines.privileges IS 'as in jit.request_items';
+
+CREATE VIEW jit.request_access AS
+SELECT request_id, string_agg(line, E';\n' ORDER BY item) AS access
+FROM jit.request_lines
+WHERE NOT added
+GROUP BY request_id;
 COMMENT ON VIEW jit.request_access IS 'what requests are for, one object or role a line; for the views below';
 COMMENT ON COLUMN jit.request_access.request_id IS 'number of the request';
 COMMENT ON COLUMN jit.request_access.access IS 'what was asked for, by the names of then';
@@ -460,7 +482,7 @@ SELECT r.id AS request,
 		WHEN r.status = 'active' AND g.deadline <= clock_timestamp() THEN 'expired'
 		ELSE r.status END AS status,
 	jit.name_now(r.grantee_oid, r.grantee, r.origin) AS "for",
-	t.access,
+	t.access || coalesce(E'\n(not now: ' || c.lost || ')', '') AS access,
 	coalesce(r.duration::text, 'until ' || date_trunc('second', r.until)::text) AS duration,
 	concat_ws(E'\n', jit.shown(r.reason), jit.shown(r.ticket),
 		(SELECT jit.name_now(v.approver_oid, v.approver, r.origin) || ': ' || jit.shown(v.comment)
@@ -471,9 +493,14 @@ SELECT r.id AS request,
 		ELSE 'YYYY-MM-DD HH24:MI' END) AS ends
 FROM jit.requests r
 	JOIN jit.request_access t ON t.request_id = r.id
-	LEFT JOIN LATERAL (SELECT coalesce(a.rolvaliduntil, l.expires_at) AS deadline
+	LEFT JOIN LATERAL (SELECT l.role, coalesce(a.rolvaliduntil, l.expires_at) AS deadline
 		FROM jit.grants l LEFT JOIN pg_catalog.pg_authid a ON a.rolname = l.role
 		WHERE l.request_id = r.id AND l.ended_at IS NULL) g ON true
+	LEFT JOIN LATERAL (SELECT string_agg(l.line || CASE w.conveyed WHEN 'some' THEN ' (in part)' ELSE '' END, E';\n' ORDER BY l.item) AS lost
+		FROM jit.request_lines l CROSS JOIN LATERAL
+			(SELECT jit.conveyed(g.role, r.origin, l.object_type, l.object, l.objid, l.attnums, l.privileges)) w (conveyed)
+		WHERE l.request_id = r.id AND r.status = 'active' AND g.deadline > clock_timestamp()
+			AND w.conveyed <> 'all') c ON true
 	CROSS JOIN LATERAL (SELECT CASE WHEN r.status = 'pending' THEN r.lapses_at
 		ELSE coalesce(r.ended_at, g.deadline, r.expires_at) END AS ends) e
 WHERE jit.concerns_me(r.requester_oid, r.requester, r.origin)
@@ -484,7 +511,7 @@ COMMENT ON VIEW jit.my_requests IS 'requests by you or for you or a role you are
 COMMENT ON COLUMN jit.my_requests.request IS 'number of the request';
 COMMENT ON COLUMN jit.my_requests.status IS 'state at this moment';
 COMMENT ON COLUMN jit.my_requests."for" IS 'role that gets the access, by its name of now; if it was another then, that as well';
-COMMENT ON COLUMN jit.my_requests.access IS 'what was asked for, by the names of then';
+COMMENT ON COLUMN jit.my_requests.access IS 'what was asked for, by the names of then, and what of it active access doesn''t give now';
 COMMENT ON COLUMN jit.my_requests.duration IS 'how long, or until when';
 COMMENT ON COLUMN jit.my_requests.reason IS 'reason; on lines of their own the ticket, and who rejected it and why';
 COMMENT ON COLUMN jit.my_requests.asked IS 'when it was filed: the time if today, else the date';
@@ -521,23 +548,30 @@ COMMENT ON COLUMN jit.inbox.asked IS 'when it was filed: the time if today, else
 CREATE VIEW jit.active_grants WITH (security_barrier) AS
 SELECT r.id AS request,
 	jit.name_now(r.grantee_oid, r.grantee, r.origin) AS grantee,
-	t.access,
+	t.access || coalesce(E'\n(not now: ' || t.lost || ')', '') AS access,
 	date_trunc('second', a.rolvaliduntil) AS expires_at,
 	date_trunc('second', a.rolvaliduntil - clock_timestamp()) AS time_left
 FROM jit.requests r
-	JOIN jit.request_access t ON t.request_id = r.id
 	JOIN jit.grants g ON g.request_id = r.id
 	JOIN pg_catalog.pg_authid a ON a.rolname = g.role
+	CROSS JOIN LATERAL (SELECT coalesce(string_agg(l.line, E';\n' ORDER BY l.item) FILTER (WHERE w.conveyed <> 'nothing' AND NOT l.added),
+			string_agg(l.line, E';\n' ORDER BY l.item) FILTER (WHERE w.conveyed <> 'nothing')) AS access,
+			string_agg(l.line || CASE w.conveyed WHEN 'some' THEN ' (in part)' ELSE '' END, E';\n' ORDER BY l.item)
+				FILTER (WHERE w.conveyed <> 'all') AS lost
+		FROM jit.request_lines l CROSS JOIN LATERAL
+			(SELECT jit.conveyed(g.role, r.origin, l.object_type, l.object, l.objid, l.attnums, l.privileges)) w (conveyed)
+		WHERE l.request_id = r.id) t
 WHERE r.status = 'active' AND g.ended_at IS NULL
 	AND a.rolvaliduntil > clock_timestamp() AND isfinite(a.rolvaliduntil)
 	AND EXISTS (SELECT FROM pg_catalog.pg_auth_members m WHERE m.roleid = a.oid)
+	AND t.access IS NOT NULL
 	AND (jit.concerns_me(r.grantee_oid, r.grantee, r.origin)
 		OR jit.concerns_me(r.requester_oid, r.requester, r.origin))
 ORDER BY a.rolvaliduntil;
 COMMENT ON VIEW jit.active_grants IS 'temporary access granted in this database that works now: yours, or everyone''s for JIT administrators and auditors';
 COMMENT ON COLUMN jit.active_grants.request IS 'number of the request; end it with jit_revoke()';
 COMMENT ON COLUMN jit.active_grants.grantee IS 'role that has the access, by its name of now; if it was another when it was asked for, that as well';
-COMMENT ON COLUMN jit.active_grants.access IS 'what';
+COMMENT ON COLUMN jit.active_grants.access IS 'what of it works now, and what doesn''t, because its object, scope role or privilege is gone';
 COMMENT ON COLUMN jit.active_grants.expires_at IS 'deadline';
 COMMENT ON COLUMN jit.active_grants.time_left IS 'time until the deadline';
 
@@ -546,7 +580,7 @@ SELECT r.id AS request,
 	CASE WHEN r.status = 'active' AND g.deadline <= clock_timestamp() THEN 'expired'
 		ELSE r.status END AS status,
 	jit.name_now(r.grantee_oid, r.grantee, r.origin) AS grantee,
-	t.access,
+	t.access || coalesce(E'\n(not now: ' || c.lost || ')', '') AS access,
 	ARRAY(SELECT i.object FROM jit.request_items i WHERE i.request_id = r.id AND NOT i.added
 		GROUP BY i.object ORDER BY min(i.item)) AS objects,
 	ARRAY(SELECT jit.name_now(v.approver_oid, v.approver, r.origin) FROM jit.reviews v WHERE v.request_id = r.id AND v.verdict = 'approve'
@@ -556,9 +590,14 @@ SELECT r.id AS request,
 		WHEN g.deadline <= clock_timestamp() THEN g.deadline END AS ended_at
 FROM jit.requests r
 	JOIN jit.request_access t ON t.request_id = r.id
-	LEFT JOIN LATERAL (SELECT coalesce(a.rolvaliduntil, l.expires_at) AS deadline
+	LEFT JOIN LATERAL (SELECT l.role, coalesce(a.rolvaliduntil, l.expires_at) AS deadline
 		FROM jit.grants l LEFT JOIN pg_catalog.pg_authid a ON a.rolname = l.role
 		WHERE l.request_id = r.id AND l.ended_at IS NULL) g ON true
+	LEFT JOIN LATERAL (SELECT string_agg(l.line || CASE w.conveyed WHEN 'some' THEN ' (in part)' ELSE '' END, E';\n' ORDER BY l.item) AS lost
+		FROM jit.request_lines l CROSS JOIN LATERAL
+			(SELECT jit.conveyed(g.role, r.origin, l.object_type, l.object, l.objid, l.attnums, l.privileges)) w (conveyed)
+		WHERE l.request_id = r.id AND r.status = 'active' AND g.deadline > clock_timestamp()
+			AND w.conveyed <> 'all') c ON true
 WHERE r.activated_at IS NOT NULL
 	AND (jit.concerns_me(r.requester_oid, r.requester, r.origin)
 		OR jit.concerns_me(r.login_oid, r.login, r.origin)
@@ -568,7 +607,7 @@ COMMENT ON VIEW jit.history IS 'all temporary access that there is or was: yours
 COMMENT ON COLUMN jit.history.request IS 'number of the request';
 COMMENT ON COLUMN jit.history.status IS 'active, expired or revoked';
 COMMENT ON COLUMN jit.history.grantee IS 'role that got the access, by its name of now; if it was another when it was asked for, that as well';
-COMMENT ON COLUMN jit.history.access IS 'what';
+COMMENT ON COLUMN jit.history.access IS 'what, and what of it active access doesn''t give now';
 COMMENT ON COLUMN jit.history.objects IS 'objects and roles it covered, qualified and quoted';
 COMMENT ON COLUMN jit.history.approved_by IS 'roles that approved, in order, by their names of now and of then; also where an approval had stopped counting';
 COMMENT ON COLUMN jit.history.activated_at IS 'when the access started';

@@ -22,7 +22,7 @@ void
 jit_begin_scan(JitScan *scan, Oid catalog, Oid index, Snapshot snapshot,
 			   int nkeys,...)
 {
-	ScanKeyData keys[2];
+	ScanKeyData keys[3];
 	va_list		args;
 
 	Assert(nkeys <= lengthof(keys));

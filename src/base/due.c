@@ -12,9 +12,18 @@
  * 	abort							nothing is noted
  * 	PREPARE TRANSACTION				nothing is noted, PostgreSQL having no hook
  * 									for its commit: the launcher finds a role
- * 									that was altered in it by looking around
+ * 									that was altered in it by looking around,
+ * 									and COMMIT PREPARED counts as a drop
  * 	crash of the server				shared memory is reset; the launcher visits
  * 									all databases
+ *
+ * Pending requests lapse when what they are for is dropped.  Whoever drops
+ * something doesn't look for them: its commit is counted, and if the ledger (for
+ * a role or another shared object, each ledger) has any, it is due a second
+ * later, however much is dropped in that second.  A sweeper that finds, when
+ * it is done, that there were drops since it began, has its ledger due again, so
+ * none is missed; and so is that of whoever has just filed a request, since
+ * what it is for may have been dropped before that could be seen.
  *
  *-------------------------------------------------------------------------
  */
@@ -26,7 +35,13 @@
 #include "base/roles.h"
 #include "base/text.h"
 
+#include "catalog/catalog.h"
+#include "catalog/namespace.h"
+#include "miscadmin.h"
 #include "storage/shmem.h"
+
+/* How long after a drop pending requests are looked at. */
+#define LOOK_DELAY USECS_PER_SEC
 
 JitDueShared *jit_due = NULL;
 
@@ -36,6 +51,9 @@ static TimestampTz due_at_commit = DT_NOEND;
 static List *changed_at_commit = NIL;	/* databases, InvalidOid for a role of
 										 * none that is there; in
 										 * TopTransactionContext */
+static bool pending_at_commit = false;	/* this ledger has pending requests */
+static bool dropped_at_commit = false;	/* something of this database */
+static bool shared_dropped_at_commit = false;
 
 void
 jit_due_shmem_request(void)
@@ -67,7 +85,7 @@ jit_due_shmem_startup(void)
  * woken the launcher, which takes it out before it looks at the roles.
  */
 static bool
-note_due(Oid database, TimestampTz due)
+note_due(Oid database, TimestampTz due, bool pending)
 {
 	JitLedgerDue *entry = NULL;
 	bool		earlier = true;
@@ -98,6 +116,7 @@ note_due(Oid database, TimestampTz due)
 		earlier = entry->database != database || due < entry->due;
 		if (earlier)
 			entry->due = due;
+		entry->pending = pending || (entry->database == database && entry->pending);
 		entry->database = database;
 	}
 	LWLockRelease(jit_due->lock);
@@ -136,6 +155,34 @@ publish_press(const JitPress *press)
 	wake_at_commit = true;
 }
 
+/*
+ * Something is gone by now that pending requests may be for.  (With more open
+ * ledgers than have entries, those of the others lapse when they are due.)
+ */
+static void
+publish_drop(bool everywhere)
+{
+	TimestampTz due = jit_now() + LOOK_DELAY;
+
+	LWLockAcquire(jit_due->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < JIT_DROP_COUNTS; i++)
+	{
+		if (everywhere || i == (int) (MyDatabaseId % JIT_DROP_COUNTS))
+			jit_due->drops[i]++;
+	}
+	for (int i = 0; i < JIT_MAX_DUE; i++)
+	{
+		JitLedgerDue *entry = &jit_due->due[i];
+
+		if (!OidIsValid(entry->database) || !entry->pending || entry->due <= due ||
+			!(everywhere || entry->database == MyDatabaseId))
+			continue;
+		entry->due = due;
+		wake_at_commit = true;
+	}
+	LWLockRelease(jit_due->lock);
+}
+
 static void
 due_ended(List *presses, bool committed)
 {
@@ -145,15 +192,20 @@ due_ended(List *presses, bool committed)
 	{
 		foreach(lc, presses)
 			publish_press(lfirst(lc));
-		wake_at_commit |= note_due(MyDatabaseId, due_at_commit);
+		if (pending_at_commit)
+			due_at_commit = Min(due_at_commit, jit_now() + LOOK_DELAY);
+		wake_at_commit |= note_due(MyDatabaseId, due_at_commit, pending_at_commit);
+		if (dropped_at_commit || shared_dropped_at_commit)
+			publish_drop(shared_dropped_at_commit);
 		foreach(lc, changed_at_commit)
-			(void) note_due(lfirst_oid(lc), jit_now());
+			(void) note_due(lfirst_oid(lc), jit_now(), false);
 		if (wake_at_commit)
 			wake();
 	}
 	wake_at_commit = false;
 	due_at_commit = DT_NOEND;
 	changed_at_commit = NIL;
+	pending_at_commit = dropped_at_commit = shared_dropped_at_commit = false;
 }
 
 static const JitCommitCalls due_calls = {.ended = due_ended};
@@ -178,6 +230,67 @@ jit_note_due(TimestampTz due)
 	due_at_commit = Min(due_at_commit, due);
 }
 
+/* The same of a request that is pending: see the top of the file. */
+void
+jit_note_pending(void)
+{
+	jit_add_commit_step(JIT_COMMIT_WAKE, &due_calls);
+	pending_at_commit = true;
+}
+
+/*
+ * Something is being dropped that requests may be for.  From an object-access
+ * hook, for each object; a subtransaction that aborts may leave that noted.
+ * No request is for what is temporary, nor for a role of ours.
+ */
+void
+jit_note_dropped(Oid classid, Oid objid)
+{
+	bool		shared = IsSharedRelation(classid);
+
+	if (shared_dropped_at_commit || (dropped_at_commit && !shared))
+		return;
+	if (classid == AuthIdRelationId ?
+		jit_role_kind_by_oid(objid) != JIT_ROLE_ORDINARY :
+		isAnyTempNamespace(jit_cached_namespace(classid, objid)))
+		return;
+	jit_add_commit_step(JIT_COMMIT_WAKE, &due_calls);
+	if (shared)
+		shared_dropped_at_commit = true;
+	else
+		dropped_at_commit = true;
+}
+
+/* How often something was dropped, for jit_report_swept(). */
+uint64
+jit_count_drops(void)
+{
+	uint64		drops;
+
+	LWLockAcquire(jit_due->lock, LW_SHARED);
+	drops = jit_due->drops[MyDatabaseId % JIT_DROP_COUNTS];
+	LWLockRelease(jit_due->lock);
+	return drops;
+}
+
+/*
+ * Something is due in a database now, once this transaction has committed;
+ * if it is gone, for whoever sees to roles of no database.
+ */
+void
+jit_note_database_due(Oid database)
+{
+	MemoryContext context;
+
+	jit_add_commit_step(JIT_COMMIT_WAKE, &due_calls);
+	if (!SearchSysCacheExists1(DATABASEOID, ObjectIdGetDatum(database)))
+		database = InvalidOid;
+	context = MemoryContextSwitchTo(TopTransactionContext);
+	changed_at_commit = list_append_unique_oid(changed_at_commit, database);
+	MemoryContextSwitchTo(context);
+	wake_at_commit = true;
+}
+
 /*
  * A grant role is changed otherwise than by its ledger: once that has
  * committed, the ledger has to follow.
@@ -187,15 +300,9 @@ jit_note_ledger_behind(Oid roleid)
 {
 	Oid			database = InvalidOid;
 	int			request;
-	MemoryContext context;
 
-	jit_add_commit_step(JIT_COMMIT_WAKE, &due_calls);
-	if (jit_parse_grant_name(jit_role_name(roleid), &database, &request) &&
-		!SearchSysCacheExists1(DATABASEOID, ObjectIdGetDatum(database)))
-		database = InvalidOid;
-	context = MemoryContextSwitchTo(TopTransactionContext);
-	changed_at_commit = list_append_unique_oid(changed_at_commit, database);
-	MemoryContextSwitchTo(context);
+	(void) jit_parse_grant_name(jit_role_name(roleid), &database, &request);
+	jit_note_database_due(database);
 }
 
 /* This transaction presses a panic button. */
@@ -241,6 +348,72 @@ jit_note_role_changed(Oid roleid)
 		jit_note_ledger_behind(roleid);
 }
 
+/* All databases are due; by the launcher itself. */
+void
+jit_visit_all(void)
+{
+	LWLockAcquire(jit_due->lock, LW_EXCLUSIVE);
+	jit_due->overflow_due = Min(jit_due->overflow_due, jit_now());
+	LWLockRelease(jit_due->lock);
+}
+
+/*
+ * Has the launcher seen a database go?  That there is none with the OID in a
+ * role's name doesn't prove it: it may be another cluster's, from a restore
+ * under way.
+ */
+bool
+jit_is_gone(Oid database)
+{
+	bool		result = false;
+
+	LWLockAcquire(jit_due->lock, LW_SHARED);
+	for (int i = 0; i < jit_due->ngone; i++)
+		result |= jit_due->gone[i] == database;
+	LWLockRelease(jit_due->lock);
+	return result && !SearchSysCacheExists1(DATABASEOID, ObjectIdGetDatum(database));
+}
+
+/*
+ * Is it the first time since the start that something is logged of a role which
+ * stays?  Others of the same place may go without.
+ */
+bool
+jit_first_log_of(Oid roleid)
+{
+	bool	   *logged = &jit_due->logged[roleid % JIT_LOGGED_ROLES];
+	bool		result;
+
+	LWLockAcquire(jit_due->lock, LW_EXCLUSIVE);
+	result = !*logged;
+	*logged = true;
+	LWLockRelease(jit_due->lock);
+	return result;
+}
+
+/* The spare sweeper is there to be called, with the latch of this process. */
+void
+jit_spare_comes(void)
+{
+	LWLockAcquire(jit_due->lock, LW_EXCLUSIVE);
+	memset(&jit_due->spare, 0, sizeof(JitSpareSweeper));
+	jit_due->spare.pid = MyProcPid;
+	jit_due->spare.latch = MyLatch;
+	LWLockRelease(jit_due->lock);
+	/* there may be something for it to do already */
+	wake();
+}
+
+/* It exits, however it has fared. */
+void
+jit_spare_goes(void)
+{
+	LWLockAcquire(jit_due->lock, LW_EXCLUSIVE);
+	memset(&jit_due->spare, 0, sizeof(JitSpareSweeper));
+	LWLockRelease(jit_due->lock);
+	wake();
+}
+
 /* A sweeper's sign of life. */
 void
 jit_report_progress(int slot)
@@ -251,14 +424,19 @@ jit_report_progress(int slot)
 }
 
 /*
- * A sweeper is done: whether it has left nothing undone, and when the ledger
- * is due again because of something else.
+ * A sweeper is done: how it got on, when the ledger is due again because of
+ * something that it hasn't tried, whether that has pending requests, and how
+ * many drops there had been before it looked at them.
  */
 void
-jit_report_swept(int slot, TimestampTz due, bool complete)
+jit_report_swept(int slot, TimestampTz due, bool pending, uint64 drops,
+				 const JitSweeperReport *report)
 {
-	(void) note_due(MyDatabaseId, due);
+	(void) note_due(MyDatabaseId, due, pending);
+	if (pending && jit_count_drops() != drops)
+		(void) note_due(MyDatabaseId, jit_now() + LOOK_DELAY, true);
 	LWLockAcquire(jit_due->lock, LW_EXCLUSIVE);
-	jit_due->reports[slot].swept = complete;
+	jit_due->reports[slot] = *report;
+	jit_due->reports[slot].progress = jit_now();
 	LWLockRelease(jit_due->lock);
 }

@@ -26,6 +26,7 @@ char	   *jit_proxy_logins = NULL;
 bool		jit_top_level_only = true;
 int			jit_max_duration = 7 * 24 * 60 * 60;
 int			jit_max_pending = 20;
+int			jit_keep_scopes = 7 * 24 * 60 * 60;
 int			jit_default_risk = JIT_RISK_MODERATE;
 bool		jit_commit_after_expiry = false;
 
@@ -165,6 +166,12 @@ jit_define_settings(void)
 							NULL,
 							&jit_max_pending, 20, 1, 10000,
 							PGC_SUSET, 0, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("jit_access.keep_scopes",
+							"How long a scope role is kept for the next grant of the same once nobody uses it.",
+							"It is a setting of the whole server.",
+							&jit_keep_scopes, 7 * 24 * 60 * 60, 0, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
 
 	DefineCustomEnumVariable("jit_access.default_risk",
 							 "Risk of a request that no policy matches.",

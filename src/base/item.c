@@ -558,6 +558,50 @@ jit_item_held(const JitItem *item, Oid grantee, JitClosureFilter filter,
 }
 
 /*
+ * How much of the item does a grant role convey now?  Not all if its scope role
+ * has lost a privilege or is gone, or the object is, or a column.
+ */
+JitConveyed
+jit_item_conveyed(const JitItem *item, Oid grant_role)
+{
+	bool		is_role = item->objtype == OBJECT_ROLE;
+	List	   *closure = jit_role_closure(grant_role,
+										   is_role ? JIT_CLOSURE_MEMBERS : JIT_CLOSURE_PRIVS,
+										   JIT_FILTER_LIVE, jit_now());
+	bool		some = false;
+	bool		all = true;
+
+	if (is_role)
+		return list_member_oid(closure, item->address.objectId) ?
+			JIT_CONVEYED_ALL : JIT_CONVEYED_NOTHING;
+	if (jit_item_name(item) == NULL)
+		return JIT_CONVEYED_NOTHING;
+	for (int i = 0; i < Max(1, list_length(item->attnums)); i++)
+	{
+		JitItem		part = *item;
+		bool		there = true;
+
+		if (item->attnums != NIL)
+		{
+			part.attnums = list_make1_int(list_nth_int(item->attnums, i));
+			there = jit_column_name(item->address.objectId, linitial_int(part.attnums)) != NULL;
+		}
+		for (int k = 0; k < JIT_N_PRIVILEGES; k++)
+		{
+			bool		covers;
+
+			part.privs = item->privs & jit_privilege_names[k].priv;
+			if (part.privs == 0)
+				continue;
+			covers = there && closure_covers(&part, closure, false);
+			some |= covers;
+			all &= covers;
+		}
+	}
+	return all ? JIT_CONVEYED_ALL : some ? JIT_CONVEYED_SOME : JIT_CONVEYED_NOTHING;
+}
+
+/*
  * The role through which the grantee has an item that jit_item_held() found:
  * itself, one that it is a member of (the owner, if that is why; the grant
  * role, if it is temporary), or "public".  NULL if it takes several, and for
@@ -880,6 +924,18 @@ jit_lock_items(List *items, const char *what)
 	}
 }
 
+/* A role as a statement names it. */
+RoleSpec *
+jit_role_spec(const char *name)
+{
+	RoleSpec   *spec = makeNode(RoleSpec);
+
+	spec->roletype = ROLESPEC_CSTRING;
+	spec->rolename = pstrdup(name);
+	spec->location = -1;
+	return spec;
+}
+
 /*
  * The statement that gives an object item to a role, for ExecuteGrantStmt().
  * Names are qualified, and only valid as long as nobody renames: the caller
@@ -890,7 +946,6 @@ GrantStmt *
 jit_item_grant_stmt(const JitItem *item, const char *rolename)
 {
 	GrantStmt  *stmt = makeNode(GrantStmt);
-	RoleSpec   *role = makeNode(RoleSpec);
 	Oid			namespace = jit_item_namespace(item);
 	char	   *schema = OidIsValid(namespace) ? get_namespace_name(namespace) : NULL;
 	char	   *name = pstrdup(jit_need_name(jit_item_name(item), item));
@@ -898,13 +953,10 @@ jit_item_grant_stmt(const JitItem *item, const char *rolename)
 	Node	   *object;
 	ListCell   *lc;
 
-	role->roletype = ROLESPEC_CSTRING;
-	role->rolename = pstrdup(rolename);
-	role->location = -1;
 	stmt->is_grant = true;
 	stmt->targtype = ACL_TARGET_OBJECT;
 	stmt->objtype = item->objtype;
-	stmt->grantees = list_make1(role);
+	stmt->grantees = list_make1(jit_role_spec(rolename));
 	stmt->behavior = DROP_RESTRICT;
 
 	switch (item->objtype)
@@ -953,6 +1005,46 @@ jit_item_grant_stmt(const JitItem *item, const char *rolename)
 		access->cols = columns;
 		stmt->privileges = lappend(stmt->privileges, access);
 	}
+	return stmt;
+}
+
+/*
+ * The statement that takes all privileges on an object and its columns from
+ * roles (OIDs); NULL if no item can be of its kind, or it is gone.  The rest
+ * as above, but that nobody gets anything by a name that has changed.
+ */
+GrantStmt *
+jit_revoke_all_stmt(Oid classid, Oid objid, List *roleids)
+{
+	JitItem		item = {.address = {.classId = classid,.objectId = objid}};
+	GrantStmt  *stmt;
+	int			kind = 0;
+	ListCell   *lc;
+
+	while (kind < N_KINDS && object_kinds[kind].classid != classid)
+		kind++;
+	if (kind == N_KINDS || classid == AuthIdRelationId)
+		return NULL;
+	item.objtype = jit_objtype_of(classid, objid, object_kinds[kind].objtype);
+	if (classid == ParameterAclRelationId)
+	{
+		HeapTuple	tuple = SearchSysCache1(PARAMETERACLOID, ObjectIdGetDatum(objid));
+		bool		isnull;
+
+		if (!HeapTupleIsValid(tuple))
+			return NULL;
+		item.parameter = TextDatumGetCString(SysCacheGetAttr(PARAMETERACLOID, tuple,
+															 Anum_pg_parameter_acl_parname,
+															 &isnull));
+		ReleaseSysCache(tuple);
+	}
+	if (!jit_item_exists(&item))
+		return NULL;
+	stmt = jit_item_grant_stmt(&item, "");
+	stmt->is_grant = false;
+	stmt->grantees = NIL;
+	foreach(lc, roleids)
+		stmt->grantees = lappend(stmt->grantees, jit_role_spec(jit_role_name(lfirst_oid(lc))));
 	return stmt;
 }
 

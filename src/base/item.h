@@ -50,6 +50,14 @@ typedef struct JitPrivilegeName
 	AclMode		priv;
 } JitPrivilegeName;
 
+/* How much of an item is conveyed. */
+typedef enum JitConveyed
+{
+	JIT_CONVEYED_NOTHING,
+	JIT_CONVEYED_SOME,
+	JIT_CONVEYED_ALL
+} JitConveyed;
+
 #define JIT_N_PRIVILEGES 16
 
 extern const JitPrivilegeName jit_privilege_names[JIT_N_PRIVILEGES];
@@ -74,6 +82,7 @@ extern Oid	jit_item_acl_objid(const JitItem *item);
 extern Bitmapset *jit_items_grantable(List *items, Oid roleid);
 extern bool jit_item_held(const JitItem *item, Oid grantee,
 						  JitClosureFilter filter, TimestampTz until);
+extern JitConveyed jit_item_conveyed(const JitItem *item, Oid grant_role);
 extern char *jit_item_source(const JitItem *item, Oid grantee);
 extern const char *jit_item_needs_superuser(const JitItem *item, bool *elsewhere);
 
@@ -81,6 +90,8 @@ extern bool jit_item_exists(const JitItem *item);
 extern void jit_lock_items(List *items, const char *what);
 extern GrantStmt *jit_item_grant_stmt(const JitItem *item,
 									  const char *rolename);
+extern RoleSpec *jit_role_spec(const char *name);
+extern GrantStmt *jit_revoke_all_stmt(Oid classid, Oid objid, List *roleids);
 extern Datum jit_item_attnums(const JitItem *item);
 
 #endif							/* JIT_BASE_ITEM_H */

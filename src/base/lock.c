@@ -130,6 +130,17 @@ jit_rethrow_locked(MemoryContext context, const char *what)
 	ReThrowError(error);
 }
 
+/* What locks an object here: of tables, in that mode, what LOCK TABLE locks. */
+static void
+set_tag(LOCKTAG *tag, Oid classid, Oid objid, LOCKMODE mode)
+{
+	if (classid == RelationRelationId && mode == AccessShareLock)
+		SET_LOCKTAG_RELATION(*tag, MyDatabaseId, objid);
+	else
+		SET_LOCKTAG_OBJECT(*tag, IsSharedRelation(classid) ? InvalidOid : MyDatabaseId,
+						   classid, objid, 0);
+}
+
 /*
  * Lock an object to the end of the transaction.  Raises if somebody else keeps
  * it for too long; "what" is what waits for it.  Inside an owner section.
@@ -141,10 +152,7 @@ jit_lock_object(Oid classid, Oid objid, LOCKMODE mode, const char *what)
 	Oid			database = IsSharedRelation(classid) ? InvalidOid : MyDatabaseId;
 	char	   *pids;
 
-	if (classid == RelationRelationId && mode == AccessShareLock)
-		SET_LOCKTAG_RELATION(tag, MyDatabaseId, objid);
-	else
-		SET_LOCKTAG_OBJECT(tag, database, classid, objid, 0);
+	set_tag(&tag, classid, objid, mode);
 	if (jit_wait_for_lock(&tag, mode, jit_time_left()))
 		return;
 	jit_query("SELECT string_agg(DISTINCT pid::text, ', ') FROM pg_locks WHERE granted"
@@ -157,4 +165,17 @@ jit_lock_object(Oid classid, Oid objid, LOCKMODE mode, const char *what)
 			 errmsg("%s cannot become active: what it is for is locked by another transaction", what),
 			 pids ? errdetail("It is process %s; see pg_stat_activity.", pids) : 0,
 			 errhint("Try again when that has ended.")));
+}
+
+/* The same without waiting: false if somebody has it, or waits for it. */
+bool
+jit_lock_object_if_free(Oid classid, Oid objid, LOCKMODE mode)
+{
+	LOCKTAG		tag;
+
+	set_tag(&tag, classid, objid, mode);
+	if (LockAcquire(&tag, mode, false, true) == LOCKACQUIRE_NOT_AVAIL)
+		return false;
+	AcceptInvalidationMessages();
+	return true;
 }

@@ -27,5 +27,6 @@ extern int	jit_time_left(void);
 extern void jit_rethrow_locked(MemoryContext context, const char *what) pg_attribute_noreturn();
 extern void jit_lock_object(Oid classid, Oid objid, LOCKMODE mode,
 							const char *what);
+extern bool jit_lock_object_if_free(Oid classid, Oid objid, LOCKMODE mode);
 
 #endif							/* JIT_BASE_LOCK_H */

@@ -22,6 +22,7 @@
 #include "base/guc.h"
 #include "base/roles.h"
 
+#include "catalog/dependency.h"
 #include "catalog/pg_auth_members.h"
 #include "catalog/pg_shdepend.h"
 #include "utils/catcache.h"
@@ -86,6 +87,20 @@ jit_parse_grant_name(const char *rolname, Oid *database, int *request)
 	*database = (Oid) db;
 	*request = number;
 	return true;
+}
+
+/* The database of jit_scope_<database>_<n>; InvalidOid if it isn't exactly that. */
+Oid
+jit_scope_database(const char *rolname)
+{
+	unsigned int db;
+	unsigned long number;
+	char		again[NAMEDATALEN];
+
+	if (sscanf(rolname, JIT_SCOPE_PREFIX "%u_%lu", &db, &number) != 2)
+		return InvalidOid;
+	snprintf(again, sizeof(again), JIT_SCOPE_PREFIX "%u_%lu", db, number);
+	return strcmp(again, rolname) == 0 ? (Oid) db : InvalidOid;
 }
 
 /*
@@ -286,6 +301,21 @@ jit_begin_role_depends(JitScan *scan, Oid roleid)
 	jit_begin_scan(scan, SharedDependRelationId, SharedDependReferenceIndexId,
 				   NULL, 2, Anum_pg_shdepend_refclassid, AuthIdRelationId,
 				   Anum_pg_shdepend_refobjid, roleid);
+}
+
+/* Does anything belong to the role?  Then it isn't dropped. */
+bool
+jit_role_owns_something(Oid roleid)
+{
+	JitScan		scan;
+	HeapTuple	tuple;
+	bool		result = false;
+
+	jit_begin_role_depends(&scan, roleid);
+	while (!result && HeapTupleIsValid(tuple = jit_next_row(&scan)))
+		result = ((Form_pg_shdepend) GETSTRUCT(tuple))->deptype == SHARED_DEPENDENCY_OWNER;
+	jit_end_scan(&scan);
+	return result;
 }
 
 /* Is the role a standing member of the role that a setting names? */

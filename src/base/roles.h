@@ -41,6 +41,7 @@ extern JitRoleKind jit_role_kind(const char *rolname);
 extern JitRoleKind jit_role_kind_by_oid(Oid roleid);
 extern bool jit_parse_grant_name(const char *rolname, Oid *database,
 								 int *request);
+extern Oid	jit_scope_database(const char *rolname);
 extern TimestampTz jit_role_deadline(Oid roleid);
 extern bool jit_role_inherits(Oid roleid);
 extern List *jit_role_closure(Oid roleid, JitClosureKind kind,
@@ -49,6 +50,7 @@ extern bool jit_grant_has_member(Oid role, Oid member);
 extern bool jit_is_member(Oid member, Oid role, JitClosureFilter filter);
 extern bool jit_holds_admin(Oid member, Oid role);
 extern void jit_begin_role_depends(JitScan *scan, Oid roleid);
+extern bool jit_role_owns_something(Oid roleid);
 extern bool jit_is_administrator(Oid roleid);
 extern bool jit_is_auditor(Oid roleid);
 

@@ -37,12 +37,29 @@
  * doing so at every tick and after every subtransaction abort: a function
  * that catches query_canceled doesn't get on.
  *
- * A transaction that wrote through temporary access is looked at again
- * before it commits, by the catalogs; PREPARE TRANSACTION is refused, because
- * nobody could look again at COMMIT PREPARED.
+ * A transaction keeps what it has locked, so all that its statements needed is
+ * also a need of the transaction ("held"), to its end and whatever savepoints
+ * are rolled back.  A transaction that wrote through temporary access is looked
+ * at again before it commits, by the catalogs.  PREPARE TRANSACTION is refused
+ * after any use: nobody could look again at COMMIT PREPARED, or take the locks
+ * away.
+ *
+ *	all needs are met			the timer goes on, with a longer tick
+ *	one has ended				running statements are cut off as said above; the
+ *								transaction may still be ended by the client
+ *	... it is met again			by a grant that continues it: as before
+ *	... for HELD_FOR			the connection is ended (FATAL), whatever it is
+ *								doing: only a transaction that runs a statement
+ *								can be ended alone
+ *	judged, being committed		is left alone, unless it waits for others
+ *	error, savepoint			disarms all timers, also where no hook is called;
+ *								so see rearm_held()
  *
  * Standbys have no ring to speak of: the deadline holds there, a revocation
- * counts from the next statement after its replay.
+ * counts from the next statement after its replay.  Between statements the tick
+ * has invalidations taken in, and roles that have changed are looked up then;
+ * a transaction that has failed, but holds what it had locked before a
+ * savepoint, can't look, and is ended after HELD_FOR.
  *
  *-------------------------------------------------------------------------
  */
@@ -55,6 +72,7 @@
 #include "base/text.h"
 #include "enforce/cutoff.h"
 
+#include "access/parallel.h"
 #include "executor/executor.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
@@ -65,6 +83,8 @@
 
 #define TICK			40		/* milliseconds */
 #define SPARE			4		/* overlapping grants that may come later */
+#define HELD_TICK		500		/* milliseconds, while locks are held */
+#define HELD_FOR		10000	/* ... for so long after the end */
 
 typedef struct Cover
 {
@@ -82,6 +102,12 @@ typedef struct Need
 	Cover	   *covers;
 	TimestampTz noted;			/* the last statement of the client's that
 								 * asked */
+	/* of a transaction's: to be looked up again, and is it for writing? */
+	JitPermInfo *info;
+	Oid			classid;
+	Oid			objid;
+	AclMode		mode;
+	bool		writes;
 } Need;
 
 typedef struct Reliance
@@ -130,8 +156,18 @@ static Cover fired_cover;		/* what ended, for the message */
 
 static TimeoutId timer = MAX_TIMEOUTS;
 
-/* For the end of the transaction, in TopTransactionContext. */
-static List *written_needs = NIL;
+/* All that the transaction has needed; in TopTransactionContext. */
+static Reliance *volatile held = NULL;
+static volatile bool judged = false;	/* it is being committed */
+static uint64 looked = 0;		/* the generation of roles that it holds for */
+static volatile sig_atomic_t asked = false; /* to look, between statements */
+static volatile sig_atomic_t held_too_long = false;
+static TimestampTz held_since = 0;	/* something of it has ended; 0: nothing */
+static TimestampTz held_well;	/* when it was last seen that nothing has */
+static bool held_unknown;		/* ... or may have */
+static Cover held_cover;		/* that, for the message */
+static bool by_catalogs;		/* it began where the ring tells nothing */
+static bool told = false;		/* the client why its connection ends */
 
 static ExecutorRun_hook_type next_executor_run_hook;
 static ExecutorFinish_hook_type next_executor_finish_hook;
@@ -219,6 +255,8 @@ read_ring(void)
 		}
 		if (loose != NULL)
 			apply_change(loose, &change);
+		if (held != NULL)
+			apply_change(held, &change);
 		seen++;
 	}
 	if (missed != PG_UINT64_MAX)
@@ -229,6 +267,8 @@ read_ring(void)
 			catch_up(run->reliance, missed);
 		if (loose != NULL)
 			catch_up(loose, missed);
+		if (held != NULL)
+			catch_up(held, missed);
 	}
 }
 
@@ -253,6 +293,9 @@ reliance_end(const Reliance *reliance, Cover *last)
 
 		if (reliance == loose && need->noted != loose_statement &&
 			loose_resumed != loose_statement)
+			continue;
+		/* nothing covered it: it was denied */
+		if (reliance == held && need->ncovers == 0)
 			continue;
 		for (int k = 0; k < need->ncovers; k++)
 		{
@@ -296,7 +339,8 @@ cut_off(void)
 			cover = last;
 		}
 	}
-	if (first <= jit_now())
+	/* a commit that waits for a standby would take it for its own */
+	if (first <= jit_now() && !judged)
 	{
 		fired_cover = cover;
 		fired_statement = GetCurrentStatementStartTimestamp();
@@ -338,6 +382,95 @@ between_statements(void)
 		*my_wait_event_info == WAIT_EVENT_CLIENT_READ;
 }
 
+static inline bool
+locks_held(void)
+{
+	return held != NULL && held->nneeds > 0;
+}
+
+/* Have roles changed that only catalogs tell of?  Others are in the ring. */
+static inline bool
+look_is_due(void)
+{
+	return locks_held() && by_catalogs && looked != jit_roles_generation;
+}
+
+static void held_callback(void *arg);
+
+/*
+ * Does what is interrupted wait for another transaction, or for what a
+ * callback of an extension's waits for?  After these interrupts are looked at.
+ */
+static bool
+waits_for_others(void)
+{
+	uint32		class = *my_wait_event_info & 0xFF000000;
+
+	return class == PG_WAIT_LOCK || class == PG_WAIT_EXTENSION;
+}
+
+/*
+ * End the connection at the next interrupt check.  Not while interrupts are
+ * held off by more than handle_sig_alarm(): a commit that waits for a standby
+ * would take it for its own.  One that has been judged may be about to hold
+ * them off, unless it waits.
+ *
+ * What gives FATAL its words is put on the error context stack only where that
+ * is empty: whoever is running may take off what is topmost, as
+ * exec_bind_message() does.
+ */
+static void
+end_connection(void)
+{
+	static ErrorContextCallback callback = {.callback = held_callback};
+
+	if (InterruptHoldoffCount > 1 || CritSectionCount > 0 ||
+		(judged && !waits_for_others()))
+		return;
+	if (between_statements() && error_context_stack == NULL)
+		error_context_stack = &callback;
+	held_too_long = true;
+	InterruptPending = true;
+	ProcDiePending = true;
+	SetLatch(MyLatch);
+}
+
+/*
+ * Does the transaction hold what it has locked through access that ended some
+ * time ago?  Then it is ended.
+ */
+static void
+look_at_held(void)
+{
+	TimestampTz now = jit_now();
+	TimestampTz end;
+	Cover		cover = {0};
+
+	busy = true;
+	read_ring();
+	busy = false;
+	end = reliance_end(held, &cover);
+	held_unknown = end > now && look_is_due() && !IsTransactionState();
+	if (end > now && !held_unknown)
+	{
+		held_since = 0;
+		held_well = now;
+	}
+	else
+	{
+		/* a deadline can have been moved into the past */
+		if (held_since == 0)
+			held_since = held_unknown || end == DT_NOBEGIN ? now : Max(end, held_well);
+		held_cover = cover;
+		if (now >= TimestampTzPlusMilliseconds(held_since, HELD_FOR))
+			end_connection();
+	}
+	/* between statements nothing else takes in what has been replayed */
+	asked = by_catalogs && between_statements();
+	if (asked)
+		HandleCatchupInterrupt();
+}
+
 /*
  * It isn't stopped when nothing runs any more, but not armed again: a
  * statement that comes soon finds it armed, which is cheaper.  At exit what
@@ -346,11 +479,22 @@ between_statements(void)
 static void
 timer_handler(void)
 {
-	if (proc_exit_inprogress ||
-		(jit_running == NULL &&
-		 (current_loose() == NULL || between_statements())))
+	bool		runs = jit_running != NULL ||
+	(current_loose() != NULL && !between_statements());
+
+	if (proc_exit_inprogress)
 		return;
-	arm_for(busy ? TimestampTzPlusMilliseconds(GetCurrentTimestamp(), 1) : cut_off());
+	if (busy && (runs || locks_held()))
+	{
+		arm_for(TimestampTzPlusMilliseconds(GetCurrentTimestamp(), 1));
+		return;
+	}
+	if (locks_held())
+		look_at_held();
+	if (runs)
+		arm_for(cut_off());
+	else if (locks_held())
+		enable_timeout_after(timer, HELD_TICK);
 }
 
 /* ----------------------------------------------------------------------
@@ -565,6 +709,8 @@ fill_need(Need *need, Oid userid, const Cover *covers, int ncovers, int spare)
 	need->covers = palloc(need->maxcovers * sizeof(Cover));
 	memcpy(need->covers, covers, ncovers * sizeof(Cover));
 	need->noted = GetCurrentStatementStartTimestamp();
+	need->info = NULL;
+	need->writes = false;
 }
 
 /* Is it that need?  Loops run the same statement over and over. */
@@ -593,53 +739,36 @@ find_need(Reliance *reliance, Oid userid, const Cover *covers, int ncovers)
 	return NULL;
 }
 
-static bool
-is_written(Oid userid, const Cover *covers, int ncovers)
+static Need *
+append_need(Reliance *reliance, Oid userid, const Cover *covers, int ncovers)
 {
-	ListCell   *lc;
-
-	foreach(lc, written_needs)
-	{
-		if (same_need(lfirst(lc), userid, covers, ncovers))
-			return true;
-	}
-	return false;
-}
-
-/* A need of a statement, of the transaction if it writes, or of both. */
-static void
-add_need(Reliance *reliance, Oid userid, bool writes, const Cover *covers,
-		 int ncovers)
-{
-	MemoryContext context = CurrentMemoryContext;
+	MemoryContext context = MemoryContextSwitchTo(reliance->context);
 	bool		was_busy = busy;
 	Need	   *need;
 
-	if (reliance != NULL &&
-		(need = find_need(reliance, userid, covers, ncovers)) != NULL)
-		need->noted = GetCurrentStatementStartTimestamp();
-	else if (reliance != NULL)
-	{
-		MemoryContextSwitchTo(reliance->context);
-		busy = true;
-		if (reliance->nneeds == 0)
-			reliance->needs = palloc(sizeof(Need));
-		else
-			reliance->needs = repalloc(reliance->needs,
-									   (reliance->nneeds + 1) * sizeof(Need));
-		fill_need(&reliance->needs[reliance->nneeds], userid, covers, ncovers,
-				  SPARE);
-		reliance->nneeds++;
-		busy = was_busy;
-	}
-	if (writes && !is_written(userid, covers, ncovers))
-	{
-		MemoryContextSwitchTo(TopTransactionContext);
-		need = palloc(sizeof(Need));
-		fill_need(need, userid, covers, ncovers, 0);
-		written_needs = lappend(written_needs, need);
-	}
+	busy = true;
+	if (reliance->nneeds == 0)
+		reliance->needs = palloc(sizeof(Need));
+	else
+		reliance->needs = repalloc(reliance->needs,
+								   (reliance->nneeds + 1) * sizeof(Need));
+	need = &reliance->needs[reliance->nneeds];
+	fill_need(need, userid, covers, ncovers, SPARE);
+	reliance->nneeds++;
+	busy = was_busy;
 	MemoryContextSwitchTo(context);
+	return need;
+}
+
+static void
+add_need(Reliance *reliance, Oid userid, const Cover *covers, int ncovers)
+{
+	Need	   *need = find_need(reliance, userid, covers, ncovers);
+
+	if (need != NULL)
+		need->noted = GetCurrentStatementStartTimestamp();
+	else
+		(void) append_need(reliance, userid, covers, ncovers);
 }
 
 static void install_cutoff(void);
@@ -692,6 +821,192 @@ get_loose(void)
 	return loose;
 }
 
+/* Where to note what the transaction needs; before catalogs are looked at. */
+static Reliance *
+get_held(void)
+{
+	if (held == NULL)
+	{
+		MemoryContext context = MemoryContextSwitchTo(TopTransactionContext);
+		Reliance   *reliance = begin_reliance(NULL);
+
+		MemoryContextSwitchTo(context);
+		by_catalogs = RecoveryInProgress();
+		looked = jit_roles_generation;
+		held_since = 0;
+		held_well = jit_now();
+		held = reliance;
+	}
+	return held;
+}
+
+static void rearm_held(void *arg);
+
+static MemoryContextCallback rearm[2];	/* func: NULL if not registered */
+
+/*
+ * An error disarms the timer, and in a transaction that has failed, but for
+ * what comes before a savepoint, statements fail without any hook.  But after
+ * each error ErrorContext is reset, and then, as after every message of the
+ * client's, MessageContext; a callback can't be registered anew for the same
+ * one, but for the other.
+ */
+static void
+expect_errors(int which)
+{
+	MemoryContext context = which == 0 ? MessageContext : ErrorContext;
+
+	if (rearm[which].func != NULL || context == NULL)
+		return;
+	rearm[which].func = rearm_held;
+	rearm[which].arg = &rearm[which];
+	MemoryContextRegisterResetCallback(context, &rearm[which]);
+}
+
+static void
+arm_held(void)
+{
+	if (timer == MAX_TIMEOUTS)
+		timer = RegisterTimeout(USER_TIMEOUT, timer_handler);
+	/* what runs is armed for that, too */
+	if (!get_timeout_active(timer))
+		arm_for(DT_NOEND);
+}
+
+static void
+rearm_held(void *arg)
+{
+	int			which = arg == &rearm[1];
+
+	rearm[which].func = NULL;
+	if (!locks_held() || proc_exit_inprogress)
+		return;
+	expect_errors(1 - which);
+	arm_held();
+}
+
+/*
+ * Is it a need of the same thing?  One grant may cover several, which makes no
+ * difference unless catalogs are asked again.
+ */
+static bool
+same_thing(const Need *need, const JitPermInfo *info, Oid classid, Oid objid,
+		   AclMode mode)
+{
+	if (!by_catalogs)
+		return true;
+	if (info == NULL || need->info == NULL)
+		return info == need->info && need->classid == classid &&
+			need->objid == objid && need->mode == mode;
+	return need->info->relid == info->relid && need->mode == mode &&
+		bms_equal(need->info->selectedCols, info->selectedCols) &&
+		bms_equal(need->info->insertedCols, info->insertedCols) &&
+		bms_equal(need->info->updatedCols, info->updatedCols);
+}
+
+/*
+ * The transaction needs this as well: it locks something by it, or writes.
+ * Catalogs were looked at when the ring was at "place".  In parallel workers
+ * locks end with the statement.
+ */
+static void
+hold_need(Oid userid, const JitPermInfo *info, Oid classid, Oid objid,
+		  AclMode mode, bool writes, const Cover *covers, int ncovers, uint64 place)
+{
+	MemoryContext context;
+	Need	   *need;
+
+	if (IsParallelWorker() || (ncovers == 0 && !writes))
+		return;
+	for (int i = 0; i < held->nneeds; i++)
+	{
+		need = &held->needs[i];
+		if (same_need(need, userid, covers, ncovers) &&
+			same_thing(need, info, classid, objid, mode))
+		{
+			need->writes |= writes;
+			return;
+		}
+	}
+	need = append_need(held, userid, covers, ncovers);
+	need->writes = writes;
+	need->classid = classid;
+	need->objid = objid;
+	need->mode = mode;
+	if (info != NULL && by_catalogs)
+	{
+		context = MemoryContextSwitchTo(held->context);
+		need->info = JIT_MAKE_PERMINFO();
+		need->info->relid = info->relid;
+		need->info->requiredPerms = info->requiredPerms;
+		need->info->selectedCols = bms_copy(info->selectedCols);
+		need->info->insertedCols = bms_copy(info->insertedCols);
+		need->info->updatedCols = bms_copy(info->updatedCols);
+		MemoryContextSwitchTo(context);
+	}
+	/* the ring has been read since, without it */
+	if (seen != place)
+	{
+		for (int k = 0; k < need->ncovers; k++)
+		{
+			Cover	   *cover = &need->covers[k];
+
+			set_deadline(cover, jit_deadline_since(cover->role, place, cover->deadline));
+		}
+	}
+	expect_errors(0);
+	expect_errors(1);
+	arm_held();
+}
+
+/*
+ * On a standby: what does the transaction's needs cover now?  Of several that
+ * do so together, the first that ends counts.
+ */
+static void
+look_again(void)
+{
+	bool		was_busy = busy;
+
+	busy = true;
+	looked = jit_roles_generation;
+	for (int i = 0; i < held->nneeds; i++)
+	{
+		Need	   *need = &held->needs[i];
+		int			ncovers;
+		bool		all;
+		Cover	   *covers = find_covers(need->userid, need->info, need->classid,
+										 need->objid, need->mode, &ncovers, &all);
+
+		if (need->ncovers == 0)
+			continue;
+		/* standing access suffices by now, or nothing does */
+		if (covers == NULL || ncovers == 0)
+			need->covers[0].deadline = covers == NULL ? DT_NOEND : DT_NOBEGIN;
+		for (int k = 0; covers != NULL && k < ncovers; k++)
+		{
+			if (k == 0 || (covers[k].deadline < need->covers[0].deadline) == all)
+				need->covers[0] = covers[k];
+		}
+		need->ncovers = 1;
+	}
+	busy = was_busy;
+}
+
+/*
+ * Roles have changed, and the tick has asked for that to be taken in.  As when
+ * PostgreSQL rebuilds a relation's descriptor here, what is still to be taken in
+ * will be told of, and looked at again.
+ */
+static void
+roles_changed(Datum arg, int cacheid, uint32 hashvalue)
+{
+	if (likely(!asked) || busy || debug_query_string != NULL ||
+		!IsTransactionState() || !look_is_due())
+		return;
+	look_again();
+}
+
 /*
  * May something be kept that an earlier statement of this transaction has
  * asked for?  Says so once in each statement of the client's, and then plans
@@ -718,6 +1033,8 @@ jit_forget_ended_plans(void)
 {
 	bool		kept = functions_kept();
 
+	if (unlikely(look_is_due()))
+		look_again();
 	if (unlikely(jit_deadline_has_passed()) || unlikely(kept))
 		ResetPlanCache();
 }
@@ -742,6 +1059,7 @@ jit_note_reliance(Oid userid, const JitPermInfo *info, Oid classid, Oid objid,
 	int			ncovers;
 	bool		all;
 	bool		starts;
+	uint64		place;
 
 	if (info != NULL)
 	{
@@ -776,18 +1094,17 @@ jit_note_reliance(Oid userid, const JitPermInfo *info, Oid classid, Oid objid,
 		statement = get_loose();
 	if (classid == AuthIdRelationId && mode == JIT_SET_ROLE && reliance == NULL)
 		statement = get_loose();
-	if (reliance == NULL && statement == NULL && !writes)
-		return;
+	(void) get_held();
 
 	/*
 	 * The ring mustn't be read from before what catalogs say is looked up
-	 * until it is noted; for queries see jit_keep_reliance().
+	 * until it is noted; for queries, which have been begun, see
+	 * jit_keep_reliance().
 	 */
+	busy = true;
 	if (!starts)
-	{
-		busy = true;
 		AcceptInvalidationMessages();
-	}
+	place = starts && reliance != NULL ? reliance->place : seen;
 	if (info != NULL)
 		covers = find_entry_covers(userid, info, &ncovers, &all);
 	else
@@ -800,12 +1117,21 @@ jit_note_reliance(Oid userid, const JitPermInfo *info, Oid classid, Oid objid,
 	install_cutoff();
 	/* it has just ended: should it be prolonged before this is judged */
 	if (ncovers == 0 && info != NULL)
-		add_need(reliance, userid, writes, covers, 0);
+	{
+		if (reliance != NULL)
+			add_need(reliance, userid, covers, 0);
+		hold_need(userid, info, classid, objid, mode, writes, covers, 0, place);
+	}
 	for (int i = 0; i < (all ? ncovers : 1); i++)
 	{
-		add_need(reliance, userid, writes, &covers[i], all ? 1 : ncovers);
+		int			n = all ? 1 : ncovers;
+
+		if (reliance != NULL)
+			add_need(reliance, userid, &covers[i], n);
 		if (statement != NULL)
-			add_need(statement, userid, false, &covers[i], all ? 1 : ncovers);
+			add_need(statement, userid, &covers[i], n);
+		hold_need(userid, info, classid, objid, mode, writes, &covers[i], n,
+				  place);
 	}
 	busy = false;
 	if (statement != NULL ||
@@ -859,7 +1185,9 @@ cover_text(const Cover *cover)
 
 	if (cover->request == 0)
 		return pstrdup(_("What gave this access is not a live grant of jit_access."));
-	dbname = quote_identifier(jit_name_of_database(cover->database));
+	/* a transaction that has failed can't look up the name */
+	dbname = IsTransactionState() && !proc_exit_inprogress ? quote_identifier(jit_name_of_database(cover->database)) :
+		psprintf("%u", cover->database);
 	if (cover->deadline == DT_NOBEGIN || cover->deadline > jit_now())
 		return psprintf(_("Request %d in %s was revoked."), cover->request, dbname);
 	return psprintf(_("Request %d in %s expired at %s."), cover->request, dbname,
@@ -890,6 +1218,7 @@ cancel_callback(void *arg)
 {
 	Reliance   *reliance = arg;
 
+	held_callback(NULL);
 	if (!fired || fired_statement != GetCurrentStatementStartTimestamp() ||
 		geterrcode() != ERRCODE_QUERY_CANCELED ||
 		!IsTransactionState() || (reliance == NULL && jit_running != NULL))
@@ -897,6 +1226,39 @@ cancel_callback(void *arg)
 	errmsg("canceling statement due to the end of temporary access");
 	errdetail_internal("%s", cover_text(&fired_cover));
 	jit_errhint_ended(reliance ? reliance->perminfos : NIL);
+}
+
+/* Why the connection has been ended. */
+static int
+held_words(void)
+{
+	errmsg("terminating connection: its transaction holds locks by temporary access that has ended");
+	if (held_unknown)
+		errdetail("A transaction that has failed cannot tell whether what it had locked by request %d is still allowed.",
+				  held_cover.request);
+	else
+		errdetail_internal("%s", cover_text(&held_cover));
+	errhint("End transactions within %d seconds of their access. To go on, connect again and ask for access anew.",
+			HELD_FOR / 1000);
+	return 0;
+}
+
+/* The words of FATAL, where it is us who have ended the connection. */
+static void
+held_callback(void *arg)
+{
+	if (!held_too_long || told || geterrcode() != ERRCODE_ADMIN_SHUTDOWN)
+		return;
+	held_words();
+	told = true;
+}
+
+/* It has come where nothing gave it its words: at least the log has them. */
+static void
+log_held(int code, Datum arg)
+{
+	if (held_too_long && !told)
+		ereport(LOG, (held_words()));
 }
 
 static Reliance *
@@ -1071,7 +1433,7 @@ jit_executor_finish(QueryDesc *query)
 void
 jit_judge_commit_first(void)
 {
-	if (written_needs == NIL)
+	if (held == NULL)
 		return;
 	jit_run_commit_steps_first();
 }
@@ -1087,7 +1449,7 @@ begin_reliance(QueryDesc *query)
 	Reliance   *reliance = palloc0(sizeof(Reliance));
 	bool		place_taken = reliances != NIL || jit_running != NULL;
 
-	place_taken |= loose != NULL;
+	place_taken |= loose != NULL || locks_held();
 	install_cutoff();
 	reliance->query = query;
 	reliance->context = CurrentMemoryContext;
@@ -1174,32 +1536,34 @@ jit_run_relying_utility(void (*run) (void *arg), void *arg)
 static void
 judge_commit(List *notes)
 {
-	ListCell   *lc;
-
-	if (written_needs == NIL || jit_commit_after_expiry)
+	if (held == NULL)
 		return;
-	AcceptInvalidationMessages();
-	foreach(lc, written_needs)
+	if (!jit_commit_after_expiry)
+		AcceptInvalidationMessages();
+	for (int i = 0; i < held->nneeds && !jit_commit_after_expiry; i++)
 	{
 		Cover		ended;
 
-		if (!need_met(lfirst(lc), &ended))
+		if (held->needs[i].writes && !need_met(&held->needs[i], &ended))
 			ereport(ERROR,
 					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 					 errmsg("transaction is rolled back: the temporary access that it wrote through has ended"),
 					 errdetail_internal("%s", cover_text(&ended)),
 					 errhint("Ask for access anew and repeat the transaction.")));
 	}
+	judged = true;
+	/* before it is too late for that */
+	CHECK_FOR_INTERRUPTS();
 }
 
 static void
 refuse_prepare(List *notes)
 {
-	if (written_needs != NIL)
+	if (locks_held())
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("cannot PREPARE a transaction that may have written or locked through temporary access"),
-				 errhint("Use COMMIT: a prepared transaction could be committed after the access has ended.")));
+				 errmsg("cannot PREPARE a transaction that has relied on temporary access"),
+				 errhint("Use COMMIT: a prepared transaction would keep its locks, and could be committed, after the access has ended.")));
 }
 
 static void
@@ -1209,7 +1573,9 @@ cutoff_ended(List *notes, bool committed)
 	loose = NULL;
 	if (jit_running == NULL)
 		fired = false;
-	written_needs = NIL;
+	held = NULL;
+	judged = false;
+	asked = false;
 }
 
 static const JitCommitCalls cutoff_calls = {judge_commit, refuse_prepare, cutoff_ended};
@@ -1222,6 +1588,8 @@ cutoff_subxact_callback(SubXactEvent event, SubTransactionId mySubid,
 		return;
 	/* an error may have come while it was set */
 	busy = false;
+	if (locks_held() && !proc_exit_inprogress)
+		arm_held();
 	/* whoever has caught the cancellation gets it again */
 	if (fired && !proc_exit_inprogress &&
 		(jit_running != NULL || current_loose() != NULL))
@@ -1247,4 +1615,9 @@ install_cutoff(void)
 	ExecutorFinish_hook = jit_executor_finish;
 	jit_add_commit_step(JIT_COMMIT_JUDGE, &cutoff_calls);
 	RegisterSubXactCallback(cutoff_subxact_callback, NULL);
+	before_shmem_exit(log_held, (Datum) 0);
+	/* after those of roles.c */
+	CacheRegisterSyscacheCallback(AUTHOID, roles_changed, (Datum) 0);
+	CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, roles_changed, (Datum) 0);
+	CacheRegisterSyscacheCallback(AUTHMEMMEMROLE, roles_changed, (Datum) 0);
 }

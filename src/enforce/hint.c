@@ -438,9 +438,38 @@ item_helps(ArrayType *privileges, ArrayType *attnums, const Missing *missing)
 	return false;
 }
 
-/* Was some of what is missing on the relation in the request? */
+/* Is it that the grant role doesn't convey the item any more? */
 static bool
-was_requested(int request, const Missing *missing, Relation *ledger)
+item_is_lost(ArrayType *privileges, ArrayType *attnums, const Missing *missing,
+			 Oid grant_role)
+{
+	JitItem		item = {.objtype = OBJECT_TABLE};
+	Datum	   *values;
+	int			n;
+
+	ObjectAddressSet(item.address, RelationRelationId, missing->relid);
+	for (AclMode bit = 1; bit != 0 && bit <= missing->privs; bit <<= 1)
+	{
+		if ((missing->privs & bit) &&
+			names_hold(privileges, jit_privileges_text(bit)))
+			item.privs |= bit;
+	}
+	if (attnums != NULL)
+	{
+		deconstruct_array(attnums, INT2OID, sizeof(int16), true, TYPALIGN_SHORT,
+						  &values, NULL, &n);
+		for (int i = 0; i < n; i++)
+			item.attnums = lappend_int(item.attnums, DatumGetInt16(values[i]));
+	}
+	return jit_item_conveyed(&item, grant_role) != JIT_CONVEYED_ALL;
+}
+
+/*
+ * Was some of what is missing on the relation in the request?  With a grant
+ * role, only what that doesn't convey any more counts.
+ */
+static bool
+was_requested(int request, const Missing *missing, Relation *ledger, Oid grant_role)
 {
 	ScanKeyData key;
 	SysScanDesc scan;
@@ -455,16 +484,20 @@ was_requested(int request, const Missing *missing, Relation *ledger)
 	while (!result && HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
 		bool		whole;
-		Datum		attnums;
+		ArrayType  *privileges;
+		ArrayType  *attnums = NULL;
+		Datum		value;
 
 		if (DatumGetObjectId(get_column(ledger[ITEMS], tuple, "objid", NULL)) != missing->relid ||
 			DatumGetObjectId(get_column(ledger[ITEMS], tuple, "classid", NULL)) != RelationRelationId)
 			continue;
-		attnums = get_column(ledger[ITEMS], tuple, "attnums", &whole);
-		result = item_helps(DatumGetArrayTypeP(get_column(ledger[ITEMS], tuple,
-														  "privileges", NULL)),
-							whole ? NULL : DatumGetArrayTypeP(attnums),
-							missing);
+		privileges = DatumGetArrayTypeP(get_column(ledger[ITEMS], tuple, "privileges", NULL));
+		value = get_column(ledger[ITEMS], tuple, "attnums", &whole);
+		if (!whole)
+			attnums = DatumGetArrayTypeP(value);
+		result = item_helps(privileges, attnums, missing) &&
+			(!OidIsValid(grant_role) ||
+			 item_is_lost(privileges, attnums, missing, grant_role));
 	}
 	systable_endscan(scan);
 	return result;
@@ -492,6 +525,7 @@ open_ledger(Relation *ledger)
 	}			columns[] = {
 		{GRANTS, "request_id"}, {GRANTS, "expires_at"}, {GRANTS, "ended_at"},
 		{GRANTS, "objects"}, {GRANTS, "objids"}, {GRANTS, "grantee_oid"},
+		{GRANTS, "role_oid"},
 		{REQUESTS, "id"}, {REQUESTS, "origin"}, {ITEMS, "request_id"},
 		{ITEMS, "classid"}, {ITEMS, "objid"}, {ITEMS, "privileges"},
 		{ITEMS, "attnums"}
@@ -518,8 +552,75 @@ open_ledger(Relation *ledger)
 }
 
 /*
+ * Why a grant that is live by the ledger, for a relation that is missing, gives
+ * nothing on it: a sentence, or NULL if it isn't for that or does.
+ */
+static char *
+why_not_conveyed(Relation grants, HeapTuple tuple, const Missing *missing,
+				 Relation *ledger)
+{
+	int			request = DatumGetInt32(get_column(grants, tuple, "request_id", NULL));
+	Oid			role = DatumGetObjectId(get_column(grants, tuple, "role_oid", NULL));
+	ArrayType  *objects = DatumGetArrayTypeP(get_column(grants, tuple, "objects", NULL));
+	ArrayType  *objids = DatumGetArrayTypeP(get_column(grants, tuple, "objids", NULL));
+	const char *database = quote_identifier(jit_database_name());
+	Datum	   *names;
+	Datum	   *oids;
+	int			n;
+	bool		as_role;
+	bool		gone = true;
+
+	if (!objids_hold(objids, missing->relid, missing->privs, &as_role))
+	{
+		/* for something else of that name? */
+		if (!names_hold(objects, missing->name) || !filed_here(request, ledger))
+			return NULL;
+		deconstruct_array(objects, TEXTOID, -1, false, TYPALIGN_INT, &names, NULL, &n);
+		deconstruct_array(objids, OIDOID, sizeof(Oid), true, TYPALIGN_INT, &oids, NULL, &n);
+		for (int i = 0; i < n; i++)
+		{
+			if (strcmp(TextDatumGetCString(names[i]), missing->name) == 0 &&
+				get_rel_name(DatumGetObjectId(oids[i])) != NULL)
+				gone = false;
+		}
+		return psprintf(gone ?
+						_("%s was dropped and made anew since request %d in %s was approved.") :
+						_("%s bears the name of what request %d in %s is for, which has been renamed since."),
+						missing->name, request, database);
+	}
+	if (!filed_here(request, ledger))
+		return NULL;
+	/* by our own names: the ledger is about to follow */
+	if (GetUserNameFromId(role, true) == NULL || !jit_grant_has_member(role, InvalidOid))
+		return psprintf(_("Request %d in %s has been ended by dropping its role, or taking its member away."),
+						request, database);
+	if (jit_role_deadline(role) == DT_NOBEGIN)
+		return psprintf(_("Request %d in %s gives nothing: its role %s has lost its VALID UNTIL."),
+						request, database, quote_identifier(GetUserNameFromId(role, true)));
+	if (as_role)
+	{
+		deconstruct_array(objids, OIDOID, sizeof(Oid), true, TYPALIGN_INT, &oids, NULL, &n);
+		for (int i = 0; i < n; i++)
+		{
+			JitItem		item = {.objtype = OBJECT_ROLE};
+
+			ObjectAddressSet(item.address, AuthIdRelationId, DatumGetObjectId(oids[i]));
+			if (GetUserNameFromId(item.address.objectId, true) != NULL &&
+				jit_item_conveyed(&item, role) == JIT_CONVEYED_ALL)
+				return NULL;
+		}
+		return psprintf(_("Request %d in %s does not give it any more: its role %s has lost what it was a member of."),
+						request, database, quote_identifier(GetUserNameFromId(role, true)));
+	}
+	if (!was_requested(request, missing, ledger, role))
+		return NULL;
+	return psprintf(_("Request %d in %s does not give it any more: its scope role has been dropped, or has lost a privilege on %s."),
+					request, database, missing->name);
+}
+
+/*
  * What the ledger knows of access of these roles to the relation: that it
- * has ended, or is for another object of that name.  NULL if nothing, or if
+ * has ended, or why what is live doesn't give it.  That comes first.  NULL if nothing, or if
  * the ledger can't be read at once.  Reads jit.grants itself, because there
  * is no SPI in here.
  */
@@ -558,19 +659,17 @@ ledger_detail(const Missing *missing, List *roles)
 
 			if (end > now)
 			{
-				/* live: it must be for something else of that name */
-				if (names_hold(DatumGetArrayTypeP(get_column(rel, tuple, "objects", NULL)), missing->name) &&
-					!objids_hold(objids, missing->relid, 0, &as_role) &&
-					filed_here(request, ledger))
+				char	   *why = end > last ? why_not_conveyed(rel, tuple, missing, ledger) : NULL;
+
+				if (why != NULL)
 				{
 					last = end;
-					detail = psprintf(_("Request %d in %s is for another %s, which has been dropped or renamed since."),
-									  request, quote_identifier(jit_database_name()), missing->name);
+					detail = why;
 				}
 			}
 			else if (end > last &&
 					 objids_hold(objids, missing->relid, missing->privs, &as_role) &&
-					 (as_role || was_requested(request, missing, ledger)) &&
+					 (as_role || was_requested(request, missing, ledger, InvalidOid)) &&
 					 filed_here(request, ledger))
 			{
 				last = end;

@@ -114,12 +114,12 @@ jit_check_ownership(Oid classid, Oid objid)
 }
 
 /*
- * The transaction can't be committed without a privilege on an object, owning
- * it, or being a member of a role of pg_authid, if the user has that only by
- * access that is temporary.  Before it is judged, see check_perminfos().
+ * The transaction relies on a privilege on an object, on owning it, or on being
+ * a member of a role of pg_authid, if the user has that only by access that is
+ * temporary.  Before it is judged, see check_perminfos().
  */
 static void
-note_written(Oid classid, Oid objid, AclMode mode)
+note_temporary(Oid classid, Oid objid, AclMode mode, bool writes)
 {
 	Oid			userid = GetUserId();
 	JitWanted	wanted = {.classid = classid,.objid = objid,.mode = mode};
@@ -129,7 +129,22 @@ note_written(Oid classid, Oid objid, AclMode mode)
 	if (!jit_gives(jit_role_closure(userid, JIT_CLOSURE_PRIVS, JIT_FILTER_STANDING, 0),
 				   &wanted) &&
 		jit_gives(jit_whole_closure(userid), &wanted))
-		jit_note_reliance(userid, NULL, classid, objid, mode, true);
+		jit_note_reliance(userid, NULL, classid, objid, mode, writes);
+}
+
+/* ... and can't be committed without. */
+static void
+note_written(Oid classid, Oid objid, AclMode mode)
+{
+	note_temporary(classid, objid, mode, true);
+}
+
+/* The user is using this, by a command that no hook is told of. */
+void
+jit_note_used(Oid classid, Oid objid, AclMode mode)
+{
+	if (jit_user_deadline(GetUserId()) != DT_NOEND && !superuser())
+		note_temporary(classid, objid, mode, false);
 }
 
 /* The user, as the owner, is altering or dropping this. */
@@ -405,6 +420,7 @@ check_object_access(ObjectAccessType access, Oid classid, Oid objid, int subid,
 				jit_note_role(objid);
 				note_memberships(objid);
 			}
+			jit_note_dropped(classid, objid);
 			jit_check_lasting_drop(classid, objid, ((ObjectAccessDrop *) arg)->dropflags);
 			object_dropped(classid, objid);
 			break;

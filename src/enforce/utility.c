@@ -11,6 +11,7 @@
  */
 #include "jit_access.h"
 
+#include "base/due.h"
 #include "base/text.h"
 #include "enforce/commands.h"
 #include "enforce/cutoff.h"
@@ -24,37 +25,113 @@
 #include "catalog/pg_parameter_acl.h"
 #include "commands/dbcommands.h"
 #include "commands/proclang.h"
+#include "nodes/nodeFuncs.h"
+#include "rewrite/rewriteHandler.h"
 #include "tcop/utility.h"
 
 static ProcessUtility_hook_type next_process_utility_hook;
 static void (*before_drop) (const DropStmt *stmt);
 static void (*before_label) (const SecLabelStmt *stmt);
 
-/*
- * LOCK TABLE.  Raise if it relies on what has ended, or note what it relies
- * on: it may wait for long.
- */
+/* LOCK TABLE, before it runs: raise if it relies on what has ended. */
 static void
-check_lock(LockStmt *lock, bool running)
+check_lock(LockStmt *lock)
 {
-	AclMode		mode = JIT_LOCK_PRIVILEGES(lock->mode);
 	ListCell   *lc;
 
-	if (!running && !jit_needs_judging(GetUserId()))
+	if (!jit_needs_judging(GetUserId()))
 		return;
 	foreach(lc, lock->relations)
 	{
 		Oid			relid = RangeVarGetRelid(lfirst_node(RangeVar, lc), NoLock,
 											 true);
 
-		if (OidIsValid(relid) && running)
-			/* which a prepared transaction would keep */
-			jit_note_reliance(GetUserId(), NULL, RelationRelationId, relid,
-							  mode, true);
-		else if (OidIsValid(relid))
+		if (OidIsValid(relid))
 			jit_check_object(jit_relation_kind(relid), get_rel_name(relid),
-							 RelationRelationId, relid, mode);
+							 RelationRelationId, relid,
+							 JIT_LOCK_PRIVILEGES(lock->mode));
 	}
+}
+
+typedef struct LockNote
+{
+	Oid			userid;			/* whose privileges count */
+	AclMode		mode;
+	List	   *views;			/* that we are in */
+} LockNote;
+
+static void note_lock(Oid relid, Oid userid, AclMode mode, List *views);
+
+/* Mirrors LockViewRecurse_walker(). */
+static bool
+note_view(Node *node, LockNote *note)
+{
+	ListCell   *lc;
+
+	if (node == NULL)
+		return false;
+	if (!IsA(node, Query))
+		return expression_tree_walker(node, note_view, note);
+	foreach(lc, ((Query *) node)->rtable)
+	{
+		RangeTblEntry *rte = lfirst(lc);
+
+		if (OidIsValid(rte->relid) && !list_member_oid(note->views, rte->relid))
+			note_lock(rte->relid, note->userid, note->mode, note->views);
+	}
+	return query_tree_walker((Query *) node, note_view, note,
+							 QTW_IGNORE_JOINALIASES);
+}
+
+/*
+ * LOCK TABLE, of a view what is in it too, with its owner's privileges.  Note
+ * what it relies on, as it may wait for long and is held then, and raise if
+ * that has ended.
+ */
+static void
+note_lock(Oid relid, Oid userid, AclMode mode, List *views)
+{
+	Relation	rel;
+
+	if (jit_user_deadline(userid) != DT_NOEND && !superuser_arg(userid))
+	{
+		JitWanted	wanted = {.classid = RelationRelationId,.objid = relid,
+		.mode = mode};
+
+		jit_note_reliance(userid, NULL, RelationRelationId, relid, mode, true);
+		if (jit_needs_judging(userid) && !jit_gives(jit_live_closure(userid), &wanted) &&
+			jit_gives(jit_whole_closure(userid), &wanted))
+			jit_deny(jit_relation_kind(relid), get_rel_name(relid), userid, &wanted);
+	}
+	if (get_rel_relkind(relid) != RELKIND_VIEW)
+		return;
+	/* not kept: the command takes a stronger one */
+	rel = try_relation_open(relid, AccessShareLock);
+	if (rel != NULL && rel->rd_rel->relkind == RELKIND_VIEW)
+	{
+		LockNote	note = {
+			.userid = RelationHasSecurityInvoker(rel) ? GetUserId() : rel->rd_rel->relowner,
+			.mode = mode,
+			.views = list_append_unique_oid(list_copy(views), relid)
+		};
+
+		(void) note_view((Node *) get_view_query(rel), &note);
+	}
+	if (rel != NULL)
+		relation_close(rel, AccessShareLock);
+}
+
+static bool
+locks_view(LockStmt *lock)
+{
+	ListCell   *lc;
+
+	foreach(lc, lock->relations)
+	{
+		if (get_rel_relkind(RangeVarGetRelid(lfirst_node(RangeVar, lc), NoLock, true)) == RELKIND_VIEW)
+			return true;
+	}
+	return false;
 }
 
 /* What may be run under a SET ROLE that has ended: what leads out of it. */
@@ -169,14 +246,13 @@ check_reindexed(const char *kind, const char *name, Oid classid, Oid objid)
 				 OidIsValid(maintainer.role) ? &maintainer : NULL);
 }
 
-/* Raise if what is to be commented on is owned by authority that has ended. */
-static void
-check_commented(CommentStmt *comment)
+/* What is to be commented on, locked as the command does it. */
+static ObjectAddress
+find_commented(CommentStmt *comment)
 {
 	Relation	rel = NULL;
 	ObjectAddress address;
 
-	/* the lock is the command's */
 	address = get_object_address(comment->objtype, comment->object, &rel,
 								 ShareUpdateExclusiveLock, true);
 	/* columns, constraints and the like are their table's */
@@ -185,6 +261,15 @@ check_commented(CommentStmt *comment)
 		ObjectAddressSet(address, RelationRelationId, RelationGetRelid(rel));
 		relation_close(rel, NoLock);
 	}
+	return address;
+}
+
+/* Raise if what is to be commented on is owned by authority that has ended. */
+static void
+check_commented(CommentStmt *comment)
+{
+	ObjectAddress address = find_commented(comment);
+
 	if (!OidIsValid(address.objectId))
 		return;
 	if (address.classId == TypeRelationId)
@@ -332,6 +417,11 @@ may_rely(Node *stmt)
 {
 	switch (nodeTag(stmt))
 	{
+		case T_LockStmt:
+			/* the owner of a view may rely on some */
+			if (locks_view((LockStmt *) stmt))
+				return true;
+			/* FALLTHROUGH */
 		case T_CopyStmt:
 		case T_CallStmt:
 		case T_DoStmt:
@@ -342,11 +432,92 @@ may_rely(Node *stmt)
 		case T_VacuumStmt:
 		case T_AlterTableStmt:
 		case T_TruncateStmt:
-		case T_LockStmt:
 			return jit_set_role_is_temporary() ||
 				jit_user_deadline(GetUserId()) != DT_NOEND;
 		default:
 			return false;
+	}
+}
+
+/* The table of that name, or that an index of that name is on. */
+static Oid
+find_table(const RangeVar *name)
+{
+	Oid			relid = name ? RangeVarGetRelid(name, NoLock, true) : InvalidOid;
+	char		relkind = get_rel_relkind(relid);
+
+	return relkind == RELKIND_INDEX || relkind == RELKIND_PARTITIONED_INDEX ?
+		IndexGetRelation(relid, true) : relid;
+}
+
+/*
+ * What PostgreSQL locks for who owns, maintains, reads or locks it, and tells
+ * no hook of: it is held to the end of the transaction.  Noted before the
+ * command, which may wait for long, and after it: until it had the lock, the
+ * name may have become another's.
+ */
+static void
+note_locked(Node *stmt)
+{
+	List	   *tables = NIL;
+	AclMode		mode = JIT_ACL_MAINTAIN;
+	ListCell   *lc;
+
+	if (IsA(stmt, LockStmt))
+	{
+		foreach(lc, ((LockStmt *) stmt)->relations)
+		{
+			Oid			relid = RangeVarGetRelid(lfirst_node(RangeVar, lc),
+												 NoLock, true);
+
+			if (OidIsValid(relid))
+				note_lock(relid, GetUserId(),
+						  JIT_LOCK_PRIVILEGES(((LockStmt *) stmt)->mode), NIL);
+		}
+	}
+	else if (IsA(stmt, VacuumStmt))
+	{
+		foreach(lc, ((VacuumStmt *) stmt)->rels)
+			tables = lappend_oid(tables, find_table(lfirst_node(VacuumRelation, lc)->relation));
+		/* ANALYZE of all that there is: by any role that is to end */
+		foreach(lc, tables == NIL && !superuser() ? jit_live_closure(GetUserId()) : NIL)
+		{
+			if (jit_role_kind_by_oid(lfirst_oid(lc)) == JIT_ROLE_GRANT)
+				jit_note_reliance(GetUserId(), NULL, AuthIdRelationId,
+								  lfirst_oid(lc), 0, false);
+		}
+	}
+	else if (IsA(stmt, ClusterStmt))
+		tables = list_make1_oid(find_table(((ClusterStmt *) stmt)->relation));
+	else if (IsA(stmt, ReindexStmt))
+		tables = list_make1_oid(find_table(((ReindexStmt *) stmt)->relation));
+	else if (IsA(stmt, AlterTableStmt))
+	{
+		/* if there is nothing to be altered, for one */
+		tables = list_make1_oid(find_table(((AlterTableStmt *) stmt)->relation));
+		mode = 0;
+	}
+	else if (IsA(stmt, CreateStmt))
+	{
+		foreach(lc, ((CreateStmt *) stmt)->tableElts)
+		{
+			if (IsA(lfirst(lc), TableLikeClause))
+				tables = lappend_oid(tables, find_table(((TableLikeClause *) lfirst(lc))->relation));
+		}
+		mode = ACL_SELECT;
+	}
+	else if (IsA(stmt, CommentStmt))
+	{
+		ObjectAddress address = find_commented((CommentStmt *) stmt);
+
+		if (address.classId == RelationRelationId)
+			tables = list_make1_oid(address.objectId);
+		mode = 0;
+	}
+	foreach(lc, tables)
+	{
+		if (OidIsValid(lfirst_oid(lc)))
+			jit_note_used(RelationRelationId, lfirst_oid(lc), mode);
 	}
 }
 
@@ -370,14 +541,14 @@ run_relying_utility(void *arg)
 			jit_note_reliance(GetUserId(), NULL, RelationRelationId, relid,
 							  JIT_ACL_MAINTAIN, false);
 	}
-	if (IsA(stmt, LockStmt) && !superuser())
-		check_lock((LockStmt *) stmt, true);
+	note_locked(stmt);
 	if (!IsA(stmt, CallStmt) && !IsA(stmt, DoStmt))
 	{
 		jit_note_set_role_reliance(IsA(stmt, CopyStmt) && ((CopyStmt *) stmt)->is_from);
 		jit_check_roles();
 	}
 	run_utility(arg);
+	note_locked(stmt);
 }
 
 /* GRANT or REVOKE of a grant role, natively: its ledger follows. */
@@ -405,7 +576,7 @@ check_before(Node *stmt)
 	else if (IsA(stmt, CopyStmt))
 		check_copy((CopyStmt *) stmt);
 	else if (IsA(stmt, LockStmt))
-		check_lock((LockStmt *) stmt, false);
+		check_lock((LockStmt *) stmt);
 	else if (IsA(stmt, CheckPointStmt))
 		check_predefined_role(ROLE_PG_CHECKPOINT);
 	else if (IsA(stmt, DropStmt))
@@ -414,6 +585,10 @@ check_before(Node *stmt)
 		before_label((SecLabelStmt *) stmt);
 	else if (IsA(stmt, IndexStmt))
 		note_indexed((IndexStmt *) stmt);
+	/* whatever it drops: nobody else is told of its commit */
+	else if (IsA(stmt, TransactionStmt) &&
+			 ((TransactionStmt *) stmt)->kind == TRANS_STMT_COMMIT_PREPARED)
+		jit_note_dropped(AuthIdRelationId, InvalidOid);
 	if (!leads_out(stmt) && unlikely(jit_needs_judging(GetUserId())))
 		check_utility(stmt);
 }
@@ -462,7 +637,16 @@ jit_process_utility(PlannedStmt *pstmt, const char *query_string,
 		if (may_rely(stmt))
 			jit_run_relying_utility(run_relying_utility, &call);
 		else
+		{
+			/* what is locked may come to be somebody's view */
+			const bool	notes = IsA(stmt, LockStmt) || OidIsValid(jit_command_user);
+
+			if (unlikely(notes))
+				note_locked(stmt);
 			run_utility(&call);
+			if (unlikely(notes))
+				note_locked(stmt);
+		}
 		jit_check_lasting_done();
 	}
 	PG_FINALLY();

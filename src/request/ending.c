@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * ending.c
- *		Ending grants: the only file that alters or drops roles.
+ *		Ending grants: the only file that alters or drops grant roles.
  *
  * The members go, then, right before the commit, the role is dropped.  What
  * hinders the dropping (somebody gives the role privileges of its own) doesn't
@@ -22,14 +22,15 @@
 #include "base/clock.h"
 #include "base/commit.h"
 #include "base/due.h"
+#include "base/item.h"
 #include "base/lock.h"
 #include "base/query.h"
 #include "base/roles.h"
 #include "base/text.h"
 #include "request/ending.h"
 #include "request/event.h"
-#include "request/grant.h"
 #include "request/ledger.h"
+#include "request/scope.h"
 
 #include "access/heapam.h"
 #include "access/subtrans.h"
@@ -177,50 +178,19 @@ remove_members(Oid roleid, bool wait, bool *left)
 	return n;
 }
 
-/* Does anything belong to the role?  Then it isn't dropped. */
-static bool
-owns_something(Oid roleid)
-{
-	JitScan		scan;
-	HeapTuple	tuple;
-	bool		result = false;
-
-	jit_begin_role_depends(&scan, roleid);
-	while (!result && HeapTupleIsValid(tuple = jit_next_row(&scan)))
-		result = ((Form_pg_shdepend) GETSTRUCT(tuple))->deptype == SHARED_DEPENDENCY_OWNER;
-	jit_end_scan(&scan);
-	return result;
-}
-
-typedef struct DropCall
-{
-	List	   *roleids;
-	bool		with_privileges;
-} DropCall;
-
 /* Those that can be locked, or none of them. */
 static void
 try_to_drop(void *arg)
 {
-	DropCall   *call = arg;
 	DropRoleStmt *stmt = makeNode(DropRoleStmt);
 	ListCell   *lc;
 
-	foreach(lc, call->roleids)
+	foreach(lc, (List *) arg)
 	{
 		Oid			roleid = lfirst_oid(lc);
 
 		if (!lock_role_and_row(roleid, AccessExclusiveLock))
 			continue;
-		if (call->with_privileges)
-		{
-			if (owns_something(roleid))
-				ereport(ERROR,
-						(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
-						 errmsg("it owns something")));
-			shdepDropOwned(list_make1_oid(roleid), DROP_RESTRICT);
-			CommandCounterIncrement();
-		}
 		stmt->roles = lappend(stmt->roles, jit_role_spec(jit_role_name(roleid)));
 	}
 	DropRole(stmt);
@@ -230,13 +200,12 @@ try_to_drop(void *arg)
 /*
  * DROP ROLE in a subtransaction: what hinders it becomes a message of that
  * level, unless it is that somebody has the role locked.  The members are out
- * already.  With "with_privileges", those in this database are revoked first.
+ * already.
  */
 static void
-drop_role(Oid roleid, bool with_privileges, int elevel)
+drop_role(Oid roleid, int elevel)
 {
-	DropCall	call = {list_make1_oid(roleid), with_privileges};
-	ErrorData  *error = jit_try(try_to_drop, &call);
+	ErrorData  *error = jit_try(try_to_drop, list_make1_oid(roleid));
 
 	if (error != NULL)
 		ereport(elevel,
@@ -289,9 +258,8 @@ jit_find_grant_role(const JitGrant *grant)
 
 /*
  * Drop the roles whose members jit_end_role() has removed in this
- * transaction.  Before it commits, so that no user can keep the locks.  What
- * can't be dropped now, and what would take too many locks, is dropped by a
- * sweeper, when it is past.
+ * transaction.  What can't be dropped now is dropped by a sweeper, when it is
+ * past.
  */
 static void
 drop_ended_roles(List *notes)
@@ -299,7 +267,7 @@ drop_ended_roles(List *notes)
 	JitOwnerSection section;
 	ListCell   *lc;
 	List	   *roles = NIL;
-	DropCall	call = {NIL, false};
+	List	   *dropped = NIL;
 	bool		together;
 
 	if (notes == NIL)
@@ -316,22 +284,20 @@ drop_ended_roles(List *notes)
 	{
 		Oid			roleid = lfirst_oid(lc);
 
-		if (foreach_current_index(lc) == max_locks_per_xact * 10)
-			break;
 		/* they are back if that was in a subtransaction that has failed */
 		if (jit_grant_has_member(roleid, InvalidOid))
 			continue;
-		call.roleids = lappend_oid(call.roleids, roleid);
+		dropped = lappend_oid(dropped, roleid);
 	}
 	/* one subtransaction for all of them, unless something hinders it */
-	together = list_length(call.roleids) > 1 &&
-		jit_try(try_to_drop, &call) == NULL;
-	foreach(lc, call.roleids)
+	together = list_length(dropped) > 1 &&
+		jit_try(try_to_drop, dropped) == NULL;
+	foreach(lc, dropped)
 	{
 		Oid			roleid = lfirst_oid(lc);
 
 		if (!together)
-			drop_role(roleid, false, WARNING);
+			drop_role(roleid, WARNING);
 		if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(roleid)))
 			continue;
 		/* one that is past keeps its deadline, which says when it ended */
@@ -340,11 +306,24 @@ drop_ended_roles(List *notes)
 			(void) jit_try(try_to_expire, &roleid);
 		jit_wake_launcher_at_commit();
 	}
+	/* a sweeper looks at them itself when it is done */
+	if (!jit_settings_pinned)
+		jit_note_scopes_due();
 	jit_leave_owner_section(&section);
 	PopActiveSnapshot();
 }
 
-static const JitCommitCalls ending_calls = {.commit = drop_ended_roles};
+/*
+ * Before the commit, so that no user can keep the locks; what would take too
+ * many of them is left to a sweeper, too.
+ */
+static void
+drop_at_commit(List *notes)
+{
+	drop_ended_roles(list_truncate(notes, max_locks_per_xact * 10));
+}
+
+static const JitCommitCalls ending_calls = {.commit = drop_at_commit};
 
 /*
  * End what a grant role gives.  Inside an owner section, under the lock on
@@ -558,11 +537,11 @@ try_to_clear(void *arg)
 				 errhint("If nobody needs it, use DROP ROLE %s.",
 						 quote_identifier(call->name))));
 	call->left = locked;
-	if (call->drop && !call->left && !owns_something(call->roleid))
+	if (call->drop && !call->left && !jit_role_owns_something(call->roleid))
 	{
 		call->left = !lock_role_and_row(call->roleid, AccessExclusiveLock);
 		if (!call->left)
-			drop_role(call->roleid, false, call->elevel);
+			drop_role(call->roleid, call->elevel);
 	}
 }
 
@@ -679,28 +658,32 @@ has_no_attributes(Oid roleid)
  * Past grant roles that no ledger is going to settle.  For the sweeper,
  * inside an owner section, after this database's ledger.
  *
- * Without "others", those that bear this database's OID lose their members.
- * With "ledger", one that the ledger knows as ended is dropped as well (that
- * failed before); one that it doesn't know isn't, nor is any if the extension is
- * gone without our knowing: names aren't proof.  With "others", those of
+ * Those that bear this database's OID lose their members.  With "ledger", one
+ * that the ledger knows as ended is dropped as well (that failed before); one
+ * that it doesn't know isn't, nor is any if the extension is gone without our
+ * knowing: names aren't proof.  Of the others, those of
  * databases that are gone are dropped, and those of any other database lose
  * their members.
  *
  * What hinders it for roles whose deadline isn't later than "logged" has been
- * logged before.  False if some want another try: somebody has them locked;
- * with "terminate" not for much longer.
+ * logged before.  Returns the latest deadline of those that want another try,
+ * because somebody has them locked (with "terminate" not for much longer), or
+ * DT_NOBEGIN.
  */
-bool
-jit_clear_past_roles(bool others, bool ledger, TimestampTz logged, bool terminate)
+TimestampTz
+jit_clear_past_roles(JitWhoseRoles whose, bool ledger, TimestampTz logged,
+					 bool terminate)
 {
 	List	   *left = NIL;
+	TimestampTz newest = DT_NOBEGIN;
 	ListCell   *lc;
 
 	foreach(lc, grant_roles(true))
 	{
 		Oid			roleid = lfirst_oid(lc);
 		char	   *name = jit_role_name(roleid);
-		int			elevel = jit_role_deadline(roleid) > logged ? LOG : DEBUG1;
+		TimestampTz deadline = jit_role_deadline(roleid);
+		int			elevel = deadline > logged ? LOG : DEBUG1;
 		Oid			database = InvalidOid;
 		int			request;
 		bool		drop = false;
@@ -711,7 +694,7 @@ jit_clear_past_roles(bool others, bool ledger, TimestampTz logged, bool terminat
 			database == MyDatabaseId)
 		{
 
-			if (others)
+			if (whose == JIT_ROLES_OF_OTHERS)
 				continue;
 			if (ledger &&
 				jit_query("SELECT g.ended_at IS NOT NULL FROM jit.grants g JOIN jit.requests r ON r.id = g.request_id"
@@ -721,7 +704,7 @@ jit_clear_past_roles(bool others, bool ledger, TimestampTz logged, bool terminat
 			else
 				unknown = ledger || !jit_extension_installed();
 		}
-		else if (!others)
+		else if (whose == JIT_OWN_ROLES)
 			continue;
 		else if (OidIsValid(database))
 			drop = !SearchSysCacheExists1(DATABASEOID, ObjectIdGetDatum(database)) &&
@@ -729,10 +712,12 @@ jit_clear_past_roles(bool others, bool ledger, TimestampTz logged, bool terminat
 		if (clear_past_role(roleid, drop, unknown, elevel))
 			continue;
 		left = lappend_oid(left, roleid);
+		/* it may have been dropped */
+		newest = Max(newest, Max(deadline, DT_NOBEGIN + 1));
 	}
 	if (terminate && left != NIL)
 		terminate_holders(left);
-	return left == NIL;
+	return newest;
 }
 
 /* ----------------------------------------------------------------------
@@ -821,32 +806,20 @@ jit_before_drop(const DropStmt *stmt)
 	drop_ended_roles(jit_take_commit_notes(JIT_COMMIT_DROP));
 
 	n = jit_query("SELECT s.role_oid FROM jit.scopes s JOIN pg_authid a ON a.oid = s.role_oid AND a.rolname = s.role"
-				  " WHERE s.origin = $1",
-				  "t", jit_origin());
+				  " WHERE starts_with(s.role, $1)",
+				  "t", psprintf(JIT_SCOPE_PREFIX "%u_", MyDatabaseId));
 	for (int i = 1; i <= n; i++)
 		scopes = lappend_oid(scopes, jit_result_oid(i, 1));
 	foreach(lc, scopes)
-	{
 		lock_role_to_drop(lfirst_oid(lc));
-		if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(lfirst_oid(lc))))
-			continue;
-		if (!lock_role_and_row(lfirst_oid(lc), AccessExclusiveLock))
-		{
-			ereport(WARNING,
-					(errmsg("role %s is not dropped: another transaction is changing it",
-							quote_identifier(jit_role_name(lfirst_oid(lc)))),
-					 errhint("Use DROP ROLE when that has ended.")));
-			continue;
-		}
-		(void) remove_members(lfirst_oid(lc), true, NULL);
-		drop_role(lfirst_oid(lc), true, WARNING);
-	}
+	jit_remove_scopes(scopes, WARNING);
 	jit_leave_owner_section(&section);
 }
 
 /*
- * The extension is dropped some other way (DROP OWNED, say): then what it
- * granted must have ended before.
+ * An object is dropped: its scopes go, too.  If it is the extension, some other
+ * way than by DROP EXTENSION (DROP OWNED, say), what it granted must have ended
+ * before.
  */
 void
 jit_object_dropped(Oid classid, Oid objid)
@@ -854,6 +827,7 @@ jit_object_dropped(Oid classid, Oid objid)
 	char	   *name;
 	ListCell   *lc;
 
+	jit_note_scopes_of_dropped(classid, objid);
 	if (classid != ExtensionRelationId)
 		return;
 	name = get_extension_name(objid);

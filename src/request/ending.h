@@ -8,6 +8,8 @@
 #ifndef JIT_REQUEST_ENDING_H
 #define JIT_REQUEST_ENDING_H
 
+#include "base/due.h"
+
 typedef struct JitGrant
 {
 	int			request;
@@ -24,8 +26,8 @@ extern bool jit_end_role(Oid roleid, bool wait);
 extern bool jit_end_grant(const JitGrant *grant);
 extern bool jit_expire_grant(int request);
 extern int	jit_end_foreign_grants(Oid grantee, const char *reason);
-extern bool jit_clear_past_roles(bool others, bool ledger,
-								 TimestampTz logged, bool terminate);
+extern TimestampTz jit_clear_past_roles(JitWhoseRoles whose, bool ledger,
+										TimestampTz logged, bool terminate);
 extern void jit_before_drop(const DropStmt *stmt);
 extern void jit_object_dropped(Oid classid, Oid objid);
 

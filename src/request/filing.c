@@ -12,6 +12,7 @@
 #include "jit_access.h"
 
 #include "base/clock.h"
+#include "base/due.h"
 #include "base/guc.h"
 #include "base/query.h"
 #include "base/text.h"
@@ -439,6 +440,7 @@ jit_report_pending(const JitRequest *request)
 			 details != NIL ? errdetail_internal("%s", jit_join(details, "\n")) : 0));
 	foreach(lc, lacks)
 		warn_of_missing_people(request, lfirst(lc));
+	jit_note_pending();
 }
 
 /*

@@ -5,10 +5,10 @@
  *
  * One transaction, in an owner section:
  *
- *	1. a scope role per object item: one that exists and still is what it was
+ *	1. the grant role, with the deadline
+ *	2. a scope role per object item: one that exists and still is what it was
  *	   made to be, or a new one, which gets its privileges and is checked by
- *	   OID for having them
- *	2. the grant role, with the deadline, a member of the scope roles and of
+ *	   OID for having them; the grant role becomes a member of it, and of
  *	   the requested roles; the row of jit.grants
  *	3. the grantee becomes a member of the grant role
  *
@@ -32,6 +32,7 @@
 #include "base/query.h"
 #include "base/text.h"
 #include "request/grant.h"
+#include "request/scope.h"
 
 #include "catalog/dependency.h"
 #include "catalog/pg_auth_members.h"
@@ -43,6 +44,7 @@
 #include "utils/catcache.h"
 
 #define MAX_GRANT_TRIES 5
+#define MAX_UNUSED 100			/* scope roles on one object */
 
 /* Name of the grant role of a request of this database. */
 char *
@@ -72,18 +74,6 @@ create_role(const char *name, TimestampTz valid_until, const char *comment)
 	CommandCounterIncrement();
 	CreateSharedComments(oid, AuthIdRelationId, comment);
 	return oid;
-}
-
-/* A role as a statement names it. */
-RoleSpec *
-jit_role_spec(const char *name)
-{
-	RoleSpec   *spec = makeNode(RoleSpec);
-
-	spec->roletype = ROLESPEC_CSTRING;
-	spec->rolename = pstrdup(name);
-	spec->location = -1;
-	return spec;
 }
 
 /* GRANT role TO member; SET ROLE only where asked for (from 16 on). */
@@ -205,7 +195,8 @@ try_to_grant(void *arg)
 
 /*
  * GRANT, tried again if somebody else's GRANT on the object came between:
- * our own are kept apart by locks, others' aren't.
+ * our own are kept apart by locks, others' aren't.  And if the ACL is full,
+ * without those of ours in it that nobody uses.
  */
 static void
 grant_item(const JitItem *item, const char *rolename)
@@ -216,11 +207,30 @@ grant_item(const JitItem *item, const char *rolename)
 
 	while ((error = jit_try(try_to_grant, &call)) != NULL)
 	{
+		if (error->sqlerrcode == ERRCODE_PROGRAM_LIMIT_EXCEEDED)
+		{
+			if (jit_make_room(item->address.classId, item->address.objectId, 0))
+				continue;
+			ereport(ERROR,
+					(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+					 errmsg("%s could not be granted: %s", jit_item_text(item), error->message),
+					 errdetail("Its access control list has no room left for what many hold on it."),
+					 errhint("Ask for the whole object, or for the same columns as others do.")));
+		}
 		/* "tuple concurrently updated" has no SQLSTATE of its own */
 		if (error->sqlerrcode != ERRCODE_INTERNAL_ERROR || tries >= MAX_GRANT_TRIES)
 			ReThrowError(error);
 		tries++;
 	}
+}
+
+/* It isn't due then; see scope.c.  A sweeper may be writing to the row. */
+static void
+try_to_note_use(void *arg)
+{
+	jit_query("UPDATE jit.scopes SET unused_since = NULL WHERE ctid = ANY (ARRAY("
+			  "SELECT ctid FROM jit.scopes WHERE role_oid = $1 FOR UPDATE SKIP LOCKED))",
+			  "o", *(Oid *) arg);
 }
 
 /* The scope role for an item, made if need be. */
@@ -233,7 +243,7 @@ scope_for_item(const JitItem *item)
 	bool		isnull;
 	int			n;
 
-	n = jit_query("SELECT role_oid, role FROM jit.scopes WHERE classid = $1 AND objid = $2"
+	n = jit_query("SELECT role_oid, role, unused_since FROM jit.scopes WHERE classid = $1 AND objid = $2"
 				  " AND attnums = $3 AND privileges = $4 AND origin = $5 ORDER BY role_oid",
 				  "ooSlt", item->address.classId, objid,
 				  jit_item_attnums(item), (int64) item->privs, jit_origin());
@@ -241,8 +251,11 @@ scope_for_item(const JitItem *item)
 	{
 		roleid = jit_result_oid(i, 1);
 		name = jit_result_text(i, 2);
-		if (scope_usable(roleid, name, item))
-			return roleid;
+		if (!scope_usable(roleid, name, item))
+			continue;
+		if (jit_result_time(i, 3) != DT_NOEND)
+			(void) jit_try(try_to_note_use, &roleid);
+		return roleid;
 	}
 
 	do
@@ -252,6 +265,7 @@ scope_for_item(const JitItem *item)
 						DatumGetInt64(jit_result(1, 1, &isnull)));
 	} while (OidIsValid(get_role_oid(name, true)));
 
+	(void) jit_make_room(item->address.classId, objid, MAX_UNUSED);
 	roleid = create_role(name, DT_NOEND,
 						 psprintf("jit_access: %s in database %s", jit_item_text(item),
 								  quote_identifier(jit_database_name())));
@@ -383,28 +397,22 @@ jit_make_grant(int request, Oid grantee, List *items, TimestampTz expires_at,
 				 errhint("A superuser can remove it with DROP ROLE %s.",
 						 quote_identifier(name))));
 
+	roleid = create_role(name, expires_at, comment);
+	CommandCounterIncrement();
 	foreach(lc, items)
 	{
 		JitItem    *item = lfirst(lc);
 		bool		is_role = item->objtype == OBJECT_ROLE;
+		Oid			from = is_role ? item->address.objectId : scope_for_item(item);
 
-		conveyed = lappend_oid(conveyed, is_role ? item->address.objectId :
-							   scope_for_item(item));
+		/* at once: the next one may have unused ones removed */
+		add_member(jit_role_name(from), name, is_role);
+		conveyed = lappend_oid(conveyed, from);
 		if (!item->added)
 		{
 			objects[n] = CStringGetTextDatum(jit_item_object(item));
 			objids[n++] = ObjectIdGetDatum(item->address.objectId);
 		}
-	}
-
-	roleid = create_role(name, expires_at, comment);
-	CommandCounterIncrement();
-	foreach(lc, conveyed)
-	{
-		JitItem    *item = list_nth(items, foreach_current_index(lc));
-
-		add_member(jit_role_name(lfirst_oid(lc)), name,
-				   item->objtype == OBJECT_ROLE);
 	}
 	check_memberships(AUTHMEMMEMROLE, roleid, conveyed);
 

@@ -9,7 +9,6 @@
 #define JIT_REQUEST_GRANT_H
 
 extern char *jit_grant_role_name(int request);
-extern RoleSpec *jit_role_spec(const char *name);
 extern void jit_make_grant(int request, Oid grantee, List *items,
 						   TimestampTz expires_at, const char *comment);
 extern void jit_give_grant(int request, Oid grantee, List *items);

@@ -469,6 +469,55 @@ jit_load_request_items(JitRequest *request, bool missing_ok)
 		request->needs_superuser |= jit_item_needs_superuser(lfirst(lc), &request->elsewhere) != NULL;
 }
 
+/* Is that the error of somebody who asks for an object that isn't there? */
+bool
+jit_says_gone(const ErrorData *error)
+{
+	switch (error->sqlerrcode)
+	{
+		case ERRCODE_UNDEFINED_OBJECT:
+		case ERRCODE_UNDEFINED_TABLE:
+		case ERRCODE_UNDEFINED_FUNCTION:
+		case ERRCODE_UNDEFINED_COLUMN:
+		case ERRCODE_UNDEFINED_SCHEMA:
+		case ERRCODE_UNDEFINED_DATABASE:
+		case ERRCODE_WRONG_OBJECT_TYPE:
+		case ERRCODE_AMBIGUOUS_FUNCTION:
+			return true;
+		default:
+			return false;
+	}
+}
+
+static void
+try_to_load_items(void *arg)
+{
+	jit_load_request_items(arg, false);
+}
+
+/*
+ * Why a pending request can never be approved, NULL if it can: whom it is for
+ * is gone, or some of what it is for.  The requester may go.  What is known by
+ * name, in a restored database or a copy, may come yet.
+ */
+char *
+jit_why_hopeless(const JitRequest *request)
+{
+	JitRequest	again = *request;
+	ErrorData  *error;
+
+	if (request->cluster && !OidIsValid(request->grantee))
+		return psprintf(_("role %s, which it is for, has been dropped"),
+						quote_identifier(request->grantee_name));
+	if (!request->here)
+		return NULL;
+	again.items = NIL;
+	error = jit_try(try_to_load_items, &again);
+	if (error != NULL && !jit_says_gone(error))
+		ReThrowError(error);
+	return error ? error->message : NULL;
+}
+
 /* ----------------------------------------------------------------------
  * Writing
  * ----------------------------------------------------------------------

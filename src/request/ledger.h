@@ -57,12 +57,25 @@ typedef struct JitReview
 	Interval   *duration;		/* NULL if it doesn't shorten */
 } JitReview;
 
+/*
+ * SQL that is true of pending requests "r" which jit_why_hopeless() may say
+ * something of: $2 is the database, $3 as jit_cluster_origin().
+ */
+#define JIT_MAYBE_HOPELESS \
+	"starts_with(r.origin, $3) AND NOT EXISTS (SELECT FROM pg_authid WHERE oid = r.grantee_oid)" \
+	" OR r.origin = $3 || $2::text AND EXISTS (SELECT FROM jit.request_items i, unnest(coalesce(i.attnums, '{0}')) n" \
+	"  WHERE i.request_id = r.id AND i.address_type <> 'parameter ACL' AND" \
+	"  CASE WHEN n = 0 THEN (pg_identify_object(i.classid, i.objid, 0)).identity IS NULL" \
+	"   ELSE NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = i.objid AND attnum = n AND NOT attisdropped) END)"
+
 extern char *jit_request_text(int id);
 extern char *jit_name_now(Oid role, const char *stored);
 extern JitRequest *jit_load_request(int id, bool lock);
 extern List *jit_owners_then(const JitRequest *request);
 
 extern void jit_load_request_items(JitRequest *request, bool missing_ok);
+extern bool jit_says_gone(const ErrorData *error);
+extern char *jit_why_hopeless(const JitRequest *request);
 extern void jit_store_items(int request, List *items);
 extern void jit_finish_request(int id, JitStatus status,
 							   TimestampTz ended_at, const char *logline,

@@ -54,6 +54,7 @@ PG_FUNCTION_INFO_V1(jit_revoke_all);
 PG_FUNCTION_INFO_V1(jit_grant);
 PG_FUNCTION_INFO_V1(jit_concerns_me);
 PG_FUNCTION_INFO_V1(jit_view_name);
+PG_FUNCTION_INFO_V1(jit_conveyed);
 PG_FUNCTION_INFO_V1(jit_access_to_approve);
 PG_FUNCTION_INFO_V1(jit_progress);
 PG_FUNCTION_INFO_V1(jit_watch_request);
@@ -276,7 +277,7 @@ require_grantee(const JitRequest *request)
 				 errmsg("role %s, which %s is for, does not exist any more",
 						quote_identifier(request->grantee_name),
 						jit_request_text(request->id)),
-				 errhint("Reject it with jit_reject().")));
+				 errhint("It lapses by itself.")));
 }
 
 /*
@@ -386,6 +387,31 @@ try_to_decide(void *arg)
 	call->could = jit_why_not_approve(call->request, call->person, true) == NULL;
 }
 
+/* Is the person, for good, who owned something of it when it was filed? */
+static bool
+owned_then(const JitRequest *request, const JitPerson *person)
+{
+	ListCell   *lc;
+
+	if (!jit_holds_role_for_good(person))
+		return false;
+	foreach(lc, jit_owners_then(request))
+	{
+		if (OidIsValid(lfirst_oid(lc)) &&
+			jit_is_member(person->role, lfirst_oid(lc), JIT_FILTER_STANDING))
+			return true;
+	}
+	return false;
+}
+
+/* The same, of a request that nobody can approve any more. */
+static bool
+may_clear_away(const JitRequest *request, const JitPerson *person)
+{
+	return GetUserId() == GetOuterUserId() && jit_why_not_decide(person) == NULL &&
+		owned_then(request, person) && jit_why_hopeless(request) != NULL;
+}
+
 /*
  * Is the request any business of the person's?  Of whoever reads everything,
  * asked for it, gets the access, has decided on it, could decide on it in some
@@ -415,15 +441,7 @@ concerns(JitRequest *request, const JitPerson *person)
 		return false;
 	/* whatever is wrong with it is told to no others */
 	(void) jit_try(try_to_decide, &call);
-	if (call.could || !call.owners)
-		return call.could;
-	foreach(lc, jit_owners_then(request))
-	{
-		if (OidIsValid(lfirst_oid(lc)) &&
-			jit_is_member(person->role, lfirst_oid(lc), JIT_FILTER_STANDING))
-			return true;
-	}
-	return false;
+	return call.could || (call.owners && owned_then(request, person));
 }
 
 /*
@@ -655,7 +673,8 @@ jit_approve(PG_FUNCTION_ARGS)
 	{
 		request = jit_load_request(id, locked);
 		check_concerned(request, &person, gettext_noop("you cannot approve %s"));
-		if (present_status(request) != JIT_PENDING)
+		/* of what is gone nobody is an approver any more */
+		if (present_status(request) != JIT_PENDING && !owned_then(request, &person))
 		{
 			jit_load_request_items(request, true);
 			check_approver(request, &person, true, gettext_noop("you cannot approve %s"));
@@ -698,7 +717,8 @@ jit_reject(PG_FUNCTION_ARGS)
 		else
 		{
 			jit_load_request_items(request, true);
-			check_approver(request, &person, true, gettext_noop("you cannot reject %s"));
+			if (!may_clear_away(request, &person))
+				check_approver(request, &person, true, gettext_noop("you cannot reject %s"));
 		}
 		require_status(request, JIT_PENDING);
 	}
@@ -1107,6 +1127,49 @@ jit_view_name(PG_FUNCTION_ARGS)
 												  NameStr(*PG_GETARG_NAME(1)))));
 }
 
+/* jit.conveyed(role, origin, object_type, object, objid, attnums, privileges) */
+Datum
+jit_conveyed(PG_FUNCTION_ARGS)
+{
+	Oid			role = PG_ARGISNULL(0) ? InvalidOid : get_role_oid(NameStr(*PG_GETARG_NAME(0)), true);
+	JitItem		item = {.objtype = OBJECT_TABLE};
+	const JitObjectKind *kind;
+	static const char *const words[] = {
+		[JIT_CONVEYED_NOTHING] = "nothing",
+		[JIT_CONVEYED_SOME] = "some",
+		[JIT_CONVEYED_ALL] = "all"
+	};
+	Datum	   *elements;
+	int			n;
+
+	for (int i = 1; i < 7; i++)
+	{
+		if (PG_ARGISNULL(i) && i != 5)
+			PG_RETURN_NULL();
+	}
+	/* OIDs of another cluster say nothing */
+	if (!jit_is_of_cluster(text_to_cstring(PG_GETARG_TEXT_PP(1))))
+		PG_RETURN_TEXT_P(cstring_to_text(words[JIT_CONVEYED_ALL]));
+	if (!OidIsValid(role))
+		PG_RETURN_TEXT_P(cstring_to_text(words[JIT_CONVEYED_NOTHING]));
+	kind = jit_kind_by_words(text_to_cstring(PG_GETARG_TEXT_PP(2)));
+	item.objtype = kind->objtype;
+	item.parameter = text_to_cstring(PG_GETARG_TEXT_PP(3));
+	ObjectAddressSet(item.address, kind->classid, PG_GETARG_OID(4));
+	if (!PG_ARGISNULL(5))
+	{
+		deconstruct_array(PG_GETARG_ARRAYTYPE_P(5), INT2OID, sizeof(int16), true,
+						  TYPALIGN_SHORT, &elements, NULL, &n);
+		for (int i = 0; i < n; i++)
+			item.attnums = lappend_int(item.attnums, DatumGetInt16(elements[i]));
+	}
+	deconstruct_array(PG_GETARG_ARRAYTYPE_P(6), TEXTOID, -1, false, TYPALIGN_INT,
+					  &elements, NULL, &n);
+	for (int i = 0; i < n; i++)
+		item.privs |= jit_privilege_by_name(TextDatumGetCString(elements[i]));
+	PG_RETURN_TEXT_P(cstring_to_text(words[jit_item_conveyed(&item, role)]));
+}
+
 typedef struct AccessToApproveCall
 {
 	int			id;
@@ -1159,14 +1222,7 @@ jit_access_to_approve(PG_FUNCTION_ARGS)
 	initStringInfo(&call.access);
 
 	error = jit_try(try_access_to_approve, &call);
-	if (error != NULL &&
-		error->sqlerrcode != ERRCODE_UNDEFINED_OBJECT &&
-		error->sqlerrcode != ERRCODE_UNDEFINED_TABLE &&
-		error->sqlerrcode != ERRCODE_UNDEFINED_FUNCTION &&
-		error->sqlerrcode != ERRCODE_UNDEFINED_COLUMN &&
-		error->sqlerrcode != ERRCODE_UNDEFINED_SCHEMA &&
-		error->sqlerrcode != ERRCODE_WRONG_OBJECT_TYPE &&
-		error->sqlerrcode != ERRCODE_AMBIGUOUS_FUNCTION &&
+	if (error != NULL && !jit_says_gone(error) &&
 		concerns(jit_load_request(call.id, false), &call.person))
 		ReThrowError(error);
 	if (error != NULL || call.access.len == 0)

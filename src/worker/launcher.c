@@ -27,7 +27,27 @@
  *	at work -> idle		it has reported that nothing is left
  *	at work -> in trouble -> at work ...
  *						it ended without, or left something undone: another is
- *						sent after 1 s, 2 s, 4 s ... MAX_BACKOFF
+ *						sent after about as long as that has lasted, from 1 s to
+ *						MAX_BACKOFF
+ *
+ * How long that has lasted: since sweepers began to fail in that database, or,
+ * if this one could do its work, since the newest thing that it left became
+ * due, or since it was first left.  So a fault of four seconds costs four
+ * more, however many deadlines fall into it and whatever has been stuck there
+ * for a day.  The log says when it begins and when it is over.
+ *
+ * Where no sweeper can be started, because parallel queries have all worker
+ * processes, or because all that there may be hang, the spare one (sweeper.c) is
+ * called: memberships of past roles, of all databases, don't wait for a place.
+ * Ledgers do.  Its states, to us:
+ *
+ *	idle				no past role has a member, or a sweeper can be started
+ *	called				it was called to a database
+ *	called -> idle		it has gone, and reported: what it left is tried again as
+ *						above, what is past since at once.  It is back after a
+ *						second, and wakes us
+ *	called, hangs		terminated after TOO_LONG
+ *	launcher dies		the next one goes on from there
  *
  * New things due don't wait for the pause of old ones, nor one database for
  * another.  Roles of databases that are gone, and those of databases in
@@ -43,7 +63,9 @@
  *	sweeper hangs					others help after HANGING; terminated after
  *									TOO_LONG without progress
  *	crash of the server				shared memory is reset; as above
- *	database dropped				its roles go at their deadline
+ *	database dropped				its roles go at their deadline, its scope roles
+ *									when they have no members
+ *	keep_scopes is changed			all databases are visited
  *	too many ledgers due			all databases are visited at the earliest
  *									due time that there was no room for
  *	role of no database altered		all databases are visited
@@ -56,11 +78,13 @@
 
 #include "base/clock.h"
 #include "base/due.h"
+#include "base/guc.h"
 #include "base/roles.h"
 #include "worker/launcher.h"
 #include "worker/sweeper.h"
 
 #include "access/heapam.h"
+#include "catalog/pg_auth_members.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
@@ -69,7 +93,7 @@
 #include "utils/wait_event.h"
 
 #define MAX_BACKOFF		(300 * USECS_PER_SEC)
-#define HANGING			(5 * USECS_PER_SEC)
+#define HANGING			USECS_PER_SEC
 #define TOO_LONG		(60 * USECS_PER_SEC)
 #define LONGEST_SLEEP	60000	/* milliseconds */
 
@@ -77,10 +101,14 @@ typedef struct Database
 {
 	Oid			oid;			/* hash key; InvalidOid: see above */
 	bool		exists;			/* as of this look around */
+	bool		gone;			/* doesn't exist, and did once */
+	bool		scopes;			/* and its scope roles are still there */
 	bool		wanted;			/* something is due that hasn't been tried */
 	bool		first_visit;	/* not urgent */
 	TimestampTz tried;			/* what was due by then has been tried */
 	int			failures;		/* in a row */
+	TimestampTz failing_since;	/* without a change from or to "failed" */
+	bool		failed;			/* the last one couldn't do its work */
 	TimestampTz retry;			/* DT_NOEND if there is nothing to try again */
 	BackgroundWorkerHandle *handle; /* of the sweeper at work, or NULL */
 	int			slot;			/* its report */
@@ -90,7 +118,15 @@ typedef struct Database
 	int			unhelpful;		/* sweepers for InvalidOid that failed here */
 } Database;
 
+typedef struct PastRole
+{
+	Oid			oid;			/* hash key */
+	TimestampTz deadline;
+} PastRole;
+
 static HTAB *databases = NULL;
+static Database spare;			/* of all, "where" the spare sweeper is */
+static bool spare_called = false;
 static bool slot_used[JIT_MAX_SWEEPERS];
 static bool start_failure_logged = false;
 
@@ -116,6 +152,11 @@ jit_register_launcher(void)
 	if (IsBinaryUpgrade)
 		return;
 	describe_worker(&worker, "launcher");
+	worker.bgw_restart_time = 1;
+	RegisterBackgroundWorker(&worker);
+
+	describe_worker(&worker, "sweeper");
+	snprintf(worker.bgw_name, BGW_MAXLEN, "jit_access spare sweeper");
 	worker.bgw_restart_time = 1;
 	RegisterBackgroundWorker(&worker);
 }
@@ -157,6 +198,32 @@ in_trouble(const Database *database)
 	return database->hangs || database->failures > 1;
 }
 
+/* Take note of how a sweeper has ended. */
+static void
+note_end(Database *database, const JitSweeperReport *report, TimestampTz now)
+{
+	TimestampTz since;
+
+	if (database->failed && report->worked)
+		ereport(LOG,
+				(errmsg("jit_access: sweepers work again in the database with OID %u",
+						database->where)));
+	if (report->complete)
+	{
+		database->failures = 0;
+		database->failed = false;
+		database->retry = DT_NOEND;
+		return;
+	}
+	if (database->failures++ == 0 || (database->failed == report->worked))
+		database->failing_since = now;
+	database->failed = !report->worked;
+	since = database->failing_since;
+	if (report->worked)
+		since = Max(since, report->newest);
+	database->retry = now + Max(Min(now - since, MAX_BACKOFF), USECS_PER_SEC);
+}
+
 /*
  * Take note of what sweepers have done.  Returns when to look at the ones
  * still at work again.
@@ -189,21 +256,10 @@ watch_sweepers(TimestampTz now)
 			database->handle = NULL;
 			database->hangs = false;
 			slot_used[database->slot] = false;
-			if (report->swept)
-			{
-				database->failures = 0;
-				database->retry = DT_NOEND;
-			}
-			else
-			{
-				int64		pause = USECS_PER_SEC << Min(database->failures, 20);
-
-				database->retry = now + Min(pause, MAX_BACKOFF);
-				database->failures++;
-				trouble |= database->failures == 2;
-				if (!OidIsValid(database->oid))
-					get_database(database->where)->unhelpful++;
-			}
+			note_end(database, report, now);
+			trouble |= database->failures == 2;
+			if (!OidIsValid(database->oid) && database->failures > 0)
+				get_database(database->where)->unhelpful++;
 		}
 		else if (now >= report->progress + HANGING)
 		{
@@ -228,6 +284,94 @@ watch_sweepers(TimestampTz now)
 	return next;
 }
 
+/* The same of the spare sweeper. */
+static TimestampTz
+watch_spare(TimestampTz now)
+{
+	JitSweeperReport report;
+	pid_t		pid;
+	bool		at_work;
+
+	if (!spare_called)
+		return DT_NOEND;
+	LWLockAcquire(jit_due->lock, LW_SHARED);
+	report = jit_due->reports[JIT_SPARE_SWEEPER];
+	pid = jit_due->spare.pid;
+	at_work = OidIsValid(jit_due->spare.where);
+	if (at_work && !spare.terminated && now >= report.progress + TOO_LONG)
+	{
+		spare.terminated = true;
+		(void) kill(pid, SIGTERM);
+	}
+	LWLockRelease(jit_due->lock);
+	if (at_work)
+		return spare.terminated ? DT_NOEND : report.progress + TOO_LONG;
+	spare_called = false;
+	note_end(&spare, &report, now);
+	if (!report.worked)
+		get_database(spare.where)->unhelpful++;
+	return DT_NOEND;
+}
+
+/*
+ * Memberships of past roles are to be removed, and no sweeper can be started:
+ * call the spare one, unless it has been called for them already.
+ */
+static void
+call_spare(TimestampTz past, Oid where, TimestampTz now)
+{
+	if (past == DT_NOBEGIN || !OidIsValid(where) || spare_called ||
+		(past <= spare.tried && spare.retry != DT_NOEND && spare.retry > now))
+		return;
+	LWLockAcquire(jit_due->lock, LW_EXCLUSIVE);
+	if (jit_due->spare.latch != NULL && !OidIsValid(jit_due->spare.where))
+	{
+		JitSpareSweeper *shared = &jit_due->spare;
+
+		memset(&jit_due->reports[JIT_SPARE_SWEEPER], 0, sizeof(JitSweeperReport));
+		jit_due->reports[JIT_SPARE_SWEEPER].progress = now;
+		shared->task.slot = JIT_SPARE_SWEEPER;
+		shared->task.whose = JIT_ALL_ROLES;
+		shared->task.again = spare.failures > 0;
+		shared->task.failed = spare.failed;
+		shared->task.logged = spare.tried;
+		shared->where = where;
+		SetLatch(shared->latch);
+		spare_called = true;
+	}
+	LWLockRelease(jit_due->lock);
+	if (!spare_called)
+		return;
+	spare.where = where;
+	spare.tried = now;
+	spare.terminated = false;
+}
+
+/*
+ * The latest deadline of these past roles that somebody is a member of,
+ * DT_NOBEGIN if nobody is.
+ */
+static TimestampTz
+latest_with_members(HTAB *past)
+{
+	Relation	rel = table_open(AuthMemRelationId, AccessShareLock);
+	TableScanDesc scan = table_beginscan_catalog(rel, 0, NULL);
+	HeapTuple	tuple;
+	TimestampTz result = DT_NOBEGIN;
+
+	while (HeapTupleIsValid(tuple = heap_getnext(scan, ForwardScanDirection)))
+	{
+		Oid			role = ((Form_pg_auth_members) GETSTRUCT(tuple))->roleid;
+		PastRole   *entry = hash_search(past, &role, HASH_FIND, NULL);
+
+		if (entry != NULL)
+			result = Max(result, entry->deadline);
+	}
+	table_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return result;
+}
+
 /*
  * Start the sweeper of a database, in "where".  False if it can't be started
  * now.
@@ -248,15 +392,16 @@ start_sweeper(Database *database, Oid where, TimestampTz now)
 		return false;
 
 	LWLockAcquire(jit_due->lock, LW_EXCLUSIVE);
+	memset(&jit_due->reports[slot], 0, sizeof(JitSweeperReport));
 	jit_due->reports[slot].progress = now;
-	jit_due->reports[slot].swept = false;
 	LWLockRelease(jit_due->lock);
 
 	memset(&task, 0, sizeof(task));
 	task.slot = slot;
-	task.others = !OidIsValid(database->oid);
+	task.whose = OidIsValid(database->oid) ? JIT_OWN_ROLES : JIT_ROLES_OF_OTHERS;
 	task.logged = database->tried;
 	task.again = database->failures > 0;
+	task.failed = database->failed;
 
 	describe_worker(&worker, "sweeper");
 	snprintf(worker.bgw_name, BGW_MAXLEN, "jit_access sweeper for database %u", where);
@@ -274,7 +419,7 @@ start_sweeper(Database *database, Oid where, TimestampTz now)
 		if (!start_failure_logged)
 			ereport(LOG,
 					(errmsg("jit_access: no sweeper could be started: all max_worker_processes are in use"),
-					 errdetail("Ended access is denied all the same; its roles stay until a sweeper runs."),
+					 errdetail("Ended access is denied all the same.  Ledgers wait, and so do memberships if there was no place for the spare sweeper when the server was started."),
 					 errhint("Consider increasing max_worker_processes.")));
 		start_failure_logged = true;
 		return false;
@@ -340,11 +485,10 @@ look_at_databases(bool visit)
 	hash_seq_init(&status, databases);
 	while ((database = hash_seq_search(&status)) != NULL)
 	{
-		if (database->exists || database->handle != NULL)
-			continue;
 		/* its past roles can be dropped now */
-		get_database(InvalidOid)->wanted = true;
-		(void) hash_search(databases, &database->oid, HASH_REMOVE, NULL);
+		if (!database->exists && !database->gone)
+			get_database(InvalidOid)->wanted = true;
+		database->gone = !database->exists;
 	}
 	return best;
 }
@@ -363,10 +507,14 @@ note_past(Oid oid, TimestampTz deadline, TimestampTz now, TimestampTz *next)
 		*next = Min(*next, database->tried + MAX_BACKOFF);
 }
 
-/* Look for past grant roles.  Returns when to look again. */
+/*
+ * Look for past grant roles, which are collected, and lost scope roles.  Returns
+ * when to look again.
+ */
 static TimestampTz
-look_at_roles(TimestampTz now)
+look_at_roles(TimestampTz now, HTAB *past)
 {
+	static bool first = true;	/* what is missing then has gone before */
 	TimestampTz next = DT_NOEND;
 	Relation	rel = table_open(AuthIdRelationId, AccessShareLock);
 	TableScanDesc scan = table_beginscan_catalog(rel, 0, NULL);
@@ -382,6 +530,23 @@ look_at_roles(TimestampTz now)
 		bool		isnull;
 		Datum		value;
 
+		/* of a database that is gone, it has no time, and goes when it can */
+		oid = jit_scope_database(NameStr(form->rolname));
+		if (OidIsValid(oid))
+		{
+			database = hash_search(databases, &oid, HASH_FIND, NULL);
+			if (database == NULL && first)
+			{
+				database = get_database(oid);
+				database->exists = false;
+				database->gone = true;
+			}
+			if (database != NULL && database->gone)
+			{
+				database->scopes = true;
+				note_past(InvalidOid, DT_NOBEGIN, now, &next);
+			}
+		}
 		if (jit_role_kind(NameStr(form->rolname)) != JIT_ROLE_GRANT)
 			continue;
 		value = heap_getattr(tuple, Anum_pg_authid_rolvaliduntil,
@@ -400,6 +565,7 @@ look_at_roles(TimestampTz now)
 			continue;
 		}
 
+		((PastRole *) hash_search(past, &form->oid, HASH_ENTER, NULL))->deadline = deadline;
 		if (!jit_parse_grant_name(NameStr(form->rolname), &oid, &request) ||
 			(database = hash_search(databases, &oid, HASH_FIND, NULL)) == NULL ||
 			!database->exists)
@@ -413,7 +579,37 @@ look_at_roles(TimestampTz now)
 	}
 	table_endscan(scan);
 	table_close(rel, AccessShareLock);
+	first = false;
 	return next;
+}
+
+/*
+ * Tell sweepers which databases are gone, and forget those that have left no
+ * scope roles: what bears their names from now on is a restore's.  Those that
+ * there is no room for have their turn when others are forgotten.
+ */
+static void
+tell_what_is_gone(void)
+{
+	HASH_SEQ_STATUS status;
+	Database   *database;
+
+	LWLockAcquire(jit_due->lock, LW_EXCLUSIVE);
+	jit_due->ngone = 0;
+	hash_seq_init(&status, databases);
+	while ((database = hash_seq_search(&status)) != NULL)
+	{
+		bool		scopes = database->scopes;
+
+		database->scopes = false;
+		if (!database->gone)
+			continue;
+		if (!scopes && database->handle == NULL)
+			(void) hash_search(databases, &database->oid, HASH_REMOVE, NULL);
+		else if (scopes && jit_due->ngone < JIT_MAX_GONE)
+			jit_due->gone[jit_due->ngone++] = database->oid;
+	}
+	LWLockRelease(jit_due->lock);
 }
 
 /*
@@ -458,7 +654,7 @@ look_at_ledgers(TimestampTz now, bool *all)
 
 /* Start what sweepers can be started.  Returns when to look again. */
 static TimestampTz
-send_sweepers(TimestampTz now, Oid for_others)
+send_sweepers(TimestampTz now, Oid for_others, HTAB *past)
 {
 	TimestampTz next = DT_NOEND;
 	HASH_SEQ_STATUS status;
@@ -484,6 +680,7 @@ send_sweepers(TimestampTz now, Oid for_others)
 			{
 				/* the end of one at work wakes us, too */
 				hash_seq_term(&status);
+				call_spare(latest_with_members(past), for_others, now);
 				return Min(next, now + USECS_PER_SEC);
 			}
 			next = Min(next, now + HANGING);
@@ -500,17 +697,24 @@ look_around(void)
 	TimestampTz next;
 	bool		visit_all = false;
 	Oid			for_others;
+	HASHCTL		info = {.keysize = sizeof(Oid),.entrysize = sizeof(PastRole)};
+	HTAB	   *past;
 
 	StartTransactionCommand();
 	(void) GetTransactionSnapshot();
+	info.hcxt = TopTransactionContext;
+	past = hash_create("jit_access past roles", 64, &info,
+					   HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	now = jit_now();
 	next = watch_sweepers(now);
+	next = Min(next, watch_spare(now));
 	next = Min(next, look_at_ledgers(now, &visit_all));
 	/* roles of what isn't noted there any more are seen: see note_due() */
 	InvalidateCatalogSnapshot();
 	for_others = look_at_databases(visit_all);
-	next = Min(next, look_at_roles(now));
-	next = Min(next, send_sweepers(now, for_others));
+	next = Min(next, look_at_roles(now, past));
+	tell_what_is_gone();
+	next = Min(next, send_sweepers(now, for_others, past));
 	CommitTransactionCommand();
 	return next;
 }
@@ -547,11 +751,15 @@ jit_launcher_main(Datum arg)
 	databases = hash_create("jit_access databases", 64, &info,
 							HASH_ELEM | HASH_BLOBS);
 	(void) get_database(InvalidOid);
+	spare.tried = DT_NOBEGIN;
+	spare.retry = DT_NOEND;
 
 	before_shmem_exit(launcher_exit, (Datum) 0);
 	LWLockAcquire(jit_due->lock, LW_EXCLUSIVE);
 	jit_due->synchronous_commit = synchronous_commit;
 	jit_due->latch = MyLatch;
+	spare.where = jit_due->spare.where;
+	spare_called = OidIsValid(spare.where);
 	LWLockRelease(jit_due->lock);
 
 	for (;;)
@@ -563,8 +771,13 @@ jit_launcher_main(Datum arg)
 		CHECK_FOR_INTERRUPTS();
 		if (ConfigReloadPending)
 		{
+			int			kept = jit_keep_scopes;
+
 			ConfigReloadPending = false;
 			ProcessConfigFile(PGC_SIGHUP);
+			/* when scopes are due is known to sweepers only */
+			if (jit_keep_scopes != kept)
+				jit_visit_all();
 			/* whoever gives access goes by it, whatever is set for them */
 			jit_due->synchronous_commit = synchronous_commit;
 		}

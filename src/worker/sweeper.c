@@ -19,11 +19,14 @@
  *	database's							role does; that one is the original's
  *										and not touched
  *	pending, past lapses_at				lapsed
+ *	pending, what it is for is gone,	lapsed
+ *	or whom it is for
  *
- * If that is more than a batch, the roles go first, in batches of their own:
- * the ledger can wait for them, but what ends only with the roles shouldn't
- * wait for the ledger.  Between the two, a request is active, past, and
- * without a role, which is settled as any that is past.
+ * Before that the roles go, in transactions of their own: the ledger can wait
+ * for them, but what ends only with the roles mustn't wait for the ledger, whose
+ * events are written one transaction of the cluster at a time.  Between the
+ * two, a request is active, past, and without a role, which is settled as any
+ * that is past.
  *
  *	error in one request		that one is left for a later sweeper, which the
  *								launcher sends with growing pauses
@@ -41,6 +44,22 @@
  * sent for "others" leaves the ledger alone and does that for the roles of
  * other databases; those of databases that are gone are dropped.
  *
+ * At last scope roles that nobody uses, in batches: scope.c.
+ *
+ * The spare sweeper is there all the time, as a static worker: it has a place
+ * when nobody else has.  It waits without a database, which it is in nobody's
+ * way by, until it is called, does that for the roles of all databases, and
+ * exits; where it connected to, it can't stay.
+ *
+ *	start						it is there to be called, and the launcher knows
+ *	called						it connects, works, exits with code 1: PostgreSQL
+ *								logs that, and starts another after a second
+ *	error, lock while it		the same; the launcher calls the next one to
+ *	connects, terminated		another database
+ *	exit with code 0			would be the end of it: never
+ *	kill, crash					shared memory is reset, and it is started again
+ *	no place for it at start	PostgreSQL's log says so; there is none
+ *
  * It runs under whatever ALTER DATABASE ... SET its owner has made, and
  * overrides all that could hinder it.
  *
@@ -57,9 +76,11 @@
 #include "request/ending.h"
 #include "request/event.h"
 #include "request/ledger.h"
+#include "request/scope.h"
 #include "worker/sweeper.h"
 
 #include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
 #include "storage/ipc.h"
 #include "tcop/tcopprot.h"
 #include "utils/backend_status.h"
@@ -72,6 +93,9 @@
 
 static JitSweeperTask task;
 
+/* What the launcher is told in the end. */
+static JitSweeperReport report = {.complete = true,.newest = DT_NOBEGIN};
+
 /* A row that is due; strings live as long as the batch. */
 typedef struct DueRow
 {
@@ -82,6 +106,14 @@ typedef struct DueRow
 	char	   *access;
 	bool		expired;		/* result: by expire() */
 } DueRow;
+
+/* Something stays for a later sweeper; when it became due, if that is known. */
+static void
+leave(TimestampTz due)
+{
+	report.complete = false;
+	report.newest = Max(report.newest, due);
+}
 
 /*
  * Override what the database's owner may have set to hinder us, as
@@ -242,8 +274,16 @@ settle(void *arg)
 
 	if (row->pending)
 	{
-		jit_finish_request(grant->request, JIT_LAPSED, row->lapses_at,
-						   psprintf("%s lapsed", text), NULL);
+		char	   *why = row->lapses_at > now ?
+		jit_why_hopeless(jit_load_request(grant->request, false)) : NULL;
+
+		if (why != NULL)
+			jit_finish_request(grant->request, JIT_LAPSED, now,
+							   psprintf("%s lapsed: %s", text, why),
+							   jit_detail("reason", why, NULL));
+		else if (row->lapses_at <= now)
+			jit_finish_request(grant->request, JIT_LAPSED, row->lapses_at,
+							   psprintf("%s lapsed", text), NULL);
 		return;
 	}
 
@@ -275,11 +315,13 @@ settle(void *arg)
 	}
 }
 
-/* When something of the row became due. */
+/* When something of the row became due; DT_NOBEGIN: by a drop, long ago maybe. */
 static TimestampTz
 due_since(const DueRow *row)
 {
-	return row->pending ? row->lapses_at : row->grant.expires_at;
+	if (row->pending)
+		return row->lapses_at <= jit_now() ? row->lapses_at : DT_NOBEGIN;
+	return row->grant.expires_at;
 }
 
 static void
@@ -349,7 +391,7 @@ due_requests(void)
 				  "  CASE WHEN g.expires_at > $1 AND starts_with(r.origin, $3) THEN g.role_oid END"
 				  " LEFT JOIN pg_authid n ON n.rolname ="
 				  "  CASE WHEN g.expires_at > $1 AND NOT starts_with(r.origin, $3) THEN g.role END"
-				  " WHERE r.status = 'pending' AND r.lapses_at <= $1"
+				  " WHERE r.status = 'pending' AND (r.lapses_at <= $1 OR " JIT_MAYBE_HOPELESS ")"
 				  " OR r.status = 'active' AND (coalesce(g.expires_at, r.expires_at) <= $1"
 				  "  OR d.oid IS NULL AND (h.rolvaliduntil <= $1 OR n.rolvaliduntil <= $1"
 				  "   OR g.role IS NOT NULL AND coalesce(h.oid, n.oid) IS NULL"
@@ -417,22 +459,28 @@ lock_batch(const List *requests, int first, int *size)
 }
 
 /*
- * When the ledger has something due next; *left tells whether something is
- * still due, because somebody has it locked.
+ * When the ledger has something due next; *pending tells whether there are
+ * pending requests.  What still is due, be it that somebody has it locked, is
+ * left.
  */
 static TimestampTz
-next_due(bool *left)
+next_due(bool *pending)
 {
 	JitOwnerSection section;
 	TimestampTz due;
+	TimestampTz left;
 
 	jit_enter_owner_section(&section);
-	jit_query("SELECT min(at) FILTER (WHERE at > $1), coalesce(bool_or(at <= $1), false)"
-			  " FROM (SELECT CASE WHEN status = 'pending' THEN lapses_at ELSE expires_at END AS at"
+	jit_query("SELECT min(at) FILTER (WHERE at > $1), max(at) FILTER (WHERE at <= $1),"
+			  " coalesce(bool_or(status = 'pending'), false)"
+			  " FROM (SELECT status, CASE WHEN status = 'pending' THEN lapses_at ELSE expires_at END AS at"
 			  "  FROM jit.requests WHERE status IN ('pending', 'active')) r",
 			  "z", jit_now());
 	due = jit_result_time(1, 1);
-	*left = jit_result_bool(1, 2);
+	left = jit_result_time(1, 2);
+	*pending = jit_result_bool(1, 3);
+	if (left != DT_NOEND)
+		leave(left);
 	jit_leave_owner_section(&section);
 	return due;
 }
@@ -448,9 +496,8 @@ typedef struct LedgerState
 								 * TopMemoryContext */
 	int			ended;			/* so many have had their roles ended */
 	bool		found;			/* have they been looked for? */
-	bool		all;			/* were all settled? */
-	bool		left;			/* is something due still? */
-	TimestampTz due;			/* when something will be */
+	TimestampTz due;			/* when something else will be */
+	bool		pending;		/* are there pending requests? */
 } LedgerState;
 
 /* End the roles of the next of the requests, and leave the rest for later. */
@@ -474,7 +521,8 @@ settle_batch(LedgerState *state)
 	bool		done;
 
 	/* somebody has the others locked, or has closed them meanwhile */
-	state->all &= list_length(rows) == n;
+	if (list_length(rows) < n)
+		leave(DT_NOBEGIN);
 	/* what fails here fails again below, alone, and is reported there */
 	done = jit_try_as_owner(try_to_expire, rows) == NULL;
 	foreach(lc, rows)
@@ -482,15 +530,15 @@ settle_batch(LedgerState *state)
 		DueRow	   *row = lfirst(lc);
 
 		CHECK_FOR_INTERRUPTS();
-		if (!done || !row->expired)
-			state->all &= try_to_settle(row);
+		if ((!done || !row->expired) && !try_to_settle(row))
+			leave(due_since(row));
 	}
 	state->requests = list_delete_first_n(state->requests, n);
 }
 
 /*
- * One transaction.  An error in it is logged the first time, and makes it
- * return false: what comes after it is done all the same.
+ * One transaction.  An error in it is logged unless the last sweeper failed as
+ * well, and makes it return false: what comes after it is done all the same.
  */
 static bool
 in_transaction(void (*work) (void *arg), void *arg)
@@ -514,7 +562,7 @@ in_transaction(void (*work) (void *arg), void *arg)
 		edata = CopyErrorData();
 		FlushErrorState();
 		AbortCurrentTransaction();
-		ereport(task.again ? DEBUG1 : LOG,
+		ereport(task.failed ? DEBUG1 : LOG,
 				(errmsg("jit_access: sweeper failed in the database with OID %u: %s",
 						MyDatabaseId, edata->message),
 				 edata->detail ? errdetail_internal("%s", edata->detail) : 0,
@@ -546,9 +594,11 @@ sweep_ledger(void *arg)
 {
 	LedgerState *state = arg;
 	bool		installed = jit_open_ledger();
+	bool		too_early = installed && restore_under_way();
 
-	state->left = installed && restore_under_way();
-	if (!installed || state->left)
+	if (too_early)
+		leave(DT_NOBEGIN);
+	if (!installed || too_early)
 	{
 		state->requests = NIL;
 		return;
@@ -556,20 +606,21 @@ sweep_ledger(void *arg)
 	if (!state->found)
 		state->requests = due_requests();
 	state->found = true;
-	if (list_length(state->requests) > BATCH_SIZE && state->ended < list_length(state->requests))
+	if (state->ended < list_length(state->requests))
 	{
 		end_roles(state);
 		return;
 	}
 	settle_batch(state);
 	if (state->requests == NIL)
-		state->due = next_due(&state->left);
+		state->due = next_due(&state->pending);
 }
 
 typedef struct RolesState
 {
 	bool		readable;		/* is the ledger ours to read, and can it be? */
-	bool		left;			/* has somebody one of them locked? */
+	TimestampTz left;			/* deadline of the newest that somebody has
+								 * locked, or DT_NOBEGIN */
 	bool		terminate;		/* and for so long that they have to go? */
 } RolesState;
 
@@ -581,8 +632,35 @@ sweep_roles(void *arg)
 	JitOwnerSection section;
 
 	jit_enter_owner_section(&section);
-	state->left = !jit_clear_past_roles(task.others, ledger, task.logged,
-										state->terminate);
+	state->left = jit_clear_past_roles(task.whose, ledger, task.logged,
+									   state->terminate);
+	jit_leave_owner_section(&section);
+}
+
+/*
+ * Scope roles of this database that are due, then what others have here; or,
+ * sent for "others", those of databases that are gone.
+ */
+static void
+sweep_scopes(void *arg)
+{
+	JitScopeSweep *sweep = arg;
+	bool		ledger = task.whose == JIT_OWN_ROLES && jit_open_ledger();
+	JitOwnerSection section;
+
+	jit_enter_owner_section(&section);
+	/* what isn't to be had can wait, others can't */
+	jit_set_locally("lock_timeout", "10ms");
+	sweep->more = false;
+	if (task.whose == JIT_ROLES_OF_OTHERS)
+		jit_sweep_lost_scopes(sweep);
+	else
+	{
+		if (ledger)
+			jit_sweep_scopes(sweep);
+		if (!sweep->more)
+			jit_sweep_copied_scopes(sweep);
+	}
 	jit_leave_owner_section(&section);
 }
 
@@ -608,14 +686,19 @@ panic_buttons(Datum *grantees, Datum *pressed)
 											   FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 }
 
-/* 0 is left of its number if that could be done. */
+typedef struct Overtaken
+{
+	int			request;
+	TimestampTz activated_at;
+	bool		ended;			/* result */
+} Overtaken;
+
 static void
 try_to_expire_grant(void *arg)
 {
-	int		   *request = arg;
+	Overtaken  *overtaken = arg;
 
-	if (jit_expire_grant(*request))
-		*request = 0;
+	overtaken->ended = jit_expire_grant(overtaken->request);
 }
 
 /*
@@ -627,7 +710,6 @@ try_to_expire_grant(void *arg)
 static void
 end_overtaken(void *arg)
 {
-	LedgerState *state = arg;
 	JitOwnerSection section;
 	Datum		grantees;
 	Datum		pressed;
@@ -639,7 +721,7 @@ end_overtaken(void *arg)
 		return;
 	panic_buttons(&grantees, &pressed);
 	jit_enter_owner_section(&section);
-	n = jit_query("SELECT r.id FROM jit.requests r JOIN jit.grants g ON g.request_id = r.id"
+	n = jit_query("SELECT r.id, r.activated_at FROM jit.requests r JOIN jit.grants g ON g.request_id = r.id"
 				  " WHERE r.status = 'active' AND r.origin = $1"
 				  " AND (EXISTS (SELECT FROM jit.revocations v"
 				  "   WHERE v.at >= r.activated_at AND v.grantee_oid IN (0, g.grantee_oid))"
@@ -648,53 +730,121 @@ end_overtaken(void *arg)
 				  " AND EXISTS (SELECT FROM pg_auth_members m WHERE m.roleid = g.role_oid)",
 				  "tOZ", jit_origin(), grantees, pressed);
 	for (int i = 1; i <= n; i++)
-		requests = lappend_int(requests, jit_result_int(i, 1));
+	{
+		Overtaken  *overtaken = palloc0(sizeof(Overtaken));
+
+		overtaken->request = jit_result_int(i, 1);
+		overtaken->activated_at = jit_result_time(i, 2);
+		requests = lappend(requests, overtaken);
+	}
 	foreach(lc, requests)
 	{
-		(void) jit_try_as_owner(try_to_expire_grant, &lfirst_int(lc));
-		state->all &= lfirst_int(lc) == 0;
+		Overtaken  *overtaken = lfirst(lc);
+
+		if (jit_try_as_owner(try_to_expire_grant, overtaken) != NULL || !overtaken->ended)
+			leave(overtaken->activated_at);
 	}
 	jit_leave_owner_section(&section);
 }
 
-/* Entry point of a sweeper. */
+static void
+spare_exit(int code, Datum arg)
+{
+	jit_spare_goes();
+}
+
+/* Be there to be called; returns to which database. */
+static Oid
+wait_to_be_called(void)
+{
+	Oid			where;
+
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	before_shmem_exit(spare_exit, (Datum) 0);
+	jit_spare_comes();
+	for (;;)
+	{
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+		if (ConfigReloadPending)
+		{
+			ConfigReloadPending = false;
+			ProcessConfigFile(PGC_SIGHUP);
+		}
+		LWLockAcquire(jit_due->lock, LW_SHARED);
+		where = jit_due->spare.where;
+		task = jit_due->spare.task;
+		LWLockRelease(jit_due->lock);
+		if (OidIsValid(where))
+			break;
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH, 0,
+						 PG_WAIT_EXTENSION);
+	}
+	/* of a database that is being copied, renamed or dropped */
+	SetConfigOption("lock_timeout", "200ms", PGC_SUSET, PGC_S_OVERRIDE);
+	return where;
+}
+
+/* Entry point of a sweeper; the spare one isn't told a database. */
 void
 jit_sweeper_main(Datum arg)
 {
-	LedgerState state = {NIL, 0, false, true, false, DT_NOEND};
-	RolesState	roles = {true, false, false};
+	Oid			where = DatumGetObjectId(arg);
+	bool		spare = !OidIsValid(where);
+	LedgerState state = {NIL, 0, false, DT_NOEND, false};
+	RolesState	roles = {true, DT_NOBEGIN, false};
+	JitScopeSweep scopes = {NIL, false, DT_NOEND};
 	bool		done = true;
+	uint64		drops;
 
 	memcpy(&task, MyBgworkerEntry->bgw_extra, sizeof(task));
 	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
-	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(arg), InvalidOid,
+	if (spare)
+		where = wait_to_be_called();
+	BackgroundWorkerInitializeConnectionByOid(where, InvalidOid,
 											  BGWORKER_BYPASS_ALLOWCONN);
 	override_settings();
 	pgstat_report_activity(STATE_RUNNING, "jit_access: ending what is due");
 
-	if (!task.others)
+	/* before anything is looked at */
+	drops = jit_count_drops();
+	if (task.whose == JIT_OWN_ROLES)
 	{
-		done = in_transaction(end_overtaken, &state);
+		done = in_transaction(end_overtaken, NULL);
 		do
 		{
 			done = done && in_transaction(sweep_ledger, &state);
 			jit_report_progress(task.slot);
 		} while (done && state.requests != NIL);
 	}
-	roles.readable = done && !task.others;
+	roles.readable = done && task.whose == JIT_OWN_ROLES;
 	for (int tries = 0;; tries++)
 	{
 		roles.terminate = tries == ROLE_TRIES - 1;
 		done &= in_transaction(sweep_roles, &roles);
-		if (!done || !roles.left || tries == ROLE_TRIES)
+		if (!done || roles.left == DT_NOBEGIN || tries == ROLE_TRIES)
 			break;
 		/* whoever has woken us has them locked until its commit is through */
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
 						 ROLE_PAUSE, PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
 	}
-	jit_report_swept(task.slot, state.due,
-					 done && state.all && !state.left && !roles.left);
-	proc_exit(0);
+
+	/*
+	 * not urgent: later, if the ledger can't be had, and no trouble of its
+	 * own
+	 */
+	while (done && !spare && in_transaction(sweep_scopes, &scopes))
+	{
+		jit_report_progress(task.slot);
+		if (!scopes.more)
+			break;
+	}
+	if (roles.left != DT_NOBEGIN)
+		leave(roles.left);
+	report.worked = done;
+	report.complete &= done;
+	jit_report_swept(task.slot, Min(state.due, scopes.due), state.pending, drops, &report);
+	proc_exit(spare ? 1 : 0);
 }

@@ -177,18 +177,23 @@ attack 'a stranger, and a request that is revoked, or has expired' => sub {
 attack 'a stranger, and a request for what has been dropped' => sub {
 	super('SET ROLE hr_owner; CREATE TABLE hr.gone (); CREATE TABLE hr.half ()');
 	my ($n, $half) = (asked(undef, 'SELECT ON hr.gone'), asked(undef, 'SELECT ON hr.gone, hr.half'));
+	# or they lapse
+	stop_launcher($node);
 	super('DROP TABLE hr.gone');
 	tells_nothing($_) foreach $n, $half;
 	tells('anna', "jit_approve($_)", qr/ERROR:  42704: table hr\.gone, which request $_ in hr_prod is for, has been dropped/, 'whose it was') foreach $n, $half;
 	tells('dev', "jit_approve($n)", qr/has been dropped/, 'whose request it is');
 	tells($super, "jit_reject($n, 'x')", qr/is rejected/, 'an administrator');
+	continue_launcher();
 };
 attack 'a stranger, and a request whose grantee has been dropped' => sub {
 	super('CREATE ROLE passing; GRANT passing TO dev');
 	my $n = asked(q{, grantee => 'passing'});
+	stop_launcher($node);
 	super('DROP ROLE passing');
 	tells_nothing($n);
 	tells('anna', "jit_approve($n)", qr/ERROR:  42704: role passing, which request $n in hr_prod is for, does not exist any more/, 'who could');
+	continue_launcher();
 };
 attack 'a stranger, and a request from another cluster whose object is not there' => sub {
 	my $n = asked();

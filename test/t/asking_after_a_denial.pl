@@ -154,7 +154,7 @@ is($wrong, 0, '... saying which request expired when, and what to ask for, in ea
 sql('hr_owner', "SELECT jit_approve($request)");
 $node->safe_psql('hr_prod', 'SET ROLE hr_owner; DROP TABLE hr.department; CREATE TABLE hr.department (dept_no int)');
 ($rc, $out, $err) = sql('dev', 'SELECT * FROM hr.department');
-like($err, qr/^DETAIL:  Request $request in hr_prod is for another hr.department, which has been dropped or renamed since/m, 'a table that was made anew');
+like($err, qr/^DETAIL:  hr.department was dropped and made anew since request $request in hr_prod was approved\./m, 'a table that was made anew');
 
 # by a role
 $node->safe_psql('hr_prod', 'CREATE ROLE reporting; GRANT SELECT ON hr.employee TO reporting');

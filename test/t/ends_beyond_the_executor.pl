@@ -199,15 +199,16 @@ sub detail_of
 	my ($rc, $out, $err) = sql('dev', shift);
 	return $err =~ /^DETAIL:  (.*)/m ? $1 : 'none';
 }
+my $dropped = "Request $n in hr_prod has been ended by dropping its role, or taking its member away.";
 $node->safe_psql('postgres', "DROP ROLE $grant{hr_owner}");
 $n = give('SELECT ON hr.scratch');
 end('SELECT ON hr.scratch');
 like(detail_of('SELECT * FROM hr.scratch'), qr/^Request $n in hr_prod expired/, 'names the request');
-is(detail_of('SELECT * FROM hr.total'), 'none', '... not for what it never gave');
-is(detail_of('DELETE FROM hr.scratch'), 'none', '... nor for another privilege');
+is(detail_of('SELECT * FROM hr.total'), $dropped, '... not for what it never gave');
+is(detail_of('DELETE FROM hr.scratch'), $dropped, '... nor for another privilege');
 $node->safe_psql('postgres', "ALTER ROLE $grant{'SELECT ON hr.scratch'} VALID UNTIL 'infinity'");
 is(detail_of('SELECT * FROM hr.scratch'), "Role $grant{'SELECT ON hr.scratch'} has no deadline, so it gives nothing.", 'names a role without deadline');
-is(detail_of('SELECT * FROM hr.total'), 'none', '... not for what it never gave');
+is(detail_of('SELECT * FROM hr.total'), $dropped, '... not for what it never gave');
 $n = give('UPDATE ON hr.salary');
 $node->safe_psql('hr_prod', 'GRANT SELECT ON hr.salary TO dev');
 end('UPDATE ON hr.salary');

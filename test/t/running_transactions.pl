@@ -1,6 +1,6 @@
 # A transaction that wrote through temporary access which has ended by its
 # commit is rolled back, unless jit_access.commit_after_expiry is on; PREPARE
-# TRANSACTION is refused after such a write.
+# TRANSACTION is refused after any use of it (see running_locks).
 #
 # Guards cutoff_xact_callback() in cutoff.c; the launcher is stopped.  Seen to
 # fail with the checks of its PRE_COMMIT and PRE_PREPARE cases taken out, what
@@ -147,14 +147,14 @@ is($node->safe_psql('postgres', q{SELECT to_regclass('writers.late'), to_regclas
 # PREPARE TRANSACTION
 my $id = grant_access($node, $access, 'dev', '1 hour');
 my $s = session($node, 'dev');
-like(($s->do("BEGIN; INSERT INTO secret VALUES (1); PREPARE TRANSACTION 'one'"))[1], qr/ERROR:  0A000: cannot PREPARE a transaction that may have written or locked through temporary access/, 'PREPARE TRANSACTION is refused');
+like(($s->do("BEGIN; INSERT INTO secret VALUES (1); PREPARE TRANSACTION 'one'"))[1], qr/ERROR:  0A000: cannot PREPARE a transaction that has relied on temporary access/, 'PREPARE TRANSACTION is refused');
 $s->do('ROLLBACK');
 for my $sql ('SELECT pay(2)', 'LOCK TABLE secret IN ACCESS EXCLUSIVE MODE')
 {
-	like(($s->do("BEGIN; $sql; PREPARE TRANSACTION 'one'"))[1], qr/ERROR:  0A000: cannot PREPARE a transaction that may have written or locked through temporary access/, "... after $sql");
+	like(($s->do("BEGIN; $sql; PREPARE TRANSACTION 'one'"))[1], qr/ERROR:  0A000: cannot PREPARE a transaction that has relied on temporary access/, "... after $sql");
 	$s->do('ROLLBACK');
 }
-is(($s->do("BEGIN; SELECT count(*) FROM secret; INSERT INTO open VALUES (1); PREPARE TRANSACTION 'two'"))[1], '', '... not after other writes');
+is(($s->do("BEGIN; SELECT count(*) FROM open; INSERT INTO open VALUES (1); PREPARE TRANSACTION 'two'"))[1], '', '... not after other writes');
 $node->safe_psql('postgres', "ROLLBACK PREPARED 'two'");
 is(($s->do('BEGIN; INSERT INTO secret VALUES (8); COMMIT; BEGIN; INSERT INTO open VALUES (2)'))[1], '', 'committed in time');
 revoke_access($node, $id);

@@ -12,7 +12,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use JitAccess;
 
-my $node = new_server('stuck', "max_worker_processes = 4\nmax_parallel_workers = 4\nrestart_after_crash = on");
+my $node = new_server('stuck', "max_worker_processes = 5\nmax_parallel_workers = 5\nrestart_after_crash = on");
 $node->safe_psql('postgres', q{
 	CREATE ROLE dev LOGIN;
 	CREATE TABLE secret AS SELECT i AS x FROM generate_series(1, 10) i;
@@ -42,7 +42,7 @@ catches_up($node, 'SIGKILL');
 my $hog = session($node, 'postgres');
 $hog->do(q{CREATE TABLE big AS SELECT i AS x FROM generate_series(1, 10000) i; ALTER TABLE big SET (parallel_workers = 4);
 	SET max_parallel_workers_per_gather = 4; SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; SET jit = off});
-# the launcher and the logical replication launcher have a place each; where a
+# the launcher, the spare sweeper and the logical replication launcher have a place each; where a
 # sweeper has another, once more
 ok(wait_until(sub {
 	$node->poll_query_until('postgres', q{SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'jit_access sweeper'});
