@@ -274,7 +274,13 @@ my $owners = slurp_file("$dir/owners.sql");
 like($owners, qr/^COPY hr\.salary /m, '... the data');
 unlike($owners, qr/^COPY jit\./m, '... without requests');
 $old->safe_psql('parallel', 'CREATE ROLE backup LOGIN; GRANT pg_read_all_data TO backup');
-$old->command_ok([ 'pg_dump', '-U', 'backup', '-f', "$dir/all.sql", 'parallel' ], 'who reads everything dumps everything');
+$old->command_fails_like([ 'pg_dump', '-U', 'backup', '-f', "$dir/all.sql", 'parallel' ], qr/query would be affected by row-level security policy/,
+	'who reads everything, but passes no row-level security, cannot dump requests');
+$old->command_ok([ 'pg_dump', '-U', 'backup', '-N', 'jit', '-f', "$dir/all.sql", 'parallel' ], '... but all else');
+unlike(slurp_file("$dir/all.sql"), qr/to be ended by the panic button/, '... without reasons');
+is($old->safe_psql('parallel', 'SELECT count(*) FROM jit.requests', extra_params => [ '-U', 'backup' ]), '0', '... and reads none');
+$old->safe_psql('parallel', 'ALTER ROLE backup BYPASSRLS');
+$old->command_ok([ 'pg_dump', '-U', 'backup', '-f', "$dir/all.sql", 'parallel' ], 'with BYPASSRLS it dumps everything');
 like(slurp_file("$dir/all.sql"), qr/to be ended by the panic button/, '... reasons as well');
 
 $_->stop for ($old, $new, $third, $late, $bare, $empty);
