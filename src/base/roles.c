@@ -247,18 +247,49 @@ jit_grant_has_member(Oid role, Oid member)
 
 /*
  * Is member really a member of role, directly or not?  A role is a member of
- * itself.  Mirrors is_member_of_role_nosuper(), with a filter.
+ * itself.  Mirrors is_member_of_role_nosuper(), with a filter.  A view asks
+ * for the same few members in each row, so closures that don't depend on the
+ * time are kept until roles change.
  */
 bool
 jit_is_member(Oid member, Oid role, JitClosureFilter filter)
 {
+	static struct
+	{
+		Oid			member;
+		JitClosureFilter filter;
+		uint64		generation;
+		List	   *closure;
+	}			kept[4];
+	static int	next = 0;
 	List	   *closure;
+	MemoryContext context;
+	uint64		generation = jit_roles_generation;
 	bool		result;
 
 	if (member == role)
 		return true;
+	for (int i = 0; i < (int) lengthof(kept); i++)
+	{
+		if (kept[i].member == member && kept[i].filter == filter &&
+			kept[i].generation == generation)
+			return list_member_oid(kept[i].closure, role);
+	}
 	closure = jit_role_closure(member, JIT_CLOSURE_MEMBERS, filter, jit_now());
 	result = list_member_oid(closure, role);
+	if (filter != JIT_FILTER_LIVE)
+	{
+		kept[next].generation = 0;
+		list_free(kept[next].closure);
+		kept[next].closure = NIL;
+		context = MemoryContextSwitchTo(TopMemoryContext);
+		kept[next].closure = list_copy(closure);
+		MemoryContextSwitchTo(context);
+		kept[next].member = member;
+		kept[next].filter = filter;
+		kept[next].generation = generation;
+		next = (next + 1) % lengthof(kept);
+	}
 	list_free(closure);
 	return result;
 }
