@@ -192,7 +192,7 @@ attack 'RAISE LOG of a line like ours' => sub {
 };
 attack 'an event of one\'s own' => sub {
 	foreach ([ dev => q{INSERT INTO jit.events (id, at, event, detail, origin) VALUES (1, now(), 'activated', '{}', 'x')} ],
-		[ dev => q{UPDATE jit.events SET event = 'activated'} ], [ hr_owner => q{SELECT 1 FROM jit.events} ])
+		[ dev => q{UPDATE jit.events SET event = 'activated'} ], [ hr_owner => q{DELETE FROM jit.events} ])
 	{
 		my ($out, $err) = sql($node, $super, "SET ROLE $_->[0]; $_->[1]", 'hr_prod');
 		like($err, qr/ERROR:  42501: /, $_->[1]);

@@ -123,7 +123,8 @@ hints('SELECT * FROM hr.blind', 'none', "what a view's owner lacks");
 hints('SELECT hr.definer()', 'none', "what a function's owner lacks");
 hints('SELECT * FROM pg_authid', 'none', 'system catalogs');
 hints('SELECT * FROM hr.employee, pg_authid', 'none', '... among others');
-hints('SELECT * FROM jit.requests', 'none', 'our own tables');
+hints('UPDATE jit.requests SET reason = NULL', 'none', 'our own tables');
+hints('SELECT * FROM jit.requests_of_mine', 'none', '... and views');
 $node->safe_psql('bare', 'CREATE TABLE t (a int)');
 is(hint_of('dev', 'SELECT * FROM t', 'bare'), 'none', 'a database without the extension');
 
