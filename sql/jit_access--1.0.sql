@@ -421,10 +421,18 @@ CREATE FUNCTION jit.shown(text) RETURNS text
 COMMENT ON FUNCTION jit.shown(text) IS
 	'a text in one line, with backslash escapes for characters that are not seen, or change how others are';
 
-CREATE FUNCTION jit.concerns_me(role oid, name name, origin text) RETURNS boolean
-	AS 'MODULE_PATHNAME', 'jit_concerns_me' LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
-COMMENT ON FUNCTION jit.concerns_me(oid, name, text) IS
-	'is the caller that role, or a member of it, a JIT administrator or an auditor?';
+CREATE FUNCTION jit.sees_all() RETURNS boolean
+	AS 'MODULE_PATHNAME', 'jit_sees_all' LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
+COMMENT ON FUNCTION jit.sees_all() IS 'is the caller a JIT administrator or an auditor, for good?';
+
+CREATE FUNCTION jit.my_roles() RETURNS oid[]
+	AS 'MODULE_PATHNAME', 'jit_my_roles' LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
+COMMENT ON FUNCTION jit.my_roles() IS
+	'roles whose requests concern the caller: their own, and those they are a member of';
+
+CREATE FUNCTION jit.cluster() RETURNS text
+	AS 'MODULE_PATHNAME', 'jit_cluster' LANGUAGE C STABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION jit.cluster() IS 'what the origins of rows begin with whose OIDs are of this cluster';
 
 CREATE FUNCTION jit.name_now(role oid, name name, origin text) RETURNS text
 	AS 'MODULE_PATHNAME', 'jit_view_name' LANGUAGE C STABLE STRICT PARALLEL SAFE;
@@ -467,14 +475,19 @@ COMMENT ON COLUMN jit.request_lines.objid IS 'as in jit.request_items';
 COMMENT ON COLUMN jit.request_lines.attnums IS 'as in jit.request_items';
 COMMENT ON COLUMN jit.request_lines.privileges IS 'as in jit.request_items';
 
-CREATE VIEW jit.request_access AS
-SELECT request_id, string_agg(line, E';\n' ORDER BY item) AS access
-FROM jit.request_lines
-WHERE NOT added
-GROUP BY request_id;
-COMMENT ON VIEW jit.request_access IS 'what requests are for, one object or role a line; for the views below';
-COMMENT ON COLUMN jit.request_access.request_id IS 'number of the request';
-COMMENT ON COLUMN jit.request_access.access IS 'what was asked for, by the names of then';
+CREATE VIEW jit.requests_of_mine AS
+SELECT r.*
+FROM jit.requests r
+WHERE (SELECT jit.sees_all())
+	OR CASE WHEN starts_with(r.origin, (SELECT jit.cluster()))
+		-- not by name: a new role of the same name isn't the old one
+		THEN r.requester_oid = ANY ((SELECT jit.my_roles())::oid[]) OR r.login_oid = ANY ((SELECT jit.my_roles())::oid[])
+			OR r.grantee_oid = ANY ((SELECT jit.my_roles())::oid[])
+		ELSE ARRAY[r.requester, r.login, r.grantee] &&
+			(SELECT array_agg(a.rolname) FROM pg_catalog.pg_authid a WHERE a.oid = ANY (jit.my_roles()))
+		END;
+COMMENT ON VIEW jit.requests_of_mine IS
+	'requests by the caller or for them or a role they are a member of, all of them for JIT administrators and auditors; for the views below';
 
 CREATE VIEW jit.my_requests WITH (security_barrier) AS
 SELECT r.id AS request,
@@ -491,8 +504,9 @@ SELECT r.id AS request,
 		ELSE 'YYYY-MM-DD' END) AS asked,
 	to_char(e.ends, CASE WHEN e.ends::date = current_date THEN 'HH24:MI:SS'
 		ELSE 'YYYY-MM-DD HH24:MI' END) AS ends
-FROM jit.requests r
-	JOIN jit.request_access t ON t.request_id = r.id
+FROM jit.requests_of_mine r
+	CROSS JOIN LATERAL (SELECT string_agg(l.line, E';\n' ORDER BY l.item) AS access
+		FROM jit.request_lines l WHERE l.request_id = r.id AND NOT l.added) t
 	LEFT JOIN LATERAL (SELECT l.role, coalesce(a.rolvaliduntil, l.expires_at) AS deadline
 		FROM jit.grants l LEFT JOIN pg_catalog.pg_authid a ON a.rolname = l.role
 		WHERE l.request_id = r.id AND l.ended_at IS NULL) g ON true
@@ -503,9 +517,6 @@ FROM jit.requests r
 			AND w.conveyed <> 'all') c ON true
 	CROSS JOIN LATERAL (SELECT CASE WHEN r.status = 'pending' THEN r.lapses_at
 		ELSE coalesce(r.ended_at, g.deadline, r.expires_at) END AS ends) e
-WHERE jit.concerns_me(r.requester_oid, r.requester, r.origin)
-	OR jit.concerns_me(r.login_oid, r.login, r.origin)
-	OR jit.concerns_me(r.grantee_oid, r.grantee, r.origin)
 ORDER BY r.id;
 COMMENT ON VIEW jit.my_requests IS 'requests by you or for you or a role you are a member of; all of them for JIT administrators and auditors';
 COMMENT ON COLUMN jit.my_requests.request IS 'number of the request';
@@ -551,7 +562,7 @@ SELECT r.id AS request,
 	t.access || coalesce(E'\n(not now: ' || t.lost || ')', '') AS access,
 	date_trunc('second', a.rolvaliduntil) AS expires_at,
 	date_trunc('second', a.rolvaliduntil - clock_timestamp()) AS time_left
-FROM jit.requests r
+FROM jit.requests_of_mine r
 	JOIN jit.grants g ON g.request_id = r.id
 	JOIN pg_catalog.pg_authid a ON a.rolname = g.role
 	CROSS JOIN LATERAL (SELECT coalesce(string_agg(l.line, E';\n' ORDER BY l.item) FILTER (WHERE w.conveyed <> 'nothing' AND NOT l.added),
@@ -565,8 +576,6 @@ WHERE r.status = 'active' AND g.ended_at IS NULL
 	AND a.rolvaliduntil > clock_timestamp() AND isfinite(a.rolvaliduntil)
 	AND EXISTS (SELECT FROM pg_catalog.pg_auth_members m WHERE m.roleid = a.oid)
 	AND t.access IS NOT NULL
-	AND (jit.concerns_me(r.grantee_oid, r.grantee, r.origin)
-		OR jit.concerns_me(r.requester_oid, r.requester, r.origin))
 ORDER BY a.rolvaliduntil;
 COMMENT ON VIEW jit.active_grants IS 'temporary access granted in this database that works now: yours, or everyone''s for JIT administrators and auditors';
 COMMENT ON COLUMN jit.active_grants.request IS 'number of the request; end it with jit_revoke()';
@@ -588,8 +597,9 @@ SELECT r.id AS request,
 	r.activated_at,
 	CASE WHEN r.status <> 'active' THEN r.ended_at
 		WHEN g.deadline <= clock_timestamp() THEN g.deadline END AS ended_at
-FROM jit.requests r
-	JOIN jit.request_access t ON t.request_id = r.id
+FROM jit.requests_of_mine r
+	CROSS JOIN LATERAL (SELECT string_agg(l.line, E';\n' ORDER BY l.item) AS access
+		FROM jit.request_lines l WHERE l.request_id = r.id AND NOT l.added) t
 	LEFT JOIN LATERAL (SELECT l.role, coalesce(a.rolvaliduntil, l.expires_at) AS deadline
 		FROM jit.grants l LEFT JOIN pg_catalog.pg_authid a ON a.rolname = l.role
 		WHERE l.request_id = r.id AND l.ended_at IS NULL) g ON true
@@ -599,9 +609,6 @@ FROM jit.requests r
 		WHERE l.request_id = r.id AND r.status = 'active' AND g.deadline > clock_timestamp()
 			AND w.conveyed <> 'all') c ON true
 WHERE r.activated_at IS NOT NULL
-	AND (jit.concerns_me(r.requester_oid, r.requester, r.origin)
-		OR jit.concerns_me(r.login_oid, r.login, r.origin)
-		OR jit.concerns_me(r.grantee_oid, r.grantee, r.origin))
 ORDER BY r.id;
 COMMENT ON VIEW jit.history IS 'all temporary access that there is or was: yours, or everyone''s for JIT administrators and auditors';
 COMMENT ON COLUMN jit.history.request IS 'number of the request';
@@ -616,6 +623,29 @@ COMMENT ON COLUMN jit.history.ended_at IS 'when it ended; NULL while it is activ
 GRANT USAGE ON SCHEMA jit TO PUBLIC;
 GRANT SELECT ON jit.my_requests, jit.inbox, jit.active_grants, jit.history TO PUBLIC;
 REVOKE EXECUTE ON FUNCTION jit.refuse_change(), jit.watch_request() FROM PUBLIC;
+
+-- ----------------------------------------------------------------------
+-- Who may read the tables: auditors, every row; others none.  The owner, as
+-- whom the library reads and writes, passes row-level security, as superusers
+-- and roles with BYPASSRLS do.
+-- ----------------------------------------------------------------------
+
+CREATE FUNCTION jit.is_auditor() RETURNS boolean
+	AS 'MODULE_PATHNAME', 'jit_is_auditor_now' LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
+COMMENT ON FUNCTION jit.is_auditor() IS
+	'has the caller the privileges of jit_access.auditor_role, for good?';
+
+DO $$
+DECLARE
+	rel regclass;
+BEGIN
+	FOR rel IN SELECT oid FROM pg_catalog.pg_class WHERE relnamespace = 'jit'::regnamespace AND relkind = 'r' LOOP
+		EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', rel);
+		-- once per statement
+		EXECUTE format('CREATE POLICY auditors ON %s FOR SELECT USING ((SELECT jit.is_auditor()))', rel);
+		EXECUTE format('GRANT SELECT ON %s TO PUBLIC', rel);
+	END LOOP;
+END $$;
 
 -- ----------------------------------------------------------------------
 -- Without the library nothing is enforced: then the extension can't go

@@ -149,100 +149,6 @@ announce(const char *event, int request)
 }
 
 /* ----------------------------------------------------------------------
- * Who may read them
- * ----------------------------------------------------------------------
- */
-
-/* Is the ACL of jit.events what jit_access.auditor_role asks for? */
-static bool
-auditor_privileges_right(Oid auditor)
-{
-	Oid			relid = get_relname_relid("events", get_namespace_oid(JIT_SCHEMA, true));
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
-	Oid			owner;
-	Datum		value;
-	bool		isnull;
-	bool		granted = false;
-	bool		others = false;
-
-	if (!HeapTupleIsValid(tuple))
-		return true;
-	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
-	value = SysCacheGetAttr(RELOID, tuple, Anum_pg_class_relacl, &isnull);
-	if (!isnull)
-	{
-		Acl		   *acl = DatumGetAclP(value);
-
-		for (int i = 0; i < ACL_NUM(acl); i++)
-		{
-			Oid			grantee = ACL_DAT(acl)[i].ai_grantee;
-
-			if (grantee == auditor && OidIsValid(auditor))
-				granted = true;
-			else if (grantee != owner)
-				others = true;
-		}
-	}
-	ReleaseSysCache(tuple);
-	return granted == OidIsValid(auditor) && !others;
-}
-
-/*
- * Would a new session have the same jit_access.auditor_role?  One that is
- * older than an ALTER DATABASE has what was set before, and one of ALTER
- * ROLE ... SET what is set for nobody else: neither says who audits.
- */
-static bool
-auditor_role_is_present(void)
-{
-	(void) jit_query("SELECT CASE WHEN p.source = 'session' THEN true"
-					 " WHEN o.value IS NOT NULL THEN o.value = p.setting"
-					 " ELSE p.source NOT IN ('global', 'database', 'user', 'database user') END"
-					 " FROM pg_settings p LEFT JOIN LATERAL"
-					 "  (SELECT substr(c, length(p.name) + 2) AS value"
-					 "   FROM pg_db_role_setting s, unnest(s.setconfig) c"
-					 "   WHERE s.setrole = 0 AND s.setdatabase IN (0, $1) AND starts_with(c, p.name || '=')"
-					 "   ORDER BY s.setdatabase DESC LIMIT 1) o ON true"
-					 " WHERE p.name = 'jit_access.auditor_role'",
-					 "o", MyDatabaseId);
-	return jit_result_bool(1, 1);
-}
-
-/*
- * Let the members of jit_access.auditor_role read the tables of schema jit,
- * and nobody else: the setting decides, whenever something is recorded in a
- * session that has the present one.  Inside an owner section.
- */
-static void
-sync_auditor(void)
-{
-	Oid			auditor = InvalidOid;
-	char	   *stale;
-
-	if (jit_auditor_role != NULL && jit_auditor_role[0] != '\0')
-		auditor = get_role_oid(jit_auditor_role, true);
-	if (auditor_privileges_right(auditor) || !auditor_role_is_present())
-		return;
-
-	/* one at a time, or they would meet in the catalog */
-	LockDatabaseObject(NamespaceRelationId, get_namespace_oid(JIT_SCHEMA, false), 0,
-					   ShareUpdateExclusiveLock);
-	if (auditor_privileges_right(auditor))
-		return;
-	jit_query("SELECT string_agg(DISTINCT quote_ident(r.rolname), ', ')"
-			  " FROM pg_class c, aclexplode(c.relacl) a JOIN pg_authid r ON r.oid = a.grantee"
-			  " WHERE c.relnamespace = 'jit'::regnamespace AND c.relkind IN ('r', 'S')"
-			  " AND a.grantee <> c.relowner AND a.grantee <> $1",
-			  "o", auditor);
-	stale = jit_result_text(1, 1);
-	if (stale != NULL)
-		jit_query(psprintf("REVOKE ALL ON ALL TABLES IN SCHEMA jit FROM %s", stale), "");
-	if (OidIsValid(auditor))
-		jit_query(psprintf("GRANT SELECT ON ALL TABLES IN SCHEMA jit TO %s",
-						   quote_identifier(jit_role_name(auditor))), "");
-}
-
-/* ----------------------------------------------------------------------
  * Recording
  * ----------------------------------------------------------------------
  */
@@ -385,16 +291,11 @@ record_events(List *events)
 /*
  * Record an event of several requests in this transaction; loglines has one
  * for each of them.  detail may be NULL; a line is what follows "jit_access: "
- * in the server log.  Opens an owner section of its own.
+ * in the server log.
  */
 void
 jit_events(const char *event, List *requests, Jsonb *detail, List *loglines)
 {
-	JitOwnerSection section;
-
-	jit_enter_owner_section(&section);
-	sync_auditor();
-	jit_leave_owner_section(&section);
 	note_event(event, requests, detail, loglines, false, DT_NOEND);
 }
 

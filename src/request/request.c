@@ -28,6 +28,7 @@
 
 #include "base/clock.h"
 #include "base/due.h"
+#include "base/guc.h"
 #include "base/lock.h"
 #include "base/query.h"
 #include "base/text.h"
@@ -52,7 +53,10 @@ PG_FUNCTION_INFO_V1(jit_revoke);
 PG_FUNCTION_INFO_V1(jit_revoke_from);
 PG_FUNCTION_INFO_V1(jit_revoke_all);
 PG_FUNCTION_INFO_V1(jit_grant);
-PG_FUNCTION_INFO_V1(jit_concerns_me);
+PG_FUNCTION_INFO_V1(jit_sees_all);
+PG_FUNCTION_INFO_V1(jit_is_auditor_now);
+PG_FUNCTION_INFO_V1(jit_my_roles);
+PG_FUNCTION_INFO_V1(jit_cluster);
 PG_FUNCTION_INFO_V1(jit_view_name);
 PG_FUNCTION_INFO_V1(jit_conveyed);
 PG_FUNCTION_INFO_V1(jit_access_to_approve);
@@ -1096,24 +1100,69 @@ jit_revoke_all(PG_FUNCTION_ARGS)
  * ----------------------------------------------------------------------
  */
 
-/* jit.concerns_me(role, name, origin) */
+/*
+ * jit.sees_all()
+ *
+ * Like the others here it is called once per statement.
+ */
 Datum
-jit_concerns_me(PG_FUNCTION_ARGS)
+jit_sees_all(PG_FUNCTION_ARGS)
 {
-	Oid			role = PG_GETARG_OID(0);
-	char	   *name = NameStr(*PG_GETARG_NAME(1));
-	char	   *origin = text_to_cstring(PG_GETARG_TEXT_PP(2));
 	JitPerson	person;
 
-	if (GetUserId() != GetOuterUserId())
-		PG_RETURN_BOOL(false);
 	jit_current_person(&person);
-	if (jit_person_audits(&person))
-		PG_RETURN_BOOL(true);
-	if (!jit_is_of_cluster(origin))
-		role = get_role_oid(name, true);
-	/* not by name: a new role of the same name isn't the old one */
-	PG_RETURN_BOOL(OidIsValid(role) && jit_is_party(&person, role, NULL, true));
+	PG_RETURN_BOOL(GetUserId() == GetOuterUserId() && jit_person_audits(&person));
+}
+
+/* jit.is_auditor() */
+Datum
+jit_is_auditor_now(PG_FUNCTION_ARGS)
+{
+	JitPerson	person;
+	Oid			user = GetUserId();
+
+	jit_current_person(&person);
+	/* in a SECURITY DEFINER function it is its owner's right that counts */
+	PG_RETURN_BOOL(jit_is_auditor(user) && 
+				   list_member_oid(jit_role_closure(user, JIT_CLOSURE_PRIVS, JIT_FILTER_STANDING, jit_now()),
+								   get_role_oid(jit_auditor_role, true)) &&
+				   (user != GetOuterUserId() || jit_holds_role_for_good(&person)));
+}
+
+/* jit.my_roles() */
+Datum
+jit_my_roles(PG_FUNCTION_ARGS)
+{
+	JitPerson	person;
+	List	   *roles = NIL;
+	Datum	   *oids;
+	ListCell   *lc;
+	int			n = 0;
+
+	jit_current_person(&person);
+	if (GetUserId() == GetOuterUserId())
+	{
+		foreach(lc, jit_person_roles(&person))
+			roles = list_concat_unique_oid(roles,
+										   jit_role_closure(lfirst_oid(lc), JIT_CLOSURE_MEMBERS,
+															JIT_FILTER_NONE, 0));
+	}
+	oids = palloc(sizeof(Datum) * Max(list_length(roles), 1));
+	foreach(lc, roles)
+	{
+		/* nobody files a request as one of ours: there may be hundreds */
+		if (jit_role_kind_by_oid(lfirst_oid(lc)) == JIT_ROLE_ORDINARY)
+			oids[n++] = ObjectIdGetDatum(lfirst_oid(lc));
+	}
+	PG_RETURN_ARRAYTYPE_P(construct_array(oids, n, OIDOID, sizeof(Oid), true,
+										  TYPALIGN_INT));
+}
+
+/* jit.cluster() */
+Datum
+jit_cluster(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_TEXT_P(cstring_to_text(jit_cluster_origin()));
 }
 
 /* jit.name_now(role, name, origin): jit_name_now() for the views */

@@ -224,11 +224,11 @@ my @teeth = (
 	'CREATE INDEX ON jit.events (at)', 'DROP INDEX jit.grants_live_idx', 'ALTER INDEX jit.grants_live_idx RENAME TO other', 'ALTER INDEX jit.grants_live_idx SET (fillfactor = 50)',
 	'ALTER TABLE jit.events CLUSTER ON events_pkey', 'ALTER TABLE jit.events REPLICA IDENTITY FULL',
 	'ALTER TABLE jit.requests ENABLE TRIGGER watch', 'DROP TRIGGER append_only ON jit.events',
-	'CREATE RULE more AS ON INSERT TO jit.events DO ALSO NOTHING', 'CREATE POLICY more ON jit.events', 'ALTER TABLE jit.events ENABLE ROW LEVEL SECURITY',
+	'CREATE RULE more AS ON INSERT TO jit.events DO ALSO NOTHING', 'CREATE POLICY more ON jit.events', 'ALTER TABLE jit.events DISABLE ROW LEVEL SECURITY', 'ALTER TABLE jit.events FORCE ROW LEVEL SECURITY', 'DROP POLICY auditors ON jit.events', 'ALTER POLICY auditors ON jit.events USING (true)',
 	'CREATE STATISTICS jit.more ON event, at FROM jit.events', 'ALTER TABLE jit.events SET (fillfactor = 50)', 'ALTER TABLE jit.events SET (toast.autovacuum_enabled = off)',
 	'ALTER TABLE jit.events SET UNLOGGED', 'CREATE TABLE parent (); ALTER TABLE jit.events INHERIT parent', q{INSERT INTO jit.events (origin, id, at, event, detail) VALUES (1, 1, now(), 1, '{}')},
 	# views, sequences, types
-	'ALTER VIEW jit.history RESET (security_barrier)', 'CREATE OR REPLACE VIEW jit.request_access AS SELECT id AS request_id, access FROM jit.requests',
+	'ALTER VIEW jit.history RESET (security_barrier)', 'CREATE OR REPLACE VIEW jit.requests_of_mine AS TABLE jit.requests',
 	'ALTER SEQUENCE jit.scope_number INCREMENT 2', 'ALTER SEQUENCE jit.request_number AS bigint', 'ALTER SEQUENCE jit.scope_number OWNED BY jit.events.id', q{SELECT FROM setval('jit.scope_number', 7)},
 	q{ALTER TYPE jit.risk_level ADD VALUE 'more' BEFORE 'high'}, q{ALTER TYPE jit.risk_level RENAME VALUE 'low' TO 'lower'},
 	# privileges
