@@ -421,14 +421,10 @@ CREATE FUNCTION jit.shown(text) RETURNS text
 COMMENT ON FUNCTION jit.shown(text) IS
 	'a text in one line, with backslash escapes for characters that are not seen, or change how others are';
 
-CREATE FUNCTION jit.sees_all() RETURNS boolean
-	AS 'MODULE_PATHNAME', 'jit_sees_all' LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
-COMMENT ON FUNCTION jit.sees_all() IS 'is the caller a JIT administrator or an auditor, for good?';
-
 CREATE FUNCTION jit.my_roles() RETURNS oid[]
 	AS 'MODULE_PATHNAME', 'jit_my_roles' LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
 COMMENT ON FUNCTION jit.my_roles() IS
-	'roles whose requests concern the caller: their own, and those they are a member of';
+	'roles whose requests the caller may see: their own, and those they are a member of; 0 stands for all, for JIT administrators and auditors';
 
 CREATE FUNCTION jit.cluster() RETURNS text
 	AS 'MODULE_PATHNAME', 'jit_cluster' LANGUAGE C STABLE STRICT PARALLEL SAFE;
@@ -475,17 +471,16 @@ COMMENT ON COLUMN jit.request_lines.objid IS 'as in jit.request_items';
 COMMENT ON COLUMN jit.request_lines.attnums IS 'as in jit.request_items';
 COMMENT ON COLUMN jit.request_lines.privileges IS 'as in jit.request_items';
 
+-- Once per statement; and few rows are expected, which spares the views
+-- below just-in-time compilation.
 CREATE VIEW jit.requests_of_mine AS
 SELECT r.*
 FROM jit.requests r
-WHERE (SELECT jit.sees_all())
-	OR CASE WHEN starts_with(r.origin, (SELECT jit.cluster()))
+WHERE CASE WHEN starts_with(r.origin, (SELECT jit.cluster()))
 		-- not by name: a new role of the same name isn't the old one
-		THEN r.requester_oid = ANY ((SELECT jit.my_roles())::oid[]) OR r.login_oid = ANY ((SELECT jit.my_roles())::oid[])
-			OR r.grantee_oid = ANY ((SELECT jit.my_roles())::oid[])
-		ELSE ARRAY[r.requester, r.login, r.grantee] &&
-			(SELECT array_agg(a.rolname) FROM pg_catalog.pg_authid a WHERE a.oid = ANY (jit.my_roles()))
-		END;
+		THEN ARRAY[0, r.requester_oid, r.login_oid, r.grantee_oid] ELSE '{0}' END && (SELECT jit.my_roles())
+	OR NOT starts_with(r.origin, (SELECT jit.cluster())) AND ARRAY[r.requester, r.login, r.grantee] &&
+		(SELECT array_agg(a.rolname) FROM pg_catalog.pg_authid a WHERE a.oid = ANY (jit.my_roles()));
 COMMENT ON VIEW jit.requests_of_mine IS
 	'requests by the caller or for them or a role they are a member of, all of them for JIT administrators and auditors; for the views below';
 

@@ -53,7 +53,6 @@ PG_FUNCTION_INFO_V1(jit_revoke);
 PG_FUNCTION_INFO_V1(jit_revoke_from);
 PG_FUNCTION_INFO_V1(jit_revoke_all);
 PG_FUNCTION_INFO_V1(jit_grant);
-PG_FUNCTION_INFO_V1(jit_sees_all);
 PG_FUNCTION_INFO_V1(jit_is_auditor_now);
 PG_FUNCTION_INFO_V1(jit_my_roles);
 PG_FUNCTION_INFO_V1(jit_cluster);
@@ -1100,20 +1099,6 @@ jit_revoke_all(PG_FUNCTION_ARGS)
  * ----------------------------------------------------------------------
  */
 
-/*
- * jit.sees_all()
- *
- * Like the others here it is called once per statement.
- */
-Datum
-jit_sees_all(PG_FUNCTION_ARGS)
-{
-	JitPerson	person;
-
-	jit_current_person(&person);
-	PG_RETURN_BOOL(GetUserId() == GetOuterUserId() && jit_person_audits(&person));
-}
-
 /* jit.is_auditor() */
 Datum
 jit_is_auditor_now(PG_FUNCTION_ARGS)
@@ -1142,6 +1127,8 @@ jit_my_roles(PG_FUNCTION_ARGS)
 	jit_current_person(&person);
 	if (GetUserId() == GetOuterUserId())
 	{
+		if (jit_person_audits(&person))
+			roles = list_make1_oid(InvalidOid);
 		foreach(lc, jit_person_roles(&person))
 			roles = list_concat_unique_oid(roles,
 										   jit_role_closure(lfirst_oid(lc), JIT_CLOSURE_MEMBERS,
