@@ -164,7 +164,7 @@ jit_define_settings(void)
 	DefineCustomIntVariable("jit_access.max_pending",
 							"Most pending requests that one person can have in a database.",
 							NULL,
-							&jit_max_pending, 20, 1, 10000,
+							&jit_max_pending, 20, 0, INT_MAX,
 							PGC_SUSET, 0, NULL, NULL, NULL);
 
 	DefineCustomIntVariable("jit_access.keep_scopes",

@@ -472,7 +472,8 @@ jit_file_request(JitRequest *request, int64 usecs)
 				 errmsg("too many pending requests"),
 				 errdetail("You have %d, and jit_access.max_pending is %d.",
 						   pending, jit_max_pending),
-				 errhint("Withdraw some with jit_cancel(); see jit.my_requests.")));
+				 pending > 0 ?
+				 errhint("Withdraw some with jit_cancel(); see jit.my_requests.") : 0));
 
 	/* numbers that are taken are passed over, by a row or by a grant role */
 	do

@@ -1060,8 +1060,9 @@ revoke_many(Oid grantee, const char *reason)
 				 errhint("Find it in pg_stat_activity, end it with pg_terminate_backend(), and run this again.")));
 	}
 	ereport(NOTICE,
-			(errmsg("ended access by %d requests in %s and %d in other databases; canceled %d that were pending",
-					revoked, quote_identifier(jit_database_name()), n, canceled)));
+			(errmsg_plural("ended access by %d request in %s and %d in other databases; canceled %d pending",
+						   "ended access by %d requests in %s and %d in other databases; canceled %d pending",
+						   revoked, revoked, quote_identifier(jit_database_name()), n, canceled)));
 	if (OidIsValid(grantee))
 		warn_of_groups(grantee);
 	return revoked + canceled + n;
