@@ -230,6 +230,20 @@ jit_role_closure(Oid roleid, JitClosureKind kind, JitClosureFilter filter,
 	return roles;
 }
 
+/* Roles that a role is directly a member of. */
+List *
+jit_direct_memberships(Oid roleid)
+{
+	CatCList   *list = SearchSysCacheList1(AUTHMEMMEMROLE, ObjectIdGetDatum(roleid));
+	List	   *roles = NIL;
+
+	for (int i = 0; i < list->n_members; i++)
+		roles = lappend_oid(roles,
+							((Form_pg_auth_members) GETSTRUCT(&list->members[i]->tuple))->roleid);
+	ReleaseSysCacheList(list);
+	return roles;
+}
+
 /* Is that role a direct member of a grant role, or, for InvalidOid, is anybody? */
 bool
 jit_grant_has_member(Oid role, Oid member)

@@ -39,6 +39,7 @@
 #include "request/filing.h"
 #include "request/giving.h"
 #include "request/grant.h"
+#include "request/limit.h"
 #include "request/policy.h"
 
 #include "catalog/pg_auth_members.h"
@@ -326,6 +327,7 @@ activate_request(JitRequest *request, const JitPerson *approver)
 				 errmsg("%s was for access until %s, which is past",
 						jit_request_text(request->id), jit_timestamp_text(deadline))));
 	request->expires_at = deadline;
+	jit_check_room(request, deadline);
 
 	comment = psprintf("jit_access: request %d in database %s: %s; approved by %s",
 					   request->id, quote_identifier(jit_database_name()),
