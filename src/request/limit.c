@@ -227,6 +227,7 @@ jit_why_no_room(const JitRequest *request, TimestampTz ends, char **hint)
 	}
 	for (int i = 0; i <= n; i++)
 	{
+		CHECK_FOR_INTERRUPTS();
 		for (int j = 0; j <= n && !live[i].covered; j++)
 		{
 			if (j != i && continues(&live[j], &live[i]))
