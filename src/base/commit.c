@@ -61,6 +61,24 @@ jit_commit_notes(JitCommitStep step)
 	return result;
 }
 
+/* Numbers of the requests by which a role has been promised something. */
+List *
+jit_promised_to(Oid grantee)
+{
+	List	   *requests = NIL;
+	ListCell   *lc;
+
+	foreach(lc, notes)
+	{
+		Note	   *note = lfirst(lc);
+		JitPromise *promise = note->note;
+
+		if (note->step == JIT_COMMIT_GIVE && promise->grantee == grantee)
+			requests = lappend_int(requests, promise->request);
+	}
+	return requests;
+}
+
 static void
 xact_callback(XactEvent event, void *arg)
 {

@@ -44,6 +44,7 @@ extern void jit_add_commit_step(JitCommitStep step, const JitCommitCalls *calls)
 extern void jit_note_for_commit(JitCommitStep step, const JitCommitCalls *calls,
 								void *note);
 extern List *jit_commit_notes(JitCommitStep step);
+extern List *jit_promised_to(Oid grantee);
 extern List *jit_take_commit_notes(JitCommitStep step);
 extern void jit_run_commit_steps_first(void);
 

@@ -26,6 +26,7 @@ char	   *jit_proxy_logins = NULL;
 bool		jit_top_level_only = true;
 int			jit_max_duration = 7 * 24 * 60 * 60;
 int			jit_max_pending = 20;
+int			jit_max_active = 100;
 int			jit_keep_scopes = 7 * 24 * 60 * 60;
 int			jit_default_risk = JIT_RISK_MODERATE;
 bool		jit_commit_after_expiry = false;
@@ -164,8 +165,14 @@ jit_define_settings(void)
 	DefineCustomIntVariable("jit_access.max_pending",
 							"Most pending requests that one person can have in a database.",
 							NULL,
-							&jit_max_pending, 20, 1, 10000,
+							&jit_max_pending, 20, 0, INT_MAX,
 							PGC_SUSET, 0, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("jit_access.max_active",
+							"Most live grants that one role can have in all databases.",
+							"What a later grant continues is not counted. It is a setting of the whole server.",
+							&jit_max_active, 100, 0, INT_MAX,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
 
 	DefineCustomIntVariable("jit_access.keep_scopes",
 							"How long a scope role is kept for the next grant of the same once nobody uses it.",

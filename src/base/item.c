@@ -603,41 +603,49 @@ jit_item_conveyed(const JitItem *item, Oid grant_role)
 
 /*
  * The role through which the grantee has an item that jit_item_held() found:
- * itself, one that it is a member of (the owner, if that is why; the grant
- * role, if it is temporary), or "public".  NULL if it takes several, and for
- * a role, which is its own source.
+ * "public", itself or one that it is a member of for good (the owner, if that
+ * is why); else the grant role that ends last.  NULL if it takes several, and
+ * for a role that it is a member of for good, which is its own source.
  */
 char *
 jit_item_source(const JitItem *item, Oid grantee)
 {
-	List	   *closure;
+	bool		is_role = item->objtype == OBJECT_ROLE;
+	Oid			longest = InvalidOid;
 	ListCell   *lc;
 
 	if (superuser_arg(grantee))
 		return jit_role_name(grantee);
-	if (item->objtype == OBJECT_ROLE)
-		return NULL;
+	if (is_role)
+	{
+		if (jit_is_member(grantee, item->address.objectId, JIT_FILTER_STANDING))
+			return NULL;
+	}
 	/* nobody is InvalidOid: that leaves what PUBLIC has */
-	if (closure_covers(item, list_make1_oid(InvalidOid), false))
+	else if (closure_covers(item, list_make1_oid(InvalidOid), false))
 		return pstrdup("public");
-	closure = jit_role_closure(grantee, JIT_CLOSURE_PRIVS, JIT_FILTER_LIVE,
-							   jit_now());
-	foreach(lc, closure)
+	else
+	{
+		foreach(lc, jit_role_closure(grantee, JIT_CLOSURE_PRIVS,
+									 JIT_FILTER_STANDING, jit_now()))
+		{
+			if (closure_covers(item, list_make1_oid(lfirst_oid(lc)), false))
+				return jit_role_name(lfirst_oid(lc));
+		}
+	}
+	foreach(lc, jit_role_closure(grantee,
+								 is_role ? JIT_CLOSURE_MEMBERS : JIT_CLOSURE_PRIVS,
+								 JIT_FILTER_LIVE, jit_now()))
 	{
 		Oid			role = lfirst_oid(lc);
-		JitRoleKind kind = jit_role_kind_by_oid(role);
 
-		if (kind == JIT_ROLE_SCOPE)
-			continue;
-		if (closure_covers(item,
-						   kind == JIT_ROLE_GRANT ?
-						   jit_role_closure(role, JIT_CLOSURE_PRIVS,
-											JIT_FILTER_LIVE, jit_now()) :
-						   list_make1_oid(role),
-						   false))
-			return jit_role_name(role);
+		if (jit_role_kind_by_oid(role) == JIT_ROLE_GRANT &&
+			(!OidIsValid(longest) ||
+			 jit_role_deadline(role) > jit_role_deadline(longest)) &&
+			jit_item_conveyed(item, role) == JIT_CONVEYED_ALL)
+			longest = role;
 	}
-	return NULL;
+	return OidIsValid(longest) ? jit_role_name(longest) : NULL;
 }
 
 /* ----------------------------------------------------------------------

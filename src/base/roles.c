@@ -9,8 +9,13 @@
  * out conveys nothing: neither its own privileges nor those of roles that
  * are reached only through it.
  *
- * Closures read nothing but the system caches, so they work in parallel workers
- * and without a snapshot.  It is never asked whether to allow what PostgreSQL
+ * What they are made from is kept until a role or membership changes.  The
+ * system caches are no help there: until 17 they search all lists that they have
+ * for each one that is asked for, and one person may have a thousand roles of
+ * ours.
+ *
+ * Closures read nothing but the catalogs as of now, so they work in parallel
+ * workers and without a snapshot.  It is never asked whether to allow what PostgreSQL
  * has denied, except where jit_access itself decides: administrators,
  * auditors, approvers.
  *
@@ -25,8 +30,11 @@
 #include "catalog/dependency.h"
 #include "catalog/pg_auth_members.h"
 #include "catalog/pg_shdepend.h"
+#include "common/hashfn.h"
 #include "utils/catcache.h"
+#include "utils/hsearch.h"
 #include "utils/inval.h"
+#include "utils/memutils.h"
 
 /*
  * Counts invalidations of roles, memberships and databases.  Whoever caches
@@ -43,6 +51,49 @@ uint64		jit_roles_generation = 1;
  * user still this one, as a function's owner, it would have its own rights.)
  */
 Oid			jit_quiet_user = InvalidOid;
+
+/* A membership, as the member sees it. */
+typedef struct Membership
+{
+	Oid			role;
+	JitRoleKind kind;
+	TimestampTz deadline;		/* of a grant role */
+	bool		inherits;
+	bool		sets;
+} Membership;
+
+/* A role, with its memberships in others. */
+typedef struct RoleNode
+{
+	Oid			role;			/* hash key */
+	bool		inherits;		/* see jit_role_inherits() */
+	JitRoleKind kind;
+	int			n;
+	Membership *memberships;
+} RoleNode;
+
+/* What was looked up as of that generation. */
+static HTAB *nodes = NULL;
+static MemoryContext nodes_context = NULL;
+static uint64 nodes_generation = 0;
+
+/* Roles that are in a closure already. */
+typedef struct Found
+{
+	Oid			role;
+	char		status;
+} Found;
+
+#define SH_PREFIX found
+#define SH_ELEMENT_TYPE Found
+#define SH_KEY_TYPE Oid
+#define SH_KEY role
+#define SH_HASH_KEY(tb, key) murmurhash32(key)
+#define SH_EQUAL(tb, a, b) ((a) == (b))
+#define SH_SCOPE static inline
+#define SH_DECLARE
+#define SH_DEFINE
+#include "lib/simplehash.h"
 
 /* What kind of role bears this name?  Case matters, as in rolname. */
 JitRoleKind
@@ -162,24 +213,94 @@ database_owner(void)
 	return owner;
 }
 
-/* Does the filter leave out otherid, seen as a role that memberid is in? */
+/* Memberships of a role as they are now, in the current memory context. */
+static void
+read_memberships(RoleNode *node)
+{
+	JitScan		scan;
+	HeapTuple	tuple;
+	int			room = 4;
+
+	node->n = 0;
+	node->memberships = palloc(room * sizeof(Membership));
+	jit_begin_scan(&scan, AuthMemRelationId, AuthMemMemRoleIndexId, NULL, 1,
+				   (int) Anum_pg_auth_members_member, node->role);
+	while (HeapTupleIsValid(tuple = jit_next_row(&scan)))
+	{
+		Form_pg_auth_members form = (Form_pg_auth_members) GETSTRUCT(tuple);
+		Membership *m;
+
+		if (node->n == room)
+			node->memberships = repalloc(node->memberships, (room *= 2) * sizeof(Membership));
+		m = &node->memberships[node->n++];
+		m->role = form->roleid;
+		m->inherits = JIT_MEMBERSHIP_INHERITS(form);
+		m->sets = JIT_MEMBERSHIP_SETS(form);
+	}
+	jit_end_scan(&scan);
+	for (Membership *m = node->memberships; m < node->memberships + node->n; m++)
+	{
+		m->kind = jit_role_kind_by_oid(m->role);
+		m->deadline = m->kind == JIT_ROLE_GRANT ? jit_role_deadline(m->role) : 0;
+	}
+}
+
+/*
+ * A role with its memberships.  Good until the next call.
+ */
+static const RoleNode *
+find_node(Oid role)
+{
+	HASHCTL		ctl = {.keysize = sizeof(Oid),.entrysize = sizeof(RoleNode)};
+	uint64		generation = jit_roles_generation;
+	RoleNode   *node;
+	RoleNode	read = {.role = role};
+	Membership *kept;
+
+	if (nodes == NULL || nodes_generation != generation)
+	{
+		if (nodes_context == NULL)
+			nodes_context = AllocSetContextCreate(CacheMemoryContext, "jit_access roles",
+												  ALLOCSET_DEFAULT_SIZES);
+		nodes = NULL;
+		MemoryContextReset(nodes_context);
+		ctl.hcxt = nodes_context;
+		nodes = hash_create("jit_access roles", 64, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+		nodes_generation = generation;
+	}
+	node = hash_search(nodes, &role, HASH_FIND, NULL);
+	if (node != NULL)
+		return node;
+
+	read.kind = jit_role_kind_by_oid(role);
+	read.inherits = jit_role_inherits(role);
+	read_memberships(&read);
+	/* if something has changed meanwhile, the next call looks again */
+	kept = MemoryContextAlloc(nodes_context, Max(read.n, 1) * sizeof(Membership));
+	memcpy(kept, read.memberships, read.n * sizeof(Membership));
+	pfree(read.memberships);
+	read.memberships = kept;
+	node = hash_search(nodes, &role, HASH_ENTER, NULL);
+	*node = read;
+	return node;
+}
+
+/* Does the filter leave out a membership, seen from the member? */
 static bool
-filtered_out(Oid memberid, Oid otherid, JitClosureFilter filter,
+filtered_out(const RoleNode *member, const Membership *m, JitClosureFilter filter,
 			 TimestampTz now)
 {
 	if (filter == JIT_FILTER_NONE)
 		return false;
-	switch (jit_role_kind_by_oid(otherid))
+	switch (m->kind)
 	{
 		case JIT_ROLE_ORDINARY:
 			return false;
 		case JIT_ROLE_GRANT:
-			return filter == JIT_FILTER_STANDING ||
-				jit_role_deadline(otherid) <= now;
+			return filter == JIT_FILTER_STANDING || m->deadline <= now;
 		case JIT_ROLE_SCOPE:
-			/* memberid is in the closure, so as a grant role it is live */
-			return filter == JIT_FILTER_STANDING ||
-				jit_role_kind_by_oid(memberid) != JIT_ROLE_GRANT;
+			/* the member is in the closure, so as a grant role it is live */
+			return filter == JIT_FILTER_STANDING || member->kind != JIT_ROLE_GRANT;
 	}
 	return true;
 }
@@ -196,37 +317,51 @@ jit_role_closure(Oid roleid, JitClosureKind kind, JitClosureFilter filter,
 {
 	Oid			dba = database_owner();
 	List	   *roles = list_make1_oid(roleid);
+	found_hash *found = found_create(CurrentMemoryContext, 32, NULL);
+	bool		known;
 	ListCell   *lc;
 
+	(void) found_insert(found, roleid, &known);
 	foreach(lc, roles)
 	{
-		Oid			memberid = lfirst_oid(lc);
-		CatCList   *memlist;
+		const RoleNode *member = find_node(lfirst_oid(lc));
 
-		if (kind == JIT_CLOSURE_PRIVS && !jit_role_inherits(memberid))
+		if (kind == JIT_CLOSURE_PRIVS && !member->inherits)
 			continue;
-
-		memlist = SearchSysCacheList1(AUTHMEMMEMROLE,
-									  ObjectIdGetDatum(memberid));
-		for (int i = 0; i < memlist->n_members; i++)
+		for (int i = 0; i < member->n; i++)
 		{
-			Form_pg_auth_members form = (Form_pg_auth_members)
-			GETSTRUCT(&memlist->members[i]->tuple);
+			const Membership *m = &member->memberships[i];
 
-			if (kind == JIT_CLOSURE_PRIVS && !JIT_MEMBERSHIP_INHERITS(form))
+			if (kind == JIT_CLOSURE_PRIVS && !m->inherits)
 				continue;
-			if (kind == JIT_CLOSURE_SET && !JIT_MEMBERSHIP_SETS(form))
+			if (kind == JIT_CLOSURE_SET && !m->sets)
 				continue;
-			if (list_member_oid(roles, form->roleid) ||
-				filtered_out(memberid, form->roleid, filter, now))
+			if (filtered_out(member, m, filter, now))
 				continue;
-			roles = lappend_oid(roles, form->roleid);
+			(void) found_insert(found, m->role, &known);
+			if (!known)
+				roles = lappend_oid(roles, m->role);
 		}
-		ReleaseSysCacheList(memlist);
-
-		if (memberid == dba && OidIsValid(dba))
-			roles = list_append_unique_oid(roles, ROLE_PG_DATABASE_OWNER);
+		if (lfirst_oid(lc) == dba && OidIsValid(dba))
+		{
+			(void) found_insert(found, ROLE_PG_DATABASE_OWNER, &known);
+			if (!known)
+				roles = lappend_oid(roles, ROLE_PG_DATABASE_OWNER);
+		}
 	}
+	found_destroy(found);
+	return roles;
+}
+
+/* Roles that a role is directly a member of. */
+List *
+jit_direct_memberships(Oid roleid)
+{
+	const RoleNode *node = find_node(roleid);
+	List	   *roles = NIL;
+
+	for (int i = 0; i < node->n; i++)
+		roles = lappend_oid(roles, node->memberships[i].role);
 	return roles;
 }
 

@@ -46,6 +46,7 @@ extern TimestampTz jit_role_deadline(Oid roleid);
 extern bool jit_role_inherits(Oid roleid);
 extern List *jit_role_closure(Oid roleid, JitClosureKind kind,
 							  JitClosureFilter filter, TimestampTz now);
+extern List *jit_direct_memberships(Oid roleid);
 extern bool jit_grant_has_member(Oid role, Oid member);
 extern bool jit_is_member(Oid member, Oid role, JitClosureFilter filter);
 extern bool jit_holds_admin(Oid member, Oid role);

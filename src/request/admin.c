@@ -12,6 +12,7 @@
 #include "jit_access.h"
 
 #include "base/clock.h"
+#include "base/guc.h"
 #include "base/query.h"
 #include "base/roles.h"
 #include "base/text.h"
@@ -98,11 +99,15 @@ jit_set_policy(PG_FUNCTION_ARGS)
 			  "  description = excluded.description, enabled = excluded.enabled",
 			  "ttptb", name, jit_risk_name(risk), PointerGetDatum(condition),
 			  description, enabled);
-	jit_record_change("policy_set", "policy", name, before, policy_jsonb(name),
-					  psprintf("policy %s in %s set: %s%s when %s",
-							   quote_identifier(name),
-							   quote_identifier(jit_database_name()),
-							   enabled ? "" : "(disabled) ", jit_risk_name(risk), text));
+	if (!jit_record_change("policy_set", "policy", name, before, policy_jsonb(name),
+						   psprintf("policy %s in %s set: %s%s when %s",
+									quote_identifier(name),
+									quote_identifier(jit_database_name()),
+									enabled ? "" : "(disabled) ", jit_risk_name(risk), text)))
+		ereport(NOTICE,
+				(errmsg("policy %s in %s is unchanged", quote_identifier(name),
+						quote_identifier(jit_database_name())),
+				 errdetail("It was the same already.")));
 	jit_leave_owner_section(&section);
 	PG_RETURN_VOID();
 }
@@ -129,9 +134,9 @@ jit_drop_policy(PG_FUNCTION_ARGS)
 				 errhint("See jit.risk_policies.")));
 	jit_query("DELETE FROM jit.risk_policies WHERE name = $1",
 			  "t", name);
-	jit_record_change("policy_dropped", "policy", name, before, NULL,
-					  psprintf("policy %s in %s dropped", quote_identifier(name),
-							   quote_identifier(jit_database_name())));
+	(void) jit_record_change("policy_dropped", "policy", name, before, NULL,
+							 psprintf("policy %s in %s dropped", quote_identifier(name),
+									  quote_identifier(jit_database_name())));
 	jit_leave_owner_section(&section);
 	PG_RETURN_VOID();
 }
@@ -479,22 +484,37 @@ jit_set_flow(PG_FUNCTION_ARGS)
 				  PointerGetDatum(construct_array(oids, n, OIDOID, sizeof(Oid), true, TYPALIGN_INT)),
 				  jit_origin());
 	}
-	jit_record_change("flow_set", "risk", jit_risk_name(risk),
-					  row_before, flow_jsonb(name_of_risk),
-					  psprintf("approval flow for %s risk in %s set: %s",
-							   jit_risk_name(risk),
-							   quote_identifier(jit_database_name()),
-							   flow_text(&after)));
-	ereport(NOTICE,
-			(errmsg("approval flow for %s risk in %s is changed",
-					jit_risk_name(risk),
-					quote_identifier(jit_database_name())),
-			 errdetail("Before: %s.\nAfter: %s.",
-					   flow_text(&before),
-					   flow_text(&after)),
-			 errhint("Requests that are pending keep the flow they were filed with.")));
+	if (jit_record_change("flow_set", "risk", jit_risk_name(risk),
+						  row_before, flow_jsonb(name_of_risk),
+						  psprintf("approval flow for %s risk in %s set: %s",
+								   jit_risk_name(risk),
+								   quote_identifier(jit_database_name()),
+								   flow_text(&after))))
+		ereport(NOTICE,
+				(errmsg("approval flow for %s risk in %s is changed",
+						jit_risk_name(risk),
+						quote_identifier(jit_database_name())),
+				 errdetail("Before: %s.\nAfter: %s.",
+						   flow_text(&before),
+						   flow_text(&after)),
+				 errhint("Requests that are pending keep the flow they were filed with.")));
+	else
+		ereport(NOTICE,
+				(errmsg("approval flow for %s risk in %s is unchanged",
+						jit_risk_name(risk),
+						quote_identifier(jit_database_name())),
+				 errdetail("It was the same already: %s.", flow_text(&after))));
 	jit_leave_owner_section(&section);
 
+	if (max_duration != NULL &&
+		after.max_duration > (int64) jit_max_duration * USECS_PER_SEC)
+		ereport(WARNING,
+				(errmsg("access of %s risk cannot be requested for as long as its flow allows",
+						jit_risk_name(risk)),
+				 errdetail("max_duration of the flow is %s; jit_access.max_duration is %s, and applies.",
+						   jit_usecs_text(after.max_duration),
+						   jit_usecs_text((int64) jit_max_duration * USECS_PER_SEC)),
+				 errhint("Set the flow with less, or raise jit_access.max_duration.")));
 	warn_of_too_few(after.steps);
 	PG_RETURN_VOID();
 }

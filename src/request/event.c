@@ -322,17 +322,22 @@ jit_event(const char *event, int request, Jsonb *detail, const char *logline)
 
 /*
  * Record a change of configuration with what it was and what it is now, NULL
- * for nothing.  Inside an owner section.
+ * for nothing.  False if that is the same: then there is nothing to record.
+ * Inside an owner section.
  */
-void
+bool
 jit_record_change(const char *event, const char *key, const char *name,
 				  Jsonb *before, Jsonb *after, const char *logline)
 {
 	bool		isnull;
 
+	if (before != NULL && after != NULL &&
+		compareJsonbContainers(&before->root, &after->root) == 0)
+		return false;
 	jit_query("SELECT jsonb_build_object($1, $2, 'before', $3, 'after', $4)",
 			  "ttjj", key, name, before, after);
 	jit_event(event, 0, DatumGetJsonbPCopy(jit_result(1, 1, &isnull)), logline);
+	return true;
 }
 
 /* Trigger on jit.events: an audit trail is only written to. */

@@ -16,7 +16,7 @@ extern void jit_end_event(const char *event, int request, TimestampTz ended_at,
 						  Jsonb *detail, const char *logline);
 extern void jit_event(const char *event, int request, Jsonb *detail,
 					  const char *logline);
-extern void jit_record_change(const char *event, const char *key,
+extern bool jit_record_change(const char *event, const char *key,
 							  const char *name, Jsonb *before, Jsonb *after,
 							  const char *logline);
 extern Jsonb *jit_detail(const char *key,...);

@@ -10,11 +10,13 @@
  */
 #include "jit_access.h"
 
+#include "base/clock.h"
 #include "base/guc.h"
 #include "base/item.h"
 #include "base/text.h"
 #include "request/facts.h"
 #include "request/filing.h"
+#include "request/limit.h"
 #include "request/policy.h"
 
 #include "catalog/pg_collation.h"
@@ -253,6 +255,8 @@ jit_explain(PG_FUNCTION_ARGS)
 	JitDecision *decision;
 	int64		usecs;
 	int64		longest;
+	char	   *why;
+	char	   *hint;
 
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	request = jit_request_from_arguments(fcinfo, 1, 2, 5, false, &usecs);
@@ -274,6 +278,9 @@ jit_explain(PG_FUNCTION_ARGS)
 					 _("  at most %s"), jit_usecs_text(longest));
 		explain_line(rsinfo, _("  lapses after %s"),
 					 jit_usecs_text(decision->request_ttl));
+		why = jit_why_no_room(request, jit_now() + usecs, &hint);
+		if (why != NULL)
+			explain_line(rsinfo, _("  refused: %s"), why);
 		if (request->reason == NULL && decision->reason_pattern == NULL)
 			explain_line(rsinfo, _("  reason is missing: refused"));
 		else

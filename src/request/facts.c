@@ -26,6 +26,7 @@
 
 #include "access/relation.h"
 #include "optimizer/plancat.h"
+#include "storage/bufmgr.h"
 #include "storage/lmgr.h"
 #include "utils/datetime.h"
 #include "utils/json.h"
@@ -244,6 +245,9 @@ measure_relation(Oid relid, int64 *rows, int64 *size)
 			double		allvisfrac;
 
 			estimate_rel_size(rel, NULL, &pages, &tuples, &allvisfrac);
+			/* it takes a table that was never vacuumed for one of 10 pages */
+			if (pages > 0)
+				tuples = tuples / pages * Min(pages, RelationGetNumberOfBlocks(rel));
 			*rows = Max(*rows, 0) + (int64) Min(tuples, 1e15);
 			*size = Max(*size, 0) +
 				DatumGetInt64(DirectFunctionCall1(pg_table_size,

@@ -20,6 +20,7 @@
 #include "request/event.h"
 #include "request/filing.h"
 #include "request/grant.h"
+#include "request/limit.h"
 #include "request/policy.h"
 
 #include "catalog/catalog.h"
@@ -458,6 +459,7 @@ jit_file_request(JitRequest *request, int64 usecs)
 	int			pending;
 
 	check_decision(request, decision, usecs);
+	jit_check_room(request, now + usecs);
 	request->flow = decision->flow;
 	request->risk = pstrdup(jit_risk_name(decision->risk));
 	request->lapses_at = now + decision->request_ttl;
@@ -472,7 +474,8 @@ jit_file_request(JitRequest *request, int64 usecs)
 				 errmsg("too many pending requests"),
 				 errdetail("You have %d, and jit_access.max_pending is %d.",
 						   pending, jit_max_pending),
-				 errhint("Withdraw some with jit_cancel(); see jit.my_requests.")));
+				 pending > 0 ?
+				 errhint("Withdraw some with jit_cancel(); see jit.my_requests.") : 0));
 
 	/* numbers that are taken are passed over, by a row or by a grant role */
 	do

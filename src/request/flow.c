@@ -182,7 +182,9 @@ jit_load_flow(JitDecision *decision, JitRisk risk)
 				 errmsg("approval flow for %s risk in %s is incomplete",
 						jit_risk_name(risk),
 						quote_identifier(jit_database_name())),
-				 errdetail("%d of its steps are there.",
-						   list_length(decision->steps)),
+				 errdetail_plural("%d of its steps is there.",
+								  "%d of its steps are there.",
+								  list_length(decision->steps),
+								  list_length(decision->steps)),
 				 errhint("A JIT administrator can set it anew with jit_set_flow().")));
 }

@@ -42,6 +42,7 @@
 #include "request/approver.h"
 #include "request/giving.h"
 #include "request/grant.h"
+#include "request/limit.h"
 #include "request/policy.h"
 
 #include "utils/guc.h"
@@ -227,6 +228,7 @@ look_again(const Promise *promise, const char *zone)
 		why = jit_stricter_now(request);
 	if (why != NULL)
 		overtaken(promise, psprintf(_("Policies and flows have changed: %s."), why));
+	jit_check_room(request, promise->expires_at);
 }
 
 static void

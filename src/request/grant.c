@@ -318,20 +318,6 @@ check_memberships(int cacheid, Oid roleid, List *expected)
 				 errhint("A role was probably renamed meanwhile; try again.")));
 }
 
-/* Roles that a role is directly a member of. */
-static List *
-direct_memberships(Oid roleid)
-{
-	CatCList   *list = SearchSysCacheList1(AUTHMEMMEMROLE, ObjectIdGetDatum(roleid));
-	List	   *roles = NIL;
-
-	for (int i = 0; i < list->n_members; i++)
-		roles = lappend_oid(roles,
-							((Form_pg_auth_members) GETSTRUCT(&list->members[i]->tuple))->roleid);
-	ReleaseSysCacheList(list);
-	return roles;
-}
-
 /*
  * What runs on another grant of the grantee that the new one covers as well
  * may go on until the new one ends: scope roles are shared, so covering is a
@@ -342,11 +328,11 @@ direct_memberships(Oid roleid)
 static void
 note_overlaps(Oid roleid, Oid grantee)
 {
-	List	   *conveyed = direct_memberships(roleid);
+	List	   *conveyed = jit_direct_memberships(roleid);
 	ListCell   *lc;
 
 	List	   *noted = NIL;	/* what the noted ones convey */
-	List	   *others = direct_memberships(grantee);
+	List	   *others = jit_direct_memberships(grantee);
 
 	/* the newest first */
 	list_sort(others, list_oid_cmp);
@@ -358,7 +344,7 @@ note_overlaps(Oid roleid, Oid grantee)
 
 		if (other == roleid || jit_role_kind_by_oid(other) != JIT_ROLE_GRANT)
 			continue;
-		has = direct_memberships(other);
+		has = jit_direct_memberships(other);
 		if (list_difference_oid(has, conveyed) != NIL)
 			continue;
 		foreach(lc, noted)

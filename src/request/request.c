@@ -39,6 +39,7 @@
 #include "request/filing.h"
 #include "request/giving.h"
 #include "request/grant.h"
+#include "request/limit.h"
 #include "request/policy.h"
 
 #include "catalog/pg_auth_members.h"
@@ -326,6 +327,7 @@ activate_request(JitRequest *request, const JitPerson *approver)
 				 errmsg("%s was for access until %s, which is past",
 						jit_request_text(request->id), jit_timestamp_text(deadline))));
 	request->expires_at = deadline;
+	jit_check_room(request, deadline);
 
 	comment = psprintf("jit_access: request %d in database %s: %s; approved by %s",
 					   request->id, quote_identifier(jit_database_name()),
@@ -1060,8 +1062,9 @@ revoke_many(Oid grantee, const char *reason)
 				 errhint("Find it in pg_stat_activity, end it with pg_terminate_backend(), and run this again.")));
 	}
 	ereport(NOTICE,
-			(errmsg("ended access by %d requests in %s and %d in other databases; canceled %d that were pending",
-					revoked, quote_identifier(jit_database_name()), n, canceled)));
+			(errmsg_plural("ended access by %d request in %s and %d in other databases; canceled %d pending",
+						   "ended access by %d requests in %s and %d in other databases; canceled %d pending",
+						   revoked, revoked, quote_identifier(jit_database_name()), n, canceled)));
 	if (OidIsValid(grantee))
 		warn_of_groups(grantee);
 	return revoked + canceled + n;

@@ -10,7 +10,7 @@
 BEGIN;
 SET client_min_messages = error;
 SET LOCAL jit_access.top_level_only = off; -- functions of pgTAP call what decides
-SELECT plan(154);
+SELECT plan(161);
 
 CREATE ROLE tap_owner;
 CREATE ROLE tap_anna LOGIN IN ROLE tap_owner;
@@ -205,6 +205,26 @@ FROM (VALUES ('SELECT ON tap_hr.names', 'view', 'names'), ('SELECT ON tap_hr.mat
 	('USAGE ON FOREIGN DATA WRAPPER tap_fdw', 'foreign-data wrapper', 'tap_fdw'), ('USAGE ON FOREIGN SERVER tap_server', 'server', 'tap_server'),
 	('SELECT ON LARGE OBJECT 4711', 'large object', '4711'), ('SET ON PARAMETER log_statement', 'parameter', 'log_statement'),
 	('CREATE ON TABLESPACE pg_default', 'tablespace', 'pg_default'), ('tap_security', 'role', 'tap_security')) t (access, type, name);
+
+-- what was never vacuumed isn't of 10 pages at least
+CREATE TABLE tap_hr.empty (a int);
+CREATE TABLE tap_hr.few (a int);
+INSERT INTO tap_hr.few VALUES (1);
+CREATE TABLE tap_hr.parts (a int) PARTITION BY LIST (a);
+CREATE TABLE tap_hr.part PARTITION OF tap_hr.parts DEFAULT;
+CREATE TABLE tap_hr.emptied (a int);
+INSERT INTO tap_hr.emptied SELECT generate_series(1, 5000);
+ANALYZE tap_hr.emptied;
+TRUNCATE tap_hr.emptied;
+CREATE TABLE tap_hr.many (a int);
+INSERT INTO tap_hr.many SELECT generate_series(1, 5000);
+CREATE MATERIALIZED VIEW tap_hr.none AS SELECT 1 WHERE false;
+SELECT ok(rows::bigint <@ expected, format('tap_hr.%s has %s rows', name, rows))
+FROM (VALUES ('empty', int8range(0, 1)), ('few', int8range(1, 300)), ('parts', int8range(0, 1)),
+	('emptied', int8range(0, 1)), ('many', int8range(2000, 8000)), ('none', int8range(0, 1))) t (name, expected),
+	LATERAL pg_temp.explain(format($$'SELECT ON tap_hr.%s', '1 hour', 'r'$$, name), 'items\[0\]') l,
+	LATERAL substring(l[1] FROM '"rows": ([0-9]+)') rows;
+SELECT alike((pg_temp.explain($$'SELECT ON tap_hr.empty', '1 hour', 'r'$$, 'rows,'))[1], 'owner %, about 0 rows, 0 bytes', 'jit_explain() says so');
 
 SELECT jit_set_policy('tap', 'low', '$.reason > 3');
 SELECT is(pg_temp.explain($$'SELECT ON tap_hr.salary', '1 hour', 'r'$$, 'tap:'),

@@ -147,7 +147,27 @@ SELECT jit_request('SELECT ON regress_hr.salary', '1 hour', 'x') AS id \gset
 SELECT jit_request('SELECT ON regress_hr.salary', '2 hours', 'x');
 SELECT jit_cancel(:id);
 RESET SESSION AUTHORIZATION;
+SET jit_access.max_pending = 0;
+SET SESSION AUTHORIZATION regress_jit_dev;
+SELECT jit_request('SELECT ON regress_hr.salary', '1 hour', 'x');
+RESET SESSION AUTHORIZATION;
+SET jit_access.max_pending = 1000000; -- more than anybody needs
 RESET jit_access.max_pending;
+
+-- what a flow says, and what the server does
+SET client_min_messages = notice;
+SELECT jit_set_flow('high', '[]', max_duration => '8 days');
+SELECT jit_set_flow('high', '[]', max_duration => '8 days'); -- unchanged
+SELECT jit_set_flow('high', '[]', max_duration => '7 days');
+SET jit_access.max_duration = '1h';
+SELECT jit_set_flow('high', '[]', max_duration => '60 min');
+SELECT jit_set_flow('high', '[]', max_duration => '60 min 1 s');
+SELECT jit_set_flow('high', '[]');
+RESET jit_access.max_duration;
+SELECT jit_set_policy('regress', 'high', '$.hour > 20', 'at night');
+SELECT jit_set_policy('regress', 'high', '$."hour" > 20', 'at night'); -- unchanged
+SELECT jit_drop_policy('regress');
+SET client_min_messages = warning;
 
 -- what is nobody's business
 SET SESSION AUTHORIZATION regress_jit_eve;

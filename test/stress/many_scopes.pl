@@ -9,7 +9,7 @@ use Test::More;
 use JitAccess;
 
 my $sets = storm(3000, 200);
-my $node = new_server('scopes', "log_statement = none\nlog_min_messages = fatal\njit_access.max_pending = 1000\nmax_locks_per_transaction = 512");
+my $node = new_server('scopes', "log_statement = none\nlog_min_messages = fatal\njit_access.max_pending = 1000\njit_access.max_active = 100000\nmax_locks_per_transaction = 512");
 create_hr($node);
 my $columns = join ', ', map { "c$_ int" } 0 .. 12;
 $node->safe_psql('hr_prod', qq{SELECT jit_set_flow('low', '[]'), jit_set_policy('free', 'low', '\$.ticket == "free"'); SET ROLE hr_owner;

@@ -11,7 +11,7 @@ use JitAccess;
 use Time::HiRes qw(sleep time);
 
 my $seconds = storm_seconds();
-my $node = new_server('ring', "jit_access.max_pending = 10000\nmax_locks_per_transaction = 512");
+my $node = new_server('ring', "jit_access.max_pending = 10000\njit_access.max_active = 10000\nmax_locks_per_transaction = 512");
 create_hr($node);
 $node->safe_psql('hr_prod', q{
 	CREATE ROLE secops; CREATE ROLE others; CREATE ROLE mallory LOGIN; GRANT others TO mallory;

@@ -14,7 +14,7 @@ use JitAccess;
 use Time::HiRes qw(sleep time);
 
 my $seconds = storm_seconds();
-my $node = new_server('crashes', "log_statement = none\nrestart_after_crash = on\njit_access.keep_scopes = 0\njit_access.max_pending = 10000");
+my $node = new_server('crashes', "log_statement = none\nrestart_after_crash = on\njit_access.keep_scopes = 0\njit_access.max_pending = 10000\njit_access.max_active = 10000");
 create_hr($node);
 $node->safe_psql('hr_prod', q{SELECT jit_set_flow('low', '[]'), jit_set_policy('free', 'low', '$.ticket == "free"'); SET ROLE hr_owner;
 	CREATE TABLE hr.wide (} . join(', ', map { "c$_ int" } 0 .. 12) . ')');

@@ -43,6 +43,43 @@ is($node->safe_psql('hr_prod', q{SELECT detail #>> '{before,steps,0,approvers,0}
 	FROM jit.events WHERE event = 'flow_set' ORDER BY id DESC LIMIT 1}), 'security guards', 'flow_set has before and after');
 is($node->safe_psql('hr_prod', q{SELECT DISTINCT login || ' ' || role FROM jit.events WHERE event = 'flow_set'}), 'paul paul', 'events say who did it');
 
+# what is there already
+sub same
+{
+	my ($name, $same, $sql) = @_;
+	my $before = $node->safe_psql('hr_prod', 'SELECT count(*) FROM jit.events');
+	my (undef, $err) = sql($node, 'paul', "SELECT $sql", 'hr_prod');
+	my $says = $err =~ /NOTICE:  00000: \S.* is unchanged\nDETAIL:  It was the same already/ ? 1 : 0;
+	my $events = $node->safe_psql('hr_prod', 'SELECT count(*) FROM jit.events') - $before;
+	is("$says $events", $same ? '1 0' : '0 1', "$name: " . ($same ? 'is said and leaves no event' : 'is an event'));
+	return;
+}
+sub same_policy { return same(shift, shift, q{jit_set_policy('s', 'high', } . shift() . ')'); }
+sub same_flow { return same(shift, shift, q{jit_set_flow('high', } . shift() . ')'); }
+same_policy('a new policy', 0, q{'$.hour > 20', 'at night'});
+same_policy('the same policy', 1, q{'$.hour > 20', 'at night'});
+same_policy('written otherwise', 1, q{'($."hour"   >20)', E'at night'});
+same_policy('a default given', 1, q{'$.hour > 20', 'at night', enabled => true});
+same_policy('disabled', 0, q{'$.hour > 20', 'at night', false});
+same_policy('disabled again', 1, q{'$.hour > 20', 'at night', false});
+same_policy('without its description', 0, q{'$.hour > 20', enabled => false});
+same_policy('another condition', 0, q{'$.hour >= 20', enabled => false});
+same_flow('a new flow', 0, q{'[{"approver": "security"}, {"any_of": ["@grantor", "guards"], "approvals": 2}]', '2 hours', ticket_pattern => '^INC'});
+same_flow('the same flow', 1, q{'[{"approver": "security"}, {"any_of": ["@grantor", "guards"], "approvals": 2}]', '2 hours', ticket_pattern => '^INC'});
+same_flow('written otherwise', 1, q{'[{"approvals": 1.0, "any_of": ["security"]}, {"approvals": 2, "any_of": ["@grantor", "guards"]}]', '120 min', ticket_pattern => '^INC'});
+same_flow('steps the other way round', 0, q{'[{"any_of": ["@grantor", "guards"], "approvals": 2}, {"approver": "security"}]', '2 hours', ticket_pattern => '^INC'});
+same_flow('a step less', 0, q{'[{"approver": "security"}]', '2 hours', ticket_pattern => '^INC'});
+same_flow('without a pattern', 0, q{'[{"approver": "security"}]', '2 hours'});
+same_flow('a time to lapse', 0, q{'[{"approver": "security"}]', '2 hours', '1 hour'});
+same_flow('the same without an approval', 0, q{'[]', '2 hours', '1 hour'});
+same_flow('again without an approval', 1, q{'[]', '2 hours', '1 hour'});
+$node->safe_psql('hr_prod', 'CREATE ROLE brief');
+does('paul', q{SELECT jit_set_flow('high', '[{"approver": "brief"}]')});
+$node->safe_psql('hr_prod', 'DROP ROLE brief; CREATE ROLE brief');
+same_flow('another role of the name', 0, q{'[{"approver": "brief"}]'});
+does('paul', q{BEGIN; SELECT jit_set_flow('high', '[]'); SELECT jit_set_flow('high', '[{"approver": "brief"}]'); COMMIT});
+same_flow('there and back', 1, q{'[{"approver": "brief"}]'});
+
 # labels
 sub label { return "SECURITY LABEL FOR jit_access ON TABLE hr.salary IS $_[0]"; }
 does('anna', label(q{' b ,a,, b,c '}));

@@ -11,6 +11,7 @@ use JitAccess qw(create_hr stop_launcher continue_launcher);
 my $node = PostgreSQL::Test::Cluster->new('main');
 $node->init;
 $node->append_conf('postgresql.conf', qq{
+jit_access.max_active = 1000
 shared_preload_libraries = 'jit_access'
 max_prepared_transactions = 2
 max_connections = 10

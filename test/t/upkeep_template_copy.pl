@@ -98,7 +98,7 @@ is((sql('dev', 'SELECT count(*) FROM jit.active_grants WHERE request = 2', 'copy
 # copy's row isn't said to have been revoked there
 ($rc, $out, $err) = sql('postgres', q{SELECT jit_revoke_all('panic')}, 'copy1');
 is(held(), 'f,f,f', 'the panic button in the copy ends what other databases have granted');
-like($err, qr/ended access by 0 requests in copy1 and 2 in other databases; canceled 1 that were pending/, "... and counts only its own pending request as the copy's");
+like($err, qr/ended access by 0 requests in copy1 and 2 in other databases; canceled 1 pending/, "... and counts only its own pending request as the copy's");
 ok($node->poll_query_until('hr_prod', q{SELECT NOT EXISTS (SELECT FROM jit.requests WHERE status = 'active')}), 'the original settles');
 
 $node->stop;
