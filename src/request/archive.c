@@ -311,7 +311,8 @@ jit_archive(PG_FUNCTION_ARGS)
 	jit_require_administrator(fcinfo, gettext_noop("permission denied to archive requests"));
 	if (PG_ARGISNULL(0))
 		jit_refuse_null("before");
-	archive.before = PG_GETARG_TIMESTAMPTZ(0);
+	/* nothing has ended later, or for ever */
+	archive.before = Min(PG_GETARG_TIMESTAMPTZ(0), jit_now());
 	if (jit_commit_notes(JIT_COMMIT_RECORD) != NIL)
 		ereport(ERROR,
 				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
