@@ -132,7 +132,6 @@ lock_requests(Archive *archive, Datum *ids, Datum *origins)
 				  " SELECT r.id, r.origin FROM jit.requests r LEFT JOIN jit.grants g ON g.request_id = r.id"
 				  " WHERE r.id > $1 AND r.status NOT IN ('pending', 'active') AND r.ended_at < $2 AND r.id <> $3"
 				  "  AND (g.request_id IS NULL OR g.ended_at IS NOT NULL"
-				  "   AND NOT EXISTS (SELECT FROM pg_authid a WHERE a.rolname = g.role)"
 				  "   AND NOT EXISTS (SELECT FROM pg_authid a WHERE a.oid = CASE WHEN starts_with(r.origin, $4) THEN g.role_oid END)"
 				  "   AND NOT EXISTS (SELECT FROM live l WHERE l.grantee_oid = g.grantee_oid"
 				  "    AND l.granted_at <= r.ended_at AND l.objids && g.objids))"

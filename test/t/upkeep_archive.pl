@@ -310,6 +310,16 @@ attack 'DELETE after one that failed' => sub {
 	super('DROP TRIGGER a ON jit.requests');
 };
 
+attack 'DELETE by a trigger, while it runs' => sub {
+	my @n = (revoked(), revoked());
+	rejected();
+	super(q{CREATE FUNCTION public.more() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN DELETE FROM jit.events WHERE event <> 'requested'; RETURN NULL; END$$; CREATE TRIGGER a AFTER DELETE ON jit.requests FOR EACH STATEMENT EXECUTE FUNCTION public.more()});
+	my $before = contents();
+	like(archive('SELECT jit_archive(now())', 'super'), qr/ERROR:  42501: table jit.events is append-only/, 'refused');
+	is(contents(), $before, 'everything is there');
+	super('DROP TRIGGER a ON jit.requests');
+};
+
 # ---- numbers
 
 attack 'the newest event' => sub {
