@@ -3,7 +3,10 @@
 # another server.
 #
 # The attacks are lines of attacks.md.  Guards request/archive.c, and the way
-# through the trigger append_only.
+# through the trigger append_only.  Seen to fail with the trigger let through for
+# more than one DELETE, or left so: those that follow; without the newest event,
+# or the request that it is about, left out: numbers; without a look at grant
+# roles, at live grants, at what the transaction has noted: what is to stay.
 use strict;
 use warnings;
 use Digest::SHA;
