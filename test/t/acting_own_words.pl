@@ -12,7 +12,7 @@
 # is inlined before a call; without the portal's name: named portals; without its
 # destination: FETCH from the unnamed portal; without from_sql, or the text of
 # the statement beside it: prepared statements that are replaced; without the
-# check: set_config().
+# check: set_config(); with any set in the target list: the one beside a call.
 use strict;
 use warnings;
 use IO::Socket::UNIX;

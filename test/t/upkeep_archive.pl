@@ -6,7 +6,9 @@
 # through the trigger append_only.  Seen to fail with the trigger let through for
 # more than one DELETE, or left so: those that follow; without the newest event,
 # or the request that it is about, left out: numbers; without a look at grant
-# roles, at live grants, at what the transaction has noted: what is to stay.
+# roles, at live grants, at what the transaction has noted: what is to stay; with
+# events of any origin taken for a request's: those of other servers; with a set
+# handed out in part, in base/toplevel.c: LIMIT to what is beside it.
 use strict;
 use warnings;
 use Digest::SHA;
