@@ -65,7 +65,7 @@ CREATE TABLE jit.requests (
 );
 CREATE INDEX requests_open_idx ON jit.requests (status) WHERE status IN ('pending', 'active');
 CREATE INDEX requests_grantee_oid_idx ON jit.requests (grantee_oid);
-COMMENT ON TABLE jit.requests IS 'requests for temporary access, one row each, kept for good';
+COMMENT ON TABLE jit.requests IS 'requests for temporary access, one row each, kept until they are archived';
 COMMENT ON COLUMN jit.requests.id IS 'number of the request and of its grant';
 COMMENT ON COLUMN jit.requests.status IS 'state; an active request past its expires_at is denied before the sweeper says expired';
 COMMENT ON COLUMN jit.requests.requester IS 'role that asked (current_user at the time)';
@@ -239,7 +239,7 @@ CREATE TABLE jit.events (
 	PRIMARY KEY (origin, id)
 );
 CREATE INDEX events_request_id_idx ON jit.events (request_id);
-COMMENT ON TABLE jit.events IS 'audit trail, append-only; each event is also a server-log line and a NOTIFY on channel jit_access';
+COMMENT ON TABLE jit.events IS 'audit trail, append-only but for jit_archive(); each event is also a server-log line and a NOTIFY on channel jit_access';
 COMMENT ON COLUMN jit.events.id IS 'number of the event among those of its origin, from 1, in the order of commits, without gaps';
 COMMENT ON COLUMN jit.events.at IS 'when';
 COMMENT ON COLUMN jit.events.request_id IS 'number of the request; null if it is about none';
@@ -252,7 +252,7 @@ COMMENT ON COLUMN jit.events.origin IS 'system identifier and OID of the databas
 
 CREATE FUNCTION jit.refuse_change() RETURNS trigger
 	AS 'MODULE_PATHNAME', 'jit_refuse_change' LANGUAGE C;
-COMMENT ON FUNCTION jit.refuse_change() IS 'trigger that keeps jit.events append-only';
+COMMENT ON FUNCTION jit.refuse_change() IS 'trigger that keeps jit.events append-only but for jit_archive()';
 
 CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON jit.events
 	FOR EACH STATEMENT EXECUTE FUNCTION jit.refuse_change();
@@ -402,6 +402,12 @@ CREATE FUNCTION jit_set_label(object text, label text)
 	SUPPORT jit.deciding_support;
 COMMENT ON FUNCTION jit_set_label(text, text) IS
 	'set the jit_access label of an object, written as in COMMENT ON, without owning it; null removes it';
+
+CREATE FUNCTION jit_archive(before timestamptz)
+	RETURNS SETOF json AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+	SUPPORT jit.deciding_support;
+COMMENT ON FUNCTION jit_archive(timestamptz) IS
+	'hand out what ended before a time, an object for each request with all that belongs to it and for each event about none, and remove it';
 
 CREATE FUNCTION jit_reset_clock() RETURNS void
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE

@@ -19,6 +19,9 @@
  *				client, and its statement, if that was prepared by name, came
  *				by protocol, too
  *
+ * What hands out a set that it has removed (jit_archive) is nothing but the
+ * call, in the target list or alone in FROM, so that it is handed out whole.
+ *
  * A marked plan runs no code of a user's, hence what is called while such a
  * portal is the active one is what its client wrote.  Triggers that are
  * deferred run when the portal is gone; cursors, EXECUTE, EXPLAIN, COPY and
@@ -253,21 +256,47 @@ sorts_plainly(List *clauses)
 	return true;
 }
 
-/* Is the query nothing but a call of ours?  Returns our mark for its plan. */
+/*
+ * Is a set of ours handed out whole, in its order?  The rest is for
+ * mark_for() to see.
+ */
+static bool
+hands_out_whole(Query *query)
+{
+	RangeTblEntry *rte = linitial_node(RangeTblEntry, query->rtable);
+	Expr	   *value;
+
+	if (list_length(query->targetList) != 1 || query->sortClause != NIL ||
+		query->limitOffset != NULL || query->limitCount != NULL ||
+		query->jointree->quals != NULL)
+		return false;
+	value = linitial_node(TargetEntry, query->targetList)->expr;
+	if (rte->rtekind == RTE_RESULT)
+		return IsA(value, FuncExpr) && ((FuncExpr *) value)->funcretset &&
+			!expression_returns_set((Node *) ((FuncExpr *) value)->args);
+	return rte->rtekind == RTE_FUNCTION && list_length(rte->functions) == 1 &&
+		IsA(value, Var) && ((Var *) value)->varattno == 1;
+}
+
+/*
+ * Is the query nothing but a call of ours?  Returns our mark for its plan.
+ * "set" says that the call returns one.
+ */
 static int
-mark_for(Query *query)
+mark_for(Query *query, bool set)
 {
 	bool		called = false;
 	RangeTblEntry *rte;
 
 	if (query->commandType != CMD_SELECT || list_length(query->rtable) != 1 ||
 		list_length(query->jointree->fromlist) != 1 ||
-		query->hasAggs || query->hasWindowFuncs || query->hasTargetSRFs ||
+		query->hasAggs || query->hasWindowFuncs ||
 		query->hasSubLinks || query->hasModifyingCTE || query->hasForUpdate ||
 		query->cteList != NIL || query->groupClause != NIL ||
 		query->groupingSets != NIL || query->havingQual != NULL ||
 		query->windowClause != NIL || query->distinctClause != NIL ||
 		query->setOperations != NULL || query->rowMarks != NIL ||
+		(set ? !hands_out_whole(query) : query->hasTargetSRFs) ||
 		!sorts_plainly(query->sortClause) ||
 		has_foreign_part((Node *) query->targetList, &called) ||
 		has_foreign_part((Node *) query->jointree, &called) ||
@@ -309,7 +338,8 @@ jit_deciding_support(PG_FUNCTION_ARGS)
 		PG_RETURN_POINTER(NULL);
 	mark = makeNode(PlanInvalItem);
 	mark->cacheId = MARK_DECIDING;
-	mark->hashValue = root->parent_root == NULL ? mark_for(root->parse) : MARK_FOREIGN;
+	mark->hashValue = root->parent_root == NULL ? mark_for(root->parse, ((SupportRequestSimplify *) request)->fcall->funcretset) :
+		MARK_FOREIGN;
 	root->glob->invalItems = lappend(root->glob->invalItems, mark);
 	PG_RETURN_POINTER(NULL);
 }

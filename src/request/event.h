@@ -19,6 +19,8 @@ extern void jit_event(const char *event, int request, Jsonb *detail,
 extern bool jit_record_change(const char *event, const char *key,
 							  const char *name, Jsonb *before, Jsonb *after,
 							  const char *logline);
+extern void jit_let_events_go(void);
+extern void jit_keep_events(void);
 extern Jsonb *jit_detail(const char *key,...);
 
 #endif							/* JIT_REQUEST_EVENT_H */

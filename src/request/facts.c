@@ -31,7 +31,6 @@
 #include "utils/datetime.h"
 #include "utils/json.h"
 
-#define RECENT_DAYS 7
 
 /* In the order in which jit_explain() shows them; ends with NULL. */
 const char *const jit_fact_names[] = {
@@ -60,7 +59,7 @@ const char *const jit_fact_names[] = {
 	"active_grants",			/* number: the grantee's that are live, in
 								 * this database */
 	"recent_grants",			/* number: the grantee's that started in the
-								 * last RECENT_DAYS, in this database */
+								 * last JIT_RECENT_DAYS, in this database */
 	NULL
 };
 
@@ -377,7 +376,7 @@ append_grants(StringInfo buf, const JitRequest *request, TimestampTz now)
 	/* by the primary key, whatever the planner believes to know */
 			  " FROM jit.grants g WHERE g.grantee_oid = $1"
 			  " AND (SELECT r.origin = $2 FROM jit.requests r WHERE r.id = g.request_id)",
-			  "otzi", request->grantee, jit_origin(), now, RECENT_DAYS);
+			  "otzi", request->grantee, jit_origin(), now, JIT_RECENT_DAYS);
 	active = DatumGetInt64(jit_result(1, 1, &isnull));
 	recent = DatumGetInt64(jit_result(1, 2, &isnull));
 	jit_leave_owner_section(&section);

@@ -11,6 +11,9 @@
 #include "request/ledger.h"
 #include "utils/jsonpath.h"
 
+/* What recent_grants counts. */
+#define JIT_RECENT_DAYS 7
+
 extern const char *const jit_fact_names[];
 
 extern Jsonb *jit_make_facts(const JitRequest *request, int64 duration);

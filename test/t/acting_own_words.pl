@@ -12,7 +12,7 @@
 # is inlined before a call; without the portal's name: named portals; without its
 # destination: FETCH from the unnamed portal; without from_sql, or the text of
 # the statement beside it: prepared statements that are replaced; without the
-# check: set_config().
+# check: set_config(); with any set in the target list: the one beside a call.
 use strict;
 use warnings;
 use IO::Socket::UNIX;
@@ -363,6 +363,29 @@ foreach my $name (sort keys %administration)
 	attack "jit_$name() in a view that an administrator uses" => sub { refused("CREATE VIEW dev.a_$name AS SELECT 1 AS x FROM $call", "TABLE dev.a_$name", 'carl') };
 }
 attack 'jit_reset_clock() in a view that a superuser uses' => sub { refused('CREATE VIEW dev.a_clock AS SELECT 1 AS x FROM jit_reset_clock()', 'TABLE dev.a_clock', 'super') };
+my %archive = (
+	'a view' => [ 'CREATE VIEW dev.h1 AS SELECT jit_archive(now()) AS line', 'TABLE dev.h1' ],
+	'a view of it in FROM' => [ 'CREATE VIEW dev.h2 AS SELECT * FROM jit_archive(now())', 'TABLE dev.h2' ],
+	'a function in SQL' => [ q{CREATE FUNCTION dev.h3() RETURNS SETOF json LANGUAGE sql AS 'SELECT jit_archive(now())'}, 'SELECT dev.h3()' ],
+	'a function in SQL, in FROM' => [ q{CREATE FUNCTION dev.h4() RETURNS SETOF json STABLE LANGUAGE sql AS 'SELECT jit_archive(now())'}, 'SELECT * FROM dev.h4()' ],
+	'a function in SQL that has it in FROM' => [ q{CREATE FUNCTION dev.h5() RETURNS SETOF json STABLE LANGUAGE sql AS 'SELECT * FROM jit_archive(now())'}, 'SELECT * FROM dev.h5()' ],
+	'PL/pgSQL, RETURN QUERY' => [ q{CREATE FUNCTION dev.h6() RETURNS SETOF json LANGUAGE plpgsql AS 'BEGIN RETURN QUERY SELECT jit_archive(now()); END'}, 'SELECT dev.h6()' ],
+	'a function of dev\'s in its arguments' => [ q{CREATE FUNCTION dev.h7() RETURNS timestamptz LANGUAGE plpgsql AS 'BEGIN PERFORM jit_archive(now()); RETURN now(); END'}, 'SELECT jit_archive(dev.h7())' ],
+	'a set of dev\'s beside it' => [ undef, 'SELECT jit_archive(now()), dev.h6()' ],
+	'a set of dev\'s under it' => [ q{CREATE FUNCTION dev.h8() RETURNS SETOF timestamptz LANGUAGE plpgsql AS 'BEGIN PERFORM jit_archive(now()); RETURN NEXT now(); END'}, 'SELECT jit_archive(dev.h8())' ],
+	'a subquery' => [ undef, 'SELECT * FROM (SELECT jit_archive(now())) s' ],
+	'UNION' => [ undef, 'SELECT jit_archive(now()) UNION ALL SELECT NULL' ],
+	'EXECUTE of SQL' => [ undef, 'PREPARE h AS SELECT jit_archive(now()); EXECUTE h' ],
+);
+foreach my $name (sort keys %archive)
+{
+	attack "jit_archive() in $name" => sub { refused(@{ $archive{$name} }, 'carl') };
+}
+attack 'a set in the target list beside a call' => sub {
+	refused(undef, "SELECT jit_reject(N, 'no'), $_") for 'generate_series(1, 2)', q{unnest('{1}'::int[])}, 'dev.h6()', 'jit_archive(now())';
+	refused(undef, "SELECT generate_series(1, 1), * FROM jit_reject(N, 'no')");
+	refused(undef, q{SELECT jit_reject(n, 'no') FROM jit_archive(now()), LATERAL (SELECT N) s (n)}, 'carl', qr/ERROR:  42501: jit_/);
+};
 attack 'jit_grant() in a view' => sub { refused(q{CREATE VIEW dev.g AS SELECT jit_grant('SELECT ON hr.t200', 'dev', '1 h', 'x')}, 'TABLE dev.g') };
 attack 'jit_reject() in a view' => sub { refused(q{CREATE VIEW dev.r AS SELECT jit_reject(N, 'x')}, 'TABLE dev.r') };
 attack 'jit_revoke() of somebody else\'s in a view' => sub { refused("CREATE VIEW dev.e AS SELECT jit_revoke($active)", 'TABLE dev.e') };
@@ -527,6 +550,15 @@ attack 'dates and times' => sub {
 };
 attack 'what administrators set' => sub {
 	is(($s{carl}->do(q{BEGIN; SELECT jit_set_policy('y', 'low', '$.reason == "y"'), jit_drop_policy('y'); SELECT jit_set_flow('low', '[]'::jsonb); SELECT jit_set_label('TABLE hr.salary', 'pii'); SELECT jit_revoke_from('dev', 'x'); SELECT jit_revoke_all('x'); ROLLBACK}))[1], '', 'no error');
+};
+attack 'jit_archive(), in the target list and in FROM' => sub {
+	foreach ('SELECT jit_archive(now())', 'SELECT * FROM jit_archive(now())', 'SELECT a FROM jit_archive(now()) a', q{SELECT jit_archive('yesterday') AS line}, q{SELECT jit_archive(before => current_date - interval '1 year')}, q{SELECT jit_archive(now()) \g /dev/null})
+	{
+		unlike(($s{carl}->do("BEGIN; $_; ROLLBACK"))[1], qr/ERROR/, $_) unless /\\g/;
+		unlike(($s{carl}->do("BEGIN; $_\nROLLBACK"))[1], qr/ERROR/, $_) if /\\g/;
+	}
+	my $client = Client->new('carl');
+	unlike($client->do(Client::parse('h', 'SELECT jit_archive($1)', 1184), Client::bind('', 'h', 'yesterday'), Client::execute(''), Client::bind('', 'h', '-infinity'), Client::execute(''), Client::sync), qr/ERROR:  42501/, 'prepared');
 };
 attack 'psql -c and -f' => sub {
 	my @psql = ('psql', '-Xq', '-d', $node->connstr('hr_prod'), '-U', 'anna');
