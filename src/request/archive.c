@@ -13,8 +13,8 @@
  *	there, or not settled			for ours
  *	ended, and live access			stays, so that it can be seen since when
  *	continues it					there has been access
- *	the last event is about it		stays, as that does: events are numbered on
- *									from the last one that is there
+ *	the last event is about it, or	stays, as that does: events are numbered on
+ *	one that came since we began	from the last one that is there
  *	somebody has its row locked		is left for the next time, as nothing waits
  *									for who archives, either
  *	came by restore or as a copy	as any other: once it has ended, it is for
@@ -60,7 +60,6 @@ typedef struct Archive
 
 	/* the last event, which stays; 0 for none */
 	int64		last_event;
-	int			last_request;
 
 	/* where the next batch begins */
 	int			request;
@@ -110,11 +109,9 @@ result_int64(int row, int column)
 static void
 find_last_event(Archive *archive)
 {
-	if (jit_query("SELECT id, request_id FROM jit.events WHERE origin = $1 ORDER BY id DESC LIMIT 1",
-				  "t", jit_origin()) == 0)
-		return;
-	archive->last_event = result_int64(1, 1);
-	archive->last_request = jit_result_int(1, 2);
+	if (jit_query("SELECT id FROM jit.events WHERE origin = $1 ORDER BY id DESC LIMIT 1",
+				  "t", jit_origin()) > 0)
+		archive->last_event = result_int64(1, 1);
 }
 
 /*
@@ -130,14 +127,16 @@ lock_requests(Archive *archive, Datum *ids, Datum *origins)
 	n = jit_query("WITH live AS MATERIALIZED"
 				  "  (SELECT grantee_oid, granted_at, objids FROM jit.grants WHERE ended_at IS NULL)"
 				  " SELECT r.id, r.origin FROM jit.requests r LEFT JOIN jit.grants g ON g.request_id = r.id"
-				  " WHERE r.id > $1 AND r.status NOT IN ('pending', 'active') AND r.ended_at < $2 AND r.id <> $3"
+				  " WHERE r.id > $1 AND r.status NOT IN ('pending', 'active') AND r.ended_at < $2"
+				  "  AND r.id <> ALL (ARRAY(SELECT e.request_id FROM jit.events e"
+				  "   WHERE e.origin = $5 AND e.id >= $3 AND e.request_id IS NOT NULL))"
 				  "  AND (g.request_id IS NULL OR g.ended_at IS NOT NULL"
 				  "   AND NOT EXISTS (SELECT FROM pg_authid a WHERE a.oid = CASE WHEN starts_with(r.origin, $4) THEN g.role_oid END)"
 				  "   AND NOT EXISTS (SELECT FROM live l WHERE l.grantee_oid = g.grantee_oid"
 				  "    AND l.granted_at <= r.ended_at AND l.objids && g.objids))"
 				  " ORDER BY r.id LIMIT " BATCH_SIZE " FOR UPDATE OF r SKIP LOCKED",
-				  "izit", archive->request, archive->before,
-				  archive->last_request, jit_cluster_origin());
+				  "izltt", archive->request, archive->before,
+				  archive->last_event, jit_cluster_origin(), jit_origin());
 	if (n > 0)
 	{
 		Datum	   *elements = palloc(n * sizeof(Datum));
@@ -207,7 +206,7 @@ archive_events(Archive *archive)
 
 	jit_let_events_go();
 	n = jit_query("WITH gone AS (SELECT e.ctid FROM jit.events e"
-				  "  WHERE (e.origin, e.id) > ($1, $2) AND e.at < $3 AND NOT (e.origin = $4 AND e.id = $5)"
+				  "  WHERE (e.origin, e.id) > ($1, $2) AND e.at < $3 AND NOT (e.origin = $4 AND e.id >= $5)"
 				  "   AND NOT EXISTS (SELECT FROM jit.requests r WHERE r.id = e.request_id AND e.origin IN (r.origin, $4))"
 				  "  ORDER BY e.origin, e.id LIMIT " BATCH_SIZE " FOR UPDATE OF e SKIP LOCKED),"
 				  " e AS (DELETE FROM jit.events WHERE ctid = ANY (ARRAY(SELECT ctid FROM gone)) RETURNING *)"

@@ -15,7 +15,7 @@ use JitAccess;
 use Time::HiRes qw(sleep time);
 
 my $seconds = storm_seconds();
-my $node = new_server('panic', "jit_access.max_pending = 10000");
+my $node = new_server('panic', "jit_access.max_pending = 10000\njit_access.max_active = 10000");
 create_hr($node);
 my @dbs = ('hr_prod', 'hr_test');
 $node->safe_psql('postgres', 'CREATE DATABASE hr_test OWNER hr_owner');

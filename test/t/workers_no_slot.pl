@@ -11,6 +11,7 @@
 # Alone: measures how late the end comes.
 use strict;
 use warnings;
+use File::Basename qw(basename);
 use PostgreSQL::Test::Utils;
 use Test::More;
 use JitAccess;
@@ -113,8 +114,13 @@ my $no_members = q{SELECT count(*) = 0 FROM pg_auth_members m JOIN pg_roles r ON
 sub spare_pid
 {
 	my ($postmaster) = split /\n/, slurp_file($node->data_dir . '/postmaster.pid');
-	my ($pid) = split /\n/, qx(pgrep -P $postmaster -f 'spare sweeper');
-	return $pid;
+	foreach my $dir (glob '/proc/[0-9]*')
+	{
+		# they come and go
+		my ($title, $status) = map { eval { slurp_file("$dir/$_") } // '' } qw(cmdline status);
+		return basename($dir) if $title =~ /spare sweeper/ && $status =~ /^PPid:\s+$postmaster$/m;
+	}
+	return;
 }
 
 take_all(3);
