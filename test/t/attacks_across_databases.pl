@@ -95,7 +95,7 @@ ok($node->poll_query_until('sandbox', q{SELECT current_setting('jit_access.audit
 is(scalar $before->do($reads), 't', '... makes some in every session');
 $node->safe_psql('sandbox', 'REVOKE auditors FROM olga');
 is(scalar $_->do($reads), 'f', 'the membership is taken away, and nobody looks again') for $before, $during;
-$node->safe_psql('sandbox', 'GRANT auditors TO olga; ALTER ROLE olga NOINHERIT');
+$node->safe_psql('sandbox', 'ALTER ROLE olga NOINHERIT; GRANT auditors TO olga');
 is(reads('olga'), 'f', 'who does not inherit it');
 is((sql($node, 'olga', "SET ROLE auditors; $reads", 'sandbox'))[0], 't', '... takes the role first');
 $node->safe_psql('sandbox', q{ALTER ROLE olga INHERIT; REVOKE auditors FROM olga; SET client_min_messages = error; SELECT jit_grant('auditors', 'olga', '1 h', 'x')});
