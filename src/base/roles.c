@@ -77,6 +77,8 @@ static HTAB *nodes = NULL;
 static MemoryContext nodes_context = NULL;
 static uint64 nodes_generation = 0;
 
+#define FEW_ROLES 16			/* found faster without a hash table */
+
 /* Roles that are in a closure already. */
 typedef struct Found
 {
@@ -305,6 +307,25 @@ filtered_out(const RoleNode *member, const Membership *m, JitClosureFilter filte
 	return true;
 }
 
+/* Is the role none of these, which are few, or else in "found" as well? */
+static bool
+is_new(const List *roles, found_hash **found, Oid role)
+{
+	bool		known;
+	ListCell   *lc;
+
+	if (list_length(roles) <= FEW_ROLES)
+		return !list_member_oid(roles, role);
+	if (*found == NULL)
+	{
+		*found = found_create(CurrentMemoryContext, 4 * FEW_ROLES, NULL);
+		foreach(lc, roles)
+			(void) found_insert(*found, lfirst_oid(lc), &known);
+	}
+	(void) found_insert(*found, role, &known);
+	return !known;
+}
+
 /*
  * Membership closure of a role, the role itself first, in breadth-first
  * order.  Mirrors roles_is_member_of(), superusers being nothing special.
@@ -317,11 +338,9 @@ jit_role_closure(Oid roleid, JitClosureKind kind, JitClosureFilter filter,
 {
 	Oid			dba = database_owner();
 	List	   *roles = list_make1_oid(roleid);
-	found_hash *found = found_create(CurrentMemoryContext, 32, NULL);
-	bool		known;
+	found_hash *found = NULL;
 	ListCell   *lc;
 
-	(void) found_insert(found, roleid, &known);
 	foreach(lc, roles)
 	{
 		const RoleNode *member = find_node(lfirst_oid(lc));
@@ -338,18 +357,15 @@ jit_role_closure(Oid roleid, JitClosureKind kind, JitClosureFilter filter,
 				continue;
 			if (filtered_out(member, m, filter, now))
 				continue;
-			(void) found_insert(found, m->role, &known);
-			if (!known)
+			if (is_new(roles, &found, m->role))
 				roles = lappend_oid(roles, m->role);
 		}
-		if (lfirst_oid(lc) == dba && OidIsValid(dba))
-		{
-			(void) found_insert(found, ROLE_PG_DATABASE_OWNER, &known);
-			if (!known)
-				roles = lappend_oid(roles, ROLE_PG_DATABASE_OWNER);
-		}
+		if (lfirst_oid(lc) == dba && OidIsValid(dba) &&
+			is_new(roles, &found, ROLE_PG_DATABASE_OWNER))
+			roles = lappend_oid(roles, ROLE_PG_DATABASE_OWNER);
 	}
-	found_destroy(found);
+	if (found != NULL)
+		found_destroy(found);
 	return roles;
 }
 

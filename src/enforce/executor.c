@@ -333,7 +333,11 @@ collect_perminfos(Node *node, List **perminfos)
 	{
 		Query	   *query = (Query *) node;
 
-		*perminfos = list_concat_copy(*perminfos, JIT_QUERY_PERMINFOS(query));
+		/* the first list is the query's own */
+		if (*perminfos == NIL)
+			*perminfos = list_copy(JIT_QUERY_PERMINFOS(query));
+		else
+			*perminfos = list_concat(*perminfos, JIT_QUERY_PERMINFOS(query));
 		return query_tree_walker(query, collect_perminfos, perminfos, 0);
 	}
 	return expression_tree_walker(node, collect_perminfos, perminfos);
