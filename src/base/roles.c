@@ -309,7 +309,7 @@ filtered_out(const RoleNode *member, const Membership *m, JitClosureFilter filte
 
 /* Is the role none of these, which are few, or else in "found" as well? */
 static bool
-is_new(const List *roles, found_hash **found, Oid role)
+is_new(const List *roles, struct found_hash **found, Oid role)
 {
 	bool		known;
 	ListCell   *lc;
