@@ -68,12 +68,11 @@ jit_promised_to(Oid grantee)
 	List	   *requests = NIL;
 	ListCell   *lc;
 
-	foreach(lc, notes)
+	foreach(lc, jit_commit_notes(JIT_COMMIT_GIVE))
 	{
-		Note	   *note = lfirst(lc);
-		JitPromise *promise = note->note;
+		JitPromise *promise = lfirst(lc);
 
-		if (note->step == JIT_COMMIT_GIVE && promise->grantee == grantee)
+		if (promise->grantee == grantee)
 			requests = lappend_int(requests, promise->request);
 	}
 	return requests;

@@ -208,12 +208,7 @@ drop_role(Oid roleid, int elevel)
 	ErrorData  *error = jit_try(try_to_drop, list_make1_oid(roleid));
 
 	if (error != NULL)
-		ereport(elevel,
-				(errmsg("role %s could not be dropped: %s",
-						quote_identifier(jit_role_name(roleid)), error->message),
-				 error->detail ? errdetail_internal("%s", error->detail) :
-				 errdetail("It has no members any more, so it gives nobody anything."),
-				 errhint("Remove what depends on it, then use DROP ROLE.")));
+		jit_report_not_dropped(roleid, error, elevel);
 }
 
 /* ----------------------------------------------------------------------
@@ -756,7 +751,7 @@ jit_before_drop(const DropStmt *stmt)
 	bool		ours = false;
 	int			n;
 	List	   *requests = NIL;
-	List	   *scopes = NIL;
+	List	   *scopes;
 
 	if (stmt->removeType != OBJECT_EXTENSION || !superuser() ||
 		!jit_extension_installed())
@@ -805,11 +800,7 @@ jit_before_drop(const DropStmt *stmt)
 
 	drop_ended_roles(jit_take_commit_notes(JIT_COMMIT_DROP));
 
-	n = jit_query("SELECT s.role_oid FROM jit.scopes s JOIN pg_authid a ON a.oid = s.role_oid AND a.rolname = s.role"
-				  " WHERE starts_with(s.role, $1)",
-				  "t", psprintf(JIT_SCOPE_PREFIX "%u_", MyDatabaseId));
-	for (int i = 1; i <= n; i++)
-		scopes = lappend_oid(scopes, jit_result_oid(i, 1));
+	scopes = jit_scopes_here();
 	foreach(lc, scopes)
 		lock_role_to_drop(lfirst_oid(lc));
 	jit_remove_scopes(scopes, WARNING);

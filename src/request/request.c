@@ -1111,8 +1111,7 @@ jit_is_auditor_now(PG_FUNCTION_ARGS)
 
 	jit_current_person(&person);
 	/* in a SECURITY DEFINER function it is its owner's right that counts */
-	PG_RETURN_BOOL(jit_is_auditor(user) &&
-				   list_member_oid(jit_role_closure(user, JIT_CLOSURE_PRIVS, JIT_FILTER_STANDING, jit_now()),
+	PG_RETURN_BOOL(list_member_oid(jit_role_closure(user, JIT_CLOSURE_PRIVS, JIT_FILTER_STANDING, jit_now()),
 								   get_role_oid(jit_auditor_role, true)) &&
 				   (user != GetOuterUserId() || jit_holds_role_for_good(&person)));
 }

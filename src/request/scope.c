@@ -293,6 +293,28 @@ try_to_drop_odd(void *arg)
 	try_to_drop(roleids);
 }
 
+/* All scope roles of this database that are there.  Inside an owner section. */
+List *
+jit_scopes_here(void)
+{
+	return result_oids(jit_query("SELECT s.role_oid FROM jit.scopes s JOIN pg_authid a ON a.oid = s.role_oid AND a.rolname = s.role"
+								 " WHERE starts_with(s.role, $1)",
+								 "t", our_prefix()),
+					   1);
+}
+
+/* Say why a role of ours, whose members are out already, stays. */
+void
+jit_report_not_dropped(Oid roleid, const ErrorData *error, int elevel)
+{
+	ereport(elevel,
+			(errmsg("role %s could not be dropped: %s",
+					quote_identifier(jit_role_name(roleid)), error->message),
+			 error->detail ? errdetail_internal("%s", error->detail) :
+			 errdetail("It has no members any more, so it gives nobody anything."),
+			 errhint("Remove what depends on it, then use DROP ROLE.")));
+}
+
 /*
  * Remove scope roles, as far as they can be; inside an owner section.  Roles
  * that other databases know stay until these have taken them out, which they
@@ -343,12 +365,7 @@ jit_remove_scopes(List *roleids, int elevel)
 		CHECK_FOR_INTERRUPTS();
 		error = jit_try(try_to_drop_odd, list_make1_oid(roleid));
 		if (error != NULL && (elevel != LOG || jit_first_log_of(roleid)))
-			ereport(elevel,
-					(errmsg("role %s could not be dropped: %s",
-							quote_identifier(jit_role_name(roleid)), error->message),
-					 error->detail ? errdetail_internal("%s", error->detail) :
-					 errdetail("It has no members any more, so it gives nobody anything."),
-					 errhint("Remove what depends on it, then use DROP ROLE.")));
+			jit_report_not_dropped(roleid, error, elevel);
 	}
 	if (elevel < WARNING)
 		return;

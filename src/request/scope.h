@@ -18,6 +18,8 @@ typedef struct JitScopeSweep
 
 extern void jit_note_scopes_due(void);
 extern bool jit_make_room(Oid classid, Oid objid, int most);
+extern List *jit_scopes_here(void);
+extern void jit_report_not_dropped(Oid roleid, const ErrorData *error, int elevel);
 extern void jit_remove_scopes(List *roleids, int elevel);
 extern void jit_sweep_scopes(JitScopeSweep *sweep);
 extern void jit_sweep_copied_scopes(JitScopeSweep *sweep);
