@@ -37,6 +37,14 @@ sub none_is_new
 	$$was = $now;
 	return $result;
 }
+# so that few are pending; a sweeper may have come first, as what it is about is gone
+sub forget
+{
+	my ($n) = @_;
+	my ($status, $out, $err) = $node->psql('hr_prod', "SELECT jit_reject($n, 'test')");
+	die $err if $status && $err !~ /ERROR:  request $n in hr_prod is (active|lapsed|expired|revoked), not pending/;
+	return;
+}
 sub nothing_dangles { return ok(none_is_new(\$dangled, $dangling, 0), 'no membership is of a role that is gone'); }
 sub none_for_nobody { return ok(none_is_new(\$were_for_nobody, $for_nobody, $_[0]), '... and no request is active for nobody' . ($_[0] ? ' for long' : '')); }
 
@@ -218,7 +226,8 @@ attack 'DROP SCHEMA CASCADE at the same moment, 60 times' => sub {
 		push @wrong, "drop: $why_not" if $why_not =~ /ERROR/;
 		push @wrong, "active, but: $err" if $err =~ /ERROR/ && super("SELECT status = 'active' FROM jit.requests WHERE id = $n") eq 't';
 		super(q{DROP SCHEMA IF EXISTS busy CASCADE});
-		super(qq{SELECT jit_reject($n, 'test') FROM jit.my_requests WHERE request = $n AND status = 'pending'; SELECT jit_revoke_from('dev', 'test')});
+		forget($n);
+		super(q{SELECT jit_revoke_from('dev', 'test')});
 	}
 	is_deeply(\@wrong, [], 'each ends well, or says what was dropped');
 	nothing_dangles();
@@ -236,7 +245,7 @@ attack 'DROP ROLE of the grantee at the same moment, 40 times' => sub {
 		push @wrong, "approve: $err" unless $out eq 'active' || $err =~ $refused && $err !~ $unclear;
 		push @wrong, "drop: $why_not" if $why_not =~ /ERROR/;
 		push @wrong, "active, but: $err" if $err =~ /ERROR/ && super("SELECT status = 'active' FROM jit.requests WHERE id = $n") eq 't';
-		super(qq{SELECT jit_reject($n, 'test') FROM jit.my_requests WHERE request = $n AND status = 'pending'});
+		forget($n);
 	}
 	is_deeply(\@wrong, [], 'each ends well, or says what was dropped');
 	nothing_dangles();
