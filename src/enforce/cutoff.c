@@ -86,20 +86,12 @@
 #define HELD_TICK		500		/* milliseconds, while locks are held */
 #define HELD_FOR		10000	/* ... for so long after the end */
 
-typedef struct Cover
-{
-	Oid			role;
-	Oid			database;		/* from its name, for messages */
-	int			request;
-	TimestampTz deadline;
-} Cover;
-
 typedef struct Need
 {
 	Oid			userid;			/* whose need it is */
 	int			ncovers;
 	int			maxcovers;
-	Cover	   *covers;
+	JitCover   *covers;
 	TimestampTz noted;			/* the last statement of the client's that
 								 * asked */
 	/* of a transaction's: to be looked up again, and is it for writing? */
@@ -152,7 +144,7 @@ static TimestampTz loose_resumed;
 
 static volatile sig_atomic_t fired = false;
 static TimestampTz fired_statement; /* the client's that it was in */
-static Cover fired_cover;		/* what ended, for the message */
+static JitCover fired_cover;	/* what ended, for the message */
 
 static TimeoutId timer = MAX_TIMEOUTS;
 
@@ -165,7 +157,7 @@ static volatile sig_atomic_t held_too_long = false;
 static TimestampTz held_since = 0;	/* something of it has ended; 0: nothing */
 static TimestampTz held_well;	/* when it was last seen that nothing has */
 static bool held_unknown;		/* ... or may have */
-static Cover held_cover;		/* that, for the message */
+static JitCover held_cover;		/* that, for the message */
 static bool by_catalogs;		/* it began where the ring tells nothing */
 static bool told = false;		/* the client why its connection ends */
 
@@ -179,7 +171,7 @@ static ExecutorFinish_hook_type next_executor_finish_hook;
 
 /* What has expired isn't revoked by its removal. */
 static void
-set_deadline(Cover *cover, TimestampTz deadline)
+set_deadline(JitCover *cover, TimestampTz deadline)
 {
 	if (deadline != DT_NOBEGIN || cover->deadline > jit_now())
 		cover->deadline = deadline;
@@ -200,7 +192,7 @@ apply_change(Reliance *reliance, const JitChange *change)
 				set_deadline(&need->covers[k], change->deadline);
 			else if (need->ncovers < need->maxcovers)
 			{
-				Cover	   *cover = &need->covers[need->ncovers];
+				JitCover   *cover = &need->covers[need->ncovers];
 
 				cover->role = change->other;
 				cover->database = change->database;
@@ -221,7 +213,7 @@ catch_up(Reliance *reliance, uint64 place)
 	{
 		for (int k = 0; k < reliance->needs[i].ncovers; k++)
 		{
-			Cover	   *cover = &reliance->needs[i].covers[k];
+			JitCover   *cover = &reliance->needs[i].covers[k];
 
 			set_deadline(cover, jit_deadline_since(cover->role, place, cover->deadline));
 		}
@@ -282,14 +274,14 @@ current_loose(void)
 
 /* When the first need of a reliance ends, and what ends then. */
 static TimestampTz
-reliance_end(const Reliance *reliance, Cover *last)
+reliance_end(const Reliance *reliance, JitCover *last)
 {
 	TimestampTz end = DT_NOEND;
 
 	for (int i = 0; i < reliance->nneeds; i++)
 	{
 		const Need *need = &reliance->needs[i];
-		Cover		longest = {.deadline = DT_NOBEGIN};
+		JitCover	longest = {.deadline = DT_NOBEGIN};
 
 		if (reliance == loose && need->noted != loose_statement &&
 			loose_resumed != loose_statement)
@@ -319,7 +311,7 @@ static TimestampTz
 cut_off(void)
 {
 	TimestampTz first = DT_NOEND;
-	Cover		cover = {.deadline = DT_NOBEGIN};
+	JitCover	cover = {.deadline = DT_NOBEGIN};
 	Reliance   *reliance;
 
 	busy = true;
@@ -329,7 +321,7 @@ cut_off(void)
 		first = reliance_end(reliance, &cover);
 	for (Running *run = jit_running; run != NULL; run = run->outer)
 	{
-		Cover		last = cover;
+		JitCover	last = cover;
 		TimestampTz end = reliance_end(run->reliance, &last);
 
 		/* of those that end together, the outermost is told of */
@@ -444,7 +436,7 @@ look_at_held(void)
 {
 	TimestampTz now = jit_now();
 	TimestampTz end;
-	Cover		cover = {0};
+	JitCover	cover = {0};
 
 	busy = true;
 	read_ring();
@@ -526,188 +518,14 @@ forget_reliance(void *arg)
 	free_reliance(arg);
 }
 
-/*
- * The live grant roles that cover what the user's standing access doesn't:
- * any one of them, or all of them together if *all.  NULL if standing access
- * suffices; no covers at all if nothing does.  Good until the next call: the
- * caller's memory may be kept for long.
- */
-static Cover *
-find_covers(Oid userid, const JitPermInfo *info, Oid classid, Oid objid,
-			AclMode mode, int *ncovers, bool *all)
-{
-	TimestampTz now = jit_now();
-	JitClosureKind kind = classid == AuthIdRelationId && mode == JIT_SET_ROLE ?
-	JIT_CLOSURE_SET : JIT_CLOSURE_PRIVS;
-	static MemoryContext scratch = NULL;
-	MemoryContext context;
-	List	   *standing;
-	List	   *live;
-	Cover	   *covers;
-	ListCell   *lc;
-
-	if (scratch == NULL)
-		scratch = AllocSetContextCreate(TopMemoryContext,
-										"jit_access covers",
-										ALLOCSET_SMALL_SIZES);
-	MemoryContextReset(scratch);
-	context = MemoryContextSwitchTo(scratch);
-	standing = jit_role_closure(userid, kind, JIT_FILTER_STANDING, now);
-	if (jit_permitted(info, classid, objid, mode, standing))
-	{
-		MemoryContextSwitchTo(context);
-		return NULL;
-	}
-	live = jit_role_closure(userid, kind, JIT_FILTER_LIVE, now);
-	covers = palloc((list_length(live) + 1) * sizeof(Cover));
-
-	*ncovers = 0;
-	for (int pass = 0; pass < 2 && *ncovers == 0; pass++)
-	{
-		*all = pass == 1;
-		foreach(lc, live)
-		{
-			Cover	   *cover = &covers[*ncovers];
-
-			cover->role = lfirst_oid(lc);
-			cover->database = InvalidOid;
-			cover->request = 0;
-			if (jit_role_kind_by_oid(cover->role) != JIT_ROLE_GRANT)
-				continue;
-			if (!*all)
-			{
-				List	   *with = jit_role_closure(cover->role, kind,
-													JIT_FILTER_LIVE, now);
-				bool		suffices;
-
-				with = list_concat(with, standing);
-				suffices = jit_permitted(info, classid, objid, mode, with);
-				list_free(with);
-				if (!suffices)
-					continue;
-			}
-			cover->deadline = jit_role_deadline(cover->role);
-			(void) jit_parse_grant_name(jit_role_name(cover->role),
-										&cover->database, &cover->request);
-			(*ncovers)++;
-		}
-	}
-	MemoryContextSwitchTo(context);
-	return covers;
-}
-
-/*
- * What find_covers() has found for permission entries: as long as no role,
- * membership or relation has changed, it would find the same again, less what
- * has ended since, which is told by the deadlines.  (But of what suffices only
- * together, less might.)
- */
-typedef struct CachedCovers
-{
-	Oid			userid;			/* InvalidOid: not in use */
-	Oid			relid;
-	AclMode		privs;
-	Bitmapset  *columns[3];
-	Cover	   *covers;			/* as find_covers() returns it */
-	int			ncovers;
-	bool		all;
-} CachedCovers;
-
-#define N_CACHED 32
-static CachedCovers cached[N_CACHED];
-static MemoryContext cache_context = NULL;
-static uint64 cache_roles = 0;	/* generations that it holds for */
-static uint64 cache_relations = 0;
-static uint64 relations_generation = 1;
-static int	cache_replaced = 0;
-
-/* An owner, an ACL or a column's ACL may be another. */
 static void
-relation_changed(Datum arg, Oid relid)
-{
-	relations_generation++;
-}
-
-/* find_covers() for a permission entry; the result isn't to be changed. */
-static const Cover *
-find_entry_covers(Oid userid, const JitPermInfo *info, int *ncovers, bool *all)
-{
-	CachedCovers *entry = &cached[(userid ^ info->relid) % N_CACHED];
-	MemoryContext context;
-	uint64		roles;
-	uint64		relations;
-	Cover	   *covers;
-
-	/* the caller has asked for the user's deadline: nothing is to come in */
-	roles = jit_roles_generation;
-	relations = relations_generation;
-	if (cache_roles == roles && cache_relations == relations &&
-		entry->userid == userid && entry->relid == info->relid &&
-		entry->privs == info->requiredPerms &&
-		bms_equal(entry->columns[0], info->selectedCols) &&
-		bms_equal(entry->columns[1], info->insertedCols) &&
-		bms_equal(entry->columns[2], info->updatedCols) &&
-		(!entry->all || jit_user_deadline(userid) > jit_now()))
-	{
-		*ncovers = entry->ncovers;
-		*all = entry->all;
-		return entry->covers;
-	}
-
-	covers = find_covers(userid, info, InvalidOid, InvalidOid, 0, ncovers, all);
-
-	/* an invalidation may have arrived meanwhile */
-	if (roles != jit_roles_generation || relations != relations_generation)
-		return covers;
-	if (cache_context == NULL)
-	{
-		cache_context = AllocSetContextCreate(TopMemoryContext,
-											  "jit_access reliance cache",
-											  ALLOCSET_SMALL_SIZES);
-		CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
-		/* from now on changes are seen */
-		return covers;
-	}
-	if (cache_roles != roles || cache_relations != relations ||
-		cache_replaced > 10 * N_CACHED)
-	{
-		memset(cached, 0, sizeof(cached));
-		MemoryContextReset(cache_context);
-		cache_roles = roles;
-		cache_relations = relations;
-		cache_replaced = 0;
-	}
-	entry->userid = InvalidOid;
-	context = MemoryContextSwitchTo(cache_context);
-	entry->relid = info->relid;
-	entry->privs = info->requiredPerms;
-	entry->columns[0] = bms_copy(info->selectedCols);
-	entry->columns[1] = bms_copy(info->insertedCols);
-	entry->columns[2] = bms_copy(info->updatedCols);
-	entry->covers = NULL;
-	entry->ncovers = 0;
-	entry->all = false;
-	if (covers != NULL)
-	{
-		entry->ncovers = *ncovers;
-		entry->all = *all;
-		entry->covers = palloc((*ncovers + 1) * sizeof(Cover));
-		memcpy(entry->covers, covers, *ncovers * sizeof(Cover));
-	}
-	MemoryContextSwitchTo(context);
-	entry->userid = userid;
-	cache_replaced++;
-	return covers;
-}
-
-static void
-fill_need(Need *need, Oid userid, const Cover *covers, int ncovers, int spare)
+fill_need(Need *need, Oid userid, const JitCover *covers, int ncovers, int spare)
 {
 	need->userid = userid;
 	need->ncovers = ncovers;
 	need->maxcovers = ncovers + spare;
-	need->covers = palloc(need->maxcovers * sizeof(Cover));
-	memcpy(need->covers, covers, ncovers * sizeof(Cover));
+	need->covers = palloc(need->maxcovers * sizeof(JitCover));
+	memcpy(need->covers, covers, ncovers * sizeof(JitCover));
 	need->noted = GetCurrentStatementStartTimestamp();
 	need->info = NULL;
 	need->writes = false;
@@ -715,7 +533,7 @@ fill_need(Need *need, Oid userid, const Cover *covers, int ncovers, int spare)
 
 /* Is it that need?  Loops run the same statement over and over. */
 static bool
-same_need(const Need *need, Oid userid, const Cover *covers, int ncovers)
+same_need(const Need *need, Oid userid, const JitCover *covers, int ncovers)
 {
 	if (need->userid != userid || need->ncovers != ncovers)
 		return false;
@@ -729,7 +547,7 @@ same_need(const Need *need, Oid userid, const Cover *covers, int ncovers)
 }
 
 static Need *
-find_need(Reliance *reliance, Oid userid, const Cover *covers, int ncovers)
+find_need(Reliance *reliance, Oid userid, const JitCover *covers, int ncovers)
 {
 	for (int i = 0; i < reliance->nneeds; i++)
 	{
@@ -740,7 +558,7 @@ find_need(Reliance *reliance, Oid userid, const Cover *covers, int ncovers)
 }
 
 static Need *
-append_need(Reliance *reliance, Oid userid, const Cover *covers, int ncovers)
+append_need(Reliance *reliance, Oid userid, const JitCover *covers, int ncovers)
 {
 	MemoryContext context = MemoryContextSwitchTo(reliance->context);
 	bool		was_busy = busy;
@@ -761,7 +579,7 @@ append_need(Reliance *reliance, Oid userid, const Cover *covers, int ncovers)
 }
 
 static void
-add_need(Reliance *reliance, Oid userid, const Cover *covers, int ncovers)
+add_need(Reliance *reliance, Oid userid, const JitCover *covers, int ncovers)
 {
 	Need	   *need = find_need(reliance, userid, covers, ncovers);
 
@@ -911,7 +729,7 @@ same_thing(const Need *need, const JitPermInfo *info, Oid classid, Oid objid,
  */
 static void
 hold_need(Oid userid, const JitPermInfo *info, Oid classid, Oid objid,
-		  AclMode mode, bool writes, const Cover *covers, int ncovers, uint64 place)
+		  AclMode mode, bool writes, const JitCover *covers, int ncovers, uint64 place)
 {
 	MemoryContext context;
 	Need	   *need;
@@ -949,7 +767,7 @@ hold_need(Oid userid, const JitPermInfo *info, Oid classid, Oid objid,
 	{
 		for (int k = 0; k < need->ncovers; k++)
 		{
-			Cover	   *cover = &need->covers[k];
+			JitCover   *cover = &need->covers[k];
 
 			set_deadline(cover, jit_deadline_since(cover->role, place, cover->deadline));
 		}
@@ -975,8 +793,8 @@ look_again(void)
 		Need	   *need = &held->needs[i];
 		int			ncovers;
 		bool		all;
-		Cover	   *covers = find_covers(need->userid, need->info, need->classid,
-										 need->objid, need->mode, &ncovers, &all);
+		JitCover   *covers = jit_find_covers(need->userid, need->info, need->classid,
+											 need->objid, need->mode, &ncovers, &all);
 
 		if (need->ncovers == 0)
 			continue;
@@ -1055,7 +873,7 @@ jit_note_reliance(Oid userid, const JitPermInfo *info, Oid classid, Oid objid,
 	JitStatementFrame *start;
 	Reliance   *reliance = NULL;
 	Reliance   *statement = NULL;
-	const Cover *covers;
+	const JitCover *covers;
 	int			ncovers;
 	bool		all;
 	bool		starts;
@@ -1106,9 +924,9 @@ jit_note_reliance(Oid userid, const JitPermInfo *info, Oid classid, Oid objid,
 		AcceptInvalidationMessages();
 	place = starts && reliance != NULL ? reliance->place : seen;
 	if (info != NULL)
-		covers = find_entry_covers(userid, info, &ncovers, &all);
+		covers = jit_find_entry_covers(userid, info, &ncovers, &all);
 	else
-		covers = find_covers(userid, info, classid, objid, mode, &ncovers, &all);
+		covers = jit_find_covers(userid, info, classid, objid, mode, &ncovers, &all);
 	if (covers == NULL)
 	{
 		busy = false;
@@ -1154,17 +972,17 @@ jit_note_set_role_reliance(bool writes)
  * deadlines from there.
  */
 static bool
-need_met(Need *need, Cover *ended)
+need_met(Need *need, JitCover *ended)
 {
 	TimestampTz now = jit_now();
 	List	   *live = jit_role_closure(need->userid, JIT_CLOSURE_MEMBERS,
 										JIT_FILTER_LIVE, now);
 	bool		met = false;
 
-	memset(ended, 0, sizeof(Cover));
+	memset(ended, 0, sizeof(JitCover));
 	for (int i = 0; i < need->ncovers; i++)
 	{
-		Cover	   *cover = &need->covers[i];
+		JitCover   *cover = &need->covers[i];
 
 		*ended = *cover;
 		if (list_member_oid(live, cover->role))
@@ -1175,23 +993,6 @@ need_met(Need *need, Cover *ended)
 	}
 	list_free(live);
 	return met;
-}
-
-/* "Request 17 in hr_prod expired at ..." for a cover that has ended. */
-static char *
-cover_text(const Cover *cover)
-{
-	const char *dbname;
-
-	if (cover->request == 0)
-		return pstrdup(_("What gave this access is not a live grant of jit_access."));
-	/* a transaction that has failed can't look up the name */
-	dbname = IsTransactionState() && !proc_exit_inprogress ? quote_identifier(jit_name_of_database(cover->database)) :
-		psprintf("%u", cover->database);
-	if (cover->deadline == DT_NOBEGIN || cover->deadline > jit_now())
-		return psprintf(_("Request %d in %s was revoked."), cover->request, dbname);
-	return psprintf(_("Request %d in %s expired at %s."), cover->request, dbname,
-					jit_timestamp_text(cover->deadline));
 }
 
 /* ----------------------------------------------------------------------
@@ -1224,7 +1025,7 @@ cancel_callback(void *arg)
 		!IsTransactionState() || (reliance == NULL && jit_running != NULL))
 		return;
 	errmsg("canceling statement due to the end of temporary access");
-	errdetail_internal("%s", cover_text(&fired_cover));
+	errdetail_internal("%s", jit_cover_text(&fired_cover));
 	jit_errhint_ended(reliance ? reliance->perminfos : NIL);
 }
 
@@ -1237,7 +1038,7 @@ held_words(void)
 		errdetail("A transaction that has failed cannot tell whether what it had locked by request %d is still allowed.",
 				  held_cover.request);
 	else
-		errdetail_internal("%s", cover_text(&held_cover));
+		errdetail_internal("%s", jit_cover_text(&held_cover));
 	errhint("End transactions within %d seconds of their access. To go on, connect again and ask for access anew.",
 			HELD_FOR / 1000);
 	return 0;
@@ -1290,7 +1091,7 @@ check_again(Reliance *reliance)
 	AcceptInvalidationMessages();
 	for (int i = 0; i < reliance->nneeds; i++)
 	{
-		Cover		ended;
+		JitCover	ended;
 
 		if (!need_met(&reliance->needs[i], &ended))
 		{
@@ -1300,7 +1101,7 @@ check_again(Reliance *reliance)
 					 reliance->started ?
 					 errmsg("permission denied: the temporary access that this cursor relies on has ended") :
 					 errmsg("permission denied: the temporary access that this statement relies on has ended"),
-					 errdetail_internal("%s", cover_text(&ended)),
+					 errdetail_internal("%s", jit_cover_text(&ended)),
 					 jit_errhint_ended(reliance->perminfos)));
 		}
 	}
@@ -1542,13 +1343,13 @@ judge_commit(List *notes)
 		AcceptInvalidationMessages();
 	for (int i = 0; i < held->nneeds && !jit_commit_after_expiry; i++)
 	{
-		Cover		ended;
+		JitCover	ended;
 
 		if (held->needs[i].writes && !need_met(&held->needs[i], &ended))
 			ereport(ERROR,
 					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 					 errmsg("transaction is rolled back: the temporary access that it wrote through has ended"),
-					 errdetail_internal("%s", cover_text(&ended)),
+					 errdetail_internal("%s", jit_cover_text(&ended)),
 					 errhint("Ask for access anew and repeat the transaction.")));
 	}
 	judged = true;

@@ -8,8 +8,8 @@
 #ifndef JIT_ENFORCE_CUTOFF_H
 #define JIT_ENFORCE_CUTOFF_H
 
+#include "enforce/cover.h"
 #include "enforce/hint.h"
-#include "enforce/judge.h"
 #include "utils/inval.h"
 
 #pragma GCC visibility push(hidden)
@@ -56,9 +56,6 @@ jit_accept_invalidations(void)
 		jit_forget_ended_plans();
 	}
 }
-
-/* As a privilege on an object of pg_authid: SET ROLE to it */
-#define JIT_SET_ROLE ACL_USAGE
 
 extern JitStatementFrame *jit_checked_frame(void);
 extern void jit_begin_reliance(JitStatementFrame *frame);
