@@ -54,17 +54,17 @@ my @expected = (
 	[ 'eve', '', '3', '', '', '3', 'none' ],
 	[ 'otto', '', '4', '', '', '', 'none' ],
 	[ 'otto', 'SET ROLE oncall', '4', '', '', '', 'none' ],
-	[ 'anna', '', '', '2 4', '', '', 'none' ],
-	[ 'hr_owner', '', '', '2 4', '', '', 'none' ],
+	[ 'anna', '', '', '2 4', '1', '1 3', 'none' ],
+	[ 'hr_owner', '', '', '2 4', '1', '1', 'none' ],
 	[ 'reader', '', '', '', '', '', 'none' ],
 	[ 'tom', '', '5', '', '5', '5', 'none' ],
 	[ 'tom', 'SET ROLE auditors', '5', '', '5', '5', 'none' ],
-	[ 'adam', '', $all, '', '1 5', '1 3 5', 'none' ],
-	[ 'olga', '', $all, '', '1 5', '1 3 5', 'all' ],
-	[ 'olga', 'SET ROLE auditors', $all, '', '1 5', '1 3 5', 'all' ],
-	[ 'nora', '', $all, '', '1 5', '1 3 5', 'none' ],
-	[ 'nora', 'SET ROLE auditors', $all, '', '1 5', '1 3 5', 'all' ],
-	[ getpwuid($<) . '', '', $all, '2 4', '1 5', '1 3 5', 'all' ]);
+	[ 'adam', '', '', '', '1 5', '1 3 5', 'none' ],
+	[ 'olga', '', '', '', '1 5', '1 3 5', 'all' ],
+	[ 'olga', 'SET ROLE auditors', '', '', '1 5', '1 3 5', 'all' ],
+	[ 'nora', '', '', '', '1 5', '1 3 5', 'none' ],
+	[ 'nora', 'SET ROLE auditors', '', '', '1 5', '1 3 5', 'all' ],
+	[ getpwuid($<) . '', '', '5', '2 4', '1 5', '1 3 5', 'all' ]);
 foreach (@expected)
 {
 	my ($who, $set_role, @views) = @$_;
