@@ -436,10 +436,14 @@ CREATE FUNCTION jit.wrapped(list text, width integer, more integer DEFAULT 0) RE
 COMMENT ON FUNCTION jit.wrapped(text, integer, integer) IS
 	'the first entries, one a line, of a list that has so many more, in lines of at most this width, of which the first of each are shown, and all others indented';
 
+CREATE FUNCTION jit.sees_all() RETURNS boolean
+	AS 'MODULE_PATHNAME', 'jit_sees_all' LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
+COMMENT ON FUNCTION jit.sees_all() IS 'is the caller a JIT administrator or an auditor?';
+
 CREATE FUNCTION jit.my_roles() RETURNS oid[]
 	AS 'MODULE_PATHNAME', 'jit_my_roles' LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
 COMMENT ON FUNCTION jit.my_roles() IS
-	'roles whose requests the caller may see: their own, and those they are a member of; and 0, which stands for all, for JIT administrators and auditors';
+	'roles whose requests are the caller''s as well: their own, and those they are a member of';
 
 CREATE FUNCTION jit.me() RETURNS oid[]
 	AS 'MODULE_PATHNAME', 'jit_me' LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
@@ -538,39 +542,44 @@ COMMENT ON COLUMN jit.requests_now.lines IS 'what was asked for, one object or r
 COMMENT ON COLUMN jit.requests_now.lost IS 'what of it active access does not give now';
 COMMENT ON COLUMN jit.requests_now.deadline IS 'deadline of the grant role that there is; null where there is none';
 
--- Functions once per statement; and few rows are expected, which spares the
--- views below just-in-time compilation.
+-- Functions once per statement.  What an array overlaps with is expected to be
+-- few rows, which spares the views below just-in-time compilation.
 CREATE VIEW jit.requests_of_mine AS
 SELECT r.*
 FROM jit.requests_now r
-WHERE CASE WHEN starts_with(r.origin, (SELECT jit.cluster()))
+WHERE ARRAY[CASE WHEN starts_with(r.origin, (SELECT jit.cluster()))
 		-- not by name: a new role of the same name isn't the old one
-		THEN ARRAY[r.requester_oid, r.grantee_oid] ELSE '{}' END && (SELECT array_remove(jit.my_roles(), 0::oid))
-	OR CASE WHEN starts_with(r.origin, (SELECT jit.cluster())) THEN ARRAY[r.login_oid] ELSE '{}' END && (SELECT jit.me())
-	OR NOT starts_with(r.origin, (SELECT jit.cluster()))
-		AND (ARRAY[r.requester, r.grantee] && (SELECT array_agg(a.rolname) FROM pg_catalog.pg_authid a WHERE a.oid = ANY (jit.my_roles()))
-			OR ARRAY[r.login] && (SELECT array_agg(a.rolname) FROM pg_catalog.pg_authid a WHERE a.oid = ANY (jit.me())));
+		THEN r.requester_oid = ANY ((SELECT jit.my_roles())::oid[]) OR r.grantee_oid = ANY ((SELECT jit.my_roles())::oid[])
+			OR r.login_oid = ANY ((SELECT jit.me())::oid[])
+		ELSE r.requester = ANY (ARRAY(SELECT a.rolname FROM pg_catalog.pg_authid a WHERE a.oid = ANY (jit.my_roles())))
+			OR r.grantee = ANY (ARRAY(SELECT a.rolname FROM pg_catalog.pg_authid a WHERE a.oid = ANY (jit.my_roles())))
+			OR r.login = ANY (ARRAY(SELECT a.rolname FROM pg_catalog.pg_authid a WHERE a.oid = ANY (jit.me())))
+		END] && '{true}';
 COMMENT ON VIEW jit.requests_of_mine IS
-	'requests by the caller, or by or for a role they are a member of; for the views below';
+	'requests by the caller, or by or for a role that they are or are a member of; for the views below';
 
 CREATE VIEW jit.requests_to_see AS
 SELECT r.*
 FROM jit.requests_now r
-WHERE CASE WHEN starts_with(r.origin, (SELECT jit.cluster()))
+WHERE ARRAY[(SELECT jit.sees_all())
+	OR CASE WHEN starts_with(r.origin, (SELECT jit.cluster()))
 		-- not by name: a new role of the same name isn't the old one
-		THEN ARRAY[0, r.requester_oid, r.grantee_oid] ELSE '{0}' END && (SELECT jit.my_roles())
-	OR CASE WHEN starts_with(r.origin, (SELECT jit.cluster())) THEN ARRAY[r.login_oid] ELSE '{}' END && (SELECT jit.me())
-	OR NOT starts_with(r.origin, (SELECT jit.cluster()))
-		AND (ARRAY[r.requester, r.grantee] && (SELECT array_agg(a.rolname) FROM pg_catalog.pg_authid a WHERE a.oid = ANY (jit.my_roles()))
-			OR ARRAY[r.login] && (SELECT array_agg(a.rolname) FROM pg_catalog.pg_authid a WHERE a.oid = ANY (jit.me())))
-	OR ARRAY[CASE WHEN starts_with(r.origin, (SELECT jit.cluster()))
-		THEN r.id IN (SELECT v.request_id FROM jit.reviews v WHERE ARRAY[v.approver_oid, v.login_oid] && (SELECT jit.me()))
-		ELSE r.id IN (SELECT v.request_id FROM jit.reviews v WHERE ARRAY[v.approver, v.login] &&
-			(SELECT array_agg(a.rolname) FROM pg_catalog.pg_authid a WHERE a.oid = ANY (jit.me())))
-		END] && '{true}'
-	OR ARRAY[CASE WHEN r.status = 'active' THEN jit.may_revoke(r.id) END] && '{true}';
+		THEN r.requester_oid = ANY ((SELECT jit.my_roles())::oid[]) OR r.grantee_oid = ANY ((SELECT jit.my_roles())::oid[])
+			OR r.login_oid = ANY ((SELECT jit.me())::oid[])
+		ELSE r.requester = ANY (ARRAY(SELECT a.rolname FROM pg_catalog.pg_authid a WHERE a.oid = ANY (jit.my_roles())))
+			OR r.grantee = ANY (ARRAY(SELECT a.rolname FROM pg_catalog.pg_authid a WHERE a.oid = ANY (jit.my_roles())))
+			OR r.login = ANY (ARRAY(SELECT a.rolname FROM pg_catalog.pg_authid a WHERE a.oid = ANY (jit.me())))
+		END
+	-- decided on by the caller
+	OR CASE WHEN starts_with(r.origin, (SELECT jit.cluster()))
+		THEN r.id IN (SELECT v.request_id FROM jit.reviews v
+			WHERE v.approver_oid = ANY ((SELECT jit.me())::oid[]) OR v.login_oid = ANY ((SELECT jit.me())::oid[]))
+		ELSE r.id IN (SELECT v.request_id FROM jit.reviews v
+			WHERE ARRAY[v.approver, v.login] && ARRAY(SELECT a.rolname FROM pg_catalog.pg_authid a WHERE a.oid = ANY (jit.me())))
+		END
+	OR CASE WHEN r.status = 'active' THEN jit.may_revoke(r.id) END] && '{true}';
 COMMENT ON VIEW jit.requests_to_see IS
-	'requests of the caller as in jit.requests_of_mine, those they have decided on, and active ones that they could end; all of them for JIT administrators and auditors; for the views below';
+	'requests as in jit.requests_of_mine, those that the caller has decided on, and active ones that they could end; all of them for JIT administrators and auditors; for the views below';
 
 CREATE VIEW jit.inbox WITH (security_barrier) AS
 SELECT r.id AS request,

@@ -22,6 +22,7 @@
 #include "funcapi.h"
 
 PG_FUNCTION_INFO_V1(jit_is_auditor_now);
+PG_FUNCTION_INFO_V1(jit_sees_all);
 PG_FUNCTION_INFO_V1(jit_my_roles);
 PG_FUNCTION_INFO_V1(jit_me);
 PG_FUNCTION_INFO_V1(jit_my_grants);
@@ -80,6 +81,16 @@ jit_is_auditor_now(PG_FUNCTION_ARGS)
 				   (user != GetOuterUserId() || jit_holds_role_for_good(&person)));
 }
 
+/* jit.sees_all() */
+Datum
+jit_sees_all(PG_FUNCTION_ARGS)
+{
+	JitPerson	person;
+
+	jit_current_person(&person);
+	PG_RETURN_BOOL(views_are_theirs() && jit_person_audits(&person));
+}
+
 /* jit.my_roles() */
 Datum
 jit_my_roles(PG_FUNCTION_ARGS)
@@ -91,8 +102,6 @@ jit_my_roles(PG_FUNCTION_ARGS)
 	jit_current_person(&person);
 	if (views_are_theirs())
 	{
-		if (jit_person_audits(&person))
-			roles = list_make1_oid(InvalidOid);
 		foreach(lc, jit_person_roles(&person))
 			roles = list_concat_unique_oid(roles,
 										   jit_role_closure(lfirst_oid(lc), JIT_CLOSURE_MEMBERS,
