@@ -420,6 +420,10 @@ COMMENT ON FUNCTION jit_reset_clock() IS
 -- Views for people
 --
 -- security_barrier: a caller's function in WHERE sees the caller's rows only.
+--
+-- The columns of jit.inbox, jit.my_requests and jit.active_grants are of
+-- widths that leave psql's lines within 130 columns.  Names longer than that
+-- leaves room for are whole where somebody may compare with them.
 -- ----------------------------------------------------------------------
 
 CREATE FUNCTION jit.shown(text) RETURNS text
@@ -427,10 +431,32 @@ CREATE FUNCTION jit.shown(text) RETURNS text
 COMMENT ON FUNCTION jit.shown(text) IS
 	'a text in one line, with backslash escapes for characters that are not seen, or change how others are';
 
+CREATE FUNCTION jit.wrapped(list text, width integer, more integer DEFAULT 0) RETURNS text
+	AS 'MODULE_PATHNAME', 'jit_wrapped' LANGUAGE C STABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION jit.wrapped(text, integer, integer) IS
+	'the first entries, one a line, of a list that has so many more, in lines of at most this width, of which the first of each are shown, and all others indented';
+
+CREATE FUNCTION jit.sees_all() RETURNS boolean
+	AS 'MODULE_PATHNAME', 'jit_sees_all' LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
+COMMENT ON FUNCTION jit.sees_all() IS 'is the caller a JIT administrator or an auditor?';
+
 CREATE FUNCTION jit.my_roles() RETURNS oid[]
 	AS 'MODULE_PATHNAME', 'jit_my_roles' LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
 COMMENT ON FUNCTION jit.my_roles() IS
-	'roles whose requests the caller may see: their own, and those they are a member of; 0 stands for all, for JIT administrators and auditors';
+	'roles whose requests are the caller''s as well: their own, and those they are a member of';
+
+CREATE FUNCTION jit.me() RETURNS oid[]
+	AS 'MODULE_PATHNAME', 'jit_me' LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
+COMMENT ON FUNCTION jit.me() IS 'roles that the caller is: the current one, and those that they are logged in as unless it is a proxy''s';
+
+CREATE FUNCTION jit.my_grants() RETURNS oid[]
+	AS 'MODULE_PATHNAME', 'jit_my_grants' LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
+COMMENT ON FUNCTION jit.my_grants() IS
+	'live grant roles whose access the caller has: their own, and those of roles they inherit from or can SET ROLE to';
+
+CREATE FUNCTION jit.clock() RETURNS timestamptz
+	AS 'MODULE_PATHNAME', 'jit_clock' LANGUAGE C STABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION jit.clock() IS 'the time that deadlines are compared with: this moment, also within a statement, and never set back';
 
 CREATE FUNCTION jit.cluster() RETURNS text
 	AS 'MODULE_PATHNAME', 'jit_cluster' LANGUAGE C STABLE STRICT PARALLEL SAFE;
@@ -441,21 +467,32 @@ CREATE FUNCTION jit.name_now(role oid, name name, origin text) RETURNS text
 COMMENT ON FUNCTION jit.name_now(oid, name, text) IS
 	'name that a role of a row has now, quoted, with the stored one where it is another, e.g. dev2 (formerly dev)';
 
-CREATE FUNCTION jit.access_to_approve(request integer) RETURNS text
-	AS 'MODULE_PATHNAME', 'jit_access_to_approve' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
-COMMENT ON FUNCTION jit.access_to_approve(integer) IS
-	'what the caller would agree to by approving this pending request now, by its present names; null if they could not approve it';
-
-CREATE FUNCTION jit.progress(request integer) RETURNS text
-	AS 'MODULE_PATHNAME', 'jit_progress' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
-COMMENT ON FUNCTION jit.progress(integer) IS
-	'how far the approval of a pending request that the caller may see has come, e.g. 0 of 1 by hr_owner';
+CREATE FUNCTION jit.object_now(object_type text, object text, objid oid) RETURNS text
+	AS 'MODULE_PATHNAME', 'jit_object_now' LANGUAGE C STABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION jit.object_now(text, text, oid) IS
+	'name that an object of this database has now, qualified and quoted; the stored one where it is gone';
 
 CREATE FUNCTION jit.conveyed(role name, origin text, object_type text, object text, objid oid,
 	attnums int2[], privileges text[]) RETURNS text
 	AS 'MODULE_PATHNAME', 'jit_conveyed' LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL SAFE;
 COMMENT ON FUNCTION jit.conveyed(name, text, text, text, oid, int2[], text[]) IS
 	'how much of this a grant role gives now, by the roles and privileges that there are: all, some or nothing';
+
+CREATE FUNCTION jit.may_revoke(request integer) RETURNS boolean
+	AS 'MODULE_PATHNAME', 'jit_may_revoke' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION jit.may_revoke(integer) IS
+	'could the caller, as an approver, end the access of this request?';
+
+CREATE FUNCTION jit.to_approve(request integer, OUT access text, OUT formerly text, OUT duration text, OUT approvals text)
+	AS 'MODULE_PATHNAME', 'jit_to_approve' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION jit.to_approve(integer) IS
+	'what the caller would agree to by approving this pending request now, by its present names, for how long, and which approvals it takes; null if they could not approve it';
+
+CREATE FUNCTION jit.progress(request integer, OUT access text, OUT step integer, OUT steps integer, OUT given integer,
+	OUT needed integer, OUT waiting_for name[], OUT waiting_for_more integer)
+	AS 'MODULE_PATHNAME', 'jit_progress' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION jit.progress(integer) IS
+	'how far the approval of a request has come, and who could go on with it; null if it is not pending, or does not concern the caller';
 
 CREATE VIEW jit.request_lines AS
 SELECT i.request_id, i.item,
@@ -477,152 +514,314 @@ COMMENT ON COLUMN jit.request_lines.objid IS 'as in jit.request_items';
 COMMENT ON COLUMN jit.request_lines.attnums IS 'as in jit.request_items';
 COMMENT ON COLUMN jit.request_lines.privileges IS 'as in jit.request_items';
 
--- Once per statement; and few rows are expected, which spares the views
--- below just-in-time compilation.
-CREATE VIEW jit.requests_of_mine AS
-SELECT r.*
-FROM jit.requests r
-WHERE CASE WHEN starts_with(r.origin, (SELECT jit.cluster()))
-		-- not by name: a new role of the same name isn't the old one
-		THEN ARRAY[0, r.requester_oid, r.login_oid, r.grantee_oid] ELSE '{0}' END && (SELECT jit.my_roles())
-	OR NOT starts_with(r.origin, (SELECT jit.cluster())) AND ARRAY[r.requester, r.login, r.grantee] &&
-		(SELECT array_agg(a.rolname) FROM pg_catalog.pg_authid a WHERE a.oid = ANY (jit.my_roles()));
-COMMENT ON VIEW jit.requests_of_mine IS
-	'requests by the caller or for them or a role they are a member of, all of them for JIT administrators and auditors; for the views below';
-
-CREATE VIEW jit.my_requests WITH (security_barrier) AS
-SELECT r.id AS request,
-	CASE WHEN r.status = 'pending' AND r.lapses_at <= clock_timestamp() THEN 'lapsed'
-		WHEN r.status = 'active' AND g.deadline <= clock_timestamp() THEN 'expired'
-		ELSE r.status END AS status,
-	jit.name_now(r.grantee_oid, r.grantee, r.origin) AS "for",
-	t.access || coalesce(E'\n(not now: ' || c.lost || ')', '') AS access,
-	coalesce(r.duration::text, 'until ' || date_trunc('second', r.until)::text) AS duration,
-	concat_ws(E'\n', jit.shown(r.reason), jit.shown(r.ticket),
-		(SELECT jit.name_now(v.approver_oid, v.approver, r.origin) || ': ' || jit.shown(v.comment)
-		FROM jit.reviews v WHERE v.request_id = r.id AND v.verdict = 'reject')) AS reason,
-	to_char(r.requested_at, CASE WHEN r.requested_at::date = current_date THEN 'HH24:MI:SS'
-		ELSE 'YYYY-MM-DD' END) AS asked,
-	to_char(e.ends, CASE WHEN e.ends::date = current_date THEN 'HH24:MI:SS'
-		ELSE 'YYYY-MM-DD HH24:MI' END) AS ends
-FROM jit.requests_of_mine r
-	CROSS JOIN LATERAL (SELECT string_agg(l.line, E';\n' ORDER BY l.item) AS access
-		FROM jit.request_lines l WHERE l.request_id = r.id AND NOT l.added) t
-	LEFT JOIN LATERAL (SELECT l.role, coalesce(a.rolvaliduntil, l.expires_at) AS deadline
-		FROM jit.grants l LEFT JOIN pg_catalog.pg_authid a ON a.rolname = l.role
-		WHERE l.request_id = r.id AND l.ended_at IS NULL) g ON true
-	LEFT JOIN LATERAL (SELECT string_agg(l.line || CASE w.conveyed WHEN 'some' THEN ' (in part)' ELSE '' END, E';\n' ORDER BY l.item) AS lost
+-- What is volatile in these would keep them from becoming part of the views
+-- below: hence jit.clock().
+CREATE VIEW jit.requests_now AS
+SELECT r.*,
+	CASE WHEN r.status = 'pending' AND r.lapses_at <= jit.clock() THEN 'lapsed'
+		WHEN r.status = 'active' AND coalesce(a.rolvaliduntil, g.expires_at) <= jit.clock() THEN 'expired'
+		ELSE r.status END AS status_now,
+	jit.name_now(r.requester_oid, r.requester, r.origin) AS requester_now,
+	jit.name_now(r.grantee_oid, r.grantee, r.origin) AS grantee_now,
+	(SELECT string_agg(l.line, E';\n' ORDER BY l.item)
+		FROM jit.request_lines l WHERE l.request_id = r.id AND NOT l.added) AS lines,
+	(SELECT string_agg(l.line || CASE w.conveyed WHEN 'some' THEN ' (in part)' ELSE '' END, E';\n' ORDER BY l.item)
 		FROM jit.request_lines l CROSS JOIN LATERAL
 			(SELECT jit.conveyed(g.role, r.origin, l.object_type, l.object, l.objid, l.attnums, l.privileges)) w (conveyed)
-		WHERE l.request_id = r.id AND r.status = 'active' AND g.deadline > clock_timestamp()
-			AND w.conveyed <> 'all') c ON true
-	CROSS JOIN LATERAL (SELECT CASE WHEN r.status = 'pending' THEN r.lapses_at
-		ELSE coalesce(r.ended_at, g.deadline, r.expires_at) END AS ends) e
-ORDER BY r.id;
-COMMENT ON VIEW jit.my_requests IS 'requests by you or for you or a role you are a member of; all of them for JIT administrators and auditors';
-COMMENT ON COLUMN jit.my_requests.request IS 'number of the request';
-COMMENT ON COLUMN jit.my_requests.status IS 'state at this moment';
-COMMENT ON COLUMN jit.my_requests."for" IS 'role that gets the access, by its name of now; if it was another then, that as well';
-COMMENT ON COLUMN jit.my_requests.access IS 'what was asked for, by the names of then, and what of it active access doesn''t give now';
-COMMENT ON COLUMN jit.my_requests.duration IS 'how long, or until when';
-COMMENT ON COLUMN jit.my_requests.reason IS 'reason; on lines of their own the ticket, and who rejected it and why';
-COMMENT ON COLUMN jit.my_requests.asked IS 'when it was filed: the time if today, else the date';
-COMMENT ON COLUMN jit.my_requests.ends IS 'when it lapses, when the access expires, or when it ended: the time if today, else with the date';
+		WHERE l.request_id = r.id AND r.status = 'active' AND coalesce(a.rolvaliduntil, g.expires_at) > jit.clock()
+			AND w.conveyed <> 'all') AS lost,
+	coalesce(a.rolvaliduntil, g.expires_at) AS deadline
+FROM jit.requests r
+	LEFT JOIN jit.grants g ON g.request_id = r.id AND g.ended_at IS NULL
+	LEFT JOIN pg_catalog.pg_authid a ON a.rolname = g.role;
+COMMENT ON VIEW jit.requests_now IS 'requests as they are at this moment, as jit.requests has them and by what there is; for the views below';
+COMMENT ON COLUMN jit.requests_now.status_now IS 'state at this moment';
+COMMENT ON COLUMN jit.requests_now.requester_now IS 'name of requester now, and the one of then where it is another';
+COMMENT ON COLUMN jit.requests_now.grantee_now IS 'name of grantee now, and the one of then where it is another';
+COMMENT ON COLUMN jit.requests_now.lines IS 'what was asked for, one object or role a line, by the names of then';
+COMMENT ON COLUMN jit.requests_now.lost IS 'what of it active access does not give now';
+COMMENT ON COLUMN jit.requests_now.deadline IS 'deadline of the grant role that there is; null where there is none';
+
+-- Functions once per statement.  What an array overlaps with is expected to be
+-- few rows, which spares the views below just-in-time compilation.
+CREATE VIEW jit.requests_of_mine AS
+SELECT r.*
+FROM jit.requests_now r
+WHERE ARRAY[CASE WHEN starts_with(r.origin, (SELECT jit.cluster()))
+		-- not by name: a new role of the same name isn't the old one
+		THEN r.requester_oid = ANY ((SELECT jit.my_roles())::oid[]) OR r.grantee_oid = ANY ((SELECT jit.my_roles())::oid[])
+			OR r.login_oid = ANY ((SELECT jit.me())::oid[])
+		ELSE r.requester = ANY (ARRAY(SELECT a.rolname FROM pg_catalog.pg_authid a WHERE a.oid = ANY (jit.my_roles())))
+			OR r.grantee = ANY (ARRAY(SELECT a.rolname FROM pg_catalog.pg_authid a WHERE a.oid = ANY (jit.my_roles())))
+			OR r.login = ANY (ARRAY(SELECT a.rolname FROM pg_catalog.pg_authid a WHERE a.oid = ANY (jit.me())))
+		END] && '{true}';
+COMMENT ON VIEW jit.requests_of_mine IS
+	'requests by the caller, or by or for a role that they are or are a member of; for the views below';
+
+CREATE VIEW jit.requests_to_see AS
+SELECT r.*
+FROM jit.requests_now r
+WHERE ARRAY[(SELECT jit.sees_all())
+	OR CASE WHEN starts_with(r.origin, (SELECT jit.cluster()))
+		-- not by name: a new role of the same name isn't the old one
+		THEN r.requester_oid = ANY ((SELECT jit.my_roles())::oid[]) OR r.grantee_oid = ANY ((SELECT jit.my_roles())::oid[])
+			OR r.login_oid = ANY ((SELECT jit.me())::oid[])
+		ELSE r.requester = ANY (ARRAY(SELECT a.rolname FROM pg_catalog.pg_authid a WHERE a.oid = ANY (jit.my_roles())))
+			OR r.grantee = ANY (ARRAY(SELECT a.rolname FROM pg_catalog.pg_authid a WHERE a.oid = ANY (jit.my_roles())))
+			OR r.login = ANY (ARRAY(SELECT a.rolname FROM pg_catalog.pg_authid a WHERE a.oid = ANY (jit.me())))
+		END
+	-- decided on by the caller
+	OR CASE WHEN starts_with(r.origin, (SELECT jit.cluster()))
+		THEN r.id IN (SELECT v.request_id FROM jit.reviews v
+			WHERE v.approver_oid = ANY ((SELECT jit.me())::oid[]) OR v.login_oid = ANY ((SELECT jit.me())::oid[]))
+		ELSE r.id IN (SELECT v.request_id FROM jit.reviews v
+			WHERE ARRAY[v.approver, v.login] && ARRAY(SELECT a.rolname FROM pg_catalog.pg_authid a WHERE a.oid = ANY (jit.me())))
+		END
+	OR CASE WHEN r.status = 'active' THEN jit.may_revoke(r.id) END] && '{true}';
+COMMENT ON VIEW jit.requests_to_see IS
+	'requests as in jit.requests_of_mine, those that the caller has decided on, and active ones that they could end; all of them for JIT administrators and auditors; for the views below';
 
 CREATE VIEW jit.inbox WITH (security_barrier) AS
 SELECT r.id AS request,
-	concat(jit.name_now(r.grantee_oid, r.grantee, r.origin),
+	jit.wrapped(concat(jit.name_now(r.grantee_oid, r.grantee, r.origin),
 		CASE WHEN r.requester_oid <> r.grantee_oid OR r.login_oid <> r.requester_oid
 			THEN ', asked by ' || jit.name_now(r.requester_oid, r.requester, r.origin) END,
 		CASE WHEN r.login_oid <> r.requester_oid
-			THEN ' (login ' || jit.name_now(r.login_oid, r.login, r.origin) || ')' END) AS "for",
-	t.access,
-	coalesce(r.duration::text, 'until ' || date_trunc('second', r.until)::text) AS duration,
-	concat_ws(E'\n', jit.shown(r.reason), jit.shown(r.ticket)) AS reason,
+			THEN ' (login ' || jit.name_now(r.login_oid, r.login, r.origin) || ')' END), greatest(13, length(r.grantee))) AS grantee,
+	jit.wrapped(t.access, 20) || coalesce(E'\n' || jit.wrapped(t.formerly, 20), '') AS access,
+	jit.wrapped(regexp_replace(t.duration, ' (?=\d+:)', E'\n'), 8) AS duration,
+	jit.wrapped(concat_ws(E'\n', jit.shown(r.reason), jit.shown(r.ticket)), 14) AS reason,
 	r.risk,
-	jit.progress(r.id) AS approvals,
-	to_char(r.requested_at, CASE WHEN r.requested_at::date = current_date THEN 'HH24:MI:SS'
-		ELSE 'YYYY-MM-DD' END) AS asked
+	jit.wrapped(t.approvals, 12) AS approvals,
+	date_trunc('second', r.lapses_at) AS lapses_at
 FROM jit.requests r
-	CROSS JOIN LATERAL (SELECT jit.access_to_approve(r.id) AS access) t
-WHERE r.status = 'pending' AND r.lapses_at > clock_timestamp() AND t.access IS NOT NULL
+	CROSS JOIN LATERAL jit.to_approve(r.id) t
+WHERE r.status = 'pending' AND r.lapses_at > jit.clock() AND t.access IS NOT NULL
 ORDER BY r.id;
-COMMENT ON VIEW jit.inbox IS 'pending requests that you could approve now';
+COMMENT ON VIEW jit.inbox IS 'pending requests that you could approve now; for JIT administrators and auditors as well';
 COMMENT ON COLUMN jit.inbox.request IS 'number of the request';
-COMMENT ON COLUMN jit.inbox."for" IS 'role that gets the access, who asked for it if that is another, and who had logged in if that is yet another';
+COMMENT ON COLUMN jit.inbox.grantee IS 'role that gets the access, who asked for it if that is another, and who had logged in if that is yet another';
 COMMENT ON COLUMN jit.inbox.access IS 'what you would agree to, one object or role a line, by the names of now; if they were others then, those as well';
-COMMENT ON COLUMN jit.inbox.duration IS 'how long, or until when';
+COMMENT ON COLUMN jit.inbox.duration IS 'how long it would be given for now: the least of what was asked for and what approvers before you have allowed';
 COMMENT ON COLUMN jit.inbox.reason IS 'reason, and ticket on a line of its own';
 COMMENT ON COLUMN jit.inbox.risk IS 'risk by the policies when it was filed';
 COMMENT ON COLUMN jit.inbox.approvals IS 'approvals of the current step that count: how many are there, how many it takes, and by whom; what you could grant is told apart';
-COMMENT ON COLUMN jit.inbox.asked IS 'when it was filed: the time if today, else the date';
+COMMENT ON COLUMN jit.inbox.lapses_at IS 'when it lapses if still pending';
+
+CREATE VIEW jit.my_requests WITH (security_barrier) AS
+SELECT r.id AS request,
+	r.status_now AS status,
+	jit.wrapped(r.grantee_now, greatest(12, length(r.grantee))) AS grantee,
+	jit.wrapped(r.lines, 12) || coalesce(E'\n' || jit.wrapped('(not now: ' || r.lost || ')', 12), '') AS access,
+	jit.wrapped(coalesce(regexp_replace(r.duration::text, ' (?=\d+:)', E'\n'),
+		to_char(r.until, E'"until"\nDD Mon\nYYYY\nHH24:MI:SS')), 8) AS duration,
+	jit.wrapped(concat_ws(E'\n', jit.shown(r.reason), jit.shown(r.ticket)), 8) AS reason,
+	(SELECT jit.wrapped(string_agg(jit.name_now(0, w.name, ''), E'\n' ORDER BY w.n), 12, min(p.waiting_for_more))
+		FROM jit.progress(CASE r.status_now WHEN 'pending' THEN r.id END) p
+			CROSS JOIN LATERAL unnest(p.waiting_for) WITH ORDINALITY w (name, n)) AS waiting_for,
+	(SELECT jit.wrapped(jit.name_now(v.approver_oid, v.approver, r.origin) || coalesce(': ' || jit.shown(v.comment), ''), 12)
+		FROM jit.reviews v WHERE v.request_id = r.id ORDER BY v.review DESC LIMIT 1) AS decided_by,
+	date_trunc('second', CASE r.status WHEN 'pending' THEN r.lapses_at
+		ELSE coalesce(r.ended_at, r.deadline, r.expires_at) END) AS ends_at
+FROM jit.requests_of_mine r
+ORDER BY r.id;
+COMMENT ON VIEW jit.my_requests IS
+	'requests by you, or by or for a role that you are or are a member of; JIT administrators and auditors see their own here, too, and no others';
+COMMENT ON COLUMN jit.my_requests.request IS 'number of the request';
+COMMENT ON COLUMN jit.my_requests.status IS 'state at this moment';
+COMMENT ON COLUMN jit.my_requests.grantee IS 'role that gets the access, by its name of now; if it was another then, that as well';
+COMMENT ON COLUMN jit.my_requests.access IS 'what was asked for, by the names of then, and what of it active access doesn''t give now';
+COMMENT ON COLUMN jit.my_requests.duration IS 'how long, or until when, it was asked for';
+COMMENT ON COLUMN jit.my_requests.reason IS 'reason, and ticket on a line of its own';
+COMMENT ON COLUMN jit.my_requests.waiting_for IS 'who can log in and could approve it now; superusers only where nobody else could; null once it is not pending';
+COMMENT ON COLUMN jit.my_requests.decided_by IS 'the last who approved or rejected it, and what they said';
+COMMENT ON COLUMN jit.my_requests.ends_at IS 'when it lapses, when the access expires, or when it ended';
+
+CREATE VIEW jit.pending WITH (security_barrier) AS
+SELECT r.id AS request,
+	coalesce(q.rolname, r.requester) AS requester,
+	coalesce(l.rolname, r.login) AS login,
+	coalesce(g.rolname, r.grantee) AS grantee,
+	p.access, jit.shown(r.reason) AS reason, jit.shown(r.ticket) AS ticket,
+	r.duration, r.until, r.risk,
+	p.step, p.steps, p.given, p.needed, p.waiting_for, p.waiting_for_more,
+	r.requested_at AS asked_at, r.lapses_at
+FROM jit.requests r
+	CROSS JOIN LATERAL jit.progress(r.id) p
+	LEFT JOIN pg_catalog.pg_authid q ON q.oid = r.requester_oid AND starts_with(r.origin, (SELECT jit.cluster()))
+	LEFT JOIN pg_catalog.pg_authid l ON l.oid = r.login_oid AND starts_with(r.origin, (SELECT jit.cluster()))
+	LEFT JOIN pg_catalog.pg_authid g ON g.oid = r.grantee_oid AND starts_with(r.origin, (SELECT jit.cluster()))
+WHERE r.status = 'pending' AND r.lapses_at > jit.clock() AND p.step IS NOT NULL
+ORDER BY r.id;
+COMMENT ON VIEW jit.pending IS
+	'pending requests that concern you, for programs: yours, those you could decide on in some step or have decided on; all of them for JIT administrators and auditors';
+COMMENT ON COLUMN jit.pending.request IS 'number of the request';
+COMMENT ON COLUMN jit.pending.requester IS 'role that asked, by its name of now';
+COMMENT ON COLUMN jit.pending.login IS 'role that had logged in, by its name of now';
+COMMENT ON COLUMN jit.pending.grantee IS 'role that gets the access, by its name of now';
+COMMENT ON COLUMN jit.pending.access IS 'what was asked for, as jit_request() takes it, by the names of now; if they were others then, those as well';
+COMMENT ON COLUMN jit.pending.reason IS 'reason';
+COMMENT ON COLUMN jit.pending.ticket IS 'ticket, or null';
+COMMENT ON COLUMN jit.pending.duration IS 'how long it was asked for; null if until was given';
+COMMENT ON COLUMN jit.pending.until IS 'until when it was asked for; null if duration was given';
+COMMENT ON COLUMN jit.pending.risk IS 'risk by the policies when it was filed';
+COMMENT ON COLUMN jit.pending.step IS 'step that needs approvals now, from 1';
+COMMENT ON COLUMN jit.pending.steps IS 'how many steps there are';
+COMMENT ON COLUMN jit.pending.given IS 'approvals of this step that count, of what lacks most of them';
+COMMENT ON COLUMN jit.pending.needed IS 'approvals that this step takes';
+COMMENT ON COLUMN jit.pending.waiting_for IS 'roles that can log in and could approve it now, at most 20, by name; superusers only where nobody else could';
+COMMENT ON COLUMN jit.pending.waiting_for_more IS 'how many more there are';
+COMMENT ON COLUMN jit.pending.asked_at IS 'when it was filed';
+COMMENT ON COLUMN jit.pending.lapses_at IS 'when it lapses if still pending';
 
 CREATE VIEW jit.active_grants WITH (security_barrier) AS
 SELECT r.id AS request,
-	jit.name_now(r.grantee_oid, r.grantee, r.origin) AS grantee,
-	t.access || coalesce(E'\n(not now: ' || t.lost || ')', '') AS access,
+	jit.wrapped(r.grantee_now, greatest(12, length(r.grantee))) AS grantee,
+	jit.wrapped(t.access, 39) || coalesce(E'\n' || jit.wrapped('(not now: ' || r.lost || ')', 39), '') AS access,
 	date_trunc('second', a.rolvaliduntil) AS expires_at,
-	date_trunc('second', a.rolvaliduntil - clock_timestamp()) AS time_left
-FROM jit.requests_of_mine r
+	date_trunc('second', a.rolvaliduntil - jit.clock()) AS time_left,
+	(SELECT jit.wrapped(string_agg(jit.name_now(v.approver_oid, v.approver, r.origin), E'\n' ORDER BY v.review), 12)
+		FROM jit.reviews v WHERE v.request_id = r.id AND v.verdict = 'approve') AS approved_by
+FROM jit.requests_to_see r
 	JOIN jit.grants g ON g.request_id = r.id
 	JOIN pg_catalog.pg_authid a ON a.rolname = g.role
 	CROSS JOIN LATERAL (SELECT coalesce(string_agg(l.line, E';\n' ORDER BY l.item) FILTER (WHERE w.conveyed <> 'nothing' AND NOT l.added),
-			string_agg(l.line, E';\n' ORDER BY l.item) FILTER (WHERE w.conveyed <> 'nothing')) AS access,
-			string_agg(l.line || CASE w.conveyed WHEN 'some' THEN ' (in part)' ELSE '' END, E';\n' ORDER BY l.item)
-				FILTER (WHERE w.conveyed <> 'all') AS lost
+			string_agg(l.line, E';\n' ORDER BY l.item) FILTER (WHERE w.conveyed <> 'nothing')) AS access
 		FROM jit.request_lines l CROSS JOIN LATERAL
 			(SELECT jit.conveyed(g.role, r.origin, l.object_type, l.object, l.objid, l.attnums, l.privileges)) w (conveyed)
 		WHERE l.request_id = r.id) t
 WHERE r.status = 'active' AND g.ended_at IS NULL
-	AND a.rolvaliduntil > clock_timestamp() AND isfinite(a.rolvaliduntil)
+	AND a.rolvaliduntil > jit.clock() AND isfinite(a.rolvaliduntil)
 	AND EXISTS (SELECT FROM pg_catalog.pg_auth_members m WHERE m.roleid = a.oid)
 	AND t.access IS NOT NULL
 ORDER BY a.rolvaliduntil;
-COMMENT ON VIEW jit.active_grants IS 'temporary access granted in this database that works now: yours, or everyone''s for JIT administrators and auditors';
+COMMENT ON VIEW jit.active_grants IS
+	'temporary access granted in this database that works now: what you have, or a role that you are a member of, what you asked for, decided on, or may revoke; everyone''s for JIT administrators and auditors';
 COMMENT ON COLUMN jit.active_grants.request IS 'number of the request; end it with jit_revoke()';
 COMMENT ON COLUMN jit.active_grants.grantee IS 'role that has the access, by its name of now; if it was another when it was asked for, that as well';
 COMMENT ON COLUMN jit.active_grants.access IS 'what of it works now, and what doesn''t, because its object, scope role or privilege is gone';
 COMMENT ON COLUMN jit.active_grants.expires_at IS 'deadline';
 COMMENT ON COLUMN jit.active_grants.time_left IS 'time until the deadline';
+COMMENT ON COLUMN jit.active_grants.approved_by IS 'roles that approved, in order; also where an approval had stopped counting';
 
 CREATE VIEW jit.history WITH (security_barrier) AS
 SELECT r.id AS request,
-	CASE WHEN r.status = 'active' AND g.deadline <= clock_timestamp() THEN 'expired'
-		ELSE r.status END AS status,
-	jit.name_now(r.grantee_oid, r.grantee, r.origin) AS grantee,
-	t.access || coalesce(E'\n(not now: ' || c.lost || ')', '') AS access,
+	r.status_now AS status,
+	r.requester_now AS requester,
+	r.grantee_now AS grantee,
+	r.lines || coalesce(E'\n(not now: ' || r.lost || ')', '') AS access,
 	ARRAY(SELECT i.object FROM jit.request_items i WHERE i.request_id = r.id AND NOT i.added
 		GROUP BY i.object ORDER BY min(i.item)) AS objects,
-	ARRAY(SELECT jit.name_now(v.approver_oid, v.approver, r.origin) FROM jit.reviews v WHERE v.request_id = r.id AND v.verdict = 'approve'
-		ORDER BY v.review) AS approved_by,
+	jit.shown(r.reason) AS reason,
+	jit.shown(r.ticket) AS ticket,
+	ARRAY(SELECT jit.name_now(v.approver_oid, v.approver, r.origin)
+		FROM jit.reviews v WHERE v.request_id = r.id AND v.verdict = 'approve' ORDER BY v.review) AS approved_by,
+	ARRAY(SELECT jit.shown(v.comment)
+		FROM jit.reviews v WHERE v.request_id = r.id AND v.verdict = 'approve' ORDER BY v.review) AS comments,
 	r.activated_at,
+	coalesce(r.deadline, r.expires_at) AS expires_at,
 	CASE WHEN r.status <> 'active' THEN r.ended_at
-		WHEN g.deadline <= clock_timestamp() THEN g.deadline END AS ended_at
-FROM jit.requests_of_mine r
-	CROSS JOIN LATERAL (SELECT string_agg(l.line, E';\n' ORDER BY l.item) AS access
-		FROM jit.request_lines l WHERE l.request_id = r.id AND NOT l.added) t
-	LEFT JOIN LATERAL (SELECT l.role, coalesce(a.rolvaliduntil, l.expires_at) AS deadline
-		FROM jit.grants l LEFT JOIN pg_catalog.pg_authid a ON a.rolname = l.role
-		WHERE l.request_id = r.id AND l.ended_at IS NULL) g ON true
-	LEFT JOIN LATERAL (SELECT string_agg(l.line || CASE w.conveyed WHEN 'some' THEN ' (in part)' ELSE '' END, E';\n' ORDER BY l.item) AS lost
-		FROM jit.request_lines l CROSS JOIN LATERAL
-			(SELECT jit.conveyed(g.role, r.origin, l.object_type, l.object, l.objid, l.attnums, l.privileges)) w (conveyed)
-		WHERE l.request_id = r.id AND r.status = 'active' AND g.deadline > clock_timestamp()
-			AND w.conveyed <> 'all') c ON true
+		WHEN r.deadline <= jit.clock() THEN r.deadline END AS ended_at,
+	CASE WHEN r.status_now <> 'active' THEN (SELECT jit.name_now(0, e.role, '')
+		FROM jit.events e WHERE e.request_id = r.id AND e.event IN ('revoked', 'shortened', 'prolonged')
+		ORDER BY e.at DESC, e.id DESC LIMIT 1) END AS ended_by
+FROM jit.requests_to_see r
 WHERE r.activated_at IS NOT NULL
 ORDER BY r.id;
-COMMENT ON VIEW jit.history IS 'all temporary access that there is or was: yours, or everyone''s for JIT administrators and auditors';
+COMMENT ON VIEW jit.history IS
+	'all temporary access that there is or was: what you have had, or a role that you are a member of, what you asked for, decided on, or may revoke while it is active; everyone''s for JIT administrators and auditors';
 COMMENT ON COLUMN jit.history.request IS 'number of the request';
 COMMENT ON COLUMN jit.history.status IS 'active, expired or revoked';
+COMMENT ON COLUMN jit.history.requester IS 'role that asked, by its name of now; if it was another then, that as well';
 COMMENT ON COLUMN jit.history.grantee IS 'role that got the access, by its name of now; if it was another when it was asked for, that as well';
-COMMENT ON COLUMN jit.history.access IS 'what, and what of it active access doesn''t give now';
+COMMENT ON COLUMN jit.history.access IS 'what, one object or role a line, and what of it active access doesn''t give now';
 COMMENT ON COLUMN jit.history.objects IS 'objects and roles it covered, qualified and quoted';
+COMMENT ON COLUMN jit.history.reason IS 'reason';
+COMMENT ON COLUMN jit.history.ticket IS 'ticket, or null';
 COMMENT ON COLUMN jit.history.approved_by IS 'roles that approved, in order, by their names of now and of then; also where an approval had stopped counting';
+COMMENT ON COLUMN jit.history.comments IS 'what they said, in the same order; null for nothing';
 COMMENT ON COLUMN jit.history.activated_at IS 'when the access started';
+COMMENT ON COLUMN jit.history.expires_at IS 'its deadline';
 COMMENT ON COLUMN jit.history.ended_at IS 'when it ended; NULL while it is active';
+COMMENT ON COLUMN jit.history.ended_by IS 'role that revoked or shortened it, by the name of then; null if it came to its deadline, or was ended natively';
+
+CREATE VIEW jit.refused WITH (security_barrier) AS
+SELECT r.id AS request,
+	r.status_now AS status,
+	r.requester_now AS requester,
+	r.grantee_now AS grantee,
+	r.lines AS access,
+	jit.shown(r.reason) AS reason,
+	jit.shown(r.ticket) AS ticket,
+	coalesce(jit.name_now(v.approver_oid, v.approver, r.origin), jit.name_now(0, e.role, '')) AS decided_by,
+	jit.shown(coalesce(v.comment, e.detail ->> 'reason')) AS comment,
+	r.requested_at AS asked_at,
+	coalesce(r.decided_at, r.lapses_at) AS decided_at
+FROM jit.requests_to_see r
+	LEFT JOIN jit.reviews v ON v.request_id = r.id AND v.verdict = 'reject'
+	LEFT JOIN jit.events e ON e.request_id = r.id AND e.event = r.status_now::text AND e.event IN ('canceled', 'lapsed')
+WHERE r.status IN ('rejected', 'canceled', 'lapsed') OR r.status_now = 'lapsed'
+ORDER BY r.id;
+COMMENT ON VIEW jit.refused IS
+	'requests that were rejected, canceled, or lapsed: yours, those of roles that you are a member of, and those you decided on; everyone''s for JIT administrators and auditors';
+COMMENT ON COLUMN jit.refused.request IS 'number of the request';
+COMMENT ON COLUMN jit.refused.status IS 'rejected, canceled or lapsed';
+COMMENT ON COLUMN jit.refused.requester IS 'role that asked, by its name of now; if it was another then, that as well';
+COMMENT ON COLUMN jit.refused.grantee IS 'role that did not get the access, by its name of now; if it was another then, that as well';
+COMMENT ON COLUMN jit.refused.access IS 'what was asked for, one object or role a line, by the names of then';
+COMMENT ON COLUMN jit.refused.reason IS 'reason';
+COMMENT ON COLUMN jit.refused.ticket IS 'ticket, or null';
+COMMENT ON COLUMN jit.refused.decided_by IS 'role that rejected or canceled it; null if it lapsed';
+COMMENT ON COLUMN jit.refused.comment IS 'what they said, or why it lapsed before its time';
+COMMENT ON COLUMN jit.refused.asked_at IS 'when it was filed';
+COMMENT ON COLUMN jit.refused.decided_at IS 'when it was rejected or canceled, or lapsed';
+
+CREATE VIEW jit.my_access WITH (security_barrier) AS
+WITH given AS (
+	-- a privilege on an object, or on a column of it, a row
+	SELECT i.object_type, i.object, i.classid, i.objid, g.request_id, a.rolvaliduntil AS expires_at, p.privilege, c.attnum
+	FROM jit.requests r
+		JOIN jit.grants g ON g.request_id = r.id
+		JOIN pg_catalog.pg_authid a ON a.rolname = g.role
+		JOIN jit.request_items i ON i.request_id = g.request_id
+		CROSS JOIN LATERAL (SELECT jit.conveyed(g.role, r.origin, i.object_type, i.object, i.objid, i.attnums, i.privileges)) w (conveyed)
+		CROSS JOIN LATERAL unnest(CASE i.object_type WHEN 'role' THEN '{MEMBER}' ELSE i.privileges END) p (privilege)
+		CROSS JOIN LATERAL unnest(coalesce(i.attnums, '{0}')) c (attnum)
+	WHERE r.status = 'active' AND g.ended_at IS NULL AND a.oid = ANY ((SELECT jit.my_grants())::oid[])
+		AND CASE w.conveyed WHEN 'all' THEN true
+			WHEN 'some' THEN jit.conveyed(g.role, r.origin, i.object_type, i.object, i.objid,
+				nullif(ARRAY[c.attnum], '{0}'), ARRAY[p.privilege]) = 'all' END
+), longest AS (
+	SELECT DISTINCT ON (classid, objid, object, privilege, attnum) *
+	FROM given ORDER BY classid, objid, object, privilege, attnum, expires_at DESC, request_id
+), columns AS (
+	-- what is given on the whole object as long isn't said of its columns
+	SELECT l.object_type, l.object, l.classid, l.objid, l.privilege, l.expires_at, l.request_id,
+		array_agg(jit.name_now(0, c.attname, '') ORDER BY l.attnum) FILTER (WHERE l.attnum <> 0) AS columns
+	FROM longest l
+		LEFT JOIN pg_catalog.pg_attribute c ON c.attrelid = l.objid AND c.attnum = l.attnum
+	WHERE l.attnum = 0 OR NOT EXISTS (SELECT FROM longest o WHERE o.classid = l.classid AND o.objid = l.objid
+		AND o.privilege = l.privilege AND o.attnum = 0 AND o.expires_at >= l.expires_at)
+	GROUP BY l.object_type, l.object, l.classid, l.objid, l.privilege, l.expires_at, l.request_id, l.attnum <> 0
+)
+SELECT jit.object_now(object_type, object, objid) AS object,
+	array_agg(privilege ORDER BY privilege) AS privileges,
+	columns,
+	expires_at,
+	request_id AS request
+FROM columns
+GROUP BY object_type, object, classid, objid, columns, expires_at, request_id
+ORDER BY 1, 5, 2;
+COMMENT ON VIEW jit.my_access IS
+	'what temporary access granted in this database gives you now: as the role that you are, or as one that you can SET ROLE to; JIT administrators and auditors see their own, too';
+COMMENT ON COLUMN jit.my_access.object IS 'object or role, by its name of now, qualified and quoted';
+COMMENT ON COLUMN jit.my_access.privileges IS 'privileges; MEMBER for a role';
+COMMENT ON COLUMN jit.my_access.columns IS 'columns; null for the whole object';
+COMMENT ON COLUMN jit.my_access.expires_at IS 'deadline, the latest of all requests that give it';
+COMMENT ON COLUMN jit.my_access.request IS 'number of the request that gives it until then';
 
 GRANT USAGE ON SCHEMA jit TO PUBLIC;
-GRANT SELECT ON jit.my_requests, jit.inbox, jit.active_grants, jit.history TO PUBLIC;
+GRANT SELECT ON jit.inbox, jit.my_requests, jit.pending, jit.active_grants, jit.history, jit.refused, jit.my_access TO PUBLIC;
 REVOKE EXECUTE ON FUNCTION jit.refuse_change(), jit.watch_request() FROM PUBLIC;
 
 -- ----------------------------------------------------------------------

@@ -32,6 +32,7 @@
 #include "utils/datetime.h"
 
 PG_FUNCTION_INFO_V1(jit_shown_text);
+PG_FUNCTION_INFO_V1(jit_wrapped);
 
 static const char *const risk_names[] = {"low", "moderate", "high", "forbidden"};
 
@@ -267,6 +268,126 @@ jit_shown_text(PG_FUNCTION_ARGS)
 	char	   *value = text_to_cstring(PG_GETARG_TEXT_PP(0));
 
 	PG_RETURN_TEXT_P(cstring_to_text(jit_shown(value)));
+}
+
+/* How much is shown of a list, and of each entry. */
+#define MAX_ENTRIES_SHOWN 6
+#define MAX_LINES_SHOWN 8
+
+/*
+ * How many bytes of a text, up to the end, fit so many columns of a terminal.
+ * As psql counts them: by the same table.
+ */
+static int
+fitting(const char *text, const char *end, int width)
+{
+	const char *p = text;
+
+	while (p < end)
+	{
+		int			columns = Max(pg_dsplen(p), 0);
+
+		/* one that is wider than all of it takes a line of its own */
+		if (columns > width && p > text)
+			break;
+		width -= columns;
+		p += pg_mblen(p);
+	}
+	return p - text;
+}
+
+/*
+ * One line of a text in lines that are no wider than that, broken at spaces
+ * where there are any; after some lines the rest is left out.  All but the
+ * first are indented: what somebody wrote can't look like an entry of its own.
+ */
+static void
+append_wrapped(StringInfo buf, const char *text, const char *end, int width,
+			   const char *ellipsis)
+{
+	for (int line = 1; text <end; line++)
+	{
+		int			length = fitting(text, end, width - (line > 1));
+		const char *next = text +length;
+
+		if (next < end)
+		{
+			const char *space = next;
+
+			while (space > text &&*space != ' ')
+				space--;
+			if (space > text)
+			{
+				length = space - text;
+
+				next = space + 1;
+			}
+			else
+			{
+				/* within a name that is qualified, or a word of several */
+				while (space < next)
+				{
+					if (strchr("._-/@", *space++) && space > text +1)
+						length = space - text;
+				}
+				next = text +length;
+			}
+		}
+		if (line > 1)
+			appendStringInfoString(buf, "\n ");
+		if (line == MAX_LINES_SHOWN && next < end)
+		{
+			length = Min(length, fitting(text, end, width - (IS_HIGHBIT_SET(*ellipsis) ? 2 : 4)));
+			appendBinaryStringInfo(buf, text, length);
+			appendStringInfoString(buf, ellipsis);
+			return;
+		}
+		appendBinaryStringInfo(buf, text, length);
+		text = next;
+	}
+}
+
+/*
+ * jit.wrapped(text, width, more)
+ *
+ * A list, one entry a line, for a column of so many columns of a terminal.
+ * The ellipsis isn't a character of every encoding.
+ */
+Datum
+jit_wrapped(PG_FUNCTION_ARGS)
+{
+	char	   *list = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	int			width = PG_GETARG_INT32(1);
+	int			more = PG_GETARG_INT32(2);
+	const char *ellipsis = GetDatabaseEncoding() == PG_UTF8 &&
+	pg_get_client_encoding() == PG_UTF8 ? "\xe2\x80\xa6" : "...";
+	StringInfoData buf;
+	int			n = 0;
+
+	initStringInfo(&buf);
+	for (char *next, *p = list; p != NULL; p = next)
+	{
+		char	   *end = strchr(p, '\n');
+
+		next = end ? end + 1 : NULL;
+		if (++n > MAX_ENTRIES_SHOWN)
+		{
+			more++;
+			continue;
+		}
+		if (n > 1)
+			appendStringInfoChar(&buf, '\n');
+		append_wrapped(&buf, p, end ? end : p + strlen(p), width, ellipsis);
+	}
+	if (more > 0)
+	{
+		char	   *line = psprintf(_("%s and %d more"), ellipsis, more);
+
+		if (buf.len > 0)
+			appendStringInfoChar(&buf, '\n');
+		append_wrapped(&buf, line, line + strlen(line), width, ellipsis);
+	}
+	PG_RETURN_TEXT_P(cstring_to_text_with_len(buf.data, buf.len));
 }
 
 /*

@@ -31,6 +31,7 @@
 #include "base/clock.h"
 #include "base/guc.h"
 #include "base/item.h"
+#include "base/query.h"
 #include "base/text.h"
 #include "request/approver.h"
 
@@ -640,6 +641,100 @@ jit_why_not_approve(const JitRequest *request, const JitPerson *person, bool end
 }
 
 /* ----------------------------------------------------------------------
+ * Whom it concerns
+ * ----------------------------------------------------------------------
+ */
+
+/*
+ * Has the person asked for it, or do they get the access?  By OID: whoever
+ * bears the name today need not be who bore it then.  (Of a row from elsewhere
+ * these are the OIDs of its names.)
+ */
+bool
+jit_is_own(const JitRequest *request, const JitPerson *person, bool members)
+{
+	return jit_is_party(person, request->requester, NULL, members) ||
+		jit_is_party(person, request->grantee, NULL, members);
+}
+
+typedef struct DecideCall
+{
+	JitRequest *request;
+	const JitPerson *person;
+	bool		could;			/* result */
+	bool		owners;			/* result: is it for owners to decide? */
+} DecideCall;
+
+static void
+try_to_decide(void *arg)
+{
+	DecideCall *call = arg;
+
+	call->owners = jit_asks_grantor(call->request);
+	jit_load_request_items(call->request, true);
+	call->could = jit_why_not_approve(call->request, call->person, true) == NULL;
+}
+
+/* Is the person, for good, who owned something of it when it was filed? */
+bool
+jit_owned_then(const JitRequest *request, const JitPerson *person)
+{
+	ListCell   *lc;
+
+	if (!jit_holds_role_for_good(person))
+		return false;
+	foreach(lc, jit_owners_then(request))
+	{
+		if (OidIsValid(lfirst_oid(lc)) &&
+			jit_is_member(person->role, lfirst_oid(lc), JIT_FILTER_STANDING))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Is the request any business of the person's?  Of whoever reads everything,
+ * asked for it, gets the access, has decided on it, could decide on it in some
+ * step, or could have before what they own was dropped.
+ */
+bool
+jit_concerns(JitRequest *request, const JitPerson *person)
+{
+	DecideCall	call = {request, person, false, true};
+	List	   *decided = list_copy(request->reviews);
+	ListCell   *lc;
+
+	if (jit_person_audits(person) || jit_is_own(request, person, true) ||
+		jit_is_party_login(person, request->login, NULL))
+		return true;
+	if (request->rejection != NULL)
+		decided = lappend(decided, request->rejection);
+	foreach(lc, decided)
+	{
+		JitReview  *review = lfirst(lc);
+
+		if (jit_is_party(person, review->approver, NULL, false) ||
+			jit_is_party(person, review->login, NULL, false))
+			return true;
+	}
+	if (!jit_holds_role_for_good(person))
+		return false;
+	/* whatever is wrong with it is told to no others */
+	(void) jit_try(try_to_decide, &call);
+	return call.could || (call.owners && jit_owned_then(request, person));
+}
+
+/* Could the person, who isn't a party to it, end the access with jit_revoke()? */
+bool
+jit_could_end(JitRequest *request, const JitPerson *person)
+{
+	DecideCall	call = {request, person, false, true};
+
+	(void) jit_try(try_to_decide, &call);
+	return call.could;
+}
+
+/* ----------------------------------------------------------------------
  * What is missing, and who could give it
  * ----------------------------------------------------------------------
  */
@@ -790,16 +885,11 @@ all_logins(void)
 	return logins;
 }
 
-/*
- * Names of some logins, for a message: "anna, ben and 3 more".  Superusers are
- * named only where nobody else could.
- */
-static char *
-names_text(List *logins, const Bitmapset *who, const Bitmapset *superusers)
+/* Names of some logins; superusers are named only where nobody else could. */
+static List *
+names_of(List *logins, const Bitmapset *who, const Bitmapset *superusers)
 {
-	StringInfoData buf;
 	List	   *names = NIL;
-	ListCell   *lc;
 	int			i = -1;
 
 	if (!bms_is_subset(who, superusers))
@@ -807,10 +897,21 @@ names_text(List *logins, const Bitmapset *who, const Bitmapset *superusers)
 	while ((i = bms_next_member(who, i)) >= 0)
 		names = lappend(names, jit_role_name(list_nth_oid(logins, i)));
 	list_sort(names, jit_compare_texts);
+	return names;
+}
+
+/* The same for a message: "anna, ben and 3 more". */
+static char *
+names_text(List *names)
+{
+	StringInfoData buf;
+	ListCell   *lc;
+
 	initStringInfo(&buf);
 	foreach(lc, names)
 	{
-		i = foreach_current_index(lc);
+		int			i = foreach_current_index(lc);
+
 		if (i == MAX_NAMES_SHOWN)
 		{
 			appendStringInfo(&buf, _(" and %d more"), list_length(names) - i);
@@ -885,7 +986,26 @@ jit_lacks(const JitRequest *request, const JitProgress *progress)
 		JitLack    *lack = lfirst(lc);
 
 		lack->people = bms_num_members(lack->who);
-		lack->names = names_text(logins, lack->who, superusers);
+		lack->logins = names_of(logins, lack->who, superusers);
+		lack->names = names_text(lack->logins);
 	}
 	return lacks;
+}
+
+/* Names of the logins that could give something of what is missing, sorted. */
+List *
+jit_waited_for(const JitRequest *request, const JitProgress *progress)
+{
+	List	   *names = NIL;
+	ListCell   *lc;
+
+	foreach(lc, jit_lacks(request, progress))
+		names = list_concat(names, ((JitLack *) lfirst(lc))->logins);
+	list_sort(names, jit_compare_texts);
+	for (int i = list_length(names) - 1; i > 0; i--)
+	{
+		if (strcmp(list_nth(names, i), list_nth(names, i - 1)) == 0)
+			names = list_delete_nth_cell(names, i);
+	}
+	return names;
 }

@@ -41,19 +41,29 @@ typedef struct JitLack
 	char	   *items;			/* which, in words; NULL if it is all of them */
 	char	   *approvers;		/* who may give them, in words */
 	Bitmapset  *who;
-	int			people;			/* how many logins could, and some of their */
-	char	   *names;			/* names, where that was asked for */
+	int			people;			/* how many logins could, their names, and
+								 * some of these in words, where that was
+								 * asked for */
+	List	   *logins;
+	char	   *names;
 } JitLack;
 
 extern char *jit_why_not_impartial(const JitRequest *request,
 								   const JitPerson *person);
 extern char *jit_why_not_approve(const JitRequest *request,
 								 const JitPerson *person, bool ending);
+extern bool jit_is_own(const JitRequest *request, const JitPerson *person,
+					   bool members);
+extern bool jit_owned_then(const JitRequest *request, const JitPerson *person);
+extern bool jit_concerns(JitRequest *request, const JitPerson *person);
+extern bool jit_could_end(JitRequest *request, const JitPerson *person);
 extern bool jit_asks_grantor(const JitRequest *request);
 extern bool jit_needs_superuser(const JitRequest *request);
 extern char *jit_step_names(const JitStep *step, const char *items);
 extern void jit_flow_progress(const JitRequest *request, JitProgress *progress);
 extern List *jit_lacks(const JitRequest *request, const JitProgress *progress);
+extern List *jit_waited_for(const JitRequest *request,
+							const JitProgress *progress);
 extern List *jit_lacks_for(const JitRequest *request,
 						   const JitProgress *progress, Oid role);
 extern char *jit_lacks_text(List *lacks);

@@ -174,6 +174,29 @@ jit_load_request(int id, bool lock)
 	return request;
 }
 
+/*
+ * Until when the access would be, given then: for the least of what was asked
+ * for and what approvers have allowed, whether or not they still count.
+ */
+TimestampTz
+jit_deadline(const JitRequest *request, TimestampTz start)
+{
+	TimestampTz deadline = request->until;
+	ListCell   *lc;
+
+	if (request->duration != NULL)
+		deadline = start + jit_interval_usecs(request->duration, "duration");
+	foreach(lc, request->reviews)
+	{
+		JitReview  *review = lfirst(lc);
+
+		if (review->duration != NULL)
+			deadline = Min(deadline,
+						   start + jit_interval_usecs(review->duration, "duration"));
+	}
+	return deadline;
+}
+
 /* Who owned what a request is for when it was filed: OIDs of roles. */
 List *
 jit_owners_then(const JitRequest *request)

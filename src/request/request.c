@@ -54,13 +54,6 @@ PG_FUNCTION_INFO_V1(jit_revoke);
 PG_FUNCTION_INFO_V1(jit_revoke_from);
 PG_FUNCTION_INFO_V1(jit_revoke_all);
 PG_FUNCTION_INFO_V1(jit_grant);
-PG_FUNCTION_INFO_V1(jit_is_auditor_now);
-PG_FUNCTION_INFO_V1(jit_my_roles);
-PG_FUNCTION_INFO_V1(jit_cluster);
-PG_FUNCTION_INFO_V1(jit_view_name);
-PG_FUNCTION_INFO_V1(jit_conveyed);
-PG_FUNCTION_INFO_V1(jit_access_to_approve);
-PG_FUNCTION_INFO_V1(jit_progress);
 PG_FUNCTION_INFO_V1(jit_watch_request);
 
 /* How long jit_revoke() waits for whoever is changing the request. */
@@ -310,17 +303,7 @@ activate_request(JitRequest *request, const JitPerson *approver)
 		jit_check_item_requestable(lfirst(lc));
 
 	now = jit_now();
-	deadline = request->until;
-	if (request->duration != NULL)
-		deadline = now + jit_interval_usecs(request->duration, "duration");
-	foreach(lc, request->reviews)
-	{
-		JitReview  *review = lfirst(lc);
-
-		if (review->duration != NULL)
-			deadline = Min(deadline,
-						   now + jit_interval_usecs(review->duration, "duration"));
-	}
+	deadline = jit_deadline(request, now);
 	if (deadline <= now)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -362,91 +345,12 @@ activate_request(JitRequest *request, const JitPerson *approver)
 			 errdetail("It works once this transaction is committed.") : 0));
 }
 
-/*
- * Has the person asked for it, or do they get the access?  By OID: whoever
- * bears the name today need not be who bore it then.  (Of a row from elsewhere
- * these are the OIDs of its names.)
- */
-static bool
-is_own(const JitRequest *request, const JitPerson *person, bool members)
-{
-	return jit_is_party(person, request->requester, NULL, members) ||
-		jit_is_party(person, request->grantee, NULL, members);
-}
-
-typedef struct DecideCall
-{
-	JitRequest *request;
-	const JitPerson *person;
-	bool		could;			/* result */
-	bool		owners;			/* result: is it for owners to decide? */
-} DecideCall;
-
-static void
-try_to_decide(void *arg)
-{
-	DecideCall *call = arg;
-
-	call->owners = jit_asks_grantor(call->request);
-	jit_load_request_items(call->request, true);
-	call->could = jit_why_not_approve(call->request, call->person, true) == NULL;
-}
-
-/* Is the person, for good, who owned something of it when it was filed? */
-static bool
-owned_then(const JitRequest *request, const JitPerson *person)
-{
-	ListCell   *lc;
-
-	if (!jit_holds_role_for_good(person))
-		return false;
-	foreach(lc, jit_owners_then(request))
-	{
-		if (OidIsValid(lfirst_oid(lc)) &&
-			jit_is_member(person->role, lfirst_oid(lc), JIT_FILTER_STANDING))
-			return true;
-	}
-	return false;
-}
-
 /* The same, of a request that nobody can approve any more. */
 static bool
 may_clear_away(const JitRequest *request, const JitPerson *person)
 {
 	return GetUserId() == GetOuterUserId() && jit_why_not_decide(person) == NULL &&
-		owned_then(request, person) && jit_why_hopeless(request) != NULL;
-}
-
-/*
- * Is the request any business of the person's?  Of whoever reads everything,
- * asked for it, gets the access, has decided on it, could decide on it in some
- * step, or could have before what they own was dropped.
- */
-static bool
-concerns(JitRequest *request, const JitPerson *person)
-{
-	DecideCall	call = {request, person, false, true};
-	List	   *decided = list_copy(request->reviews);
-	ListCell   *lc;
-
-	if (jit_person_audits(person) || is_own(request, person, true) ||
-		jit_is_party_login(person, request->login, NULL))
-		return true;
-	if (request->rejection != NULL)
-		decided = lappend(decided, request->rejection);
-	foreach(lc, decided)
-	{
-		JitReview  *review = lfirst(lc);
-
-		if (jit_is_party(person, review->approver, NULL, false) ||
-			jit_is_party(person, review->login, NULL, false))
-			return true;
-	}
-	if (!jit_holds_role_for_good(person))
-		return false;
-	/* whatever is wrong with it is told to no others */
-	(void) jit_try(try_to_decide, &call);
-	return call.could || (call.owners && owned_then(request, person));
+		jit_owned_then(request, person) && jit_why_hopeless(request) != NULL;
 }
 
 /*
@@ -457,7 +361,7 @@ static void
 check_concerned(JitRequest *request, const JitPerson *person,
 				const char *message)
 {
-	if (concerns(request, person))
+	if (jit_concerns(request, person))
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
@@ -679,7 +583,7 @@ jit_approve(PG_FUNCTION_ARGS)
 		request = jit_load_request(id, locked);
 		check_concerned(request, &person, gettext_noop("you cannot approve %s"));
 		/* of what is gone nobody is an approver any more */
-		if (present_status(request) != JIT_PENDING && !owned_then(request, &person))
+		if (present_status(request) != JIT_PENDING && !jit_owned_then(request, &person))
 		{
 			jit_load_request_items(request, true);
 			check_approver(request, &person, true, gettext_noop("you cannot approve %s"));
@@ -755,7 +659,7 @@ jit_cancel(PG_FUNCTION_ARGS)
 	{
 		request = jit_load_request(id, locked);
 		check_concerned(request, &person, gettext_noop("you cannot cancel %s"));
-		if (!is_own(request, &person, false) &&
+		if (!jit_is_own(request, &person, false) &&
 			!jit_is_party_login(&person, request->login, NULL))
 			ereport(ERROR,
 					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
@@ -898,7 +802,7 @@ jit_revoke(PG_FUNCTION_ARGS)
 		if (!jit_is_party(&person, request->grantee, NULL, false))
 		{
 			jit_require_top_level(fcinfo);
-			if (!jit_caller_may_end_all(&person) && !is_own(request, &person, false))
+			if (!jit_caller_may_end_all(&person) && !jit_is_own(request, &person, false))
 			{
 				jit_load_request_items(request, true);
 				check_approver(request, &person, true, gettext_noop("you cannot revoke %s"));
@@ -1098,211 +1002,9 @@ jit_revoke_all(PG_FUNCTION_ARGS)
 }
 
 /* ----------------------------------------------------------------------
- * For the views
+ * Restored rows
  * ----------------------------------------------------------------------
  */
-
-/* jit.is_auditor() */
-Datum
-jit_is_auditor_now(PG_FUNCTION_ARGS)
-{
-	JitPerson	person;
-	Oid			user = GetUserId();
-
-	jit_current_person(&person);
-	/* in a SECURITY DEFINER function it is its owner's right that counts */
-	PG_RETURN_BOOL(list_member_oid(jit_role_closure(user, JIT_CLOSURE_PRIVS, JIT_FILTER_STANDING, jit_now()),
-								   get_role_oid(jit_auditor_role, true)) &&
-				   (user != GetOuterUserId() || jit_holds_role_for_good(&person)));
-}
-
-/* jit.my_roles() */
-Datum
-jit_my_roles(PG_FUNCTION_ARGS)
-{
-	JitPerson	person;
-	List	   *roles = NIL;
-	Datum	   *oids;
-	ListCell   *lc;
-	int			n = 0;
-
-	jit_current_person(&person);
-	if (GetUserId() == GetOuterUserId())
-	{
-		if (jit_person_audits(&person))
-			roles = list_make1_oid(InvalidOid);
-		foreach(lc, jit_person_roles(&person))
-			roles = list_concat_unique_oid(roles,
-										   jit_role_closure(lfirst_oid(lc), JIT_CLOSURE_MEMBERS,
-															JIT_FILTER_NONE, 0));
-	}
-	oids = palloc(sizeof(Datum) * Max(list_length(roles), 1));
-	foreach(lc, roles)
-	{
-		/* nobody files a request as one of ours: there may be hundreds */
-		if (jit_role_kind_by_oid(lfirst_oid(lc)) == JIT_ROLE_ORDINARY)
-			oids[n++] = ObjectIdGetDatum(lfirst_oid(lc));
-	}
-	PG_RETURN_ARRAYTYPE_P(construct_array(oids, n, OIDOID, sizeof(Oid), true,
-										  TYPALIGN_INT));
-}
-
-/* jit.cluster() */
-Datum
-jit_cluster(PG_FUNCTION_ARGS)
-{
-	PG_RETURN_TEXT_P(cstring_to_text(jit_cluster_origin()));
-}
-
-/* jit.name_now(role, name, origin): jit_name_now() for the views */
-Datum
-jit_view_name(PG_FUNCTION_ARGS)
-{
-	char	   *origin = text_to_cstring(PG_GETARG_TEXT_PP(2));
-
-	PG_RETURN_TEXT_P(cstring_to_text(jit_name_now(jit_is_of_cluster(origin) ?
-												  PG_GETARG_OID(0) : InvalidOid,
-												  NameStr(*PG_GETARG_NAME(1)))));
-}
-
-/* jit.conveyed(role, origin, object_type, object, objid, attnums, privileges) */
-Datum
-jit_conveyed(PG_FUNCTION_ARGS)
-{
-	Oid			role = PG_ARGISNULL(0) ? InvalidOid : get_role_oid(NameStr(*PG_GETARG_NAME(0)), true);
-	JitItem		item = {.objtype = OBJECT_TABLE};
-	const JitObjectKind *kind;
-	static const char *const words[] = {
-		[JIT_CONVEYED_NOTHING] = "nothing",
-		[JIT_CONVEYED_SOME] = "some",
-		[JIT_CONVEYED_ALL] = "all"
-	};
-	Datum	   *elements;
-	int			n;
-
-	for (int i = 1; i < 7; i++)
-	{
-		if (PG_ARGISNULL(i) && i != 5)
-			PG_RETURN_NULL();
-	}
-	/* OIDs of another cluster say nothing */
-	if (!jit_is_of_cluster(text_to_cstring(PG_GETARG_TEXT_PP(1))))
-		PG_RETURN_TEXT_P(cstring_to_text(words[JIT_CONVEYED_ALL]));
-	if (!OidIsValid(role))
-		PG_RETURN_TEXT_P(cstring_to_text(words[JIT_CONVEYED_NOTHING]));
-	kind = jit_kind_by_words(text_to_cstring(PG_GETARG_TEXT_PP(2)));
-	item.objtype = kind->objtype;
-	item.parameter = text_to_cstring(PG_GETARG_TEXT_PP(3));
-	ObjectAddressSet(item.address, kind->classid, PG_GETARG_OID(4));
-	if (!PG_ARGISNULL(5))
-	{
-		deconstruct_array(PG_GETARG_ARRAYTYPE_P(5), INT2OID, sizeof(int16), true,
-						  TYPALIGN_SHORT, &elements, NULL, &n);
-		for (int i = 0; i < n; i++)
-			item.attnums = lappend_int(item.attnums, DatumGetInt16(elements[i]));
-	}
-	deconstruct_array(PG_GETARG_ARRAYTYPE_P(6), TEXTOID, -1, false, TYPALIGN_INT,
-					  &elements, NULL, &n);
-	for (int i = 0; i < n; i++)
-		item.privs |= jit_privilege_by_name(TextDatumGetCString(elements[i]));
-	PG_RETURN_TEXT_P(cstring_to_text(words[jit_item_conveyed(&item, role)]));
-}
-
-typedef struct AccessToApproveCall
-{
-	int			id;
-	JitPerson	person;
-	StringInfoData access;		/* result: empty if the person can't */
-} AccessToApproveCall;
-
-static void
-try_access_to_approve(void *arg)
-{
-	AccessToApproveCall *call = arg;
-	JitRequest *request = jit_load_request(call->id, false);
-	ListCell   *lc;
-
-	if (request->status != JIT_PENDING ||
-		request->lapses_at <= jit_now())
-		return;
-	require_grantee(request);
-	jit_load_request_items(request, false);
-	if (jit_why_not_approve(request, &call->person, false) != NULL)
-		return;
-	foreach(lc, request->items)
-	{
-		JitItem    *item = lfirst(lc);
-
-		appendStringInfo(&call->access, "%s%s%s", call->access.len > 0 ? ";\n" : "",
-						 jit_item_text(item), item->added ? _(" (added)") : "");
-	}
-	if (strcmp(jit_items_text(request->items, false), request->access) != 0)
-		appendStringInfo(&call->access, _("\n(formerly %s)"), request->access);
-}
-
-/*
- * jit.access_to_approve(request)
- *
- * In the names that the objects have now: they are what is granted.
- * A request for something that was dropped can't be approved; it must not
- * take the whole inbox with it, hence the subtransaction.
- */
-Datum
-jit_access_to_approve(PG_FUNCTION_ARGS)
-{
-	AccessToApproveCall call = {.id = PG_GETARG_INT32(0)};
-	ErrorData  *error;
-
-	(void) jit_open_ledger();
-	if (GetUserId() != GetOuterUserId())
-		PG_RETURN_NULL();
-	jit_current_person(&call.person);
-	initStringInfo(&call.access);
-
-	error = jit_try(try_access_to_approve, &call);
-	if (error != NULL && !jit_says_gone(error) &&
-		concerns(jit_load_request(call.id, false), &call.person))
-		ReThrowError(error);
-	if (error != NULL || call.access.len == 0)
-		PG_RETURN_NULL();
-	PG_RETURN_TEXT_P(cstring_to_text(call.access.data));
-}
-
-/* jit.progress(request) */
-Datum
-jit_progress(PG_FUNCTION_ARGS)
-{
-	JitRequest *request;
-	JitProgress progress;
-	StringInfoData buf;
-	JitPerson	person;
-	ListCell   *lc;
-
-	(void) jit_open_ledger();
-	request = jit_load_request(PG_GETARG_INT32(0), false);
-	if (request->status != JIT_PENDING || GetUserId() != GetOuterUserId())
-		PG_RETURN_NULL();
-	jit_current_person(&person);
-	if (!concerns(request, &person))
-		PG_RETURN_NULL();
-	jit_load_request_items(request, true);
-	jit_flow_progress(request, &progress);
-	initStringInfo(&buf);
-	if (progress.complete)
-		appendStringInfoString(&buf, _("complete: whoever\napproves it next\nmakes it active"));
-	foreach(lc, jit_lacks_for(request, &progress, person.role))
-	{
-		JitLack    *lack = lfirst(lc);
-
-		appendStringInfo(&buf, _("%s%d of %d\nby %s"), buf.len > 0 ? "\n" : "",
-						 progress.needed - lack->approvals, progress.needed,
-						 lack->approvers);
-	}
-	if (progress.steps > 1)
-		appendStringInfo(&buf, _("\n(step %d of %d)"), progress.step,
-						 progress.steps);
-	PG_RETURN_TEXT_P(cstring_to_text(buf.data));
-}
 
 /*
  * Trigger on jit.requests: the launcher learns of a row when it is due,

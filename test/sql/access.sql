@@ -216,7 +216,7 @@ ALTER TABLE regress_hr.employee RENAME TO person;
 ALTER TABLE regress_hr.salary RENAME amount TO amt;
 ALTER TABLE regress_hr.salary RENAME TO pay;
 CREATE TABLE regress_hr.employee (emp_no int);
-SELECT access FROM jit.my_requests WHERE request = :id;
+SELECT access FROM jit.pending WHERE request = :id;
 SELECT jit_approve(:id);
 SELECT has_table_privilege('regress_jit_dev', 'regress_hr.person', 'SELECT') AS person,
 	has_table_privilege('regress_jit_dev', 'regress_hr.employee', 'SELECT') AS employee,

@@ -23,7 +23,7 @@ SET jit_access.top_level_only = off;
 SET SESSION AUTHORIZATION regress_jit_dev;
 SELECT count(*) FROM regress_hr.employee; -- denied
 SELECT jit_request('SELECT ON regress_hr.employee', '1 hour', 'why') AS id \gset
-SELECT status, "for", access, duration, reason FROM jit.my_requests WHERE request = :id;
+SELECT status, grantee, access, duration, reason FROM jit.my_requests WHERE request = :id;
 SELECT jit_approve(:id); -- not one's own
 SELECT jit_revoke(:id); -- not active
 -- nor where nothing can be written
@@ -37,7 +37,7 @@ SELECT jit_cancel(:id); -- nor this
 SELECT count(*) FROM jit.inbox;
 SELECT count(*) FROM jit.my_requests;
 SET SESSION AUTHORIZATION regress_jit_owner;
-SELECT "for", access, duration, reason, risk, approvals FROM jit.inbox WHERE request = :id;
+SELECT grantee, access, duration, reason, risk, approvals FROM jit.inbox WHERE request = :id;
 SELECT jit_reject(:id, NULL);
 SELECT jit_reject(:id, '  ');
 SELECT jit_approve(:id, 'go ahead');

@@ -12,7 +12,7 @@ use Time::HiRes ();
 
 our @EXPORT = qw(new_server create_hr session sql grant_access revoke_access grant_role
   stop_launcher continue_launcher sweep launcher_pid wait_for_deadline seconds_left
-  wait_until wait_for_server ends_without_workers logged_once catches_up
+  wait_until shown_as wait_for_server ends_without_workers logged_once catches_up
   storm $CUT_OFF);
 
 # How a statement ends that is cut off, psql's VERBOSITY being verbose.
@@ -163,6 +163,14 @@ sub wait_for_deadline
 	$node->poll_query_until('postgres', "SELECT clock_timestamp() >= expires_at FROM jit.requests WHERE id = $id")
 	  or die "the deadline of request $id does not come";
 	return;
+}
+
+# is() of what views show, wherever they have broken its lines.
+sub shown_as
+{
+	my ($got, $expected, $name) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	return is($got =~ s/\s+//gr, $expected =~ s/\s+//gr, $name);
 }
 
 # Polls until the code returns true; false if it doesn't in time.

@@ -97,7 +97,7 @@ flow($two_of_security);
 attack 'an approver leaves the role' => sub {
 	my $n = ask($salary);
 	lost($n, 'sam', 'sue', 'REVOKE security FROM sam', qr/sam does not count any more: it has to be by security\./);
-	is(inbox('sid', $n), "1 of 2\nby security", 'the inbox counts those that count');
+	shown_as(inbox('sid', $n), "1 of 2\nby security", 'the inbox counts those that count');
 	refused('sam', $n, 'You have approved it already');
 	approved('sid', $n, 'active');
 	like(super("SELECT shobj_description(oid, 'pg_authid') FROM pg_authid WHERE rolname ~ '^jit_grant_.*_$n\$'"), qr/approved by sue, sid$/, 'the grant names those whose approval counted');
@@ -169,9 +169,9 @@ attack 'an approver loses SET ROLE to the role that approved' => sub {
 };
 attack 'who used jit_grant leaves' => sub {
 	my ($n) = by('anna', "SELECT jit_grant('$salary', 'dev', '1 hour', 'x')");
-	is(inbox('ben', $n), "1 of 2\nby anyone who could grant it", 'it counts, though anna asked for it');
+	shown_as(inbox('ben', $n), "1 of 2\nby anyone who could grant it", 'it counts, though anna asked for it');
 	super('REVOKE hr_owner FROM anna');
-	is(inbox('ben', $n), "0 of 2\nby anyone who could grant it", 'it counts no more');
+	shown_as(inbox('ben', $n), "0 of 2\nby anyone who could grant it", 'it counts no more');
 	approved('ben', $n, 'pending', qr/DETAIL:  The approval by role anna does not count any more/);
 	super('GRANT hr_owner TO anna');
 	approved('bea', $n, 'active');
@@ -191,7 +191,7 @@ attack 'an earlier step is open again' => sub {
 attack 'an approver comes back' => sub {
 	my $n = ask($salary);
 	lost($n, 'sam', 'sue', 'REVOKE security FROM sam', qr/sam/, 'GRANT security TO sam');
-	is(inbox('sam', $n), "complete: whoever\napproves it next\nmakes it active", 'it counts again');
+	shown_as(inbox('sam', $n), "complete: whoever\napproves it next\nmakes it active", 'it counts again');
 	refused('olga', $n, 'It does not concern you');
 	approved('sam', $n, 'active');
 };
@@ -256,15 +256,15 @@ flow('[{"approver": "@grantor"}]');
 attack 'two owners of two tables' => sub {
 	my $n = ask($two);
 	like($asked, qr/is pending: 1 approval by anyone who could grant SELECT ON fin\.bonus \(carl, cora\), 1 by anyone who could grant SELECT ON fin\.invoice \(dave, dora\); it lapses/, 'it says who is missing for what');
-	is(inbox('carl', $n), "0 of 1\nby anyone who could grant SELECT ON fin.bonus\n0 of 1\nby anyone who could grant SELECT ON fin.invoice", 'so does the inbox');
-	is(inbox('root', $n), "0 of 1\nby anyone who could grant it", '... but to those who could approve all of it');
+	shown_as(inbox('carl', $n), "0 of 1\nby anyone who could grant SELECT ON fin.bonus\n0 of 1\nby anyone who could grant SELECT ON fin.invoice", 'so does the inbox');
+	shown_as(inbox('root', $n), "0 of 1\nby anyone who could grant it", '... but to those who could approve all of it');
 	my ($explained) = by('dev', "SELECT * FROM jit_explain('$two', '1 hour', 'x')");
 	like($explained, qr/step 1: 1 approval by anyone who could grant SELECT ON fin\.bonus \(carl, cora\)\n    and 1 approval by anyone who could grant SELECT ON fin\.invoice \(dave, dora\)\n/, '... and jit_explain');
 	approved('carl', $n, 'pending', qr/is pending: 1 approval by anyone who could grant SELECT ON fin\.invoice \(dave, dora\); it lapses/);
 	refused('carl', $n, 'You have approved it already');
 	refused('cora', $n, qr/You cannot grant SELECT ON fin\.invoice\./);
 	refused('olga', $n, 'It does not concern you');
-	is(inbox('cora', $n), '', 'whom it does not wait for has nothing in the inbox');
+	shown_as(inbox('cora', $n), '', 'whom it does not wait for has nothing in the inbox');
 	approved('dora', $n, 'active');
 	is(by('dev', 'SELECT count(*) FROM fin.bonus, fin.invoice'), '1', 'and it works');
 };
@@ -319,7 +319,7 @@ attack 'two approvals of each item' => sub {
 	like($asked, qr/2 approvals by anyone who could grant SELECT ON fin\.bonus \(carl, cora\), 2 by anyone who could grant SELECT ON fin\.invoice \(dave, dora\);/, 'two of each');
 	approved('carl', $n, 'pending', qr/1 approval by anyone who could grant SELECT ON fin\.bonus \(cora\), 2 by anyone who could grant SELECT ON fin\.invoice \(dave, dora\);/);
 	approved('dora', $n, 'pending');
-	is(inbox('cora', $n), "1 of 2\nby anyone who could grant SELECT ON fin.bonus\n1 of 2\nby anyone who could grant SELECT ON fin.invoice", 'the inbox counts by item');
+	shown_as(inbox('cora', $n), "1 of 2\nby anyone who could grant SELECT ON fin.bonus\n1 of 2\nby anyone who could grant SELECT ON fin.invoice", 'the inbox counts by item');
 	approved('cora', $n, 'pending');
 	approved('dave', $n, 'active');
 	flow('[{"approver": "@grantor", "approvals": 5}]');
@@ -331,7 +331,7 @@ attack 'one who could grant both' => sub {
 	super('GRANT carl, dora TO tara');
 	my $n = ask($two);
 	like($asked, qr/is pending: 1 approval by anyone who could grant it \(tara\);/, 'in few words');
-	is(inbox('tara', $n), "0 of 1\nby anyone who could grant it", '... in the inbox, too');
+	shown_as(inbox('tara', $n), "0 of 1\nby anyone who could grant it", '... in the inbox, too');
 	approved('tara', $n, 'active');
 	super('REVOKE carl, dora FROM tara');
 };

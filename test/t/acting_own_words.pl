@@ -508,7 +508,7 @@ my @passes = (
 	[ 'comments in the text', "/* go */ SELECT -- ahead\njit_approve(N) /* jit_grant() */" ],
 	[ 'jit.inbox', 'SELECT request, jit_approve(request) FROM jit.inbox' ],
 	[ 'jit.inbox, all columns', 'SELECT *, jit_approve(i.request) AS now FROM jit.inbox AS i' ],
-	[ 'jit.inbox with WHERE, ORDER BY, LIMIT', q{SELECT request, jit_approve(request, 'all of ' || "for") FROM jit.inbox WHERE "for" = 'dev' AND risk <= 'high' AND reason ~* '^X' AND access LIKE '%hr.%' AND request IN (N, 0) AND duration::interval BETWEEN '1 min' AND interval '1 day' AND approvals IS NOT NULL ORDER BY asked DESC, request LIMIT 10} ],
+	[ 'jit.inbox with WHERE, ORDER BY, LIMIT', q{SELECT request, jit_approve(request, 'all of ' || grantee) FROM jit.inbox WHERE grantee = 'dev' AND risk <= 'high' AND reason ~* '^X' AND access LIKE '%hr.%' AND request IN (N, 0) AND duration::interval BETWEEN '1 min' AND interval '1 day' AND approvals IS NOT NULL ORDER BY lapses_at DESC, request LIMIT 10} ],
 	[ 'a list of numbers', 'SELECT n, jit_approve(n) FROM unnest(ARRAY[N]) AS n' ],
 	[ 'numbers in a row', 'SELECT n, jit_approve(n) FROM generate_series(N, N) n' ],
 	[ 'several calls in one SELECT', q{SELECT jit_approve(N), jit_grant('SELECT ON hr.t200', 'dev', '1 min', 'x')} ],

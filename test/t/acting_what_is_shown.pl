@@ -52,8 +52,8 @@ sub reason_is_shown
 {
 	my ($reason, $expected, %more) = @_;
 	my $n = ask($reason, %more);
-	is(shown('anna', 'reason', 'inbox', $n), $expected, 'in the inbox');
-	is(shown('dev', 'reason', 'my_requests', $n), $expected, 'in my_requests');
+	shown_as(shown('anna', 'reason', 'inbox', $n), $expected, 'in the inbox');
+	shown_as(shown('dev', 'reason', 'my_requests', $n), $expected, 'in my_requests');
 	is($node->safe_psql('hr_prod', "SELECT reason = $reason FROM jit.requests WHERE id = $n"), 't', 'the ledger has it raw');
 	is($node->safe_psql('hr_prod', "SELECT detail ->> 'reason' = $reason FROM jit.events WHERE request_id = $n AND event = 'requested'"), 't', 'so has the event');
 	reject($n);
@@ -65,6 +65,11 @@ attack 'a reason with a ticket of its own' => sub {
 };
 attack 'a reason with a ticket of its own, before the true one' => sub {
 	reason_is_shown(q{E'payroll\nINC-4711'}, "payroll\\nINC-4711\nINC-1", ticket => q{'INC-1'});
+};
+attack 'a reason whose words fall on a line of their own' => sub {
+	my $n = ask(q{'payroll        INC-4711       SELECT ON'}, ticket => q{'INC-1'});
+	is(shown('anna', 'reason', 'inbox', $n), "payroll       \n INC-4711     \n  SELECT ON\nINC-1", 'lines that go on are indented');
+	reject($n);
 };
 attack 'a reason with the rejection of another' => sub {
 	reason_is_shown(q{E'payroll\r\nanna: no, ask ben'}, 'payroll\r\nanna: no, ask ben');
@@ -83,13 +88,14 @@ attack 'a reason that writes out what an escape looks like' => sub {
 };
 attack 'a ticket with a rejection' => sub {
 	my $n = ask(q{'payroll'}, ticket => q{E'INC-1\nanna: no'});
-	is(shown('anna', 'reason', 'inbox', $n), "payroll\nINC-1\\nanna: no", 'in the inbox');
+	shown_as(shown('anna', 'reason', 'inbox', $n), "payroll\nINC-1\\nanna: no", 'in the inbox');
 	reject($n);
 };
 attack 'a rejection with another' => sub {
 	my $n = ask(q{'payroll'});
 	reject($n, q{E'no\nben: yes\r'});
-	is(shown('dev', 'reason', 'my_requests', $n), "payroll\nanna: no\\nben: yes\\r", 'in my_requests');
+	shown_as(shown('dev', 'decided_by', 'my_requests', $n), "anna: no\\nben: yes\\r", 'in my_requests');
+	is(shown('dev', 'comment', 'refused', $n), 'no\nben: yes\r', 'in refused');
 };
 attack 'two texts that are shown alike' => sub {
 	is($node->safe_psql('hr_prod', q{
@@ -112,14 +118,14 @@ attack 'a role that is two, by its name' => sub {
 	$node->safe_psql('hr_prod', q{CREATE ROLE U&"dev\000d\000aanna\202e" LOGIN; GRANT U&"dev\000d\000aanna\202e" TO dev});
 	my $from = -s $node->logfile;
 	my $n = ask(q{'x'}, grantee => q{U&'dev\000d\000aanna\202e'});
-	is(shown('anna', '"for"', 'inbox', $n), q{U&"dev\000d\000aanna\202e", asked by dev}, 'in the inbox');
+	shown_as(shown('anna', 'grantee', 'inbox', $n), q{U&"dev\000d\000aanna\202e", asked by dev}, 'in the inbox');
 	my ($out, $err) = sql($node, 'anna', "SELECT jit_approve($n)", 'hr_prod');
 	like($err, qr/NOTICE:  00000: U&"dev\\000d\\000aanna\\202e" \(dev\) has SELECT ON hr\.salary/, 'in the message, as SQL reads it');
 	my $lines = log_has($from, qr/request $n in hr_prod activated: U&"dev\\000d\\000aanna\\202e" has SELECT ON hr\.salary until/);
 	unlike($lines, qr/\r/, '... without a carriage return');
-	is(shown('anna', 'grantee', 'history', $n), '', 'history is nobody else\'s');
+	is(shown('eve', 'grantee', 'history', $n), '', 'history is nobody else\'s');
 	is(shown($super, 'grantee', 'history', $n), q{U&"dev\000d\000aanna\202e"}, 'in history');
-	is(shown($super, 'grantee', 'active_grants', $n), q{U&"dev\000d\000aanna\202e"}, 'in active_grants');
+	shown_as(shown($super, 'grantee', 'active_grants', $n), q{U&"dev\000d\000aanna\202e"}, 'in active_grants');
 	sql($node, 'anna', "SELECT jit_revoke($n, 'x')", 'hr_prod');
 };
 attack 'an approver whose name is two' => sub {
@@ -134,14 +140,14 @@ attack 'an approver whose name is two' => sub {
 attack 'a table that looks like another' => sub {
 	$node->safe_psql('hr_prod', q{SET ROLE hr_owner; CREATE TABLE hr.U&"sal\200bary" (U&"am\202eount" int, U&"a""b\\\\c\0009" int)});
 	my $n = ask(q{'x'}, access => q{SELECT ON hr.U&"sal\200bary"});
-	is(shown('anna', 'access', 'inbox', $n), q{SELECT ON hr.U&"sal\200bary"}, 'in the inbox');
-	is(shown('dev', 'access', 'my_requests', $n), q{SELECT ON hr.U&"sal\200bary"}, 'in my_requests');
+	shown_as(shown('anna', 'access', 'inbox', $n), q{SELECT ON hr.U&"sal\200bary"}, 'in the inbox');
+	shown_as(shown('dev', 'access', 'my_requests', $n), q{SELECT ON hr.U&"sal\200bary"}, 'in my_requests');
 	reject($n);
 };
 attack 'a column that looks like another' => sub {
 	my $n = ask(q{'x'}, access => q{SELECT (U&"am\202eount", U&"a""b\\\\c\0009") ON hr.U&"sal\200bary"});
-	is(shown('anna', 'access', 'inbox', $n), q{SELECT (U&"am\202eount", U&"a""b\\\\c\0009") ON hr.U&"sal\200bary"}, 'in the inbox');
-	is(shown('dev', 'access', 'my_requests', $n), q{SELECT ("am\u202eount", "a""b\c\t") ON hr.U&"sal\200bary"}, 'in my_requests');
+	shown_as(shown('anna', 'access', 'inbox', $n), q{SELECT (U&"am\202eount", U&"a""b\\\\c\0009") ON hr.U&"sal\200bary"}, 'in the inbox');
+	shown_as(shown('dev', 'access', 'my_requests', $n), q{SELECT ("am\u202eount", "a""b\c\t") ON hr.U&"sal\200bary"}, 'in my_requests');
 	my $again = ask(q{'again'}, access => $node->safe_psql('hr_prod', "SELECT access FROM jit.requests WHERE id = $n"));
 	is($node->safe_psql('hr_prod', "SELECT count(DISTINCT (attnums, objid)) FROM jit.request_items WHERE request_id IN ($n, $again)"), '1', 'what is kept reads back');
 	reject($_) foreach $n, $again;
@@ -149,7 +155,7 @@ attack 'a column that looks like another' => sub {
 attack 'a function whose argument is of a type that looks like another' => sub {
 	$node->safe_psql('hr_prod', q{SET ROLE hr_owner; CREATE TYPE hr.U&"te\200bxt" AS ENUM ('x'); CREATE FUNCTION hr.f(hr.U&"te\200bxt"[], bpchar, bit, int2vector, "char") RETURNS int LANGUAGE sql RETURN 1; REVOKE EXECUTE ON FUNCTION hr.f FROM PUBLIC});
 	my $n = ask(q{'x'}, access => q{EXECUTE ON FUNCTION hr.f});
-	is(shown('anna', 'access', 'inbox', $n), q{EXECUTE ON FUNCTION hr.f(hr.U&"te\200bxt"[], character, bit, int2vector, "char")}, 'in the inbox');
+	shown_as(shown('anna', 'access', 'inbox', $n), q{EXECUTE ON FUNCTION hr.f(hr.U&"te\200bxt"[], character, bit, int2vector, "char")}, 'in the inbox');
 	reject($n);
 };
 attack 'a database whose name ends a line' => sub {
@@ -219,7 +225,7 @@ attack 'a database in LATIN1' => sub {
 	$node->safe_psql('postgres', q{CREATE DATABASE latin TEMPLATE template0 ENCODING 'LATIN1'});
 	$node->safe_psql('latin', 'CREATE EXTENSION jit_access; CREATE TABLE U&"t\000ax" (i int); ALTER TABLE U&"t\000ax" OWNER TO hr_owner');
 	my $n = $node->safe_psql('latin', q{SELECT jit_request('SELECT ON U&"t\000ax"', '1 hour', E'x\r')}, extra_params => [ '-U', 'dev' ]);
-	is($node->safe_psql('latin', "SELECT access || reason FROM jit.inbox WHERE request = $n", extra_params => [ '-U', 'anna' ]), 'SELECT ON public.U&"t\000ax"x\r', 'what is ASCII is escaped');
+	shown_as($node->safe_psql('latin', "SELECT access || reason FROM jit.inbox WHERE request = $n", extra_params => [ '-U', 'anna' ]), 'SELECT ON public.U&"t\000ax"x\r', 'what is ASCII is escaped');
 };
 
 # ---- roles that reach everything

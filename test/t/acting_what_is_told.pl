@@ -120,7 +120,7 @@ sub tells_nothing
 		$err =~ s/^(psql:<stdin>:\d+: |LOCATION: .*\n?)//mg;
 		is($err, "ERROR:  42501: you cannot $verb request $n in hr_prod\nDETAIL:  It does not concern you.\n", "$user learns nothing: $verb");
 	}
-	is_deeply([ as($user, ($before // '') . "SELECT jit.progress($n), jit.access_to_approve($n)") ], [ '|', '' ], '... nor through what views call');
+	is_deeply([ as($user, ($before // '') . "SELECT jit.progress($n) IS NULL, jit.to_approve($n) IS NULL, jit.may_revoke($n)") ], [ 't|t|f', '' ], '... nor through what views call');
 	return;
 }
 

@@ -56,7 +56,7 @@ like($err, qr/NOTICE:  request 1 in hr_prod is pending: 1 approval by anyone who
 ($rc, $out, $err) = sql('dev', 'SELECT jit_approve(1)');
 like($err, qr/ERROR:  you cannot approve request 1 in hr_prod.*DETAIL:  It is for you/s, 'not by oneself');
 
-is((sql('anna', 'SELECT request, "for", approvals FROM jit.inbox'))[1],
+shown_as((sql('anna', 'SELECT request, grantee, approvals FROM jit.inbox'))[1],
 	"1|dev|0 of 1\nby anyone who could grant it", 'it is in the inbox of the owner');
 is((sql('dev', 'SELECT count(*) FROM jit.inbox'))[1], '0', '... and in no other');
 ($rc, $out, $err) = sql('anna', "SELECT jit_approve(1, 'go ahead')");

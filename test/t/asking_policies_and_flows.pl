@@ -67,7 +67,7 @@ is(sql('dev', 'SELECT count(*) FROM hr.salary', 'hr_test'), '100', '... and work
 $id = sql('dev', "SELECT jit_request('SELECT ON hr.salary', '1 hour', 'totals')");
 like($notices, qr/NOTICE:  request $id in hr_prod is pending: 1 approval by pg_database_owner \(anna, ben\); it lapses at /,
 	'in prod it needs the owner of the database');
-is(sql('ben', 'SELECT risk, approvals FROM jit.inbox'), "high|0 of 1\nby pg_database_owner", 'the inbox says risk and progress');
+shown_as(sql('ben', 'SELECT risk, approvals FROM jit.inbox'), "high|0 of 1\nby pg_database_owner", 'the inbox says risk and progress');
 is(sql('ben', "SELECT jit_approve($id)"), 'active', 'who approves');
 is(sql('dev', 'SELECT count(*) FROM hr.salary'), '100', '... and it works');
 

@@ -129,7 +129,7 @@ denied('olga', "SELECT jit_approve($id)", 'The approval that is needed now is by
 is(sql('sam', "SELECT jit_approve($id)"), 'pending', 'first of two');
 denied('sam', "SELECT jit_approve($id)", 'one person counts once', 'not twice');
 denied('sam', "SET ROLE security; SELECT jit_approve($id)", 'one person counts once', '... nor as the role');
-is(sql('sue', 'SELECT approvals FROM jit.inbox'), "1 of 2\nby security\n(step 1 of 2)", 'the inbox tells the progress');
+shown_as(sql('sue', 'SELECT approvals FROM jit.inbox'), "1 of 2 by security\nstep 1 of 2", 'the inbox tells the progress');
 is(sql('sue', "SELECT jit_approve($id)"), 'pending', 'second of two');
 $node->safe_psql('postgres', 'GRANT owner TO sam');
 denied('sam', "SET ROLE owner; SELECT jit_approve($id)", 'one person counts once', '... in no step');
@@ -140,7 +140,7 @@ is($node->safe_psql('postgres', "SELECT approved_by FROM jit.history WHERE reque
 $id = ask('mate', q{SELECT jit_request('TRUNCATE ON t', '1 hour', 'x')});
 is(sql('sue', "SELECT jit_approve($id)"), 'pending', 'approved');
 is(sql('sue', "SELECT jit_reject($id, 'on second thoughts')"), 'rejected', 'and rejected by the same person');
-is(sql('mate', "SELECT reason FROM jit.my_requests WHERE request = $id"), "x\nsue: on second thoughts", '... which the requester reads');
+is(sql('mate', "SELECT decided_by || ': ' || comment FROM jit.refused WHERE request = $id"), 'sue: on second thoughts', '... which the requester reads');
 $id = ask('mate', q{SELECT jit_request('TRUNCATE ON t', '1 hour', 'x')});
 like((sql('mate', "SELECT jit_reject($id, 'a mistake')"))[1], qr/ERROR:  you cannot reject.*HINT:  You can end your own request with jit_cancel/s, 'of your own you need not be an approver');
 

@@ -53,8 +53,8 @@ like(($node->psql('hr_prod', '', extra_params => [ '-U', 'dev', '-c', 'SELECT co
 like(request($_), qr/NOTICE:  00000: dev has .* in sandbox until/, "$_: what is the sandbox's own is had at once")
   for ('sandbox_reader', 'TEMPORARY ON DATABASE sandbox', 'INSERT ON toy');
 
-is($node->safe_psql('sandbox', q{SELECT approvals FROM jit.inbox WHERE access LIKE 'hr_reader%'}), "0 of 1\nby a superuser", 'the inbox says who has to approve');
-is((sql($node, 'dev', q{SELECT jit.progress(1)}, 'sandbox'))[0], "0 of 1\nby a superuser", '... to the requester, too');
+shown_as($node->safe_psql('sandbox', q{SELECT approvals FROM jit.inbox WHERE access LIKE 'hr_reader%'}), "0 of 1\nby a superuser", 'the inbox says who has to approve');
+is((sql($node, 'dev', q{SELECT waiting_for, given, needed FROM jit.pending WHERE request = 1}, 'sandbox'))[0], '{' . getpwuid($<) . '}|0|1', '... to the requester, too');
 $node->safe_psql('sandbox', 'CREATE ROLE optional; GRANT CONNECT ON DATABASE hr_prod TO optional WITH GRANT OPTION; GRANT optional TO anna WITH ADMIN OPTION');
 
 # ... or who could grant it anyway, wherever they are asked

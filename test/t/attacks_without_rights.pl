@@ -260,13 +260,13 @@ like($err, qr/permission denied/, '... also if that is rolled back');
 # another object under the name that was asked for
 $node->safe_psql('hr_prod', q{CREATE ROLE leaver LOGIN; SET ROLE hr_owner; CREATE TABLE hr.asked (); CREATE TABLE hr.swapped ()});
 my $asked = (sql('dev', q{SELECT jit_request('SELECT ON hr.asked', '1 h', 'x')}))[1];
-is((sql('anna', "SELECT access FROM jit.inbox WHERE request = $asked"))[1], 'SELECT ON hr.asked', 'what is asked for');
+shown_as((sql('anna', "SELECT access FROM jit.inbox WHERE request = $asked"))[1], 'SELECT ON hr.asked', 'what is asked for');
 sql('anna', 'SET ROLE hr_owner; ALTER TABLE hr.asked RENAME TO other; ALTER TABLE hr.swapped RENAME TO asked');
-is((sql('anna', "SELECT access FROM jit.inbox WHERE request = $asked"))[1], "SELECT ON hr.other\n(formerly SELECT ON hr.asked)", 'the inbox shows what would be granted, and the name that it had');
+shown_as((sql('anna', "SELECT access FROM jit.inbox WHERE request = $asked"))[1], "SELECT ON hr.other\n(formerly SELECT ON hr.asked)", 'the inbox shows what would be granted, and the name that it had');
 $asked = (sql('leaver', q{SELECT jit_request('SELECT, INSERT ON hr.asked', '1 h', 'x')}))[1];
-is((sql('anna', "SELECT access FROM jit.inbox WHERE request = $asked"))[1], 'SELECT, INSERT ON hr.asked', 'what is asked for by another');
+shown_as((sql('anna', "SELECT access FROM jit.inbox WHERE request = $asked"))[1], 'SELECT, INSERT ON hr.asked', 'what is asked for by another');
 $node->safe_psql('hr_prod', q{DROP ROLE leaver});
-is((sql('anna', "SELECT access FROM jit.inbox WHERE request = $asked"))[1], '', '... is not in the inbox when whom it is for is gone');
+shown_as((sql('anna', "SELECT access FROM jit.inbox WHERE request = $asked"))[1], '', '... is not in the inbox when whom it is for is gone');
 
 # a name that couldn't be given back
 ($rc, $out, $err) = sql($super, 'ALTER ROLE eve RENAME TO jit_grant_5_5');

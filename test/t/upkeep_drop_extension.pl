@@ -174,7 +174,7 @@ $node->safe_psql('other', q{UPDATE pg_extension SET extversion = '0.9' WHERE ext
 for my $call (q{jit_request('SELECT ON hr.salary', '1 h', 'x')}, 'jit_approve(1)', q{jit_reject(1, 'x')}, 'jit_cancel(1)',
 	'jit_revoke(1)', q{jit_revoke_all('x')}, q{jit_revoke_from('dev', 'x')}, q{jit_grant('SELECT ON hr.salary', 'dev', '1 h', 'x')},
 	q{jit_explain('SELECT ON hr.salary', '1 h')}, q{jit_set_flow('low', '[]')}, q{jit_set_policy('p', 'low', '$.duration > 1')},
-	q{jit_drop_policy('p')}, q{jit_set_label('TABLE hr.salary', 'pii')}, 'jit_reset_clock()', 'jit.access_to_approve(1)', 'jit.progress(1)')
+	q{jit_drop_policy('p')}, q{jit_set_label('TABLE hr.salary', 'pii')}, 'jit_reset_clock()', 'jit.to_approve(1)', 'jit.progress(1)', 'jit.may_revoke(1)')
 {
 	($rc, $out, $err) = sql('root2', "SELECT $call", 'other');
 	like($err, qr/ERROR:  extension jit_access in other is of version 0\.9, but its library is of version [0-9.]+.*HINT:  .*ALTER EXTENSION jit_access UPDATE/s,

@@ -228,7 +228,7 @@ my @teeth = (
 	'CREATE STATISTICS jit.more ON event, at FROM jit.events', 'ALTER TABLE jit.events SET (fillfactor = 50)', 'ALTER TABLE jit.events SET (toast.autovacuum_enabled = off)',
 	'ALTER TABLE jit.events SET UNLOGGED', 'CREATE TABLE parent (); ALTER TABLE jit.events INHERIT parent', q{INSERT INTO jit.events (origin, id, at, event, detail) VALUES (1, 1, now(), 1, '{}')},
 	# views, sequences, types
-	'ALTER VIEW jit.history RESET (security_barrier)', 'CREATE OR REPLACE VIEW jit.requests_of_mine AS TABLE jit.requests',
+	'ALTER VIEW jit.history RESET (security_barrier)', 'CREATE OR REPLACE VIEW jit.requests_of_mine AS TABLE jit.requests_now',
 	'ALTER SEQUENCE jit.scope_number INCREMENT 2', 'ALTER SEQUENCE jit.request_number AS bigint', 'ALTER SEQUENCE jit.scope_number OWNED BY jit.events.id', q{SELECT FROM setval('jit.scope_number', 7)},
 	q{ALTER TYPE jit.risk_level ADD VALUE 'more' BEFORE 'high'}, q{ALTER TYPE jit.risk_level RENAME VALUE 'low' TO 'lower'},
 	# privileges

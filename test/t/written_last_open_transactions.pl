@@ -110,7 +110,7 @@ sub while_open
 	$s->do('ROLLBACK');
 	$s->quit;
 	super("SELECT jit_revoke_from(r, 'test') FROM unnest('{dev,dev2,dev3,dev4,dev5,dev6,dev7}'::name[]) r");
-	super('SELECT jit_reject(request, $x$test$x$) FROM jit.my_requests WHERE status = $x$pending$x$');
+	super('SELECT jit_reject(request, $x$test$x$) FROM jit.pending');
 	return;
 }
 

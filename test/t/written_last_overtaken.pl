@@ -45,7 +45,7 @@ sub nothing_given
 	is(super("SELECT count(*) FROM jit.requests WHERE status = 'active' AND grantee = '$grantee'"), '0', '... and no request is active');
 	is(super("SELECT count(*) FROM jit.events e JOIN jit.requests r ON r.id = e.request_id WHERE event = 'activated' AND r.grantee = '$grantee' AND r.status = 'pending'"), '0', '... and no event says that one was');
 	super("SELECT jit_revoke_from('$grantee', 'test')");
-	super('SELECT jit_reject(request, $x$test$x$) FROM jit.my_requests WHERE status = $x$pending$x$');
+	super('SELECT jit_reject(request, $x$test$x$) FROM jit.pending');
 	return;
 }
 
