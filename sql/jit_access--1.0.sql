@@ -397,6 +397,11 @@ CREATE FUNCTION jit_explain(access text, duration interval DEFAULT NULL, reason 
 COMMENT ON FUNCTION jit_explain(text, interval, text, timestamptz, text, name) IS
 	'what jit_request() with the same arguments would lead to: items, policies, risk, approvers, limits and facts; files nothing';
 
+CREATE FUNCTION jit_show(request integer)
+	RETURNS SETOF text AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
+COMMENT ON FUNCTION jit_show(integer) IS
+	'everything about one request, for whoever it concerns: items, who asked and why, risk, who decided and who still can, how long, what happened, what else the grantee has, what would be stricter now';
+
 CREATE FUNCTION jit_set_label(object text, label text)
 	RETURNS void AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 	SUPPORT jit.deciding_support;
