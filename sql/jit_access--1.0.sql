@@ -408,6 +408,11 @@ CREATE FUNCTION jit_set_label(object text, label text)
 COMMENT ON FUNCTION jit_set_label(text, text) IS
 	'set the jit_access label of an object, written as in COMMENT ON, without owning it; null removes it';
 
+CREATE FUNCTION jit_config()
+	RETURNS SETOF text AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION jit_config() IS
+	'the statements that make today''s policies, flows and labels, one a row, for JIT administrators and auditors';
+
 CREATE FUNCTION jit_archive(before timestamptz)
 	RETURNS SETOF json AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 	SUPPORT jit.deciding_support;
