@@ -413,6 +413,12 @@ CREATE FUNCTION jit_config()
 COMMENT ON FUNCTION jit_config() IS
 	'the statements that make today''s policies, flows and labels, one a row, for JIT administrators and auditors';
 
+CREATE FUNCTION jit_standing_access(role name DEFAULT NULL)
+	RETURNS TABLE (role name, can_login boolean, object text, privileges text[], through text)
+	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
+COMMENT ON FUNCTION jit_standing_access(name) IS
+	'who has what for good, a row for each owner and each entry of an access control list; of one role, what it has by membership too; for JIT administrators and auditors';
+
 CREATE FUNCTION jit_archive(before timestamptz)
 	RETURNS SETOF json AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 	SUPPORT jit.deciding_support;
