@@ -397,11 +397,27 @@ CREATE FUNCTION jit_explain(access text, duration interval DEFAULT NULL, reason 
 COMMENT ON FUNCTION jit_explain(text, interval, text, timestamptz, text, name) IS
 	'what jit_request() with the same arguments would lead to: items, policies, risk, approvers, limits and facts; files nothing';
 
+CREATE FUNCTION jit_show(request integer)
+	RETURNS SETOF text AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
+COMMENT ON FUNCTION jit_show(integer) IS
+	'everything about one request, for whoever it concerns: items, who asked and why, risk, who decided and who still can, how long, what happened, what else the grantee has, what would be stricter now';
+
 CREATE FUNCTION jit_set_label(object text, label text)
 	RETURNS void AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 	SUPPORT jit.deciding_support;
 COMMENT ON FUNCTION jit_set_label(text, text) IS
 	'set the jit_access label of an object, written as in COMMENT ON, without owning it; null removes it';
+
+CREATE FUNCTION jit_config()
+	RETURNS SETOF text AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION jit_config() IS
+	'the statements that make today''s policies, flows and labels, one a row, for JIT administrators and auditors';
+
+CREATE FUNCTION jit_standing_access(role name DEFAULT NULL)
+	RETURNS TABLE (role name, can_login boolean, object text, privileges text[], through text)
+	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
+COMMENT ON FUNCTION jit_standing_access(name) IS
+	'who has what for good, a row for each owner and each entry of an access control list; of one role, what it has by membership too; for JIT administrators and auditors';
 
 CREATE FUNCTION jit_archive(before timestamptz)
 	RETURNS SETOF json AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE

@@ -29,6 +29,7 @@ typedef struct JitItem
 	char	   *parameter;		/* name, for OBJECT_PARAMETER_ACL only */
 	char	   *filed_as;		/* the object as the ledger has it; NULL if it
 								 * isn't from there */
+	int			position;		/* in the ledger, from 1; 0 likewise */
 } JitItem;
 
 /*

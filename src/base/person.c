@@ -226,6 +226,22 @@ jit_caller_may_end_all(const JitPerson *person)
 		jit_holds_role_for_good(person) && proxy_state(person->login) != JIT_PROXY_YES;
 }
 
+/* Raise unless the caller may read everything, and not just their function. */
+void
+jit_require_auditor(const char *message)
+{
+	JitPerson	person;
+
+	(void) jit_open_ledger();
+	jit_current_person(&person);
+	if (GetUserId() == GetOuterUserId() && jit_person_audits(&person))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg_internal("%s", _(message)),
+			 errdetail("Only JIT administrators and auditors may: superusers and members of the roles that jit_access.admin_role and jit_access.auditor_role name.")));
+}
+
 /*
  * Raise unless the caller is a JIT administrator, for good, and says so in a
  * statement of their own: what is changed here lasts.

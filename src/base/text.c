@@ -441,6 +441,36 @@ jit_quote_qualified(const char *schema, const char *name)
 	return psprintf("%s.%s", jit_quote_identifier(schema), jit_quote_identifier(name));
 }
 
+/*
+ * A text as a constant that reads back to the same whatever
+ * standard_conforming_strings says, in one line that hides nothing.
+ */
+char *
+jit_quote_literal(const char *text)
+{
+	StringInfoData buf;
+	bool		escapes = false;
+	int			length;
+
+	initStringInfo(&buf);
+	for (const char *p = text; *p; p += length)
+	{
+		pg_wchar	c = character_at(p, &length);
+
+		escapes |= c == '\\' || is_unseen(c);
+		/* \x is a byte */
+		if (c >= 0x80 && c < 0x100 && is_unseen(c))
+			appendStringInfo(&buf, "\\u%04x", c);
+		else if (is_unseen(c))
+			append_escape(&buf, c);
+		else
+			appendBinaryStringInfo(&buf, p, length);
+		if (c == '\'' || c == '\\')
+			appendStringInfoChar(&buf, c);
+	}
+	return psprintf("%s'%s'", escapes ? "E" : "", buf.data);
+}
+
 /* An interval as it is kept, whatever IntervalStyle says. */
 char *
 jit_interval_text(const Interval *interval)

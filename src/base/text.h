@@ -23,6 +23,7 @@ extern const char *jit_status_name(JitStatus status);
 extern char *jit_shown(const char *text);
 extern const char *jit_quote_identifier(const char *name);
 extern char *jit_quote_qualified(const char *schema, const char *name);
+extern char *jit_quote_literal(const char *text);
 extern char *jit_interval_text(const Interval *interval);
 extern int	jit_compare_texts(const ListCell *a, const ListCell *b);
 extern char *jit_join(List *texts, const char *separator);

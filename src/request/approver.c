@@ -500,6 +500,35 @@ jit_flow_progress(const JitRequest *request, JitProgress *progress)
 	flow_progress(request, flow_steps(request), progress);
 }
 
+/*
+ * The same of one step, whichever is due now.  Returns what it takes, in words;
+ * NULL if there is no such step.
+ */
+char *
+jit_step_progress(const JitRequest *request, int number, JitProgress *progress)
+{
+	List	   *steps = flow_steps(request);
+	StringInfoData lost;
+	JitStep    *step;
+
+	memset(progress, 0, sizeof(JitProgress));
+	progress->steps = list_length(steps) + (needs_superuser(request, steps) ? 1 : 0);
+	if (number > progress->steps)
+		return NULL;
+	progress->lacking = palloc0(number_of_parts(request) * sizeof(int));
+	initStringInfo(&lost);
+	progress->complete = !lacks_approvals(request, steps, number,
+										  counted_reviews(request, steps, &lost),
+										  progress);
+	progress->lost = lost.len > 0 ? lost.data : NULL;
+	if (number > list_length(steps))
+		return pstrdup(_("1 approval by a superuser"));
+	step = list_nth(steps, number - 1);
+	return psprintf(ngettext("%d approval by %s", "%d approvals by %s",
+							 step->approvals),
+					step->approvals, jit_step_names(step, NULL));
+}
+
 /* ----------------------------------------------------------------------
  * Who may approve
  * ----------------------------------------------------------------------

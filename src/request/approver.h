@@ -61,6 +61,8 @@ extern bool jit_asks_grantor(const JitRequest *request);
 extern bool jit_needs_superuser(const JitRequest *request);
 extern char *jit_step_names(const JitStep *step, const char *items);
 extern void jit_flow_progress(const JitRequest *request, JitProgress *progress);
+extern char *jit_step_progress(const JitRequest *request, int number,
+							   JitProgress *progress);
 extern List *jit_lacks(const JitRequest *request, const JitProgress *progress);
 extern List *jit_waited_for(const JitRequest *request,
 							const JitProgress *progress);

@@ -14,6 +14,7 @@
 #include "base/guc.h"
 #include "base/item.h"
 #include "base/text.h"
+#include "request/explain.h"
 #include "request/facts.h"
 #include "request/filing.h"
 #include "request/limit.h"
@@ -24,9 +25,9 @@
 
 PG_FUNCTION_INFO_V1(jit_explain);
 
-static void
-pg_attribute_printf(2, 3)
-explain_line(ReturnSetInfo *rsinfo, const char *format,...)
+/* One more line of the result. */
+void
+jit_explain_line(ReturnSetInfo *rsinfo, const char *format,...)
 {
 	StringInfoData buf;
 	Datum		value;
@@ -98,7 +99,7 @@ explain_items(ReturnSetInfo *rsinfo, const JitRequest *request, Jsonb *facts)
 	JsonbContainer *items = fact_value(&facts->root, "items")->val.binary.data;
 	ListCell   *lc;
 
-	explain_line(rsinfo, _("Items"));
+	jit_explain_line(rsinfo, _("Items"));
 	foreach(lc, request->items)
 	{
 		JitItem    *item = lfirst(lc);
@@ -108,22 +109,22 @@ explain_items(ReturnSetInfo *rsinfo, const JitRequest *request, Jsonb *facts)
 		bool		elsewhere = false;
 		const char *why = jit_item_needs_superuser(item, &elsewhere);
 
-		explain_line(rsinfo, "  %s%s%s", jit_item_text(item),
-					 item->objtype == OBJECT_ROLE ? _(" (membership)") : "",
-					 item->added ? _(" (added)") : "");
+		jit_explain_line(rsinfo, "  %s%s%s", jit_item_text(item),
+						 item->objtype == OBJECT_ROLE ? _(" (membership)") : "",
+						 item->added ? _(" (added)") : "");
 		if (text[0] != '\0')
-			explain_line(rsinfo, "    %s", text);
+			jit_explain_line(rsinfo, "    %s", text);
 		if (why != NULL)
-			explain_line(rsinfo, _("    needs a superuser: %s"), why);
+			jit_explain_line(rsinfo, _("    needs a superuser: %s"), why);
 		else if (elsewhere)
-			explain_line(rsinfo, _("    reaches other databases: needs a superuser, or a step of @grantor alone"));
+			jit_explain_line(rsinfo, _("    reaches other databases: needs a superuser, or a step of @grantor alone"));
 	}
 }
 
 static void
 explain_facts(ReturnSetInfo *rsinfo, Jsonb *facts)
 {
-	explain_line(rsinfo, _("Facts"));
+	jit_explain_line(rsinfo, _("Facts"));
 	for (const char *const *name = jit_fact_names; *name != NULL; name++)
 	{
 		JsonbValue *value = fact_value(&facts->root, *name);
@@ -132,11 +133,11 @@ explain_facts(ReturnSetInfo *rsinfo, Jsonb *facts)
 		if (strcmp(*name, "items") == 0)
 		{
 			for (int i = 0; i < (int) JsonContainerSize(value->val.binary.data); i++)
-				explain_line(rsinfo, "  items[%d]: %s", i,
-							 json_text(getIthJsonbValueFromContainer(value->val.binary.data, i)));
+				jit_explain_line(rsinfo, "  items[%d]: %s", i,
+								 json_text(getIthJsonbValueFromContainer(value->val.binary.data, i)));
 		}
 		else
-			explain_line(rsinfo, "  %s: %s", *name, json_text(value));
+			jit_explain_line(rsinfo, "  %s: %s", *name, json_text(value));
 	}
 }
 
@@ -146,32 +147,32 @@ explain_policies(ReturnSetInfo *rsinfo, const JitDecision *decision)
 	bool		any = false;
 	ListCell   *lc;
 
-	explain_line(rsinfo, _("Policies"));
+	jit_explain_line(rsinfo, _("Policies"));
 	foreach(lc, decision->policies)
 	{
 		JitPolicyResult *policy = lfirst(lc);
 
 		any |= policy->matched;
 		if (policy->failure != NULL)
-			explain_line(rsinfo, _("  %s: failed, counts as %s (%s)"),
-						 quote_identifier(policy->name),
-						 jit_risk_name(policy->risk), policy->failure);
+			jit_explain_line(rsinfo, _("  %s: failed, counts as %s (%s)"),
+							 quote_identifier(policy->name),
+							 jit_risk_name(policy->risk), policy->failure);
 		else
-			explain_line(rsinfo, policy->matched ? _("  %s: matched, %s") :
-						 _("  %s: not matched (%s)"),
-						 quote_identifier(policy->name),
-						 jit_risk_name(policy->risk));
+			jit_explain_line(rsinfo, policy->matched ? _("  %s: matched, %s") :
+							 _("  %s: not matched (%s)"),
+							 quote_identifier(policy->name),
+							 jit_risk_name(policy->risk));
 	}
 	if (decision->policies == NIL)
-		explain_line(rsinfo, _("  none"));
-	explain_line(rsinfo, any ? _("Risk: %s") :
-				 _("Risk: %s (jit_access.default_risk)"),
-				 jit_risk_name(decision->risk));
+		jit_explain_line(rsinfo, _("  none"));
+	jit_explain_line(rsinfo, any ? _("Risk: %s") :
+					 _("Risk: %s (jit_access.default_risk)"),
+					 jit_risk_name(decision->risk));
 	if (decision->forbidden_by != NULL)
-		explain_line(rsinfo, _("  forbidden by policy %s%s%s"),
-					 quote_identifier(decision->forbidden_by),
-					 decision->forbidden_why ? ": " : "",
-					 decision->forbidden_why ? decision->forbidden_why : "");
+		jit_explain_line(rsinfo, _("  forbidden by policy %s%s%s"),
+						 quote_identifier(decision->forbidden_by),
+						 decision->forbidden_why ? ": " : "",
+						 decision->forbidden_why ? decision->forbidden_why : "");
 }
 
 /*
@@ -207,9 +208,9 @@ explain_step(ReturnSetInfo *rsinfo, const JitRequest *request, int number,
 			text = psprintf("%s (%s)", text, lack->names);
 
 		if (foreach_current_index(lc) == 0)
-			explain_line(rsinfo, _("  step %d: %s"), number, text);
+			jit_explain_line(rsinfo, _("  step %d: %s"), number, text);
 		else
-			explain_line(rsinfo, _("    and %s"), text);
+			jit_explain_line(rsinfo, _("    and %s"), text);
 	}
 }
 
@@ -218,7 +219,7 @@ explain_flow(ReturnSetInfo *rsinfo, const JitRequest *request, List *steps)
 {
 	ListCell   *lc;
 
-	explain_line(rsinfo, _("Flow"));
+	jit_explain_line(rsinfo, _("Flow"));
 	foreach(lc, steps)
 		explain_step(rsinfo, request, foreach_current_index(lc) + 1,
 					 list_make1(lfirst(lc)), "");
@@ -226,7 +227,7 @@ explain_flow(ReturnSetInfo *rsinfo, const JitRequest *request, List *steps)
 		explain_step(rsinfo, request, list_length(steps) + 1, NIL,
 					 _(", unless there was one before"));
 	else if (steps == NIL)
-		explain_line(rsinfo, "  %s", jit_steps_text(steps));
+		jit_explain_line(rsinfo, "  %s", jit_steps_text(steps));
 }
 
 static void
@@ -241,9 +242,9 @@ explain_pattern(ReturnSetInfo *rsinfo, const char *name, const char *value,
 		DatumGetBool(DirectFunctionCall2Coll(textregexeq, C_COLLATION_OID,
 											 CStringGetTextDatum(value),
 											 CStringGetTextDatum(pattern)));
-	explain_line(rsinfo, matches ? _("  %s matches \"%s\"") :
-				 value ? _("  %s does not match \"%s\": refused") :
-				 _("  %s is missing, must match \"%s\": refused"), name, pattern);
+	jit_explain_line(rsinfo, matches ? _("  %s matches \"%s\"") :
+					 value ? _("  %s does not match \"%s\": refused") :
+					 _("  %s is missing, must match \"%s\": refused"), name, pattern);
 }
 
 /* jit_explain(access, duration, reason, until, ticket, grantee) */
@@ -263,26 +264,26 @@ jit_explain(PG_FUNCTION_ARGS)
 	decision = jit_decide_by_facts(jit_make_facts(request, usecs));
 	request->flow = decision->flow;
 
-	explain_line(rsinfo, _("Request in %s for %s, for %s"),
-				 quote_identifier(jit_database_name()),
-				 quote_identifier(request->grantee_name), jit_usecs_text(usecs));
+	jit_explain_line(rsinfo, _("Request in %s for %s, for %s"),
+					 quote_identifier(jit_database_name()),
+					 quote_identifier(request->grantee_name), jit_usecs_text(usecs));
 	explain_items(rsinfo, request, decision->facts);
 	explain_policies(rsinfo, decision);
 	if (decision->forbidden_by == NULL)
 	{
 		explain_flow(rsinfo, request, decision->steps);
-		explain_line(rsinfo, _("Limits"));
+		jit_explain_line(rsinfo, _("Limits"));
 		longest = Min(decision->max_duration,
 					  (int64) jit_max_duration * USECS_PER_SEC);
-		explain_line(rsinfo, usecs > longest ? _("  at most %s: refused") :
-					 _("  at most %s"), jit_usecs_text(longest));
-		explain_line(rsinfo, _("  lapses after %s"),
-					 jit_usecs_text(decision->request_ttl));
+		jit_explain_line(rsinfo, usecs > longest ? _("  at most %s: refused") :
+						 _("  at most %s"), jit_usecs_text(longest));
+		jit_explain_line(rsinfo, _("  lapses after %s"),
+						 jit_usecs_text(decision->request_ttl));
 		why = jit_why_no_room(request, jit_now() + usecs, &hint);
 		if (why != NULL)
-			explain_line(rsinfo, _("  refused: %s"), why);
+			jit_explain_line(rsinfo, _("  refused: %s"), why);
 		if (request->reason == NULL && decision->reason_pattern == NULL)
-			explain_line(rsinfo, _("  reason is missing: refused"));
+			jit_explain_line(rsinfo, _("  reason is missing: refused"));
 		else
 			explain_pattern(rsinfo, "reason", request->reason,
 							decision->reason_pattern);

@@ -338,6 +338,24 @@ check_decision(const JitRequest *request, const JitDecision *decision,
 				  decision->risk);
 }
 
+/* "pii (high), prod (moderate)": the policies that matched, NULL for none. */
+static char *
+matched_policies(const JitDecision *decision)
+{
+	List	   *texts = NIL;
+	ListCell   *lc;
+
+	foreach(lc, decision->policies)
+	{
+		JitPolicyResult *policy = lfirst(lc);
+
+		if (policy->matched)
+			texts = lappend(texts, psprintf("%s (%s)", quote_identifier(policy->name),
+											jit_risk_name(policy->risk)));
+	}
+	return texts == NIL ? NULL : jit_join(texts, ", ");
+}
+
 /* Number of pending requests of the person, as max_pending counts them. */
 static int
 count_pending(const JitRequest *request)
@@ -507,7 +525,8 @@ jit_file_request(JitRequest *request, int64 usecs)
 						 "access", request->access,
 						 "reason", request->reason,
 						 "ticket", request->ticket,
-						 "risk", request->risk, NULL),
+						 "risk", request->risk,
+						 "policies", matched_policies(decision), NULL),
 			  logline);
 	jit_leave_owner_section(&section);
 }

@@ -82,6 +82,13 @@ add_words(List *words, const char *label)
 	return words;
 }
 
+/* The words of a label as jit_set_label() writes them. */
+char *
+jit_label_text(const char *label)
+{
+	return jit_join(add_words(NIL, label), ", ");
+}
+
 /* Words of a label that is to be set; raises for what isn't one. */
 static List *
 check_words(const char *label)
@@ -222,8 +229,7 @@ relabel_object(const ObjectAddress *object, const char *label)
 	}
 
 	if (!jit_extension_installed() || RecoveryInProgress() ||
-		(old_label == NULL ? label == NULL :
-		 label != NULL && strcmp(old_label, label) == 0) ||
+		strcmp(jit_join(before, ", "), jit_join(after, ", ")) == 0 ||
 		being_restored())
 		return;
 	/* it is kept: neither the session's search_path nor its language */

@@ -11,6 +11,7 @@
 #include "base/item.h"
 
 extern List *jit_item_labels(const JitItem *item);
+extern char *jit_label_text(const char *label);
 extern void jit_offer_labels(const SecLabelStmt *stmt);
 
 #endif							/* JIT_REQUEST_LABEL_H */

@@ -127,7 +127,7 @@ jit_load_request(int id, bool lock)
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("request %d does not exist in %s", id,
 						quote_identifier(jit_database_name())),
-				 errhint("See jit.inbox and jit.my_requests; requests are numbered per database.")));
+				 errhint("See jit.inbox and jit.my_requests; requests are numbered per database, and gone from it once they are archived.")));
 
 	request->id = id;
 	request->status = jit_status_by_name(jit_result_text(1, 2));
@@ -415,7 +415,7 @@ load_stored_items(int request, bool resolve_names, bool missing_ok)
 
 	n = jit_query("SELECT object_type, object, privileges, columns, added,"
 				  " classid, objid, attnums, address_type, address_names,"
-				  " address_args FROM jit.request_items"
+				  " address_args, item FROM jit.request_items"
 				  " WHERE request_id = $1 ORDER BY item",
 				  "i", request);
 	for (int row = 1; row <= n; row++)
@@ -432,6 +432,7 @@ load_stored_items(int request, bool resolve_names, bool missing_ok)
 
 		item->objtype = kind->objtype;
 		item->filed_as = object;
+		item->position = jit_result_int(row, 12);
 		item->added = jit_result_bool(row, 5);
 		foreach(lc, array_strings(jit_result(row, 3, &isnull)))
 			item->privs |= jit_privilege_by_name(lfirst(lc));

@@ -41,6 +41,7 @@
 #include "request/grant.h"
 #include "request/limit.h"
 #include "request/policy.h"
+#include "request/request.h"
 
 #include "catalog/pg_auth_members.h"
 #include "executor/spi.h"
@@ -92,8 +93,8 @@ request_argument(FunctionCallInfo fcinfo)
  * and an active one past its deadline has expired, whatever the sweeper has
  * got round to.
  */
-static JitStatus
-present_status(const JitRequest *request)
+JitStatus
+jit_present_status(const JitRequest *request)
 {
 	JitStatus	is = request->status;
 
@@ -119,7 +120,7 @@ present_status(const JitRequest *request)
 static void
 require_status(const JitRequest *request, JitStatus status)
 {
-	JitStatus	is = present_status(request);
+	JitStatus	is = jit_present_status(request);
 
 	/* what is wrong with one that should be pending, or active */
 	static const char *const not_pending[] = {
@@ -157,8 +158,8 @@ require_status(const JitRequest *request, JitStatus status)
  */
 
 /* "oncall (anna, ben)": a grantee, and who that is if it is a group. */
-static char *
-grantee_text(const JitRequest *request)
+char *
+jit_grantee_text(const JitRequest *request)
 {
 	StringInfoData buf;
 	CatCList   *members;
@@ -336,7 +337,7 @@ activate_request(JitRequest *request, const JitPerson *approver)
 					   timestamptz_to_str(deadline), approved_by));
 	jit_leave_owner_section(&section);
 
-	who = grantee_text(request);
+	who = jit_grantee_text(request);
 	ereport(NOTICE,
 			(errmsg("%s has %s in %s until %s; end it with SELECT jit_revoke(%d);",
 					who, access, quote_identifier(jit_database_name()),
@@ -357,9 +358,9 @@ may_clear_away(const JitRequest *request, const JitPerson *person)
  * Raise, and tell nothing of the request, if it is none of the caller's
  * business.  Before anything else about it is looked at.
  */
-static void
-check_concerned(JitRequest *request, const JitPerson *person,
-				const char *message)
+void
+jit_check_concerned(JitRequest *request, const JitPerson *person,
+					const char *message)
 {
 	if (jit_concerns(request, person))
 		return;
@@ -581,9 +582,9 @@ jit_approve(PG_FUNCTION_ARGS)
 	for (int locked = 0; locked <= 1; locked++)
 	{
 		request = jit_load_request(id, locked);
-		check_concerned(request, &person, gettext_noop("you cannot approve %s"));
+		jit_check_concerned(request, &person, gettext_noop("you cannot approve %s"));
 		/* of what is gone nobody is an approver any more */
-		if (present_status(request) != JIT_PENDING && !jit_owned_then(request, &person))
+		if (jit_present_status(request) != JIT_PENDING && !jit_owned_then(request, &person))
 		{
 			jit_load_request_items(request, true);
 			check_approver(request, &person, true, gettext_noop("you cannot approve %s"));
@@ -616,7 +617,7 @@ jit_reject(PG_FUNCTION_ARGS)
 	for (int locked = 0; locked <= 1; locked++)
 	{
 		request = jit_load_request(id, locked);
-		check_concerned(request, &person, gettext_noop("you cannot reject %s"));
+		jit_check_concerned(request, &person, gettext_noop("you cannot reject %s"));
 		if (jit_caller_may_end_all(&person))
 		{
 			/* in its step, if it can still be told */
@@ -658,7 +659,7 @@ jit_cancel(PG_FUNCTION_ARGS)
 	for (int locked = 0; locked <= 1; locked++)
 	{
 		request = jit_load_request(id, locked);
-		check_concerned(request, &person, gettext_noop("you cannot cancel %s"));
+		jit_check_concerned(request, &person, gettext_noop("you cannot cancel %s"));
 		if (!jit_is_own(request, &person, false) &&
 			!jit_is_party_login(&person, request->login, NULL))
 			ereport(ERROR,
@@ -798,7 +799,7 @@ jit_revoke(PG_FUNCTION_ARGS)
 	for (int locked = 0; locked <= 1; locked++)
 	{
 		request = jit_load_request(id, locked);
-		check_concerned(request, &person, gettext_noop("you cannot revoke %s"));
+		jit_check_concerned(request, &person, gettext_noop("you cannot revoke %s"));
 		if (!jit_is_party(&person, request->grantee, NULL, false))
 		{
 			jit_require_top_level(fcinfo);

@@ -1,0 +1,18 @@
+/*-------------------------------------------------------------------------
+ *
+ * request.h
+ *		Life of a request: what others ask of it.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef JIT_REQUEST_REQUEST_H
+#define JIT_REQUEST_REQUEST_H
+
+#include "request/ledger.h"
+
+extern JitStatus jit_present_status(const JitRequest *request);
+extern char *jit_grantee_text(const JitRequest *request);
+extern void jit_check_concerned(JitRequest *request, const JitPerson *person,
+								const char *message);
+
+#endif							/* JIT_REQUEST_REQUEST_H */
