@@ -111,11 +111,12 @@ object_text(const char *kind, Oid objid, char *name, Oid schema)
 {
 	JitItem		item = {.parameter = name};
 
+	if (OidIsValid(schema) && get_namespace_name(schema) == NULL)
+		return NULL;
 	if (strcmp(kind, "DEFAULT PRIVILEGES") == 0)
 		return psprintf("DEFAULT PRIVILEGES FOR ROLE %s%s%s ON %s", quote_identifier(jit_role_name(objid)),
 						OidIsValid(schema) ? " IN SCHEMA " : "",
-						OidIsValid(schema) && get_namespace_name(schema) ?
-						quote_identifier(get_namespace_name(schema)) : "", name);
+						OidIsValid(schema) ? quote_identifier(get_namespace_name(schema)) : "", name);
 	item.objtype = jit_kind_by_words(kind)->objtype;
 	ObjectAddressSet(item.address, jit_kind_by_words(kind)->classid, objid);
 	item.objtype = jit_objtype_of(item.address.classId, objid, item.objtype);

@@ -78,6 +78,8 @@ attack 'what it says can be pasted into a request' => sub {
 	like($out, qr/^Request in hr_prod for dev/, 'all kinds') or diag($err);
 };
 attack 'PUBLIC, also where nothing was ever granted' => sub {
+	super(q{CREATE FUNCTION hr.g() RETURNS int LANGUAGE sql AS 'SELECT 1'});
+	is(standing(undef, q{object = 'FUNCTION hr.g()'}), "public|f|FUNCTION hr.g()|{EXECUTE}|granted by $super", 'nothing was granted');
 	is(standing(undef, q{role = 'public' AND object IN ('FUNCTION hr.f(integer, text[])', 'DATABASE hr_prod', 'TYPE hr.en')}),
 		"public|f|DATABASE hr_prod|{CONNECT,TEMPORARY}|granted by hr_owner\npublic|f|FUNCTION hr.f(integer, text[])|{EXECUTE}|granted by $super\npublic|f|TYPE hr.en|{USAGE}|granted by $super", 'by default');
 	super('REVOKE EXECUTE ON FUNCTION hr.f(int, text[]) FROM PUBLIC; GRANT SELECT ON hr.v TO PUBLIC');
