@@ -160,6 +160,9 @@ jit_load_flow_as_is(JitDecision *decision, JitRisk risk)
 		step = llast(steps);
 		oid = jit_result_oid(i, 9);
 		present = OidIsValid(oid) ? GetUserNameFromId(oid, true) : NULL;
+		/* nobody becomes that by a rename */
+		if (present != NULL && strcmp(present, JIT_GRANTOR) == 0)
+			present = NULL;
 		step->names = lappend(step->names,
 							  present ? present : jit_result_text(i, 8));
 		step->oids = lappend_oid(step->oids, oid);
