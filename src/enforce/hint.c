@@ -348,7 +348,19 @@ names_hold(ArrayType *array, const char *name)
 	return false;
 }
 
-/* Is the relation, or a role that has some of the privileges on it, there? */
+/* Is it the relation, or a role that has some of the privileges on it? */
+static bool
+gives_some(Oid objid, Oid relid, AclMode privs)
+{
+	return objid == relid ||
+		(privs != 0 && GetUserNameFromId(objid, true) != NULL &&
+		 jit_object_aclmask(RelationRelationId, relid, 0,
+							jit_role_closure(objid, JIT_CLOSURE_PRIVS,
+											 JIT_FILTER_STANDING, 0),
+							privs) != 0);
+}
+
+/* Is one of those there? */
 static bool
 objids_hold(ArrayType *array, Oid relid, AclMode privs, bool *as_role)
 {
@@ -358,15 +370,8 @@ objids_hold(ArrayType *array, Oid relid, AclMode privs, bool *as_role)
 	deconstruct_array(array, OIDOID, sizeof(Oid), true, TYPALIGN_INT, &values, NULL, &n);
 	for (int i = 0; i < n; i++)
 	{
-		Oid			objid = DatumGetObjectId(values[i]);
-
-		*as_role = objid != relid;
-		if (objid == relid ||
-			(privs != 0 && GetUserNameFromId(objid, true) != NULL &&
-			 jit_object_aclmask(RelationRelationId, relid, 0,
-								jit_role_closure(objid, JIT_CLOSURE_PRIVS,
-												 JIT_FILTER_STANDING, 0),
-								privs) != 0))
+		*as_role = DatumGetObjectId(values[i]) != relid;
+		if (gives_some(DatumGetObjectId(values[i]), relid, privs))
 			return true;
 	}
 	return false;
@@ -605,7 +610,7 @@ why_not_conveyed(Relation grants, HeapTuple tuple, const Missing *missing,
 			JitItem		item = {.objtype = OBJECT_ROLE};
 
 			ObjectAddressSet(item.address, AuthIdRelationId, DatumGetObjectId(oids[i]));
-			if (GetUserNameFromId(item.address.objectId, true) != NULL &&
+			if (gives_some(item.address.objectId, missing->relid, missing->privs) &&
 				jit_item_conveyed(&item, role) == JIT_CONVEYED_ALL)
 				return NULL;
 		}
