@@ -59,6 +59,7 @@ CREATE TABLE jit.requests (
 	login_oid oid NOT NULL,
 	grantee_oid oid NOT NULL,
 	origin text NOT NULL,
+	extends integer,
 	CHECK ((duration IS NULL) <> (until IS NULL)),
 	CHECK ((status = 'pending') = (decided_at IS NULL)),
 	CHECK ((activated_at IS NULL) = (expires_at IS NULL))
@@ -91,6 +92,7 @@ COMMENT ON COLUMN jit.requests.requester_oid IS 'OID of requester, valid where o
 COMMENT ON COLUMN jit.requests.login_oid IS 'OID of login, valid where origin says';
 COMMENT ON COLUMN jit.requests.grantee_oid IS 'OID of grantee, valid where origin says';
 COMMENT ON COLUMN jit.requests.origin IS 'system identifier and OID of the database where it was filed';
+COMMENT ON COLUMN jit.requests.extends IS 'request that it extends, by jit_extend(); else null';
 
 CREATE FUNCTION jit.watch_request() RETURNS trigger
 	AS 'MODULE_PATHNAME', 'jit_watch_request' LANGUAGE C;
@@ -274,6 +276,13 @@ CREATE FUNCTION jit_request(access text, duration interval DEFAULT NULL, reason 
 	SUPPORT jit.deciding_support;
 COMMENT ON FUNCTION jit_request(text, interval, text, timestamptz, text, name) IS
 	'ask for temporary access, written as between GRANT and TO, for a duration or until a time; returns the number of the request';
+
+CREATE FUNCTION jit_extend(request integer, duration interval DEFAULT NULL, reason text DEFAULT NULL,
+	ticket text DEFAULT NULL)
+	RETURNS integer AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+	SUPPORT jit.deciding_support;
+COMMENT ON FUNCTION jit_extend(integer, interval, text, text) IS
+	'ask again for what a request was for, while its access lasts or once it has ended; what is not given is taken from there; returns the number of the new request';
 
 CREATE FUNCTION jit_approve(request integer, comment text DEFAULT NULL, duration interval DEFAULT NULL)
 	RETURNS jit.request_status AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE

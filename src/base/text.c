@@ -152,6 +152,27 @@ jit_interval_usecs(const Interval *interval, const char *what)
 	return usecs;
 }
 
+/*
+ * Would somebody who writes this mean how long?  It reads as an interval, and
+ * has a unit: "4711" and "now" are words.
+ */
+bool
+jit_is_duration(const char *words)
+{
+	char		workbuf[256];
+	char	   *field[MAXDATEFIELDS];
+	int			ftype[MAXDATEFIELDS];
+	int			nf;
+	int			dtype;
+	struct pg_itm_in itm;
+
+	words += strspn(words, " \t\r\n\f\v");
+	return isdigit((unsigned char) *words) && words[strspn(words, "0123456789-+./, ")] != '\0' &&
+		ParseDateTime(words, workbuf, sizeof(workbuf), field, ftype, MAXDATEFIELDS, &nf) == 0 &&
+		DecodeInterval(field, ftype, nf, INTERVAL_FULL_RANGE, &dtype, &itm) == 0 &&
+		dtype == DTK_DELTA;
+}
+
 /* ----------------------------------------------------------------------
  * Words
  * ----------------------------------------------------------------------

@@ -17,6 +17,7 @@ extern JitStatus jit_status_by_name(const char *name);
 extern JitRisk jit_risk_by_name(const char *name);
 extern JitRisk jit_risk_argument(FunctionCallInfo fcinfo, int n);
 extern int64 jit_interval_usecs(const Interval *interval, const char *what);
+extern bool jit_is_duration(const char *words);
 
 extern const char *jit_risk_name(JitRisk risk);
 extern const char *jit_status_name(JitStatus status);

@@ -26,6 +26,10 @@
 #include "catalog/catalog.h"
 #include "catalog/pg_collation.h"
 
+#define USUAL_DURATION USECS_PER_HOUR
+#define TOO_LONG (1000 * 365 * USECS_PER_DAY)
+#define MAX_ITEMS_SHOWN 5
+
 /*
  * The role that is to get access.  Raises if it can't.
  */
@@ -91,7 +95,11 @@ new_request(const char *grantee, bool direct)
 	return request;
 }
 
-/* For how long the request is from now, in microseconds. */
+/*
+ * For how long the request is from now, in microseconds.  What is longer than
+ * anything that may be is cut, so that sums don't overflow; what is missing, of
+ * which jit_complaints() complains, is judged as if it were the usual.
+ */
 static int64
 requested_usecs(const JitRequest *request, TimestampTz now)
 {
@@ -99,10 +107,7 @@ requested_usecs(const JitRequest *request, TimestampTz now)
 	int64		usecs;
 
 	if (request->duration == NULL && until == DT_NOEND)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("how long the access is for is missing"),
-				 errhint("Give a duration such as '1 hour', or until => a point in time.")));
+		return USUAL_DURATION;
 	if (request->duration != NULL && until != DT_NOEND)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -122,13 +127,7 @@ requested_usecs(const JitRequest *request, TimestampTz now)
 					 errdetail("It is %s now.", jit_timestamp_text(now))));
 		usecs = until - now;
 	}
-	if (usecs > (int64) jit_max_duration * USECS_PER_SEC)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("access cannot be requested for so long"),
-				 errdetail("jit_access.max_duration is %s.",
-						   jit_usecs_text((int64) jit_max_duration * USECS_PER_SEC))));
-	return usecs;
+	return Min(usecs, TOO_LONG);
 }
 
 /* Raise if the item would be of no use to the grantee, or make a circle. */
@@ -189,14 +188,13 @@ refuse_held(const JitRequest *request)
 			 detail ? errdetail_internal("%s", detail) : 0));
 }
 
-/* Resolve what the request is for, and raise if it can't be asked for. */
+/* Raise if what the request is for can't be asked for. */
 static void
-resolve_items(JitRequest *request, const char *access, TimestampTz until)
+check_items(JitRequest *request, TimestampTz until)
 {
 	bool		held = true;
 	ListCell   *lc;
 
-	request->items = jit_parse_access(access);
 	foreach(lc, request->items)
 	{
 		JitItem    *item = lfirst(lc);
@@ -246,70 +244,185 @@ jit_request_from_arguments(FunctionCallInfo fcinfo, int duration, int reason,
 											 * missing */
 	}
 	*usecs = requested_usecs(request, now);
-	resolve_items(request, access, now + *usecs);
+	request->asked = access;
+	request->items = jit_parse_access(access);
+	check_items(request, now + *usecs);
 	return request;
 }
 
 /*
- * Raise unless a reason is given, with the call as it should have been.  The
- * arguments are numbered as above.
+ * A request for what another one was for, and the same grantee, that whoever
+ * is at the other end of the session would file now.  What isn't given (NULL)
+ * is taken from there.  Checked as above.
  */
-void
-jit_require_reason(FunctionCallInfo fcinfo, int duration, int reason,
-				   int grantee, bool direct)
+JitRequest *
+jit_request_to_extend(JitRequest *old, Interval *duration, char *reason,
+					  char *ticket, int64 *usecs)
 {
-	char	   *why = direct ? _("why they need it") : _("why you need it");
+	TimestampTz now = jit_now();
+	TimestampTz until = duration == NULL ? old->until : DT_NOEND;
+	JitRequest *request;
+	ListCell   *lc;
+
+	if (!OidIsValid(old->grantee))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("role %s, which %s was for, does not exist any more",
+						quote_identifier(old->grantee_name),
+						jit_request_text(old->id))));
+	if (until <= now || (old->status == JIT_ACTIVE && until <= old->expires_at))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s cannot be extended without a duration", jit_request_text(old->id)),
+				 errdetail("It was for access until %s.", jit_timestamp_text(until)),
+				 errhint("Such as: SELECT jit_extend(%d, '1 hour');", old->id)));
+
+	request = new_request(jit_role_name(old->grantee), false);
+	request->extends = old->id;
+	request->reason = reason != NULL ? reason : old->reason;
+	request->ticket = ticket != NULL ? ticket : old->ticket;
+	request->duration = duration != NULL ? duration : old->duration;
+	request->until = until;
+	*usecs = requested_usecs(request, now);
+
+	/* what was added is added again if it is still needed */
+	jit_load_request_items(old, true);
+	foreach(lc, old->items)
+	{
+		JitItem    *item = lfirst(lc);
+
+		item->filed_as = NULL;
+		if (!item->added)
+			request->items = lappend(request->items, item);
+	}
+	if (request->items == NIL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("nothing of what %s was for is left", jit_request_text(old->id)),
+				 errdetail("Dropped since: %s.", jit_join(old->gone, ", ")),
+				 errhint("Ask for what there is now with jit_request().")));
+	if (old->gone != NIL)
+		ereport(NOTICE,
+				(errmsg("left out is what has been dropped since %s: %s",
+						jit_request_text(old->id), jit_join(old->gone, ", "))));
+	foreach(lc, request->items)
+		jit_check_item_requestable(lfirst(lc));
+	check_items(request, now + *usecs);
+	return request;
+}
+
+/*
+ * The call that would file the request, with what is in place of what isn't to
+ * be used of it: a reason, a ticket, or how long.
+ */
+static char *
+call_text(const JitRequest *request, const char *reason, const char *ticket,
+		  const char *length)
+{
+	const char *access = request->asked != NULL ? request->asked : request->access;
 	StringInfoData call;
 
-	if (!PG_ARGISNULL(reason))
-		return;
 	initStringInfo(&call);
-	appendStringInfo(&call, "%s(%s", get_func_name(fcinfo->flinfo->fn_oid),
-					 quote_literal_cstr(jit_required_text(fcinfo, 0, "access")));
-	if (direct)
-		appendStringInfo(&call, ", %s",
-						 quote_literal_cstr(NameStr(*PG_GETARG_NAME(grantee))));
-	if (PG_ARGISNULL(reason + 1))
-		appendStringInfo(&call, ", %s, %s",
-						 quote_literal_cstr(PG_ARGISNULL(duration) ? "1 hour" :
-											jit_interval_text(PG_GETARG_INTERVAL_P(duration))),
-						 quote_literal_cstr(why));
+	if (request->extends != 0)
+		appendStringInfo(&call, "jit_extend(%d", request->extends);
 	else
+		appendStringInfo(&call, "%s(%s", request->direct ? "jit_grant" : "jit_request",
+						 quote_literal_cstr(jit_shown(access)));
+	if (request->direct)
+		appendStringInfo(&call, ", %s", quote_literal_cstr(request->grantee_name));
+	if (length == NULL && request->duration == NULL && request->extends == 0)
 		appendStringInfo(&call, ", until => %s, reason => %s",
-						 quote_literal_cstr(timestamptz_to_str(PG_GETARG_TIMESTAMPTZ(reason + 1))),
-						 quote_literal_cstr(why));
-	if (!PG_ARGISNULL(reason + 2))
-		appendStringInfo(&call, ", ticket => %s",
-						 quote_literal_cstr(jit_text_argument(fcinfo, reason + 2, "ticket")));
-	if (!direct && !PG_ARGISNULL(grantee))
-		appendStringInfo(&call, ", grantee => %s",
-						 quote_literal_cstr(NameStr(*PG_GETARG_NAME(grantee))));
-	ereport(ERROR,
-			(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-			 errmsg("reason is missing"),
-			 errhint("Say why: SELECT %s);", call.data)));
+						 quote_literal_cstr(timestamptz_to_str(request->until)),
+						 quote_literal_cstr(jit_shown(reason)));
+	else if (length == NULL && request->duration == NULL)
+		appendStringInfo(&call, ", reason => %s", quote_literal_cstr(jit_shown(reason)));
+	else
+		appendStringInfo(&call, ", %s, %s",
+						 quote_literal_cstr(length != NULL ? length : jit_interval_text(request->duration)),
+						 quote_literal_cstr(jit_shown(reason)));
+	if (ticket != NULL)
+		appendStringInfo(&call, ", ticket => %s", quote_literal_cstr(jit_shown(ticket)));
+	if (!request->direct && request->extends == 0 && request->grantee != request->requester)
+		appendStringInfo(&call, ", grantee => %s", quote_literal_cstr(request->grantee_name));
+	appendStringInfoChar(&call, ')');
+	return call.data;
+}
+
+static void
+complain(List **complaints, char *message, char *detail)
+{
+	JitComplaint *complaint = palloc(sizeof(JitComplaint));
+
+	complaint->message = message;
+	complaint->detail = detail;
+	*complaints = lappend(*complaints, complaint);
 }
 
 /* Does the text match the pattern that its risk asks for? */
-static void
-check_pattern(const char *value, const char *pattern, const char *name,
-			  JitRisk risk)
+static bool
+matches(const char *value, const char *pattern)
 {
-	if (pattern == NULL)
-		return;
-	if (value != NULL &&
-		DatumGetBool(DirectFunctionCall2Coll(textregexeq, C_COLLATION_OID,
-											 CStringGetTextDatum(value),
-											 CStringGetTextDatum(pattern))))
-		return;
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 value != NULL ?
-			 errmsg("%s \"%s\" is not what a request of %s risk needs", name,
-					jit_shown(value), jit_risk_name(risk)) :
-			 errmsg("a request of %s risk needs a %s", jit_risk_name(risk),
-					name),
-			 errdetail("It must match the pattern \"%s\".", pattern)));
+	return pattern == NULL ||
+		(value != NULL &&
+		 DatumGetBool(DirectFunctionCall2Coll(textregexeq, C_COLLATION_OID,
+											  CStringGetTextDatum(value),
+											  CStringGetTextDatum(pattern))));
+}
+
+/*
+ * All that keeps the request from being filed at its risk, of JitComplaint,
+ * save a policy that forbids it.  *call is one that has what is missing.
+ */
+List *
+jit_complaints(const JitRequest *request, const JitDecision *decision,
+			   int64 usecs, char **call)
+{
+	List	   *complaints = NIL;
+	const char *risk = jit_risk_name(decision->risk);
+	int64		most = (int64) jit_max_duration * USECS_PER_SEC;
+	const char *reason = request->reason;
+	const char *ticket = request->ticket;
+	char	   *length = NULL;
+
+	if (request->duration == NULL && request->until == DT_NOEND)
+	{
+		length = jit_usecs_text(Min(usecs, Min(most, decision->max_duration)));
+		complain(&complaints, pstrdup(_("how long the access is for is missing")),
+				 pstrdup(_("Give a duration such as '1 hour', or until => a point in time.")));
+	}
+	else if (usecs > Min(most, decision->max_duration))
+	{
+		length = jit_usecs_text(Min(most, decision->max_duration));
+		if (decision->max_duration <= most)
+			complain(&complaints,
+					 psprintf(_("access of %s risk cannot be requested for so long"), risk),
+					 psprintf(_("At most %s is allowed."), length));
+		else
+			complain(&complaints,
+					 pstrdup(_("access cannot be requested for so long")),
+					 psprintf(_("jit_access.max_duration is %s."), length));
+	}
+	if (reason == NULL || !matches(reason, decision->reason_pattern))
+	{
+		complain(&complaints,
+				 reason == NULL ? pstrdup(_("reason is missing")) :
+				 psprintf(_("reason \"%s\" is not what a request of %s risk needs"),
+						  jit_shown(reason), risk),
+				 decision->reason_pattern == NULL ? pstrdup(_("Every request needs a reason.")) :
+				 psprintf(_("The reason must match the pattern \"%s\"."), decision->reason_pattern));
+		reason = request->direct ? _("why they need it") : _("why you need it");
+	}
+	if (!matches(ticket, decision->ticket_pattern))
+	{
+		complain(&complaints,
+				 ticket == NULL ? psprintf(_("a request of %s risk needs a ticket"), risk) :
+				 psprintf(_("ticket \"%s\" is not what a request of %s risk needs"),
+						  jit_shown(ticket), risk),
+				 psprintf(_("The ticket must match the pattern \"%s\"."), decision->ticket_pattern));
+		ticket = _("the ticket");
+	}
+	*call = call_text(request, reason, ticket, length);
+	return complaints;
 }
 
 /* Hold a request against what its policies and its flow say. */
@@ -317,6 +430,11 @@ static void
 check_decision(const JitRequest *request, const JitDecision *decision,
 			   int64 usecs)
 {
+	List	   *complaints;
+	List	   *details = NIL;
+	char	   *call;
+	ListCell   *lc;
+
 	if (decision->forbidden_by != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
@@ -325,17 +443,139 @@ check_decision(const JitRequest *request, const JitDecision *decision,
 				 decision->forbidden_why ?
 				 errdetail_internal("%s", decision->forbidden_why) : 0,
 				 errhint("See what it matched with SELECT jit_explain(...) and the same arguments.")));
-	if (usecs > decision->max_duration)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("access of %s risk cannot be requested for so long",
-						jit_risk_name(decision->risk)),
-				 errdetail("At most %s is allowed.",
-						   jit_usecs_text(decision->max_duration))));
-	check_pattern(request->reason, decision->reason_pattern, "reason",
-				  decision->risk);
-	check_pattern(request->ticket, decision->ticket_pattern, "ticket",
-				  decision->risk);
+	complaints = jit_complaints(request, decision, usecs, &call);
+	if (complaints == NIL)
+		return;
+	foreach(lc, complaints)
+		details = lappend(details, ((JitComplaint *) lfirst(lc))->detail);
+	ereport(ERROR,
+			(errcode(request->reason == NULL ? ERRCODE_NULL_VALUE_NOT_ALLOWED :
+					 ERRCODE_INVALID_PARAMETER_VALUE),
+			 list_length(complaints) == 1 ?
+			 errmsg_internal("%s", ((JitComplaint *) linitial(complaints))->message) :
+			 errmsg("this is not what a request of %s risk needs",
+					jit_risk_name(decision->risk)),
+			 errdetail_internal("%s", jit_join(details, "\n")),
+			 errhint("Such as: SELECT %s;", call)));
+}
+
+static bool
+same_item(const JitItem *a, const JitItem *b)
+{
+	return a->address.classId == b->address.classId &&
+		a->address.objectId == b->address.objectId &&
+		a->privs == b->privs && equal(a->attnums, b->attnums) &&
+		(a->parameter == NULL || strcmp(a->parameter, b->parameter) == 0);
+}
+
+/* Is the access of the one request that of the other? */
+static bool
+same_access(const JitRequest *a, const JitRequest *b)
+{
+	ListCell   *lc;
+	ListCell   *lc2;
+
+	foreach(lc, a->items)
+	{
+		bool		found = ((JitItem *) lfirst(lc))->added;
+
+		foreach(lc2, b->items)
+			found |= same_item(lfirst(lc), lfirst(lc2));
+		if (!found)
+			return false;
+	}
+	return true;
+}
+
+/* For how long the request would be if its last approval came now. */
+static int64
+usecs_from(const JitRequest *request, TimestampTz now)
+{
+	int64		usecs = request->duration == NULL ? request->until - now :
+	jit_interval_usecs(request->duration, "duration");
+	ListCell   *lc;
+
+	foreach(lc, request->reviews)
+	{
+		JitReview  *review = lfirst(lc);
+
+		if (review->duration != NULL)
+			usecs = Min(usecs, jit_interval_usecs(review->duration, "duration"));
+	}
+	return usecs;
+}
+
+/*
+ * The pending request that is for the same access of the same grantee, for as
+ * long at least; NULL if there is none.
+ */
+JitRequest *
+jit_pending_like(const JitRequest *request, int64 usecs)
+{
+	TimestampTz now = jit_now();
+	Datum	   *objids = palloc(list_length(request->items) * sizeof(Datum));
+	int			nobjids = 0;
+	List	   *ids = NIL;
+	JitOwnerSection section;
+	int			n;
+	ListCell   *lc;
+
+	foreach(lc, request->items)
+	{
+		JitItem    *item = lfirst(lc);
+
+		if (!item->added)
+			objids[nobjids++] = ObjectIdGetDatum(item->address.objectId);
+	}
+	jit_enter_owner_section(&section);
+	n = jit_query("SELECT r.id FROM jit.requests r WHERE r.status = 'pending' AND r.lapses_at > $1"
+				  " AND r.grantee_oid = $2 AND r.origin = $3 AND NOT EXISTS (SELECT FROM jit.request_items i"
+				  "  WHERE i.request_id = r.id AND NOT i.added AND i.objid <> ALL ($4))"
+				  " AND coalesce(r.until, $1 + r.duration) >= $6"
+				  " AND (SELECT count(*) FROM jit.request_items i WHERE i.request_id = r.id AND NOT i.added) = $5"
+				  " ORDER BY r.id",
+				  "zotOiz", now, request->grantee, jit_origin(),
+				  PointerGetDatum(construct_array(objids, nobjids, OIDOID, sizeof(Oid), true, TYPALIGN_INT)),
+				  nobjids, now + usecs);
+	for (int i = 1; i <= n; i++)
+		ids = lappend_int(ids, jit_result_int(i, 1));
+	jit_leave_owner_section(&section);
+
+	foreach(lc, ids)
+	{
+		JitRequest *other = jit_load_request(lfirst_int(lc), false);
+
+		jit_load_request_items(other, true);
+		if (usecs <= usecs_from(other, now) && same_access(request, other))
+			return other;
+	}
+	return NULL;
+}
+
+/* Raise if a request like it is pending. */
+static void
+check_not_pending(const JitRequest *request, int64 usecs)
+{
+	JitRequest *other = jit_pending_like(request, usecs);
+	JitProgress progress;
+	JitPerson	person;
+	char	   *lacks;
+
+	if (other == NULL)
+		return;
+	jit_acting_person(&person);
+	jit_flow_progress(other, &progress);
+	lacks = jit_lacks_text(jit_lacks(other, &progress));
+	ereport(ERROR,
+			(errcode(ERRCODE_DUPLICATE_OBJECT),
+			 errmsg("%s for the same access is pending", jit_request_text(other->id)),
+			 errdetail("It waits for %s; it lapses at %s.", lacks,
+					   jit_timestamp_text(other->lapses_at)),
+			 jit_is_party(&person, other->requester, NULL, false) ||
+			 jit_is_party(&person, other->grantee, NULL, false) ?
+			 errhint("To ask anew instead: SELECT jit_cancel(%d); and then the same again.", other->id) :
+			 errhint("Whoever asked for it, %s, can withdraw it with jit_cancel(%d).",
+					 jit_name_now(other->requester, other->requester_name), other->id)));
 }
 
 /* "pii (high), prod (moderate)": the policies that matched, NULL for none. */
@@ -423,7 +663,8 @@ warn_of_missing_people(const JitRequest *request, const JitLack *lack)
 				 errdetail("There is no login that could but you, the role it is for, or members of that role.") :
 				 errdetail("For %s there is no login that could but you, the role it is for, or members of that role.",
 						   lack->items),
-				 errhint("Ask an administrator to name approvers with jit_set_flow(), and request it anew.")));
+				 errhint("Ask an administrator to name approvers with jit_set_flow(); then SELECT jit_cancel(%d); and request it anew.",
+						 request->id)));
 	else if (lack->people < lack->approvals)
 		ereport(WARNING,
 				(errmsg_plural("only %d person can approve %s",
@@ -432,6 +673,47 @@ warn_of_missing_people(const JitRequest *request, const JitLack *lack)
 				 lack->items == NULL ?
 				 errdetail("It needs %d.", lack->approvals) :
 				 errdetail("For %s it needs %d.", lack->items, lack->approvals)));
+}
+
+/*
+ * Items as jit_items_text(), what we added aside; of many, the first.
+ */
+char *
+jit_few_items_text(List *items)
+{
+	List	   *few = NIL;
+	int			more = 0;
+	ListCell   *lc;
+
+	foreach(lc, items)
+	{
+		JitItem    *item = lfirst(lc);
+
+		if (item->added)
+			continue;
+		if (list_length(few) < MAX_ITEMS_SHOWN)
+			few = lappend(few, item);
+		else
+			more++;
+	}
+	return more == 0 ? jit_items_text(few, false) :
+		psprintf(_("%s and %d more"), jit_items_text(few, false), more);
+}
+
+/* What has been understood: "SELECT ON hr.salary to oncall for 01:00:00". */
+static char *
+understood_text(const JitRequest *request)
+{
+	char	   *access = jit_few_items_text(request->items);
+	TimestampTz now = jit_now();
+	int64		usecs = usecs_from(request, now);
+
+	if (request->grantee != request->requester)
+		access = psprintf(_("%s to %s"), access,
+						  jit_name_now(request->grantee, request->grantee_name));
+	if (request->duration == NULL && usecs == request->until - now)
+		return psprintf(_("%s until %s"), access, jit_timestamp_text(request->until));
+	return psprintf(_("%s for %s"), access, jit_usecs_text(usecs));
 }
 
 /*
@@ -453,8 +735,8 @@ jit_report_pending(const JitRequest *request)
 	if (IsTransactionBlock())
 		details = lappend(details, pstrdup(_("Approvers see it once this transaction is committed.")));
 	ereport(NOTICE,
-			(errmsg("%s is pending: %s; it lapses at %s%s",
-					jit_request_text(request->id), jit_lacks_text(lacks),
+			(errmsg("%s is pending: %s; it waits for %s; it lapses at %s%s",
+					jit_request_text(request->id), understood_text(request), jit_lacks_text(lacks),
 					jit_timestamp_text(request->lapses_at), continuation_text(request)),
 			 details != NIL ? errdetail_internal("%s", jit_join(details, "\n")) : 0));
 	foreach(lc, lacks)
@@ -478,6 +760,9 @@ jit_file_request(JitRequest *request, int64 usecs)
 
 	check_decision(request, decision, usecs);
 	jit_check_room(request, now + usecs);
+	/* giving isn't asking */
+	if (!request->direct)
+		check_not_pending(request, usecs);
 	request->flow = decision->flow;
 	request->risk = pstrdup(jit_risk_name(decision->risk));
 	request->lapses_at = now + decision->request_ttl;
@@ -505,16 +790,17 @@ jit_file_request(JitRequest *request, int64 usecs)
 
 	jit_query("INSERT INTO jit.requests (id, requester, login, grantee, access, reason, ticket,"
 			  " duration, until, risk, flow, needs_superuser, facts, requested_at, lapses_at,"
-			  " client_addr, requester_oid, login_oid, grantee_oid, origin)"
+			  " client_addr, requester_oid, login_oid, grantee_oid, origin, extends)"
 			  " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10::jit.risk_level, $11, $12, $13, $14, $15,"
-			  " $16::inet, $17, $18, $19, $20)",
-			  "ittttttvztjbjzztooot", request->id, request->requester_name,
+			  " $16::inet, $17, $18, $19, $20, nullif($21, 0))",
+			  "ittttttvztjbjzztoooti", request->id, request->requester_name,
 			  request->login_name, request->grantee_name, request->access,
 			  request->reason, request->ticket, request->duration,
 			  request->until, request->risk, request->flow,
 			  request->needs_superuser, decision->facts, now,
 			  request->lapses_at, client_addr, request->requester,
-			  request->login, request->grantee, request->origin);
+			  request->login, request->grantee, request->origin,
+			  request->extends);
 	jit_store_items(request->id, request->items);
 
 	logline = psprintf("%s requested by %s for %s: %s", jit_request_text(request->id),
@@ -526,7 +812,9 @@ jit_file_request(JitRequest *request, int64 usecs)
 						 "reason", request->reason,
 						 "ticket", request->ticket,
 						 "risk", request->risk,
-						 "policies", matched_policies(decision), NULL),
+						 "policies", matched_policies(decision),
+						 "extends", request->extends != 0 ? psprintf("%d", request->extends) : NULL,
+						 NULL),
 			  logline);
 	jit_leave_owner_section(&section);
 }

@@ -8,15 +8,26 @@
 #ifndef JIT_REQUEST_FILING_H
 #define JIT_REQUEST_FILING_H
 
-#include "request/ledger.h"
+#include "request/flow.h"
+
+/* Why a request can't be filed as it is: for a message, and a DETAIL. */
+typedef struct JitComplaint
+{
+	char	   *message;
+	char	   *detail;			/* a sentence that stands for itself */
+} JitComplaint;
 
 extern Oid	jit_check_grantee(const char *grantee);
 extern JitRequest *jit_request_from_arguments(FunctionCallInfo fcinfo,
 											  int duration, int reason,
 											  int grantee, bool direct,
 											  int64 *usecs);
-extern void jit_require_reason(FunctionCallInfo fcinfo, int duration,
-							   int reason, int grantee, bool direct);
+extern JitRequest *jit_request_to_extend(JitRequest *old, Interval *duration,
+										 char *reason, char *ticket, int64 *usecs);
+extern List *jit_complaints(const JitRequest *request, const JitDecision *decision,
+							int64 usecs, char **call);
+extern JitRequest *jit_pending_like(const JitRequest *request, int64 usecs);
+extern char *jit_few_items_text(List *items);
 extern void jit_file_request(JitRequest *request, int64 usecs);
 extern void jit_report_pending(const JitRequest *request);
 

@@ -106,6 +106,7 @@ overtaken(const Promise *promise, const char *detail)
 			 errmsg("%s has been overtaken and cannot become active",
 					jit_request_text(promise->head.request)),
 			 errdetail_internal("%s", detail),
+			 promise->approved ? errhint("Nothing of this transaction has happened; look again.") :
 			 errhint("Nothing of this transaction has happened; look again, and ask anew with jit_request() if need be.")));
 }
 

@@ -30,7 +30,7 @@
 #define REQUEST_COLUMNS \
 	"id, status::text, requester, requester_oid, login, login_oid," \
 	" grantee, grantee_oid, access, reason, ticket, duration, until," \
-	" lapses_at, expires_at, flow, risk::text, needs_superuser, origin"
+	" lapses_at, expires_at, flow, risk::text, needs_superuser, origin, extends"
 
 /* "request 17 in hr_prod" */
 char *
@@ -145,6 +145,7 @@ jit_load_request(int id, bool lock)
 	request->risk = jit_result_text(1, 17);
 	request->needs_superuser = jit_result_bool(1, 18);
 	request->origin = jit_result_text(1, 19);
+	request->extends = jit_result_int(1, 20);
 	request->here = strcmp(request->origin, jit_origin()) == 0;
 	request->cluster = jit_is_of_cluster(request->origin);
 	request->requester = row_role(request->cluster, jit_result_oid(1, 4), request->requester_name);
@@ -361,11 +362,11 @@ try_to_read_address(void *arg)
 
 /*
  * The numbers of an item's columns, which have these names, in a row; the name
- * of one that is gone is returned in *dropped, and the number left out.
+ * of those that are gone are returned in *dropped, and the numbers left out.
  */
 static List *
 read_attnums(const JitItem *item, List *columns, int row, bool by_name,
-			 const char **dropped)
+			 List **dropped)
 {
 	List	   *attnums = NIL;
 	Datum	   *elements = NULL;
@@ -394,8 +395,8 @@ read_attnums(const JitItem *item, List *columns, int row, bool by_name,
 		}
 		if (attnum != InvalidAttrNumber)
 			attnums = lappend_int(attnums, attnum);
-		else if (*dropped == NULL)
-			*dropped = lfirst(lc);
+		else
+			*dropped = lappend(*dropped, lfirst(lc));
 	}
 	list_sort(attnums, list_int_cmp);
 	return attnums;
@@ -405,10 +406,11 @@ read_attnums(const JitItem *item, List *columns, int row, bool by_name,
  * The items of a request, from jit.request_items.  Where the request was
  * filed, OIDs and attribute numbers say what it is for, whatever its name is
  * now; elsewhere, names do (resolve_names).  The caller has opened an owner
- * section.  Raises if something is gone, or with missing_ok leaves it out.
+ * section.  Raises if something is gone, or if *gone is to say what is leaves it
+ * out.
  */
 static List *
-load_stored_items(int request, bool resolve_names, bool missing_ok)
+load_stored_items(int request, bool resolve_names, List **gone)
 {
 	List	   *items = NIL;
 	int			n;
@@ -425,7 +427,8 @@ load_stored_items(int request, bool resolve_names, bool missing_ok)
 		char	   *object = jit_result_text(row, 2);
 		const JitObjectKind *kind = jit_kind_by_words(object_type);
 		List	   *columns = NIL;
-		const char *dropped = NULL;
+		List	   *dropped = NIL;
+		char	   *words;
 		bool		isnull;
 		Datum		value;
 		ListCell   *lc;
@@ -439,12 +442,16 @@ load_stored_items(int request, bool resolve_names, bool missing_ok)
 		value = jit_result(row, 4, &isnull);
 		if (!isnull)
 			columns = array_strings(value);
-		if (resolve_names && missing_ok)
+		words = psprintf("%s %s", _(object_type), object);
+		if (resolve_names && gone != NULL)
 		{
 			AddressCall call = {item, kind, row};
 
 			if (jit_try(try_to_read_address, &call) != NULL)
+			{
+				*gone = lappend(*gone, words);
 				continue;
+			}
 		}
 		else
 			read_address(item, kind, row, resolve_names);
@@ -454,15 +461,22 @@ load_stored_items(int request, bool resolve_names, bool missing_ok)
 			 jit_objtype_of(kind->classid, item->address.objectId,
 							item->objtype) != item->objtype))
 		{
-			if (missing_ok)
-				continue;
-			report_dropped(request, object_type, object, NULL);
+			if (gone == NULL)
+				report_dropped(request, object_type, object, NULL);
+			*gone = lappend(*gone, words);
+			continue;
 		}
 		if (columns != NIL)
 		{
 			item->attnums = read_attnums(item, columns, row, resolve_names, &dropped);
-			if (dropped != NULL && !missing_ok)
-				report_dropped(request, object_type, object, dropped);
+			if (dropped != NIL && gone == NULL)
+				report_dropped(request, object_type, object, linitial(dropped));
+			foreach(lc, dropped)
+			{
+				char	   *column = jit_shown(lfirst(lc));
+
+				*gone = lappend(*gone, psprintf(_("column %s of %s"), column, words));
+			}
 			/* none left: it isn't the whole table's item now */
 			if (item->attnums == NIL)
 				continue;
@@ -484,8 +498,10 @@ jit_load_request_items(JitRequest *request, bool missing_ok)
 
 	if (request->items != NIL)
 		return;
+	request->gone = NIL;
 	jit_enter_owner_section(&section);
-	request->items = load_stored_items(request->id, !request->here, missing_ok);
+	request->items = load_stored_items(request->id, !request->here,
+									   missing_ok ? &request->gone : NULL);
 	jit_leave_owner_section(&section);
 
 	/* what a role holds may have grown since it was filed */

@@ -24,6 +24,7 @@ typedef struct JitRequest
 	char	   *login_name;
 	char	   *grantee_name;
 	char	   *access;
+	char	   *asked;			/* the same as it was typed; NULL if it wasn't */
 	char	   *reason;			/* NULL if none */
 	char	   *ticket;			/* NULL if none */
 	Interval   *duration;		/* NULL if "until" was given */
@@ -39,7 +40,9 @@ typedef struct JitRequest
 	bool		cluster;		/* filed in this cluster: OIDs of roles count */
 	bool		direct;			/* being filed by jit_grant(): the requester
 								 * may give the first approval */
+	int			extends;		/* the request that it extends, or 0 */
 	List	   *items;			/* of JitItem */
+	List	   *gone;			/* what was left out of them, in words */
 	List	   *reviews;		/* of JitReview, approvals only, in order */
 	struct JitReview *rejection;	/* NULL if none */
 } JitRequest;

@@ -41,6 +41,7 @@
 #include "request/grant.h"
 #include "request/limit.h"
 #include "request/policy.h"
+#include "request/remains.h"
 #include "request/request.h"
 
 #include "catalog/pg_auth_members.h"
@@ -48,6 +49,7 @@
 #include "utils/catcache.h"
 
 PG_FUNCTION_INFO_V1(jit_request);
+PG_FUNCTION_INFO_V1(jit_extend);
 PG_FUNCTION_INFO_V1(jit_approve);
 PG_FUNCTION_INFO_V1(jit_reject);
 PG_FUNCTION_INFO_V1(jit_cancel);
@@ -116,9 +118,19 @@ jit_present_status(const JitRequest *request)
 	return is;
 }
 
+/* Could the person ask for it again, with jit_extend()? */
+static bool
+may_extend(const JitRequest *request, const JitPerson *person)
+{
+	return jit_is_own(request, person, false) ||
+		(OidIsValid(request->grantee) &&
+		 jit_is_member(person->role, request->grantee, JIT_FILTER_STANDING));
+}
+
 /* Raise unless the request is in the state, as of now. */
 static void
-require_status(const JitRequest *request, JitStatus status)
+require_status(const JitRequest *request, const JitPerson *person,
+			   JitStatus status)
 {
 	JitStatus	is = jit_present_status(request);
 
@@ -149,7 +161,10 @@ require_status(const JitRequest *request, JitStatus status)
 				 errhint("A pending request is ended with jit_cancel() or jit_reject().") :
 				 is == JIT_ACTIVE ?
 				 errhint("Active access is ended with jit_revoke().") :
-				 errhint("Ask anew with jit_request().")));
+				 !may_extend(request, person) ? 0 :
+				 request->until == DT_NOEND ?
+				 errhint("To ask for it again: SELECT jit_extend(%d);", request->id) :
+				 errhint("To ask for it again: SELECT jit_extend(%d, '1 hour');", request->id)));
 }
 
 /* ----------------------------------------------------------------------
@@ -456,17 +471,12 @@ status_datum(JitStatus status)
  * ----------------------------------------------------------------------
  */
 
-/* jit_request(access, duration, reason, until, ticket, grantee) */
-Datum
-jit_request(PG_FUNCTION_ARGS)
+/* File what has been asked for; returns its number. */
+static int
+ask(FunctionCallInfo fcinfo, JitRequest *request, int64 usecs)
 {
-	JitRequest *request;
 	JitProgress progress;
-	int64		usecs;
 
-	prevent_on_standby(fcinfo, gettext_noop("access cannot be requested on a standby server"));
-	jit_require_reason(fcinfo, 1, 2, 5, false);
-	request = jit_request_from_arguments(fcinfo, 1, 2, 5, false, &usecs);
 	/* for others, or as another than who has logged in */
 	if (request->grantee != request->login || request->requester != request->login)
 		jit_require_top_level(fcinfo);
@@ -477,7 +487,50 @@ jit_request(PG_FUNCTION_ARGS)
 		activate_request(request, NULL);
 	else
 		jit_report_pending(request);
-	PG_RETURN_INT32(request->id);
+	return request->id;
+}
+
+/* jit_request(access, duration, reason, until, ticket, grantee) */
+Datum
+jit_request(PG_FUNCTION_ARGS)
+{
+	JitRequest *request;
+	int64		usecs;
+
+	prevent_on_standby(fcinfo, gettext_noop("access cannot be requested on a standby server"));
+	request = jit_request_from_arguments(fcinfo, 1, 2, 5, false, &usecs);
+	PG_RETURN_INT32(ask(fcinfo, request, usecs));
+}
+
+/* jit_extend(request, duration, reason, ticket) */
+Datum
+jit_extend(PG_FUNCTION_ARGS)
+{
+	int			id = request_argument(fcinfo);
+	Interval   *duration = PG_ARGISNULL(1) ? NULL : PG_GETARG_INTERVAL_P(1);
+	char	   *reason = jit_text_argument(fcinfo, 2, "reason");
+	char	   *ticket = jit_text_argument(fcinfo, 3, "ticket");
+	JitRequest *old;
+	JitRequest *request;
+	JitPerson	person;
+	int64		usecs;
+
+	prevent_on_standby(fcinfo, gettext_noop("access cannot be extended on a standby server"));
+	jit_acting_person(&person);
+	old = jit_load_request(id, false);
+	jit_check_concerned(old, &person, gettext_noop("you cannot extend %s"));
+	if (!may_extend(old, &person))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("you cannot extend %s", jit_request_text(id)),
+				 errdetail("Only whoever asked for it or gets the access can.")));
+	if (jit_present_status(old) == JIT_PENDING)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("%s is still pending", jit_request_text(id)),
+				 errhint("To ask for something else, withdraw it first: SELECT jit_cancel(%d);", id)));
+	request = jit_request_to_extend(old, duration, reason, ticket, &usecs);
+	PG_RETURN_INT32(ask(fcinfo, request, usecs));
 }
 
 /* jit_grant(access, grantee, duration, reason, until, ticket) */
@@ -497,7 +550,6 @@ jit_grant(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("grantee must not be null"),
 				 errhint("To ask for access yourself, use jit_request().")));
-	jit_require_reason(fcinfo, 2, 3, 1, true);
 	jit_acting_person(&person);
 	request = jit_request_from_arguments(fcinfo, 2, 3, 1, true, &usecs);
 	why = jit_why_not_decide(&person);
@@ -575,6 +627,12 @@ jit_approve(PG_FUNCTION_ARGS)
 	prevent_on_standby(fcinfo, gettext_noop("access cannot be approved on a standby server"));
 	jit_require_top_level(fcinfo);
 	jit_acting_person(&person);
+	if (duration == NULL && comment != NULL && jit_is_duration(comment))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("the comment \"%s\" is a duration", jit_shown(comment)),
+				 errhint("To approve it for so long at most: SELECT jit_approve(%d, duration => %s);",
+						 id, quote_literal_cstr(comment))));
 	if (duration != NULL)
 		usecs = jit_interval_usecs(duration, "duration");
 
@@ -589,7 +647,7 @@ jit_approve(PG_FUNCTION_ARGS)
 			jit_load_request_items(request, true);
 			check_approver(request, &person, true, gettext_noop("you cannot approve %s"));
 		}
-		require_status(request, JIT_PENDING);
+		require_status(request, &person, JIT_PENDING);
 		request->items = NIL;
 		jit_load_request_items(request, false);
 		check_approver(request, &person, false, gettext_noop("you cannot approve %s"));
@@ -630,7 +688,7 @@ jit_reject(PG_FUNCTION_ARGS)
 			if (!may_clear_away(request, &person))
 				check_approver(request, &person, true, gettext_noop("you cannot reject %s"));
 		}
-		require_status(request, JIT_PENDING);
+		require_status(request, &person, JIT_PENDING);
 	}
 
 	jit_flow_progress(request, &progress);
@@ -668,7 +726,7 @@ jit_cancel(PG_FUNCTION_ARGS)
 					 errdetail("Only whoever asked for it or gets the access can."),
 					 request->status == JIT_PENDING ?
 					 errhint("An approver can end it with jit_reject().") : 0));
-		require_status(request, JIT_PENDING);
+		require_status(request, &person, JIT_PENDING);
 	}
 
 	jit_finish_request(id, JIT_CANCELED, jit_now(),
@@ -809,7 +867,7 @@ jit_revoke(PG_FUNCTION_ARGS)
 				check_approver(request, &person, true, gettext_noop("you cannot revoke %s"));
 			}
 		}
-		require_status(request, JIT_ACTIVE);
+		require_status(request, &person, JIT_ACTIVE);
 		if (locked || wait_for_request(id))
 			continue;
 		if (!end_locked_access(id, reason, &person))
@@ -823,6 +881,7 @@ jit_revoke(PG_FUNCTION_ARGS)
 						jit_request_text(id), jit_name_now(request->grantee, request->grantee_name),
 						request->access),
 				 errdetail("It is not said to be revoked, as another transaction is changing it.")));
+		jit_warn_of_remains(request);
 		PG_RETURN_DATUM(status_datum(JIT_EXPIRED));
 	}
 
@@ -833,6 +892,7 @@ jit_revoke(PG_FUNCTION_ARGS)
 					request->access),
 			 IsTransactionBlock() ?
 			 errdetail("It ends once this transaction is committed.") : 0));
+	jit_warn_of_remains(request);
 	PG_RETURN_DATUM(status_datum(JIT_REVOKED));
 }
 

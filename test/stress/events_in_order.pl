@@ -19,11 +19,12 @@ foreach my $k (1 .. 8)
 {
 	$node->safe_psql('hr_prod', "CREATE ROLE d$k LOGIN; GRANT USAGE ON SCHEMA hr TO d$k");
 	my $pause = 'SELECT pg_sleep(random() * random() * 0.2);';
-	my $ask = q{SELECT jit_request('SELECT ON hr.salary', '1 hour', 'x') AS n};
+	# for longer each time, so that it isn't what is pending
+	my $ask = q{SELECT jit_request('SELECT ON hr.salary', '1 hour N s', 'x') AS n};
 	my @rounds = ("BEGIN; $ask \\gset\n$pause COMMIT; BEGIN; SELECT jit_cancel(:n); $pause COMMIT;\n",
 		"BEGIN; $ask \\gset\n$pause ROLLBACK;\n",
 		"BEGIN ISOLATION LEVEL SERIALIZABLE; $ask \\gset\n$pause COMMIT;\n");
-	worker($node, "d$k", 'hr_prod', join '', map { $rounds[ ($_ * $k) % 3 ] } 1 .. 30 * $seconds + 50);
+	worker($node, "d$k", 'hr_prod', join '', map { my $n = $_; $rounds[ ($n * $k) % 3 ] =~ s/ N s/ $n s/r } 1 .. 30 * $seconds + 50);
 }
 
 my ($last, @seen) = (0);

@@ -26,7 +26,7 @@ my $watcher = session($node, getpwuid($<) . '');
 # somebody files all the while, as a press cancels what is pending
 foreach my $db (@dbs)
 {
-	worker($node, 'dev', $db, "SELECT jit_request('SELECT ON hr.salary', '1 hour', 'x');\n" x (1000 * $seconds + 1000));
+	worker($node, 'dev', $db, join '', map { "SELECT jit_request('SELECT ON hr.salary', '1 hour $_ s', 'x');\n" } 1 .. 1000 * $seconds + 1000);
 	foreach my $k (0 .. 3)
 	{
 		# every other one takes its time between the call and its commit

@@ -3,6 +3,7 @@
 package JitAccess;
 use strict;
 use warnings;
+use feature 'state';
 use Exporter 'import';
 use IPC::Run ();
 use PostgreSQL::Test::Cluster;
@@ -10,7 +11,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes ();
 
-our @EXPORT = qw(new_server create_hr session sql grant_access revoke_access grant_role
+our @EXPORT = qw(new_server create_hr session sql longer grant_access revoke_access grant_role
   stop_launcher continue_launcher sweep launcher_pid wait_for_deadline seconds_left
   wait_until shown_as wait_for_server ends_without_workers logged_once catches_up
   storm $CUT_OFF);
@@ -67,6 +68,14 @@ sub sql
 	my ($rc, $out, $err) = $node->psql($db // 'postgres', $sql,
 		extra_params => [ '-U', $user, '-v', 'VERBOSITY=verbose' ]);
 	return wantarray ? ($out, $err, $rc) : $out;
+}
+
+# A duration, longer each time: what is asked for is then no request like one
+# that is pending.
+sub longer
+{
+	state $n = 0;
+	return sprintf '2 hours %d s', ++$n;
 }
 
 # Returns the number of the request.

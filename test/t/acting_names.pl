@@ -46,7 +46,7 @@ sub swapped
 sub asked
 {
 	my ($access, $more, $user) = @_;
-	my ($out, $err) = as($user // 'dev', "SELECT jit_request('$access', '1 hour', 'x'" . ($more // '') . ')');
+	my ($out, $err) = as($user // 'dev', "SELECT jit_request('$access', '" . longer() . "', 'x'" . ($more // '') . ')');
 	$out =~ /(\d+)$/ or die $err;
 	return $1;
 }
@@ -137,7 +137,7 @@ attack 'who asked is not who gets it, nor who logged in' => sub {
 	shown_as(inbox($own), 'dev|SELECT ON hr.salary', 'for themselves');
 	my $group = asked('SELECT ON hr.salary', q{, grantee => 'oncall'});
 	shown_as(inbox($group), 'oncall, asked by dev|SELECT ON hr.salary', 'for a group');
-	my ($as_group, $err) = as('dev', q{SET ROLE oncall; SELECT jit_request('SELECT ON hr.salary', '1 hour', 'x')});
+	my ($as_group, $err) = as('dev', q{SET ROLE oncall; SELECT jit_request('SELECT ON hr.salary', '3 hours', 'x')});
 	shown_as(inbox($as_group), 'oncall, asked by oncall (login dev)|SELECT ON hr.salary', 'as the group');
 	swapped('dev', 'dev2', sub {
 		shown_as(inbox($group), 'oncall, asked by dev2 (formerly dev)|SELECT ON hr.salary', '... and renamed since');

@@ -143,7 +143,8 @@ sub play
 	my $from = -s $node->logfile;
 	my $what = q{SELECT ("Emp No", emp_no) ON hr."Pay Roll"; EXECUTE ON FUNCTION hr.raise};
 	my @n = as('dev', $set, map({ "SELECT jit_request('$what', $_, reason => 'why', ticket => 'INC-1')" }
-		q{'90 minutes'}, q{until => clock_timestamp() + interval '1 hour'}, q{'1 hour'}, q{'1 hour'}, q{'1 s'}));
+		q{'1 s'}, q{until => clock_timestamp() + interval '1 hour'}, q{'61 minutes'}, q{'62 minutes'}, q{'90 minutes'}));
+	@n[ 0, 4 ] = @n[ 4, 0 ];
 	push @n, as('anna', $set,
 		$expire ? "SELECT jit_approve($n[4])" : (),
 		"SELECT jit_approve($n[0], 'ok', '45 minutes')",

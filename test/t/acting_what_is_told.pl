@@ -28,12 +28,13 @@ my $requests = 'SELECT count(*) FROM jit.requests';
 # returns the row of that request.
 sub asks_why
 {
-	my ($user, $call, $hint) = @_;
+	my ($user, $call, $hint, $error) = @_;
 	my $before = super($requests);
+	$error //= 'reason is missing\n';
 	my ($out, $err) = as($user, "SELECT $call");
 	is($out, '', "$call returns nothing");
-	like($err, qr/^psql:<stdin>:1: ERROR:  22004: reason is missing\n/, '... and says what is missing');
-	my ($paste) = $err =~ /^HINT:  Say why: (SELECT .*;)$/m;
+	like($err, qr/^psql:<stdin>:1: ERROR:  22004: $error/, '... and says what is missing');
+	my ($paste) = $err =~ /^HINT:  Such as: (SELECT .*;)$/m;
 	is($paste, "SELECT $hint;", '... with a call that says why');
 	is(super($requests), $before, '... and nothing is filed');
 	($out, $err) = as($user, $paste);
@@ -51,7 +52,8 @@ attack 'a reason that is null' => sub {
 	like($err, qr/ERROR:  22023: reason must not be empty/, 'an empty one is refused as before');
 };
 attack 'a reason that is left out, with neither duration nor until' => sub {
-	asks_why('dev', q{jit_request('UPDATE ON hr.salary')}, q{jit_request('UPDATE ON hr.salary', '1 hour', 'why you need it')});
+	asks_why('dev', q{jit_request('UPDATE ON hr.salary')}, q{jit_request('UPDATE ON hr.salary', '01:00:00', 'why you need it')},
+		qr/this is not what a request of \w+ risk needs\nDETAIL:  Give a duration .*\nEvery request needs a reason\.\n/);
 };
 attack 'a reason that is left out, with a point in time' => sub {
 	my $until = super(q{SELECT date_trunc('second', now() + '2 hours')});
@@ -103,7 +105,7 @@ my %call = (approve => 'jit_approve(%d)', reject => q{jit_reject(%d, 'no')}, rev
 sub asked
 {
 	my ($more, $access) = @_;
-	my ($out, $err) = as('dev', "SELECT jit_request('" . ($access // 'SELECT ON hr.salary') . "', '1 hour', 'x'" . ($more // '') . ')');
+	my ($out, $err) = as('dev', "SELECT jit_request('" . ($access // 'SELECT ON hr.salary') . "', '" . longer() . "', 'x'" . ($more // '') . ')');
 	die $err unless $out =~ /^\d+$/;
 	return $out;
 }

@@ -50,7 +50,7 @@ my ($paste) = $err =~ /Request access: (SELECT .*;)/;
 ($rc, $out, $err) = sql('dev', $paste);
 is($rc, 0, 'the hint can be pasted');
 is($out, '1', 'it is request 1');
-like($err, qr/NOTICE:  request 1 in hr_prod is pending: 1 approval by anyone who could grant it \(anna\); it lapses at /,
+like($err, qr/NOTICE:  request 1 in hr_prod is pending: .*; it waits for 1 approval by anyone who could grant it \(anna\); it lapses at /,
 	'the NOTICE says who can approve and until when');
 
 ($rc, $out, $err) = sql('dev', 'SELECT jit_approve(1)');

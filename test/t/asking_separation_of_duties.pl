@@ -5,6 +5,7 @@ use warnings;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use JitAccess qw(longer);
 
 my $node = PostgreSQL::Test::Cluster->new('main');
 $node->init;
@@ -30,7 +31,7 @@ sub denied
 sub ask
 {
 	my ($user, $sql) = @_;
-	my $out = sql($user, $sql // q{SELECT jit_request('SELECT ON t', '1 hour', 'x')});
+	my $out = sql($user, $sql // "SELECT jit_request('SELECT ON t', '" . longer() . "', 'x')");
 	my ($id) = $out =~ /(\d+)\s*$/;
 	return $id;
 }
@@ -69,7 +70,7 @@ denied('olga', "SET ROLE owner; SELECT jit_approve($id)", 'It is for role servic
 $node->safe_psql('postgres', 'REVOKE service FROM olga');
 denied('olga', "SET ROLE owner; SELECT jit_approve($id)", 'It was requested by you', '... after leaving the grantee');
 
-$id = ask('root', q{SELECT jit_request('SELECT ON t', '1 hour', 'x', grantee => 'dev')});
+$id = ask('root', q{SELECT jit_request('SELECT ON t', '3 hours', 'x', grantee => 'dev')});
 denied('root', "SELECT jit_approve($id)", 'It was requested by you', 'as a superuser');
 denied('root', "SET ROLE owner; SELECT jit_approve($id)", 'It was requested by you', 'as a superuser with SET ROLE');
 denied('root', "SET SESSION AUTHORIZATION olga; SELECT jit_approve($id)", 'It was requested by you', 'with SET SESSION AUTHORIZATION');
@@ -112,7 +113,7 @@ $node->poll_query_until('postgres', q{SELECT current_setting('jit_access.proxy_l
 my $invalid = qr/ERROR:  invalid value for parameter "jit_access\.proxy_logins".*DETAIL:  List syntax is invalid/s;
 like((sql('root', q{ALTER SYSTEM SET jit_access.proxy_logins = 'bot, batch bot'}))[1], $invalid, 'a list that cannot be read is refused');
 like((sql('root', q{SET jit_access.proxy_logins = 'bot,,'}))[1], $invalid, '... in a session, too');
-$id = ask('mate', q{SELECT jit_request('SELECT ON t', '2 hours', 'not pooled')});
+$id = ask('mate', q{SELECT jit_request('SELECT ON t', '3 hours', 'not pooled')});
 $node->append_conf('postgresql.conf', "jit_access.proxy_logins = 'bot, batch bot'");
 $node->restart;
 like((sql('bot', "SET ROLE olga; SELECT jit_approve($id)"))[1], qr/DETAIL:  jit_access\.proxy_logins is "bot, batch bot", which is no list of roles/, '... and if it is there when the server starts, nobody approves');

@@ -16,7 +16,8 @@ create_hr($node);
 $node->safe_psql('hr_prod', q{CREATE ROLE dev2 LOGIN; GRANT USAGE ON SCHEMA hr TO PUBLIC});
 my %s = map { $_ => session($node, $_, 'hr_prod') } qw(dev dev2 eve anna);
 $_->do(q{SET statement_timeout = '8 s'}) for values %s;
-my $ask = q{SELECT jit_request('SELECT ON hr.salary', '1 hour', 'x')};
+# for longer each time, so that it isn't what is pending
+my $ask = q{SELECT jit_request('SELECT ON hr.salary', '1 hour' + (clock_timestamp() - pg_postmaster_start_time()), 'x')};
 
 # Reads on: what it has been given, in all, as "number of the request: event".
 my $last = 0;

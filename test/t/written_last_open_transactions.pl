@@ -26,7 +26,8 @@ $node->safe_psql('hr_prod', q{
 $node->safe_psql('hr_prod', "CREATE ROLE dev$_ LOGIN") for 2 .. 7;
 
 sub super { return $node->safe_psql('hr_prod', $_[0]); }
-sub ask { return "SELECT jit_request('SELECT ON $_[0]', '1 hour', 'x', ticket => " . ($_[1] ? q{'free'} : 'NULL') . ')'; }
+# for longer each time, so that it isn't what is pending
+sub ask { return "SELECT jit_request('SELECT ON $_[0]', '1 hour' + (clock_timestamp() - pg_postmaster_start_time()), 'x', ticket => " . ($_[1] ? q{'free'} : 'NULL') . ')'; }
 sub grant { return "SELECT jit_grant('SELECT ON $_[0]', '$_[1]', '1 hour', 'x')"; }
 
 # A table that nobody was given anything on yet.
