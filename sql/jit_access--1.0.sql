@@ -65,7 +65,7 @@ CREATE TABLE jit.requests (
 	CHECK ((activated_at IS NULL) = (expires_at IS NULL))
 );
 CREATE INDEX requests_open_idx ON jit.requests (status, id) WHERE status IN ('pending', 'active');
-CREATE INDEX requests_grantee_oid_idx ON jit.requests (grantee_oid);
+CREATE INDEX requests_grantee_oid_idx ON jit.requests (grantee_oid, id);
 COMMENT ON TABLE jit.requests IS 'requests for temporary access, one row each, kept until they are archived';
 COMMENT ON COLUMN jit.requests.id IS 'number of the request and of its grant';
 COMMENT ON COLUMN jit.requests.status IS 'state; an active request past its expires_at is denied before the sweeper says expired';

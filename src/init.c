@@ -20,11 +20,13 @@
 #include "base/guc.h"
 #include "base/text.h"
 #include "enforce/executor.h"
+#include "enforce/hint.h"
 #include "enforce/judge.h"
 #include "enforce/objects.h"
 #include "enforce/utility.h"
 #include "request/ending.h"
 #include "request/label.h"
+#include "request/suggest.h"
 #include "worker/launcher.h"
 
 #include "storage/ipc.h"
@@ -76,6 +78,7 @@ _PG_init(void)
 	jit_init_roles();
 	jit_init_judge();
 	jit_install_executor_hooks();
+	jit_install_hint(jit_suggest);
 	jit_install_utility_hook(jit_before_drop, jit_offer_labels);
 	jit_install_object_access_hook(jit_object_dropped);
 

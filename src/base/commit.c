@@ -44,6 +44,9 @@ static int	nsteps = 0;
 
 static List *notes = NIL;		/* of Note, in TopTransactionContext */
 
+/* Changes whenever what this session has noted does: for what it remembers. */
+uint64		jit_notes_made = 0;
+
 /* The notes of a step so far. */
 List *
 jit_commit_notes(JitCommitStep step)
@@ -97,6 +100,8 @@ xact_callback(XactEvent event, void *arg)
 			calls->ended(event == XACT_EVENT_COMMIT && notes != NIL ? jit_commit_notes(steps[i].step) : NIL,
 						 event == XACT_EVENT_COMMIT);
 	}
+	if (ended && notes != NIL)
+		jit_notes_made++;
 	if (ended)
 		notes = NIL;
 }
@@ -115,7 +120,10 @@ subxact_callback(SubXactEvent event, SubTransactionId mySubid,
 		if (event == SUBXACT_EVENT_COMMIT_SUB)
 			note->subid = parentSubid;
 		else if (event == SUBXACT_EVENT_ABORT_SUB)
+		{
 			notes = list_delete_nth_cell(notes, i);
+			jit_notes_made++;
+		}
 	}
 }
 
@@ -155,6 +163,7 @@ jit_note_for_commit(JitCommitStep step, const JitCommitCalls *calls, void *note)
 	kept->step = step;
 	kept->note = note;
 	notes = lappend(notes, kept);
+	jit_notes_made++;
 	MemoryContextSwitchTo(context);
 }
 

@@ -40,6 +40,8 @@ typedef struct JitCommitCalls
 	void		(*ended) (List *notes, bool committed); /* must not raise */
 } JitCommitCalls;
 
+extern uint64 jit_notes_made;
+
 extern void jit_add_commit_step(JitCommitStep step, const JitCommitCalls *calls);
 extern void jit_note_for_commit(JitCommitStep step, const JitCommitCalls *calls,
 								void *note);

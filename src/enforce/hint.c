@@ -14,6 +14,14 @@
  * It reads catalogs with missing_ok lookups only, waits for no lock, and
  * leaves alone what it can't find.
  *
+ * What a request would lead to, and whom one waits for, the other wing knows.
+ * It runs queries, which may fail, and an error within an error would be
+ * reported in its place.  So the denial is taken down first, as a PG_CATCH
+ * would; then whatever happens in a subtransaction stays there; and then the
+ * denial is raised again, with the hint that came of it, or with that which
+ * needs nobody.  The callbacks of the frames further out add their context to
+ * it then.
+ *
  *-------------------------------------------------------------------------
  */
 #include "jit_access.h"
@@ -33,6 +41,7 @@
 #include "catalog/index.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_depend.h"
+#include "catalog/pg_enum.h"
 #include "storage/lmgr.h"
 #include "utils/fmgroids.h"
 #include "utils/snapmgr.h"
@@ -48,8 +57,43 @@ typedef struct Missing
 	Bitmapset  *updated;
 } Missing;
 
-/* Of each grantee, only the latest grants are read. */
-#define MAX_GRANTS_READ 100
+/* Of each grantee, only the latest grants and requests are read. */
+#define MAX_ROWS_READ 100
+
+/* What the ledger knows of what is missing. */
+typedef struct Told
+{
+	TimestampTz last;			/* when what "detail" is about ended */
+	char	   *detail;			/* that, or why what is live isn't enough; or
+								 * NULL */
+	int			request;		/* what that is about */
+	int			pending;		/* request that would cure it, 0 if none */
+	int			rejected;		/* the last that would have, 0 if none */
+} Told;
+
+/* The other wing's: see jit_install_hint(). */
+static char *(*suggest) (const char *access, int pending, int rejected);
+
+/*
+ * What was said of late, and what it was about.  Whoever is denied something
+ * over and over again hears the same for a while, and isn't slowed down; what
+ * they do themselves, or what becomes of roles, is news at once.
+ */
+#define N_KEPT		8
+#define KEEP_FOR	1000		/* milliseconds */
+
+typedef struct Kept
+{
+	TimestampTz until;
+	Oid			userid;
+	uint64		generation;
+	uint64		notes;
+	char	   *about;			/* NULL if there is nothing here */
+	char	   *detail;			/* NULL if none */
+	char	   *hint;
+} Kept;
+
+static Kept kept[N_KEPT];
 
 /* What of our tables and indexes is read. */
 enum
@@ -57,6 +101,7 @@ enum
 	GRANTS,
 	GRANTS_BY_GRANTEE,
 	REQUESTS,
+	REQUESTS_BY_GRANTEE,
 	REQUESTS_PKEY,
 	ITEMS,
 	ITEMS_PKEY,
@@ -67,6 +112,7 @@ static const char *const ledger_names[N_LEDGER_RELATIONS] = {
 	[GRANTS] = "grants",
 	[GRANTS_BY_GRANTEE] = "grants_grantee_oid_idx",
 	[REQUESTS] = "requests",
+	[REQUESTS_BY_GRANTEE] = "requests_grantee_oid_idx",
 	[REQUESTS_PKEY] = "requests_pkey",
 	[ITEMS] = "request_items",
 	[ITEMS_PKEY] = "request_items_pkey"
@@ -317,6 +363,16 @@ access_text(List *missing)
 	return buf.data;
 }
 
+/* How to ask for what is missing, where nobody is asked. */
+static char *
+request_text(List *missing)
+{
+	return psprintf(RecoveryInProgress() ?
+					_("Request access on the primary server: SELECT jit_request(%s, '1 hour', 'why you need it');") :
+					_("Request access: SELECT jit_request(%s, '1 hour', 'why you need it');"),
+					quote_literal_cstr(access_text(missing)));
+}
+
 /* errhint() how to ask for what is missing; NIL: who knows what. */
 static int
 request_hint(List *missing)
@@ -326,11 +382,7 @@ request_hint(List *missing)
 	if (!jit_role_inherits(GetUserId()))
 		return errhint("Request a role that has this access, to be used with SET ROLE, or ALTER ROLE %s INHERIT.",
 					   quote_identifier(jit_role_name(GetUserId())));
-	if (RecoveryInProgress())
-		return errhint("Request access on the primary server: SELECT jit_request(%s, '1 hour', 'why you need it');",
-					   quote_literal_cstr(access_text(missing)));
-	return errhint("Request access: SELECT jit_request(%s, '1 hour', 'why you need it');",
-				   quote_literal_cstr(access_text(missing)));
+	return errhint("%s", request_text(missing));
 }
 
 static bool
@@ -348,16 +400,22 @@ names_hold(ArrayType *array, const char *name)
 	return false;
 }
 
+/* Has the role, if there is one, some of the privileges on the relation? */
+static bool
+role_has(Oid role, Oid relid, AclMode privs)
+{
+	return GetUserNameFromId(role, true) != NULL &&
+		jit_object_aclmask(RelationRelationId, relid, 0,
+						   jit_role_closure(role, JIT_CLOSURE_PRIVS,
+											JIT_FILTER_STANDING, 0),
+						   privs) != 0;
+}
+
 /* Is it the relation, or a role that has some of the privileges on it? */
 static bool
 gives_some(Oid objid, Oid relid, AclMode privs)
 {
-	return objid == relid ||
-		(privs != 0 && GetUserNameFromId(objid, true) != NULL &&
-		 jit_object_aclmask(RelationRelationId, relid, 0,
-							jit_role_closure(objid, JIT_CLOSURE_PRIVS,
-											 JIT_FILTER_STANDING, 0),
-							privs) != 0);
+	return objid == relid || (privs != 0 && role_has(objid, relid, privs));
 }
 
 /* Is one of those there? */
@@ -492,9 +550,12 @@ was_requested(int request, const Missing *missing, Relation *ledger, Oid grant_r
 		ArrayType  *privileges;
 		ArrayType  *attnums = NULL;
 		Datum		value;
+		Oid			classid = DatumGetObjectId(get_column(ledger[ITEMS], tuple, "classid", NULL));
+		Oid			objid = DatumGetObjectId(get_column(ledger[ITEMS], tuple, "objid", NULL));
 
-		if (DatumGetObjectId(get_column(ledger[ITEMS], tuple, "objid", NULL)) != missing->relid ||
-			DatumGetObjectId(get_column(ledger[ITEMS], tuple, "classid", NULL)) != RelationRelationId)
+		if (classid == AuthIdRelationId && !OidIsValid(grant_role))
+			result = role_has(objid, missing->relid, missing->privs);
+		if (classid != RelationRelationId || objid != missing->relid)
 			continue;
 		privileges = DatumGetArrayTypeP(get_column(ledger[ITEMS], tuple, "privileges", NULL));
 		value = get_column(ledger[ITEMS], tuple, "attnums", &whole);
@@ -531,7 +592,8 @@ open_ledger(Relation *ledger)
 		{GRANTS, "request_id"}, {GRANTS, "expires_at"}, {GRANTS, "ended_at"},
 		{GRANTS, "objects"}, {GRANTS, "objids"}, {GRANTS, "grantee_oid"},
 		{GRANTS, "role_oid"},
-		{REQUESTS, "id"}, {REQUESTS, "origin"}, {ITEMS, "request_id"},
+		{REQUESTS, "id"}, {REQUESTS, "origin"}, {REQUESTS, "grantee_oid"},
+		{REQUESTS, "status"}, {REQUESTS, "lapses_at"}, {ITEMS, "request_id"},
 		{ITEMS, "classid"}, {ITEMS, "objid"}, {ITEMS, "privileges"},
 		{ITEMS, "attnums"}
 	};
@@ -623,72 +685,300 @@ why_not_conveyed(Relation grants, HeapTuple tuple, const Missing *missing,
 					request, database, missing->name);
 }
 
-/*
- * What the ledger knows of access of these roles to the relation: that it
- * has ended, or why what is live doesn't give it.  That comes first.  NULL if nothing, or if
- * the ledger can't be read at once.  Reads jit.grants itself, because there
- * is no SPI in here.
- */
-static char *
-ledger_detail(const Missing *missing, List *roles)
+/* A grant: has it ended, or why doesn't it give what is missing? */
+static void
+look_at_grant(HeapTuple tuple, List *all_missing, Relation *ledger, Told *told)
 {
+	Relation	rel = ledger[GRANTS];
+	const Missing *missing = linitial(all_missing);
 	TimestampTz now = jit_now();
-	TimestampTz last = DT_NOBEGIN;
+	bool		not_ended;
+	bool		as_role;
+	int			request = DatumGetInt32(get_column(rel, tuple, "request_id", NULL));
+	TimestampTz expires = DatumGetTimestampTz(get_column(rel, tuple, "expires_at", NULL));
+	TimestampTz ended = DatumGetTimestampTz(get_column(rel, tuple, "ended_at", &not_ended));
+	TimestampTz end = not_ended ? expires : Min(expires, ended);
+	ArrayType  *objids;
 	char	   *detail = NULL;
+
+	if (end <= told->last)
+		return;
+	objids = DatumGetArrayTypeP(get_column(rel, tuple, "objids", NULL));
+	if (end > now)
+		detail = why_not_conveyed(rel, tuple, missing, ledger);
+	else if (objids_hold(objids, missing->relid, missing->privs, &as_role) &&
+			 (as_role || was_requested(request, missing, ledger, InvalidOid)) &&
+			 filed_here(request, ledger))
+		detail = psprintf(!not_ended && ended < expires ?
+						  _("Request %d in %s was revoked at %s.") :
+						  _("Request %d in %s expired at %s."),
+						  request, quote_identifier(jit_database_name()),
+						  jit_timestamp_text(end));
+	if (detail == NULL)
+		return;
+	told->last = end;
+	told->detail = detail;
+	told->request = request;
+}
+
+/* Is every privilege that is missing in the request, on every column? */
+static bool
+cures(int request, List *all_missing, Relation *ledger)
+{
+	ListCell   *lc;
+
+	foreach(lc, all_missing)
+	{
+		const Missing *missing = lfirst(lc);
+
+		for (AclMode bit = 1; bit != 0 && bit <= missing->privs; bit <<= 1)
+		{
+			Missing		one = *missing;
+			const		Bitmapset *columns = bit == ACL_SELECT ? missing->selected :
+				bit == ACL_INSERT ? missing->inserted :
+				bit == ACL_UPDATE ? missing->updated : NULL;
+			int			column = -1;
+
+			if (!(missing->privs & bit))
+				continue;
+			one.privs = bit;
+			one.selected = one.inserted = one.updated = NULL;
+			if (bms_is_empty(columns) && !was_requested(request, &one, ledger, InvalidOid))
+				return false;
+			while ((column = bms_next_member(columns, column)) >= 0)
+			{
+				one.selected = one.inserted = one.updated = bms_make_singleton(column);
+				if (!was_requested(request, &one, ledger, InvalidOid))
+					return false;
+			}
+		}
+	}
+	return true;
+}
+
+/* A request: is it pending, or has it been rejected? */
+static void
+look_at_request(HeapTuple tuple, List *all_missing, Relation *ledger, Told *told)
+{
+	Relation	rel = ledger[REQUESTS];
+	int			request = DatumGetInt32(get_column(rel, tuple, "id", NULL));
+	Oid			status = DatumGetObjectId(get_column(rel, tuple, "status", NULL));
+	const char *origin;
+	HeapTuple	label = SearchSysCache1(ENUMOID, ObjectIdGetDatum(status));
+	bool		pending;
+	bool		rejected;
+
+	if (!HeapTupleIsValid(label))
+		return;
+	pending = strcmp(NameStr(((Form_pg_enum) GETSTRUCT(label))->enumlabel),
+					 jit_status_name(JIT_PENDING)) == 0;
+	rejected = strcmp(NameStr(((Form_pg_enum) GETSTRUCT(label))->enumlabel),
+					  jit_status_name(JIT_REJECTED)) == 0;
+	ReleaseSysCache(label);
+	if (!(pending && request > told->pending &&
+		  DatumGetTimestampTz(get_column(rel, tuple, "lapses_at", NULL)) > jit_now()) &&
+		!(rejected && request > told->rejected))
+		return;
+	origin = TextDatumGetCString(get_column(rel, tuple, "origin", NULL));
+	if (strcmp(origin, jit_origin()) != 0 || !cures(request, all_missing, ledger))
+		return;
+	if (pending)
+		told->pending = request;
+	else
+		told->rejected = request;
+}
+
+/*
+ * What the ledger knows of access of these roles to what is missing.  Nothing
+ * if it can't be read at once.  Reads tables itself, because there is no SPI
+ * in here.
+ */
+static void
+read_ledger(List *missing, List *roles, Told *told)
+{
+	static const struct
+	{
+		int			table;
+		int			index;		/* by the grantee, then by number */
+		void		(*look_at) (HeapTuple tuple, List *missing,
+								Relation *ledger, Told *told);
+	}			reads[] = {
+		{GRANTS, GRANTS_BY_GRANTEE, look_at_grant},
+		{REQUESTS, REQUESTS_BY_GRANTEE, look_at_request}
+	};
 	Relation	ledger[N_LEDGER_RELATIONS];
 	ListCell   *lc;
 
+	told->last = DT_NOBEGIN;
 	if (!open_ledger(ledger))
-		return NULL;
-	foreach(lc, roles)
+		return;
+	for (size_t i = 0; i < lengthof(reads); i++)
 	{
-		Relation	rel = ledger[GRANTS];
-		ScanKeyData key;
-		SysScanDesc scan;
-		HeapTuple	tuple;
-		int			n = 0;
+		Relation	rel = ledger[reads[i].table];
+		AttrNumber	grantee = get_attnum(RelationGetRelid(rel), "grantee_oid");
 
-		ScanKeyInit(&key, get_attnum(RelationGetRelid(rel), "grantee_oid"),
-					BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(lfirst_oid(lc)));
-		scan = systable_beginscan_ordered(rel, ledger[GRANTS_BY_GRANTEE], NULL, 1, &key);
-		while (n++ < MAX_GRANTS_READ &&
-			   HeapTupleIsValid(tuple = systable_getnext_ordered(scan, BackwardScanDirection)))
+		foreach(lc, roles)
 		{
-			bool		not_ended;
-			bool		as_role;
-			int			request = DatumGetInt32(get_column(rel, tuple, "request_id", NULL));
-			TimestampTz expires = DatumGetTimestampTz(get_column(rel, tuple, "expires_at", NULL));
-			TimestampTz ended = DatumGetTimestampTz(get_column(rel, tuple, "ended_at", &not_ended));
-			ArrayType  *objids = DatumGetArrayTypeP(get_column(rel, tuple, "objids", NULL));
-			TimestampTz end = not_ended ? expires : Min(expires, ended);
+			ScanKeyData key;
+			SysScanDesc scan;
+			HeapTuple	tuple;
+			int			n = 0;
 
-			if (end > now)
-			{
-				char	   *why = end > last ? why_not_conveyed(rel, tuple, missing, ledger) : NULL;
-
-				if (why != NULL)
-				{
-					last = end;
-					detail = why;
-				}
-			}
-			else if (end > last &&
-					 objids_hold(objids, missing->relid, missing->privs, &as_role) &&
-					 (as_role || was_requested(request, missing, ledger, InvalidOid)) &&
-					 filed_here(request, ledger))
-			{
-				last = end;
-				detail = psprintf(!not_ended && ended < expires ?
-								  _("Request %d in %s was revoked at %s.") :
-								  _("Request %d in %s expired at %s."),
-								  request, quote_identifier(jit_database_name()),
-								  jit_timestamp_text(end));
-			}
+			ScanKeyInit(&key, grantee, BTEqualStrategyNumber, F_OIDEQ,
+						ObjectIdGetDatum(lfirst_oid(lc)));
+			scan = systable_beginscan_ordered(rel, ledger[reads[i].index], NULL, 1, &key);
+			while (n++ < MAX_ROWS_READ &&
+				   HeapTupleIsValid(tuple = systable_getnext_ordered(scan, BackwardScanDirection)))
+				reads[i].look_at(tuple, missing, ledger, told);
+			systable_endscan_ordered(scan);
 		}
-		systable_endscan_ordered(scan);
 	}
 	close_ledger(ledger);
-	return detail;
+	/* what has been given since is newer news */
+	if (told->rejected < told->request)
+		told->rejected = 0;
+}
+
+typedef struct SuggestCall
+{
+	char	   *access;
+	const Told *told;
+	char	   *hint;			/* result */
+} SuggestCall;
+
+static void
+try_to_suggest(void *arg)
+{
+	SuggestCall *call = arg;
+
+	/* nothing is worth waiting for; set back with the subtransaction */
+	jit_set_locally("lock_timeout", "1");
+	call->hint = suggest(call->access, call->told->pending, call->told->rejected);
+}
+
+/* What a hint would be about: what is missing, to the column. */
+static char *
+about_text(List *missing)
+{
+	StringInfoData buf;
+	ListCell   *lc;
+
+	initStringInfo(&buf);
+	appendStringInfoString(&buf, access_text(missing));
+	foreach(lc, missing)
+	{
+		Missing    *m = lfirst(lc);
+
+		appendStringInfo(&buf, "%s%s%s", bmsToString(m->selected),
+						 bmsToString(m->inserted), bmsToString(m->updated));
+	}
+	return buf.data;
+}
+
+static const Kept *
+find_kept(const char *about)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	for (int i = 0; i < N_KEPT; i++)
+	{
+		if (kept[i].about != NULL && kept[i].userid == GetUserId() &&
+			kept[i].generation == jit_roles_generation &&
+			kept[i].notes == jit_notes_made && now < kept[i].until &&
+			TimestampTzPlusMilliseconds(now, KEEP_FOR) >= kept[i].until &&
+			strcmp(kept[i].about, about) == 0)
+			return &kept[i];
+	}
+	return NULL;
+}
+
+/* Keep what is to be said, instead of the oldest. */
+static void
+keep(const char *about, const char *detail, const char *hint)
+{
+	Kept	   *k = &kept[0];
+	MemoryContext context = MemoryContextSwitchTo(TopMemoryContext);
+
+	for (int i = 1; i < N_KEPT; i++)
+	{
+		if (kept[i].until < k->until)
+			k = &kept[i];
+	}
+	if (k->about != NULL)
+	{
+		pfree(k->about);
+		k->about = NULL;
+		pfree(k->hint);
+		if (k->detail != NULL)
+			pfree(k->detail);
+	}
+	k->hint = pstrdup(hint);
+	k->detail = detail ? pstrdup(detail) : NULL;
+	k->about = pstrdup(about);
+	k->userid = GetUserId();
+	k->generation = jit_roles_generation;
+	k->notes = jit_notes_made;
+	k->until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), KEEP_FOR);
+	MemoryContextSwitchTo(context);
+}
+
+/* What the other wing suggests, NULL if it can't tell.  Doesn't raise. */
+static char *
+ask_for_suggestion(SuggestCall *call)
+{
+	MemoryContext context = CurrentMemoryContext;
+
+	PG_TRY();
+	{
+		if (jit_try(try_to_suggest, call) != NULL)
+			call->hint = NULL;
+	}
+	PG_CATCH();
+	{
+		/* canceled, say: the statement ends in any case */
+		MemoryContextSwitchTo(context);
+		FlushErrorState();
+		call->hint = NULL;
+	}
+	PG_END_TRY();
+	return call->hint;
+}
+
+/*
+ * Raise the denial that is being reported again, with what the other wing
+ * suggests.  Returns if that can't be asked here.  See the top of the file.
+ */
+static void
+raise_with_suggestion(List *missing, const Told *told, const char *about,
+					  const JitStatementFrame *frame)
+{
+	SuggestCall call = {.told = told};
+	MemoryContext context;
+	ErrorData  *denial;
+	char	   *otherwise;
+	char	   *detail;
+
+	/* who holds interrupts may hold a lightweight lock */
+	if (suggest == NULL || !ActiveSnapshotSet() || IsInParallelMode() ||
+		InterruptHoldoffCount > 0 || QueryCancelHoldoffCount > 0 ||
+		CritSectionCount > 0)
+		return;
+
+	context = AllocSetContextCreate(CurTransactionContext, "jit_access denial",
+									ALLOCSET_DEFAULT_SIZES);
+	MemoryContextSwitchTo(context);
+	call.access = access_text(missing);
+	about = pstrdup(about);
+	detail = told->detail ? pstrdup(told->detail) : NULL;
+	otherwise = request_text(missing);
+	denial = CopyErrorData();
+	FlushErrorState();
+	error_context_stack = frame->callback.previous;
+	denial->hint = ask_for_suggestion(&call);
+	if (denial->hint == NULL)
+		denial->hint = otherwise;
+	keep(about, detail, denial->hint);
+	ThrowErrorData(denial);
 }
 
 void
@@ -699,6 +989,9 @@ jit_hint_callback(void *arg)
 	List	   *missing = NIL;
 	List	   *closure;
 	ListCell   *lc;
+	Told		told = {0};
+	const Kept *said;
+	char	   *about;
 	bool		explained = jit_denial_explained;
 
 	if (geterrcode() != ERRCODE_INSUFFICIENT_PRIVILEGE)
@@ -732,16 +1025,35 @@ jit_hint_callback(void *arg)
 		}
 	}
 
-	if (!explained)
+	about = about_text(missing);
+	said = find_kept(about);
+	if (said != NULL)
+		told.detail = said->detail;
+	else
+		read_ledger(missing, jit_role_closure(GetUserId(), JIT_CLOSURE_MEMBERS,
+											  JIT_FILTER_STANDING, 0), &told);
+	if (!explained && told.detail != NULL)
+		errdetail_internal("%s", told.detail);
+	if (said != NULL)
+		errhint("%s", said->hint);
+	else
 	{
-		List	   *roles = jit_role_closure(GetUserId(), JIT_CLOSURE_MEMBERS,
-											 JIT_FILTER_STANDING, 0);
-		char	   *detail = ledger_detail(linitial(missing), roles);
-
-		if (detail != NULL)
-			errdetail_internal("%s", detail);
+		if (jit_role_inherits(GetUserId()))
+			raise_with_suggestion(missing, &told, about, frame);
+		request_hint(missing);
 	}
-	request_hint(missing);
+}
+
+/*
+ * Called from _PG_init() only.  "suggestion" is asked in a subtransaction, as
+ * the user, for the hint of a denial: what to do about lacking the access,
+ * given the request that is pending for it and the one that was rejected, 0
+ * for none.
+ */
+void
+jit_install_hint(char *(*suggestion) (const char *access, int pending, int rejected))
+{
+	suggest = suggestion;
 }
 
 /*

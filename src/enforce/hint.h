@@ -35,6 +35,8 @@ extern bool jit_denial_explained;
 extern void jit_hint_callback(void *arg);
 
 extern int	jit_errhint_ended(List *perminfos);
+extern void jit_install_hint(char *(*suggestion) (const char *access, int pending,
+												  int rejected));
 
 #pragma GCC visibility pop
 
