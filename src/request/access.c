@@ -71,6 +71,69 @@ invalid_access(const char *text, int sqlstate, const char *detail)
 					 "SELECT ON hr.employee; hr_reader")));
 }
 
+/* Does a text begin with the word, in any case? */
+static bool
+word_at(const char *text, const char *word)
+{
+	int			length = strlen(word);
+
+	return pg_strncasecmp(text, word, length) == 0 &&
+		(text[length] == '\0' || scanner_isspace(text[length]));
+}
+
+/*
+ * What may have been meant by "SELECT ON hr.*": the same with ALL TABLES IN
+ * SCHEMA, ready to be pasted.  NULL if the clause isn't like that.
+ */
+static char *
+all_tables_instead(const char *clause)
+{
+	core_yyscan_t scanner;
+	core_yy_extra_type extra;
+	core_YYSTYPE value;
+	YYLTYPE		location;
+	StringInfoData schemas;
+	int			objects = -1;	/* where what follows ON begins */
+	int			start = -1;		/* where the present one does */
+	int			dot = 0;		/* where the last dot is */
+	int			token = 0;		/* each, and the one before */
+	int			last;
+
+	/* it has been scanned once: this doesn't raise */
+	initStringInfo(&schemas);
+	scanner = scanner_init(clause, &extra, &ScanKeywords, ScanKeywordTokens);
+	for (;;)
+	{
+		last = token;
+		token = core_yylex(&value, &location, scanner);
+		if (token == 0)
+			break;
+		if (token == '.')
+			dot = location;
+		if (objects < 0)
+		{
+			if (word_at(clause + location, "on"))
+				objects = location + strlen("on");
+		}
+		else if (start < 0)
+		{
+			if (!word_at(clause + location, "table"))
+				start = location;
+		}
+		else if (token == '*' && last == '.')
+			appendStringInfo(&schemas, "%s%.*s", schemas.len > 0 ? ", " : "",
+							 dot - start, clause + start);
+		else if (token == ',' && last == '*')
+			start = -1;
+		else if (token != '.')
+			break;
+	}
+	scanner_finish(scanner);
+	if (token != 0 || last != '*' || schemas.len == 0)
+		return NULL;
+	return psprintf("%.*s ALL TABLES IN SCHEMA %s", objects, clause, schemas.data);
+}
+
 /*
  * Raise what the scanner or the parser found as an error of ours.  Called in
  * PG_CATCH; anything that isn't about the text goes on as it is.  "end" is
@@ -80,6 +143,7 @@ static void
 rethrow_as_invalid(const char *text, MemoryContext context, int end)
 {
 	ErrorData  *edata;
+	char	   *instead;
 
 	MemoryContextSwitchTo(context);
 	edata = CopyErrorData();
@@ -89,6 +153,14 @@ rethrow_as_invalid(const char *text, MemoryContext context, int end)
 		ERRCODE_TO_CATEGORY(edata->sqlerrcode) != ERRCODE_FEATURE_NOT_SUPPORTED)
 		PG_RE_THROW();
 	FlushErrorState();
+
+	instead = end >= 0 ? all_tables_instead(text) : NULL;
+	if (instead != NULL)
+		ereport(ERROR,
+				(errcode(edata->sqlerrcode),
+				 errmsg("invalid access \"%s\"", text),
+				 errdetail_internal("%s", edata->message),
+				 errhint("For all tables and views that there are now: %s", instead)));
 
 	/* don't blame words that we appended */
 	if (end >= 0 && edata->cursorpos > end)
@@ -173,9 +245,7 @@ split_clauses(const char *access)
 			depth++;
 		else if (token == ')')
 			depth--;
-		else if (depth == 0 && pg_strncasecmp(access + location, "to", 2) == 0 &&
-				 (access[location + 2] == '\0' ||
-				  scanner_isspace(access[location + 2])))
+		else if (depth == 0 && word_at(access + location, "to"))
 			grantee = true;
 	} while (token != 0);
 	scanner_finish(scanner);

@@ -543,11 +543,11 @@ check_key(PathScope scope, const char *key)
 
 /*
  * Check the keys of a path and return what it leads to; "current" is what @
- * stands for.  Node kinds that aren't named hold no paths of their own, and
- * give values.  Mirrors the shape that flattenJsonPathParseItem() writes.
+ * stands for.  Sets *facts if it looks at any.  Node kinds that aren't named hold
+ * no paths of their own, and give values.  Mirrors the shape that flattenJsonPathParseItem() writes.
  */
 static PathScope
-check_path(JsonPathItem *node, PathScope current)
+check_path(JsonPathItem *node, PathScope current, bool *facts)
 {
 	JsonPathItem v = *node;
 	JsonPathItem arg;
@@ -560,6 +560,7 @@ check_path(JsonPathItem *node, PathScope current)
 	{
 		case jpiRoot:
 			scope = SCOPE_FACTS;
+			*facts = true;
 			break;
 		case jpiCurrent:
 			scope = current;
@@ -585,9 +586,9 @@ check_path(JsonPathItem *node, PathScope current)
 		case jpiMod:
 		case jpiStartsWith:
 			jspGetLeftArg(&v, &arg);
-			(void) check_path(&arg, current);
+			(void) check_path(&arg, current, facts);
 			jspGetRightArg(&v, &arg);
-			(void) check_path(&arg, current);
+			(void) check_path(&arg, current, facts);
 			break;
 		case jpiNot:
 		case jpiIsUnknown:
@@ -595,11 +596,11 @@ check_path(JsonPathItem *node, PathScope current)
 		case jpiPlus:
 		case jpiMinus:
 			jspGetArg(&v, &arg);
-			(void) check_path(&arg, current);
+			(void) check_path(&arg, current, facts);
 			break;
 		case jpiLikeRegex:
 			jspInitByBuffer(&arg, v.base, v.content.like_regex.expr);
-			(void) check_path(&arg, current);
+			(void) check_path(&arg, current, facts);
 			break;
 		default:
 			break;
@@ -633,14 +634,14 @@ check_path(JsonPathItem *node, PathScope current)
 								 errmsg("a subscript must be a number, not \"%s\"",
 										jspGetString(&arg, NULL)),
 								 errhint("Keys are written with a dot: $.environment.")));
-					(void) check_path(&arg, current);
+					(void) check_path(&arg, current, facts);
 					if (range)
-						(void) check_path(&to, current);
+						(void) check_path(&to, current, facts);
 				}
 				break;
 			case jpiFilter:
 				jspGetArg(&v, &arg);
-				(void) check_path(&arg, scope);
+				(void) check_path(&arg, scope, facts);
 				break;
 			case jpiAnyKey:
 			case jpiAny:
@@ -661,6 +662,7 @@ jit_check_condition(JsonPath *path)
 {
 	JsonPathItem root;
 	bool		predicate;
+	bool		facts = false;
 
 	jspInit(&root, path);
 	switch (root.type)
@@ -684,11 +686,18 @@ jit_check_condition(JsonPath *path)
 			predicate = false;
 			break;
 	}
-	(void) check_path(&root, SCOPE_FACTS);
+	(void) check_path(&root, SCOPE_FACTS, &facts);
 	if (!predicate)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("condition is not a predicate"),
 				 errdetail("It must be true or false, not a value or a list of values."),
 				 errhint("Write a comparison, such as $.environment == \"prod\", or exists(...) around a filter.")));
+	/* as in "environment" == "prod", which is never true */
+	if (!facts)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("condition looks at no fact"),
+				 errdetail("It is the same for every request."),
+				 errhint("Facts are written $.environment, as in $.environment == \"prod\".")));
 }
