@@ -383,28 +383,28 @@ COMMENT ON COLUMN jit.approval_steps.origin IS 'system identifier and OID of the
 
 CREATE FUNCTION jit_set_policy(name text, risk jit.risk_level, condition jsonpath,
 	description text DEFAULT NULL, enabled boolean DEFAULT true)
-	RETURNS void AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+	RETURNS text AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 	SUPPORT jit.deciding_support;
 COMMENT ON FUNCTION jit_set_policy(text, jit.risk_level, jsonpath, text, boolean) IS
-	'create or replace a risk policy: requests whose facts match the condition are of that risk';
+	'create or replace a risk policy: requests whose facts match the condition are of that risk; returns it in words';
 
 CREATE FUNCTION jit_drop_policy(name text)
-	RETURNS void AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+	RETURNS text AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 	SUPPORT jit.deciding_support;
-COMMENT ON FUNCTION jit_drop_policy(text) IS 'drop a risk policy';
+COMMENT ON FUNCTION jit_drop_policy(text) IS 'drop a risk policy; returns in words what it was';
 
 CREATE FUNCTION jit_set_flow(risk jit.risk_level, steps jsonb, max_duration interval DEFAULT NULL,
 	request_ttl interval DEFAULT NULL, reason_pattern text DEFAULT NULL, ticket_pattern text DEFAULT NULL)
-	RETURNS void AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+	RETURNS text AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 	SUPPORT jit.deciding_support;
 COMMENT ON FUNCTION jit_set_flow(jit.risk_level, jsonb, interval, interval, text, text) IS
-	'replace all that requests of a risk need: ordered approval steps, [] for none, and limits';
+	'replace all that requests of a risk need: ordered approval steps, [] for none, and limits; returns it in words';
 
 CREATE FUNCTION jit_explain(access text, duration interval DEFAULT NULL, reason text DEFAULT NULL,
 	until timestamptz DEFAULT NULL, ticket text DEFAULT NULL, grantee name DEFAULT NULL)
 	RETURNS SETOF text AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
 COMMENT ON FUNCTION jit_explain(text, interval, text, timestamptz, text, name) IS
-	'what jit_request() with the same arguments would lead to: items, policies, risk, approvers, limits and facts; files nothing';
+	'what jit_request() with the same arguments would lead to: what stands in the way, items, policies, risk, approvers, limits and facts; without a duration, for as long as is allowed; files nothing';
 
 CREATE FUNCTION jit_show(request integer)
 	RETURNS SETOF text AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
@@ -412,10 +412,10 @@ COMMENT ON FUNCTION jit_show(integer) IS
 	'everything about one request, for whoever it concerns: items, who asked and why, risk, who decided and who still can, how long, what happened, what else the grantee has, what would be stricter now';
 
 CREATE FUNCTION jit_set_label(object text, label text)
-	RETURNS void AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+	RETURNS text AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 	SUPPORT jit.deciding_support;
 COMMENT ON FUNCTION jit_set_label(text, text) IS
-	'set the jit_access label of an object, written as in COMMENT ON, without owning it; null removes it';
+	'set the jit_access label of an object, written as in COMMENT ON, without owning it; null removes it; returns what it is now';
 
 CREATE FUNCTION jit_config()
 	RETURNS SETOF text AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE;

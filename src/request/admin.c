@@ -48,6 +48,17 @@ policy_jsonb(const char *name)
 	return DatumGetJsonbPCopy(jit_result(1, 1, &isnull));
 }
 
+/* The same in words.  Inside an owner section; the policy is there. */
+static char *
+policy_text(const char *name)
+{
+	(void) jit_query("SELECT risk::text, condition::text, enabled FROM jit.risk_policies WHERE name = $1",
+					 "t", name);
+	return psprintf(jit_result_bool(1, 3) ? _("policy %s: %s where %s") :
+					_("policy %s (disabled): %s where %s"),
+					quote_identifier(name), jit_result_text(1, 1), jit_shown(jit_result_text(1, 2)));
+}
+
 /* jit_set_policy(name, risk, condition, description, enabled) */
 Datum
 jit_set_policy(PG_FUNCTION_ARGS)
@@ -58,6 +69,7 @@ jit_set_policy(PG_FUNCTION_ARGS)
 	char	   *name;
 	char	   *description;
 	char	   *text;
+	char	   *result;
 	bool		enabled;
 	Jsonb	   *before;
 
@@ -108,8 +120,9 @@ jit_set_policy(PG_FUNCTION_ARGS)
 				(errmsg("policy %s in %s is unchanged", quote_identifier(name),
 						quote_identifier(jit_database_name())),
 				 errdetail("It was the same already.")));
+	result = policy_text(name);
 	jit_leave_owner_section(&section);
-	PG_RETURN_VOID();
+	PG_RETURN_TEXT_P(cstring_to_text(result));
 }
 
 /* jit_drop_policy(name) */
@@ -118,6 +131,7 @@ jit_drop_policy(PG_FUNCTION_ARGS)
 {
 	JitOwnerSection section;
 	char	   *name;
+	char	   *was;
 	Jsonb	   *before;
 
 	jit_require_administrator(fcinfo, gettext_noop("permission denied to drop a risk policy"));
@@ -132,13 +146,14 @@ jit_drop_policy(PG_FUNCTION_ARGS)
 				 errmsg("policy %s does not exist in %s", quote_identifier(name),
 						quote_identifier(jit_database_name())),
 				 errhint("See jit.risk_policies.")));
+	was = policy_text(name);
 	jit_query("DELETE FROM jit.risk_policies WHERE name = $1",
 			  "t", name);
 	(void) jit_record_change("policy_dropped", "policy", name, before, NULL,
 							 psprintf("policy %s in %s dropped", quote_identifier(name),
 									  quote_identifier(jit_database_name())));
 	jit_leave_owner_section(&section);
-	PG_RETURN_VOID();
+	PG_RETURN_TEXT_P(cstring_to_text(psprintf(_("dropped: %s"), was)));
 }
 
 /* ----------------------------------------------------------------------
@@ -516,7 +531,7 @@ jit_set_flow(PG_FUNCTION_ARGS)
 						   jit_usecs_text((int64) jit_max_duration * USECS_PER_SEC)),
 				 errhint("Set the flow with less, or raise jit_access.max_duration.")));
 	warn_of_too_few(after.steps);
-	PG_RETURN_VOID();
+	PG_RETURN_TEXT_P(cstring_to_text(psprintf("%s: %s", name_of_risk, flow_text(&after))));
 }
 
 /* ----------------------------------------------------------------------

@@ -572,6 +572,7 @@ jit_set_label(PG_FUNCTION_ARGS)
 	ObjectAddress address;
 	Relation	rel = NULL;
 	char	   *label;
+	char	   *description;
 
 	jit_require_administrator(fcinfo, gettext_noop("permission denied to set a label"));
 	stmt = parse_object(jit_required_text(fcinfo, 0, "object"));
@@ -587,8 +588,10 @@ jit_set_label(PG_FUNCTION_ARGS)
 	jit_enter_owner_section(&section);
 	relabel_object(&address, label);
 	SetSecurityLabel(&address, PROVIDER, label);
+	description = jit_shown(getObjectDescription(&address, false));
 	jit_leave_owner_section(&section);
 	if (rel != NULL)
 		relation_close(rel, NoLock);
-	PG_RETURN_VOID();
+	PG_RETURN_TEXT_P(cstring_to_text(label == NULL ? psprintf(_("%s: no label"), description) :
+									 psprintf(_("%s: label %s"), description, label)));
 }

@@ -133,12 +133,12 @@ SELECT is(pg_temp.by(who, $$SELECT jit_set_label('TABLE tap_hr.plain', 'x')$$),
 	'ERROR: permission denied to set a label: Only JIT administrators may: superusers and members of the role that jit_access.admin_role names.',
 	who || ' cannot use jit_set_label()')
 FROM unnest(ARRAY['tap_dev', 'tap_anna']) who;
-SELECT is(pg_temp.by('tap_admin', format('SELECT jit_set_label(%L, '' x ,y, x'')', object)), '',
+SELECT alike(pg_temp.by('tap_admin', format('SELECT jit_set_label(%L, '' x ,y, x'')', object)), '%: label x, y',
 	'jit_set_label() for ' || object || ', without owning it, or USAGE on its schema')
 FROM unnest(ARRAY['TABLE tap_hr.plain', 'column tap_hr.salary."from date"', 'SCHEMA tap_hr', 'FUNCTION tap_hr.calc(int, text)',
 	'FUNCTION tap_hr.calc', 'ROLE tap_dev', format('DATABASE %I', current_database()), 'VIEW tap_hr.totals -- the view']) object;
 SELECT is((SELECT label FROM pg_seclabels WHERE objoid = 'tap_hr.plain'::regclass), 'x, y', '... replaces what was there, in its one form');
-SELECT is(pg_temp.by('tap_admin', $$SELECT jit_set_label('TABLE tap_hr.plain', NULL)$$), '', 'null removes it');
+SELECT is(pg_temp.by('tap_admin', $$SELECT jit_set_label('TABLE tap_hr.plain', NULL)$$), 'table tap_hr.plain: no label', 'null removes it');
 SELECT is((SELECT count(*) FROM pg_seclabels WHERE objoid = 'tap_hr.plain'::regclass), 0::bigint, '... so it is gone');
 SET LOCAL search_path = tap_hr, public;
 SELECT is(pg_temp.by('tap_admin', $$SELECT jit_set_label('TABLE plain', 'x')$$), 'ERROR: relation "plain" does not exist',
