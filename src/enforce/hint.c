@@ -734,9 +734,9 @@ cures(int request, List *all_missing, Relation *ledger)
 		for (AclMode bit = 1; bit != 0 && bit <= missing->privs; bit <<= 1)
 		{
 			Missing		one = *missing;
-			const		Bitmapset *columns = bit == ACL_SELECT ? missing->selected :
-				bit == ACL_INSERT ? missing->inserted :
-				bit == ACL_UPDATE ? missing->updated : NULL;
+			const Bitmapset *columns = bit == ACL_SELECT ? missing->selected :
+			bit == ACL_INSERT ? missing->inserted :
+			bit == ACL_UPDATE ? missing->updated : NULL;
 			int			column = -1;
 
 			if (!(missing->privs & bit))

@@ -13,19 +13,19 @@
 #include "base/clock.h"
 #include "base/guc.h"
 #include "base/item.h"
+#include "base/query.h"
 #include "base/text.h"
 #include "request/explain.h"
 #include "request/facts.h"
 #include "request/filing.h"
 #include "request/limit.h"
 #include "request/policy.h"
+#include "request/suggest.h"
 
-#include "catalog/pg_collation.h"
 #include "funcapi.h"
 
 PG_FUNCTION_INFO_V1(jit_explain);
 
-/* One more line of the result. */
 void
 jit_explain_line(ReturnSetInfo *rsinfo, const char *format,...)
 {
@@ -110,8 +110,8 @@ explain_items(ReturnSetInfo *rsinfo, const JitRequest *request, Jsonb *facts)
 		const char *why = jit_item_needs_superuser(item, &elsewhere);
 
 		jit_explain_line(rsinfo, "  %s%s%s", jit_item_text(item),
-						 item->objtype == OBJECT_ROLE ? _(" (membership)") : "",
-						 item->added ? _(" (added)") : "");
+					 item->objtype == OBJECT_ROLE ? _(" (membership)") : "",
+					 item->added ? _(" (added)") : "");
 		if (text[0] != '\0')
 			jit_explain_line(rsinfo, "    %s", text);
 		if (why != NULL)
@@ -134,7 +134,7 @@ explain_facts(ReturnSetInfo *rsinfo, Jsonb *facts)
 		{
 			for (int i = 0; i < (int) JsonContainerSize(value->val.binary.data); i++)
 				jit_explain_line(rsinfo, "  items[%d]: %s", i,
-								 json_text(getIthJsonbValueFromContainer(value->val.binary.data, i)));
+							 json_text(getIthJsonbValueFromContainer(value->val.binary.data, i)));
 		}
 		else
 			jit_explain_line(rsinfo, "  %s: %s", *name, json_text(value));
@@ -155,43 +155,59 @@ explain_policies(ReturnSetInfo *rsinfo, const JitDecision *decision)
 		any |= policy->matched;
 		if (policy->failure != NULL)
 			jit_explain_line(rsinfo, _("  %s: failed, counts as %s (%s)"),
-							 quote_identifier(policy->name),
-							 jit_risk_name(policy->risk), policy->failure);
+						 quote_identifier(policy->name),
+						 jit_risk_name(policy->risk), policy->failure);
 		else
 			jit_explain_line(rsinfo, policy->matched ? _("  %s: matched, %s") :
-							 _("  %s: not matched (%s)"),
-							 quote_identifier(policy->name),
-							 jit_risk_name(policy->risk));
+						 _("  %s: not matched (%s)"),
+						 quote_identifier(policy->name),
+						 jit_risk_name(policy->risk));
 	}
 	if (decision->policies == NIL)
 		jit_explain_line(rsinfo, _("  none"));
 	jit_explain_line(rsinfo, any ? _("Risk: %s") :
-					 _("Risk: %s (jit_access.default_risk)"),
-					 jit_risk_name(decision->risk));
-	if (decision->forbidden_by != NULL)
-		jit_explain_line(rsinfo, _("  forbidden by policy %s%s%s"),
-						 quote_identifier(decision->forbidden_by),
-						 decision->forbidden_why ? ": " : "",
-						 decision->forbidden_why ? decision->forbidden_why : "");
+				 _("Risk: %s (jit_access.default_risk)"),
+				 jit_risk_name(decision->risk));
 }
 
 /*
- * One step, as the request would meet it with all others done; a line for each
- * group of items that others could approve.  "unless" follows the last.
+ * What the request would lack at one step, with all others done: of JitLack, one
+ * for each group of items that others could approve.
  */
-static void
-explain_step(ReturnSetInfo *rsinfo, const JitRequest *request, int number,
-			 List *steps, const char *unless)
+static List *
+lacks_at_step(const JitRequest *request, List *steps)
 {
 	JitRequest	probe = *request;
 	JitProgress progress;
-	ListCell   *lc;
 
 	probe.flow = jit_steps_to_jsonb(steps);
 	probe.needs_superuser = steps == NIL;
 	probe.elsewhere = false;
 	jit_flow_progress(&probe, &progress);
-	foreach(lc, jit_lacks(&probe, &progress))
+	return jit_lacks(&probe, &progress);
+}
+
+/* The same for all of them, the superuser that is needed last. */
+static List *
+lacks_at_steps(const JitRequest *request, List *steps)
+{
+	List	   *result = NIL;
+	ListCell   *lc;
+
+	foreach(lc, steps)
+		result = lappend(result, lacks_at_step(request, list_make1(lfirst(lc))));
+	if (jit_needs_superuser(request))
+		result = lappend(result, lacks_at_step(request, NIL));
+	return result;
+}
+
+/* One step, "unless" follows the last. */
+static void
+explain_step(ReturnSetInfo *rsinfo, int number, List *lacks, const char *unless)
+{
+	ListCell   *lc;
+
+	foreach(lc, lacks)
 	{
 		JitLack    *lack = lfirst(lc);
 		char	   *text = psprintf(ngettext("%d approval by %s%s", "%d approvals by %s%s",
@@ -215,36 +231,120 @@ explain_step(ReturnSetInfo *rsinfo, const JitRequest *request, int number,
 }
 
 static void
-explain_flow(ReturnSetInfo *rsinfo, const JitRequest *request, List *steps)
+explain_flow(ReturnSetInfo *rsinfo, List *steps, List *lacks)
 {
 	ListCell   *lc;
 
 	jit_explain_line(rsinfo, _("Flow"));
-	foreach(lc, steps)
-		explain_step(rsinfo, request, foreach_current_index(lc) + 1,
-					 list_make1(lfirst(lc)), "");
-	if (jit_needs_superuser(request))
-		explain_step(rsinfo, request, list_length(steps) + 1, NIL,
+	foreach(lc, lacks)
+		explain_step(rsinfo, foreach_current_index(lc) + 1, lfirst(lc),
+					 foreach_current_index(lc) < list_length(steps) ? "" :
 					 _(", unless there was one before"));
-	else if (steps == NIL)
+	if (lacks == NIL)
 		jit_explain_line(rsinfo, "  %s", jit_steps_text(steps));
 }
 
+/* Say what stands in the way, below a heading if it is the first. */
 static void
-explain_pattern(ReturnSetInfo *rsinfo, const char *name, const char *value,
-				const char *pattern)
+in_the_way(ReturnSetInfo *rsinfo, bool *any, const char *what, const char *why,
+		   const char *hint)
 {
-	bool		matches;
+	if (!*any)
+		jit_explain_line(rsinfo, _("In the way"));
+	*any = true;
+	jit_explain_line(rsinfo, "  %s", what);
+	if (why != NULL && why[0] != '\0')
+		jit_explain_line(rsinfo, "    %s", why);
+	if (hint != NULL)
+		jit_explain_line(rsinfo, "    %s", hint);
+}
 
-	if (pattern == NULL)
+/* All that jit_request() would raise or warn of. */
+static void
+explain_obstacles(ReturnSetInfo *rsinfo, const JitRequest *request,
+				  const JitDecision *decision, int64 usecs, List *steps)
+{
+	JitOwnerSection section;
+	JitRequest *other;
+	bool		any = false;
+	char	   *why;
+	char	   *hint = NULL;
+	char	   *call;
+	List	   *complaints;
+	int			pending;
+	ListCell   *lc;
+	ListCell   *lc2;
+
+	if (request->held != NULL)
+		in_the_way(rsinfo, &any, psprintf(_("%s already has this access"),
+										  quote_identifier(request->grantee_name)),
+				   request->held, NULL);
+	if (decision->forbidden_by != NULL)
+	{
+		in_the_way(rsinfo, &any, psprintf(_("policy %s forbids this request"),
+										  quote_identifier(decision->forbidden_by)),
+				   decision->forbidden_why ? jit_shown(decision->forbidden_why) : NULL, NULL);
 		return;
-	matches = value != NULL &&
-		DatumGetBool(DirectFunctionCall2Coll(textregexeq, C_COLLATION_OID,
-											 CStringGetTextDatum(value),
-											 CStringGetTextDatum(pattern)));
-	jit_explain_line(rsinfo, matches ? _("  %s matches \"%s\"") :
-					 value ? _("  %s does not match \"%s\": refused") :
-					 _("  %s is missing, must match \"%s\": refused"), name, pattern);
+	}
+	complaints = jit_complaints(request, decision, usecs, &call);
+	foreach(lc, complaints)
+	{
+		JitComplaint *complaint = lfirst(lc);
+
+		in_the_way(rsinfo, &any, complaint->message, complaint->detail,
+				   lnext(complaints, lc) ? NULL : psprintf(_("Such as: SELECT %s;"), call));
+	}
+	foreach(lc, steps)
+	{
+		foreach(lc2, lfirst(lc))
+		{
+			JitLack    *lack = lfirst(lc2);
+			int			number = foreach_current_index(lc) + 1;
+
+			if (lack->people == 0)
+				in_the_way(rsinfo, &any, psprintf(_("nobody can approve it at step %d"), number),
+						   NULL, NULL);
+			else if (lack->people < lack->approvals)
+				in_the_way(rsinfo, &any,
+						   psprintf(ngettext("only %d person can approve it at step %d, which needs %d",
+											 "only %d persons can approve it at step %d, which needs %d",
+											 lack->people),
+									lack->people, number, lack->approvals), NULL, NULL);
+		}
+	}
+	other = jit_pending_like(request, usecs);
+	if (other != NULL)
+		in_the_way(rsinfo, &any, psprintf(_("%s for the same access is pending"),
+										  jit_request_text(other->id)), NULL, NULL);
+	jit_enter_owner_section(&section);
+	pending = jit_count_pending(request);
+	jit_leave_owner_section(&section);
+	if (pending >= jit_max_pending)
+		in_the_way(rsinfo, &any, _("too many pending requests"),
+				   psprintf(_("You have %d, and jit_access.max_pending is %d."),
+							pending, jit_max_pending), NULL);
+	why = jit_why_no_room(request, jit_now() + usecs, &hint);
+	if (why != NULL)
+		in_the_way(rsinfo, &any, _("too many live grants"), why, hint);
+}
+
+/*
+ * Superusers have all access: raise unless one says whom it would be for.
+ */
+static void
+require_grantee(FunctionCallInfo fcinfo)
+{
+	JitPerson	person;
+
+	(void) jit_open_ledger();
+	jit_acting_person(&person);
+	if (PG_ARGISNULL(5) && superuser_arg(person.role))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_GRANT_OPERATION),
+				 errmsg("role %s is a superuser and has all access anyway",
+						quote_identifier(jit_role_name(person.role))),
+				 errhint("Say whom it would be for: SELECT * FROM jit_explain(%s, grantee => 'their role');",
+						 quote_literal_cstr(jit_required_text(fcinfo, 0, "access")))));
 }
 
 /* jit_explain(access, duration, reason, until, ticket, grantee) */
@@ -252,43 +352,52 @@ Datum
 jit_explain(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	bool		longest = PG_ARGISNULL(1) && PG_ARGISNULL(3);
 	JitRequest *request;
 	JitDecision *decision;
+	List	   *lacks;
 	int64		usecs;
-	int64		longest;
-	char	   *why;
-	char	   *hint;
 
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
-	request = jit_request_from_arguments(fcinfo, 1, 2, 5, false, &usecs);
-	decision = jit_decide_by_facts(jit_make_facts(request, usecs));
+	require_grantee(fcinfo);
+	if (longest)
+	{
+		request = jit_longest_request(fcinfo, PG_INT64_MAX, &usecs, &decision);
+		/* it may be for its length only */
+		if (decision->forbidden_by != NULL)
+		{
+			request = jit_longest_request(fcinfo, USECS_PER_HOUR, &usecs, &decision);
+			longest = false;
+		}
+	}
+	else
+	{
+		request = jit_request_from_arguments(fcinfo, 1, 2, 5, false, &usecs);
+		decision = jit_decide_by_facts(jit_make_facts(request, usecs));
+	}
 	request->flow = decision->flow;
+	lacks = decision->forbidden_by != NULL ? NIL : lacks_at_steps(request, decision->steps);
 
-	jit_explain_line(rsinfo, _("Request in %s for %s, for %s"),
-					 quote_identifier(jit_database_name()),
-					 quote_identifier(request->grantee_name), jit_usecs_text(usecs));
+	jit_explain_line(rsinfo, longest ? _("Request in %s for %s, for at most %s") :
+				 _("Request in %s for %s, for %s"),
+				 quote_identifier(jit_database_name()),
+				 quote_identifier(request->grantee_name), jit_usecs_text(usecs));
+	explain_obstacles(rsinfo, request, decision, usecs, lacks);
 	explain_items(rsinfo, request, decision->facts);
 	explain_policies(rsinfo, decision);
 	if (decision->forbidden_by == NULL)
 	{
-		explain_flow(rsinfo, request, decision->steps);
+		explain_flow(rsinfo, decision->steps, lacks);
 		jit_explain_line(rsinfo, _("Limits"));
-		longest = Min(decision->max_duration,
-					  (int64) jit_max_duration * USECS_PER_SEC);
-		jit_explain_line(rsinfo, usecs > longest ? _("  at most %s: refused") :
-						 _("  at most %s"), jit_usecs_text(longest));
+		jit_explain_line(rsinfo, _("  at most %s"),
+					 jit_usecs_text(Min(decision->max_duration,
+										(int64) jit_max_duration * USECS_PER_SEC)));
 		jit_explain_line(rsinfo, _("  lapses after %s"),
-						 jit_usecs_text(decision->request_ttl));
-		why = jit_why_no_room(request, jit_now() + usecs, &hint);
-		if (why != NULL)
-			jit_explain_line(rsinfo, _("  refused: %s"), why);
-		if (request->reason == NULL && decision->reason_pattern == NULL)
-			jit_explain_line(rsinfo, _("  reason is missing: refused"));
-		else
-			explain_pattern(rsinfo, "reason", request->reason,
-							decision->reason_pattern);
-		explain_pattern(rsinfo, "ticket", request->ticket,
-						decision->ticket_pattern);
+					 jit_usecs_text(decision->request_ttl));
+		if (decision->reason_pattern != NULL)
+			jit_explain_line(rsinfo, _("  reason must match \"%s\""), decision->reason_pattern);
+		if (decision->ticket_pattern != NULL)
+			jit_explain_line(rsinfo, _("  ticket must match \"%s\""), decision->ticket_pattern);
 	}
 	explain_facts(rsinfo, decision->facts);
 	return (Datum) 0;

@@ -160,35 +160,31 @@ check_item_for_grantee(const JitItem *item, const JitRequest *request)
 						   quote_identifier(request->grantee_name))));
 }
 
-static void refuse_held(const JitRequest *request) pg_attribute_noreturn();
-
-/* The grantee has all of it anyway: say by what. */
-static void
-refuse_held(const JitRequest *request)
+/* The grantee has all of it anyway: by what, in a sentence. */
+static char *
+held_text(const JitRequest *request)
 {
 	JitItem    *item = linitial(request->items);
 	char	   *source = jit_item_source(item, request->grantee);
-	char	   *detail = NULL;
 	Oid			database;
 	int			id;
 
-	if (source != NULL && jit_parse_grant_name(source, &database, &id))
-		detail = psprintf(_("%s comes through request %d until %s."),
-						  jit_item_text(item), id,
-						  jit_timestamp_text(jit_role_deadline(get_role_oid(source, false))));
-	else if (source != NULL && strcmp(source, "public") == 0)
-		detail = psprintf(_("%s is granted to PUBLIC."), jit_item_text(item));
-	else if (source != NULL)
-		detail = psprintf(_("%s comes through role %s."),
-						  jit_item_text(item), quote_identifier(source));
-	ereport(ERROR,
-			(errcode(ERRCODE_DUPLICATE_OBJECT),
-			 errmsg("%s already has this access",
-					quote_identifier(request->grantee_name)),
-			 detail ? errdetail_internal("%s", detail) : 0));
+	if (source == NULL)
+		return "";
+	if (jit_parse_grant_name(source, &database, &id))
+		return psprintf(_("%s comes through request %d until %s."),
+						jit_item_text(item), id,
+						jit_timestamp_text(jit_role_deadline(get_role_oid(source, false))));
+	if (strcmp(source, "public") == 0)
+		return psprintf(_("%s is granted to PUBLIC."), jit_item_text(item));
+	return psprintf(_("%s comes through role %s."),
+					jit_item_text(item), quote_identifier(source));
 }
 
-/* Raise if what the request is for can't be asked for. */
+/*
+ * Raise if what the request is for can't be asked for.  Sets request->held if
+ * it needn't be.
+ */
 static void
 check_items(JitRequest *request, TimestampTz until)
 {
@@ -207,7 +203,7 @@ check_items(JitRequest *request, TimestampTz until)
 			held = false;
 	}
 	if (held)
-		refuse_held(request);
+		request->held = held_text(request);
 	request->access = jit_items_text(request->items, false);
 	request->items = jit_add_schema_usage(request->items, request->grantee);
 }
@@ -596,9 +592,12 @@ matched_policies(const JitDecision *decision)
 	return texts == NIL ? NULL : jit_join(texts, ", ");
 }
 
-/* Number of pending requests of the person, as max_pending counts them. */
-static int
-count_pending(const JitRequest *request)
+/*
+ * Number of pending requests of the person, as max_pending counts them.  Inside
+ * an owner section.
+ */
+int
+jit_count_pending(const JitRequest *request)
 {
 	bool		proxy = jit_is_proxy_login(request->login);
 
@@ -751,13 +750,20 @@ jit_report_pending(const JitRequest *request)
 void
 jit_file_request(JitRequest *request, int64 usecs)
 {
-	JitDecision *decision = jit_decide(request, usecs);
+	JitDecision *decision;
 	JitOwnerSection section;
 	TimestampTz now = jit_now();
 	char	   *client_addr = jit_client_addr();
 	char	   *logline;
 	int			pending;
 
+	if (request->held != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_OBJECT),
+				 errmsg("%s already has this access",
+						quote_identifier(request->grantee_name)),
+				 request->held[0] ? errdetail_internal("%s", request->held) : 0));
+	decision = jit_decide(request, usecs);
 	check_decision(request, decision, usecs);
 	jit_check_room(request, now + usecs);
 	/* giving isn't asking */
@@ -770,7 +776,7 @@ jit_file_request(JitRequest *request, int64 usecs)
 		request->lapses_at = request->until;
 
 	jit_enter_owner_section(&section);
-	pending = count_pending(request);
+	pending = jit_count_pending(request);
 	if (pending >= jit_max_pending)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),

@@ -42,6 +42,8 @@ typedef struct JitRequest
 								 * may give the first approval */
 	int			extends;		/* the request that it extends, or 0 */
 	List	   *items;			/* of JitItem */
+	char	   *held;			/* NULL, or the grantee has all of it: by
+								 * what, a sentence or "" */
 	List	   *gone;			/* what was left out of them, in words */
 	List	   *reviews;		/* of JitReview, approvals only, in order */
 	struct JitReview *rejection;	/* NULL if none */

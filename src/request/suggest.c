@@ -36,24 +36,23 @@ jit_longest_request(FunctionCallInfo fcinfo, int64 longest, int64 *usecs,
 					JitDecision **decision)
 {
 	JitRequest *request;
-	Interval	duration = {0};
+	Interval   *duration = palloc0(sizeof(Interval));
 
-	duration.time = Min(longest, (int64) jit_max_duration * USECS_PER_SEC);
+	duration->time = Min(longest, (int64) jit_max_duration * USECS_PER_SEC);
 	fcinfo->args[1].isnull = false;
-	fcinfo->args[1].value = IntervalPGetDatum(&duration);
+	fcinfo->args[1].value = IntervalPGetDatum(duration);
 	for (;;)
 	{
 		request = jit_request_from_arguments(fcinfo, 1, 2, 5, false, usecs);
-		request->duration = NULL;
 		*decision = jit_decide_by_facts(jit_make_facts(request, *usecs));
 		/* each is shorter than the last, or one that is allowed */
-		if (duration.time <= (*decision)->max_duration)
+		if (duration->time <= (*decision)->max_duration)
 			return request;
-		duration.time = (*decision)->max_duration;
+		duration->time = (*decision)->max_duration;
 	}
 }
 
-/* Somebody's words, in one line and not too many, with a space before them. */
+/* Somebody's words, in one line and not too many. */
 static char *
 short_text(const char *text)
 {
@@ -160,7 +159,8 @@ jit_suggest(const char *access, int pending, int rejected)
 		fcinfo->args[i].isnull = true;
 	fcinfo->args[0].isnull = false;
 	fcinfo->args[0].value = CStringGetTextDatum(access);
-	(void) jit_longest_request(fcinfo, USUAL_DURATION, &usecs, &decision);
+	if (jit_longest_request(fcinfo, USUAL_DURATION, &usecs, &decision)->held != NULL)
+		return NULL;			/* it isn't what is lacking */
 	before = rejected > 0 ? rejected_text(rejected) : "";
 	if (decision->forbidden_by == NULL)
 		return psprintf("%s%s", before, request_call(access, usecs, decision));

@@ -3,8 +3,8 @@
 # a policy forbids; and it tells of nothing that doesn't concern whom it tells.
 # Whatever goes wrong while it is made, the denial is reported as it was.
 #
-# Seen to fail with these taken out of enforce/hint.c: the denial taken down
-# before the other wing is asked (1 below), the look at each privilege and
+# Seen to fail with these taken out of enforce/hint.c: what catches an error of
+# the other wing's (1 below), the look at each privilege and
 # column (2), the standing closure (3), lock_timeout (4), the notes of the
 # session in what is kept (5), and the context of frames further out (6); and
 # of request/suggest.c: the shorter duration (7), and the escaping (8).
