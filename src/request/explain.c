@@ -110,8 +110,8 @@ explain_items(ReturnSetInfo *rsinfo, const JitRequest *request, Jsonb *facts)
 		const char *why = jit_item_needs_superuser(item, &elsewhere);
 
 		jit_explain_line(rsinfo, "  %s%s%s", jit_item_text(item),
-					 item->objtype == OBJECT_ROLE ? _(" (membership)") : "",
-					 item->added ? _(" (added)") : "");
+						 item->objtype == OBJECT_ROLE ? _(" (membership)") : "",
+						 item->added ? _(" (added)") : "");
 		if (text[0] != '\0')
 			jit_explain_line(rsinfo, "    %s", text);
 		if (why != NULL)
@@ -134,7 +134,7 @@ explain_facts(ReturnSetInfo *rsinfo, Jsonb *facts)
 		{
 			for (int i = 0; i < (int) JsonContainerSize(value->val.binary.data); i++)
 				jit_explain_line(rsinfo, "  items[%d]: %s", i,
-							 json_text(getIthJsonbValueFromContainer(value->val.binary.data, i)));
+								 json_text(getIthJsonbValueFromContainer(value->val.binary.data, i)));
 		}
 		else
 			jit_explain_line(rsinfo, "  %s: %s", *name, json_text(value));
@@ -155,19 +155,19 @@ explain_policies(ReturnSetInfo *rsinfo, const JitDecision *decision)
 		any |= policy->matched;
 		if (policy->failure != NULL)
 			jit_explain_line(rsinfo, _("  %s: failed, counts as %s (%s)"),
-						 quote_identifier(policy->name),
-						 jit_risk_name(policy->risk), policy->failure);
+							 quote_identifier(policy->name),
+							 jit_risk_name(policy->risk), policy->failure);
 		else
 			jit_explain_line(rsinfo, policy->matched ? _("  %s: matched, %s") :
-						 _("  %s: not matched (%s)"),
-						 quote_identifier(policy->name),
-						 jit_risk_name(policy->risk));
+							 _("  %s: not matched (%s)"),
+							 quote_identifier(policy->name),
+							 jit_risk_name(policy->risk));
 	}
 	if (decision->policies == NIL)
 		jit_explain_line(rsinfo, _("  none"));
 	jit_explain_line(rsinfo, any ? _("Risk: %s") :
-				 _("Risk: %s (jit_access.default_risk)"),
-				 jit_risk_name(decision->risk));
+					 _("Risk: %s (jit_access.default_risk)"),
+					 jit_risk_name(decision->risk));
 }
 
 /*
@@ -379,9 +379,9 @@ jit_explain(PG_FUNCTION_ARGS)
 	lacks = decision->forbidden_by != NULL ? NIL : lacks_at_steps(request, decision->steps);
 
 	jit_explain_line(rsinfo, longest ? _("Request in %s for %s, for at most %s") :
-				 _("Request in %s for %s, for %s"),
-				 quote_identifier(jit_database_name()),
-				 quote_identifier(request->grantee_name), jit_usecs_text(usecs));
+					 _("Request in %s for %s, for %s"),
+					 quote_identifier(jit_database_name()),
+					 quote_identifier(request->grantee_name), jit_usecs_text(usecs));
 	explain_obstacles(rsinfo, request, decision, usecs, lacks);
 	explain_items(rsinfo, request, decision->facts);
 	explain_policies(rsinfo, decision);
@@ -390,10 +390,10 @@ jit_explain(PG_FUNCTION_ARGS)
 		explain_flow(rsinfo, decision->steps, lacks);
 		jit_explain_line(rsinfo, _("Limits"));
 		jit_explain_line(rsinfo, _("  at most %s"),
-					 jit_usecs_text(Min(decision->max_duration,
-										(int64) jit_max_duration * USECS_PER_SEC)));
+						 jit_usecs_text(Min(decision->max_duration,
+											(int64) jit_max_duration * USECS_PER_SEC)));
 		jit_explain_line(rsinfo, _("  lapses after %s"),
-					 jit_usecs_text(decision->request_ttl));
+						 jit_usecs_text(decision->request_ttl));
 		if (decision->reason_pattern != NULL)
 			jit_explain_line(rsinfo, _("  reason must match \"%s\""), decision->reason_pattern);
 		if (decision->ticket_pattern != NULL)
