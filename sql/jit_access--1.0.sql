@@ -64,7 +64,7 @@ CREATE TABLE jit.requests (
 	CHECK ((status = 'pending') = (decided_at IS NULL)),
 	CHECK ((activated_at IS NULL) = (expires_at IS NULL))
 );
-CREATE INDEX requests_open_idx ON jit.requests (status, id) WHERE status IN ('pending', 'active');
+CREATE INDEX requests_open_idx ON jit.requests (status) WHERE status IN ('pending', 'active');
 CREATE INDEX requests_grantee_oid_idx ON jit.requests (grantee_oid, id);
 COMMENT ON TABLE jit.requests IS 'requests for temporary access, one row each, kept until they are archived';
 COMMENT ON COLUMN jit.requests.id IS 'number of the request and of its grant';

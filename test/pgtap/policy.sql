@@ -10,7 +10,7 @@
 BEGIN;
 SET client_min_messages = error;
 SET LOCAL jit_access.top_level_only = off; -- functions of pgTAP call what decides
-SELECT plan(163);
+SELECT plan(164);
 
 CREATE ROLE tap_owner;
 CREATE ROLE tap_anna LOGIN IN ROLE tap_owner;

@@ -2,7 +2,7 @@
 # whatever was asked for, and shorten visibly what they can't show whole.
 #
 # Guards jit.wrapped() and the widths that the views call it with.  Seen to fail
-# with any of these wider by one, with characters counted instead of columns,
+# with wider columns in each of inbox and my_requests, with characters counted instead of columns,
 # without a limit of lines, without the three dots for other encodings, and with
 # lines that go on not indented.
 use strict;
@@ -14,8 +14,9 @@ use Test::More;
 use JitAccess;
 
 $ENV{PGCLIENTENCODING} = 'UTF8';
+$ENV{PGTZ} = 'Asia/Kolkata';
 
-my $node = new_server('widths', "jit_access.max_pending = 1000\njit_access.max_active = 1000\ntimezone = 'Asia/Kolkata'");
+my $node = new_server('widths', "jit_access.max_pending = 1000\njit_access.max_active = 1000");
 # of 12 characters each: plain, quoted, with quotes, wide
 my @names = ('abcdefghijkl', 'An@corp.io X', 'a"b"c"d"e"f"', '漢字漢字漢字漢字漢字漢字');
 my $long = 'n' x 63;
@@ -43,6 +44,7 @@ super(join ";\n", 'SET client_min_messages = error; CREATE EXTENSION jit_access'
 	'CREATE ROLE group_owner NOLOGIN', "CREATE SCHEMA $long AUTHORIZATION group_owner", "CREATE SCHEMA s AUTHORIZATION group_owner",
 	(map { 'CREATE ROLE ' . quoted($_) . ' LOGIN', 'GRANT group_owner TO ' . quoted($_) } @names),
 	'CREATE ROLE "Gr@up ""1"" x"', 'CREATE ROLE "Ask er@co ""x" LOGIN', 'CREATE ROLE asker_plain1 LOGIN', 'GRANT "Gr@up ""1"" x" TO "Ask er@co ""x", asker_plain1',
+	'CREATE ROLE group_12char; GRANT group_12char TO asker_plain1, "Ask er@co ""x"',
 	'SET ROLE group_owner',
 	(map { "CREATE TABLE $long." . sprintf('t%03d', $_) . ('t' x 59) . ' (a int)' } 1 .. 100),
 	'CREATE TABLE s."漢字漢字漢字漢字漢字漢字漢字漢字" ("漢字 漢字" int, b int)', "CREATE TABLE s.many (" . join(', ', map { "column_$_ int" } 1 .. 300) . ')',
@@ -75,6 +77,11 @@ foreach my $what (sort keys %asked)
 		act($_, "SELECT jit_approve($n, " . literal($word) . ')') foreach @names[0 .. 2];
 	}
 }
+
+# names that just fit
+my $n = act('asker_plain1', "SELECT jit_request('SELECT ON ALL TABLES IN SCHEMA $long', '1 day', " . literal($word) . ", grantee => 'group_12char')");
+act($names[0], "SELECT jit_approve($n, " . literal($word) . ')');
+act('asker_plain1', "SELECT jit_request('INSERT ON ALL TABLES IN SCHEMA $long', '1 day', " . literal($word) . ", grantee => 'group_12char')");
 
 foreach my $look ([ 'Ask er@co "x', 'my_requests' ], [ 'Ask er@co "x', 'active_grants' ], [ 'asker_plain1', 'my_requests' ], [ 'asker_plain1', 'active_grants' ],
 	[ $names[3], 'inbox' ], [ $names[0], 'active_grants' ], [ getpwuid($<) . '', 'active_grants' ])
