@@ -662,21 +662,26 @@ COMMENT ON COLUMN jit.my_requests.waiting_for IS 'who can log in and could appro
 COMMENT ON COLUMN jit.my_requests.decided_by IS 'the last who approved or rejected it, and what they said';
 COMMENT ON COLUMN jit.my_requests.ends_at IS 'when it lapses, when the access expires, or when it ended';
 
+-- Conditions on plain columns would be looked at before jit.progress() has
+-- said whom a request concerns, and EXPLAIN ANALYZE counts what they remove:
+-- OFFSET 0 keeps them out, save those on the number.
 CREATE VIEW jit.pending WITH (security_barrier) AS
-SELECT r.id AS request,
-	coalesce(q.rolname, r.requester) AS requester,
-	coalesce(l.rolname, r.login) AS login,
-	coalesce(g.rolname, r.grantee) AS grantee,
-	p.access, jit.shown(r.reason) AS reason, jit.shown(r.ticket) AS ticket,
-	r.duration, r.until, r.risk,
-	p.step, p.steps, p.given, p.needed, p.waiting_for, p.waiting_for_more,
-	r.requested_at AS asked_at, r.lapses_at
+SELECT r.id AS request, w.*
 FROM jit.requests r
-	CROSS JOIN LATERAL jit.progress(r.id) p
-	LEFT JOIN pg_catalog.pg_authid q ON q.oid = r.requester_oid AND starts_with(r.origin, (SELECT jit.cluster()))
-	LEFT JOIN pg_catalog.pg_authid l ON l.oid = r.login_oid AND starts_with(r.origin, (SELECT jit.cluster()))
-	LEFT JOIN pg_catalog.pg_authid g ON g.oid = r.grantee_oid AND starts_with(r.origin, (SELECT jit.cluster()))
-WHERE r.status = 'pending' AND r.lapses_at > jit.clock() AND p.step IS NOT NULL
+	CROSS JOIN LATERAL (SELECT
+			coalesce(q.rolname, r.requester) AS requester,
+			coalesce(l.rolname, r.login) AS login,
+			coalesce(g.rolname, r.grantee) AS grantee,
+			p.access, jit.shown(r.reason) AS reason, jit.shown(r.ticket) AS ticket,
+			r.duration, r.until, r.risk,
+			p.step, p.steps, p.given, p.needed, p.waiting_for, p.waiting_for_more,
+			r.requested_at AS asked_at, r.lapses_at
+		FROM jit.progress(r.id) p
+			LEFT JOIN pg_catalog.pg_authid q ON q.oid = r.requester_oid AND starts_with(r.origin, (SELECT jit.cluster()))
+			LEFT JOIN pg_catalog.pg_authid l ON l.oid = r.login_oid AND starts_with(r.origin, (SELECT jit.cluster()))
+			LEFT JOIN pg_catalog.pg_authid g ON g.oid = r.grantee_oid AND starts_with(r.origin, (SELECT jit.cluster()))
+		WHERE p.step IS NOT NULL OFFSET 0) w
+WHERE r.status = 'pending' AND r.lapses_at > jit.clock()
 ORDER BY r.id;
 COMMENT ON VIEW jit.pending IS
 	'pending requests that concern you, for programs: yours, those you could decide on in some step or have decided on; all of them for JIT administrators and auditors';

@@ -17,9 +17,10 @@
  * What a request would lead to, and whom one waits for, the other wing knows.
  * It runs queries, which may fail, and an error within an error would be
  * reported in its place.  So the denial is taken down first, as a PG_CATCH
- * would; then whatever happens in a subtransaction stays there; and then the
- * denial is raised again, with the hint that came of it, or with that which
- * needs nobody.  The callbacks of the frames further out add their context to
+ * would; then whatever happens in a subtransaction stays there, save a
+ * cancellation, which ends the statement in its place; and then the denial is
+ * raised again, with the hint that came of it, or with that which needs nobody.
+ * The callbacks of the frames further out add their context to
  * it then.
  *
  *-------------------------------------------------------------------------
@@ -922,26 +923,29 @@ keep(const char *about, const char *detail, const char *hint)
 	MemoryContextSwitchTo(context);
 }
 
-/* What the other wing suggests, NULL if it can't tell.  Doesn't raise. */
+/*
+ * What the other wing suggests, NULL if it can't tell.  Raises what the
+ * denial mustn't stand in the way of: whoever catches that would go on after
+ * a cancellation.
+ */
 static char *
 ask_for_suggestion(SuggestCall *call)
 {
-	MemoryContext context = CurrentMemoryContext;
+	return jit_try(try_to_suggest, call) != NULL ? NULL : call->hint;
+}
 
-	PG_TRY();
-	{
-		if (jit_try(try_to_suggest, call) != NULL)
-			call->hint = NULL;
-	}
-	PG_CATCH();
-	{
-		/* canceled, say: the statement ends in any case */
-		MemoryContextSwitchTo(context);
-		FlushErrorState();
-		call->hint = NULL;
-	}
-	PG_END_TRY();
-	return call->hint;
+/* Is what is being reported an error, and not a NOTICE with the code of one? */
+static bool
+is_error(void)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "jit_access error",
+												  ALLOCSET_SMALL_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	bool		result = CopyErrorData()->elevel >= ERROR;
+
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
+	return result;
 }
 
 /*
@@ -960,8 +964,7 @@ raise_with_suggestion(List *missing, const Told *told, const char *about,
 
 	/* who holds interrupts may hold a lightweight lock */
 	if (suggest == NULL || !ActiveSnapshotSet() || IsInParallelMode() ||
-		InterruptHoldoffCount > 0 || QueryCancelHoldoffCount > 0 ||
-		CritSectionCount > 0)
+		InterruptHoldoffCount > 0 || QueryCancelHoldoffCount > 0)
 		return;
 
 	context = AllocSetContextCreate(CurTransactionContext, "jit_access denial",
@@ -994,7 +997,8 @@ jit_hint_callback(void *arg)
 	char	   *about;
 	bool		explained = jit_denial_explained;
 
-	if (geterrcode() != ERRCODE_INSUFFICIENT_PRIVILEGE)
+	if (geterrcode() != ERRCODE_INSUFFICIENT_PRIVILEGE || CritSectionCount > 0 ||
+		!is_error())
 		return;
 	jit_denial_explained = false;
 	/* what is denied to the rights of a function's owner, no request cures */

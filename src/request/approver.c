@@ -680,10 +680,28 @@ jit_why_not_approve(const JitRequest *request, const JitPerson *person, bool end
  * these are the OIDs of its names.)
  */
 bool
-jit_is_own(const JitRequest *request, const JitPerson *person, bool members)
+jit_is_own(const JitRequest *request, const JitPerson *person)
 {
-	return jit_is_party(person, request->requester, NULL, members) ||
-		jit_is_party(person, request->grantee, NULL, members);
+	return jit_is_party(person, request->requester, NULL, false) ||
+		jit_is_party(person, request->grantee, NULL, false);
+}
+
+/* The same, or has a role of theirs, for as long as they are its member? */
+static bool
+is_own_or_of_a_role(const JitRequest *request, const JitPerson *person)
+{
+	ListCell   *lc;
+
+	foreach(lc, jit_person_roles(person))
+	{
+		List	   *roles = jit_role_closure(lfirst_oid(lc), JIT_CLOSURE_MEMBERS,
+										 JIT_FILTER_LIVE, jit_now());
+
+		if (list_member_oid(roles, request->requester) ||
+			list_member_oid(roles, request->grantee))
+			return true;
+	}
+	return false;
 }
 
 typedef struct DecideCall
@@ -733,7 +751,7 @@ jit_concerns(JitRequest *request, const JitPerson *person)
 	List	   *decided = list_copy(request->reviews);
 	ListCell   *lc;
 
-	if (jit_person_audits(person) || jit_is_own(request, person, true) ||
+	if (jit_person_audits(person) || is_own_or_of_a_role(request, person) ||
 		jit_is_party_login(person, request->login, NULL))
 		return true;
 	if (request->rejection != NULL)

@@ -52,8 +52,7 @@ extern char *jit_why_not_impartial(const JitRequest *request,
 								   const JitPerson *person);
 extern char *jit_why_not_approve(const JitRequest *request,
 								 const JitPerson *person, bool ending);
-extern bool jit_is_own(const JitRequest *request, const JitPerson *person,
-					   bool members);
+extern bool jit_is_own(const JitRequest *request, const JitPerson *person);
 extern bool jit_owned_then(const JitRequest *request, const JitPerson *person);
 extern bool jit_concerns(JitRequest *request, const JitPerson *person);
 extern bool jit_could_end(JitRequest *request, const JitPerson *person);

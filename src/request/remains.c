@@ -293,10 +293,47 @@ warn_of_standing(const JitRemains *source, Oid grantee, const char *who, const c
 	}
 }
 
+/* The pending requests that extend it. */
+static List *
+pending_extensions(const JitRequest *request)
+{
+	JitOwnerSection section;
+	List	   *extensions = NIL;
+	List	   *ids = NIL;
+	ListCell   *lc;
+	int			n;
+
+	jit_enter_owner_section(&section);
+	n = jit_query("SELECT id FROM jit.requests WHERE extends = $1 AND status = 'pending' AND lapses_at > $2"
+				  " AND grantee_oid = $3 AND origin = $4 ORDER BY id",
+				  "izot", request->id, jit_now(), request->grantee, jit_origin());
+	for (int i = 1; i <= n; i++)
+		ids = lappend_int(ids, jit_result_int(i, 1));
+	jit_leave_owner_section(&section);
+	foreach(lc, ids)
+		extensions = lappend(extensions, jit_load_request(lfirst_int(lc), false));
+	return extensions;
+}
+
+static void
+warn_of_extension(JitRequest *extension)
+{
+	JitPerson	person;
+
+	jit_current_person(&person);
+	ereport(WARNING,
+			(errmsg("%s, which extends it, is pending", jit_request_text(extension->id)),
+			 jit_is_own(extension, &person) ?
+			 errhint("To end that too: SELECT jit_cancel(%d);", extension->id) :
+			 jit_caller_may_end_all(&person) || jit_could_end(extension, &person) ?
+			 errhint("To end that too: SELECT jit_reject(%d, 'why');", extension->id) : 0));
+}
+
 typedef struct RemainsCall
 {
 	JitRequest	request;
-	List	   *sources;		/* result */
+	List	   *sources;		/* result, of JitRemains */
+	List	   *extensions;		/* result, of JitRequest */
 } RemainsCall;
 
 static void
@@ -306,16 +343,17 @@ try_to_find_remains(void *arg)
 
 	jit_load_request_items(&call->request, true);
 	call->sources = jit_remains(call->request.items, call->request.grantee);
+	call->extensions = pending_extensions(&call->request);
 }
 
 /*
  * What the request gave has been ended: say what its grantee has of that
- * still, and how to end it.  That it can't be told is no reason not to end.
+ * still, or may get again, and how to end it.  That it can't be told is no reason not to end.
  */
 void
 jit_warn_of_remains(const JitRequest *request)
 {
-	RemainsCall call = {*request, NIL};
+	RemainsCall call = {*request, NIL, NIL};
 	char	   *who;
 	int			more;
 	ListCell   *lc;
@@ -341,4 +379,6 @@ jit_warn_of_remains(const JitRequest *request)
 				(errmsg_plural("%s has it by %d more request, privilege or membership",
 							   "%s has it by %d more requests, privileges or memberships",
 							   more, who, more)));
+	foreach(lc, call.extensions)
+		warn_of_extension(lfirst(lc));
 }

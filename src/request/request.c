@@ -122,7 +122,7 @@ jit_present_status(const JitRequest *request)
 static bool
 may_extend(const JitRequest *request, const JitPerson *person)
 {
-	return jit_is_own(request, person, false) ||
+	return jit_is_own(request, person) ||
 		(OidIsValid(request->grantee) &&
 		 jit_is_member(person->role, request->grantee, JIT_FILTER_STANDING));
 }
@@ -718,7 +718,7 @@ jit_cancel(PG_FUNCTION_ARGS)
 	{
 		request = jit_load_request(id, locked);
 		jit_check_concerned(request, &person, gettext_noop("you cannot cancel %s"));
-		if (!jit_is_own(request, &person, false) &&
+		if (!jit_is_own(request, &person) &&
 			!jit_is_party_login(&person, request->login, NULL))
 			ereport(ERROR,
 					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
@@ -861,7 +861,7 @@ jit_revoke(PG_FUNCTION_ARGS)
 		if (!jit_is_party(&person, request->grantee, NULL, false))
 		{
 			jit_require_top_level(fcinfo);
-			if (!jit_caller_may_end_all(&person) && !jit_is_own(request, &person, false))
+			if (!jit_caller_may_end_all(&person) && !jit_is_own(request, &person))
 			{
 				jit_load_request_items(request, true);
 				check_approver(request, &person, true, gettext_noop("you cannot revoke %s"));

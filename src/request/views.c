@@ -105,7 +105,7 @@ jit_my_roles(PG_FUNCTION_ARGS)
 		foreach(lc, jit_person_roles(&person))
 			roles = list_concat_unique_oid(roles,
 										   jit_role_closure(lfirst_oid(lc), JIT_CLOSURE_MEMBERS,
-															JIT_FILTER_NONE, 0));
+															JIT_FILTER_LIVE, jit_now()));
 	}
 	/* nobody files a request as one of ours: there may be hundreds */
 	PG_RETURN_DATUM(oid_array(roles, JIT_ROLE_ORDINARY));

@@ -8,7 +8,8 @@
 # jit_complaints(): what is longer than it may be; without check_not_pending():
 # what is pending; without jit_require_top_level(): the group's in a function;
 # without the look at old->until: an until that is past; without
-# request->extends: what says which one it extends.
+# request->extends: what says which one it extends; without
+# pending_extensions(): what is left of it.
 use strict;
 use warnings;
 use PostgreSQL::Test::Utils;
@@ -282,6 +283,22 @@ attack 'an extension of an extension' => sub {
 	as('anna', "SELECT jit_approve($new)");
 	my ($third) = extended('dev', "$new, '3 h'");
 	is(row($third, 'extends'), $new, 'it extends the one that was named');
+};
+attack 'what is left of an extension when the access is revoked' => sub {
+	my %end = (dev => 'jit_cancel(%s)', anna => q{jit_reject(%s, 'why')}, postgres => q{jit_reject(%s, 'why')});
+	foreach my $who (sort keys %end)
+	{
+		my $old = active('dev', 'SELECT ON ' . fresh());
+		my ($new) = extended('dev', "$old, '2 h'");
+		my $call = sprintf($end{$who}, $new);
+		my ($out, $err) = as($who, "SELECT jit_revoke($old)");
+		like($err, qr/WARNING:  .*request $new in hr_prod, which extends it, is pending\n.*HINT:  To end that too: SELECT \Q$call\E;/s, "$who is told of it");
+		($out, $err) = as($who, "SELECT $call");
+		like($out, qr/^(canceled|rejected)$/, '... and can paste the hint') or diag $err;
+	}
+	my $old = active('dev', 'SELECT ON ' . fresh());
+	as('dev', 'SELECT jit_cancel(' . (extended('dev', "$old, '2 h'"))[0] . ')');
+	unlike((as('anna', "SELECT jit_revoke($old)"))[1], qr/which extends it/, 'one that was withdrawn is not named');
 };
 attack 'rolled back' => sub {
 	my $old = active('dev', 'SELECT ON ' . fresh());
