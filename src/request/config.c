@@ -58,7 +58,8 @@ approver_name(const JitStep *step, int n)
 
 	if (!OidIsValid(oid))
 		return name;
-	if (SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(oid)) && strcmp(name, JIT_GRANTOR) != 0)
+	/* under its name of then if it has become "@grantor" */
+	if (get_role_oid(name, true) == oid)
 		return name;
 	return psprintf("%s: a role of this flow that is gone, or cannot be named; set it anew with jit_set_flow()", name);
 }

@@ -14,7 +14,7 @@ use Test::More;
 use JitAccess;
 use Attacks;
 
-my $node = new_server('config', '', allows_streaming => 1);
+my $node = new_server('config', '', allows_streaming => 1, extra => [ '--encoding', 'UTF8', '--no-locale' ]);
 create_hr($node);
 my $super = getpwuid($<) . '';
 
@@ -109,7 +109,7 @@ attack 'in another cluster, and on a standby' => sub {
 	$standby->start;
 	is(config($standby), $config, 'a standby says the same');
 	$standby->stop;
-	my $other = new_server('other');
+	my $other = new_server('other', undef, extra => [ '--encoding', 'UTF8', '--no-locale' ]);
 	$other->safe_psql('postgres', $roles . 'CREATE SCHEMA hr;' . $objects);
 	my $err = run_file($other, 'postgres', $config, '-c standard_conforming_strings=off');
 	unlike($err, qr/ERROR/, 'no error in another cluster') or diag($err);
@@ -129,8 +129,8 @@ attack 'a role of a flow that was renamed' => sub {
 attack 'a role of a flow that was renamed to @grantor' => sub {
 	super('ALTER ROLE "@other" RENAME TO "@grantor"');
 	my $text = config();
-	like($text, qr/"\@grantor: a role of this flow that is gone, or cannot be named; set it anew with jit_set_flow\(\)"/, 'is not taken for who could grant it');
-	like(run_file($node, 'hr_prod', $text), qr/ERROR: .*role "\@grantor: a role of this flow/, '... and running it fails');
+	like($text, qr/"\@other: a role of this flow that is gone, or cannot be named; set it anew with jit_set_flow\(\)"/, 'is not taken for who could grant it');
+	like(run_file($node, 'hr_prod', $text), qr/ERROR: .*role "\@other: a role of this flow/, '... and running it fails');
 	super('ALTER ROLE "@grantor" RENAME TO "@other"');
 	is(config(), $config, 'nothing has changed');
 };

@@ -17,7 +17,7 @@ use Test::More;
 use JitAccess;
 use Attacks;
 
-my $node = new_server('extend', "jit_access.max_pending = 100\njit_access.admin_role = 'admin'\njit_access.proxy_logins = 'pooler'");
+my $node = new_server('extend', "jit_access.max_pending = 100\njit_access.admin_role = 'admin'\njit_access.proxy_logins = 'pooler'", extra => [ '--encoding', 'UTF8', '--no-locale' ]);
 create_hr($node);
 $node->safe_psql('hr_prod', q{
 	CREATE ROLE admin; CREATE ROLE carl LOGIN; GRANT admin TO carl; CREATE ROLE ben LOGIN; CREATE ROLE oncall; GRANT oncall TO dev, ben;

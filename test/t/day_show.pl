@@ -13,7 +13,7 @@ use Test::More;
 use JitAccess;
 use Attacks;
 
-my $node = new_server('show', "jit_access.max_pending = 1000\n", allows_streaming => 1);
+my $node = new_server('show', "jit_access.max_pending = 1000\n", allows_streaming => 1, extra => [ '--encoding', 'UTF8', '--no-locale' ]);
 create_hr($node);
 
 sub super { return $node->safe_psql('hr_prod', "SET client_min_messages = error; $_[0]"); }

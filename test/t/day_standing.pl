@@ -14,7 +14,7 @@ use Test::More;
 use JitAccess;
 use Attacks;
 
-my $node = new_server('standing', '', allows_streaming => 1);
+my $node = new_server('standing', '', allows_streaming => 1, extra => [ '--encoding', 'UTF8', '--no-locale' ]);
 create_hr($node);
 my $super = getpwuid($<) . '';
 
@@ -62,17 +62,17 @@ attack 'every kind of object that GRANT knows' => sub {
 		GRANT SELECT ON hr.ft, hr.v, hr.mv, hr.parted TO carl; GRANT USAGE ON SEQUENCE hr.seq TO carl; GRANT CREATE ON SCHEMA hr TO carl; GRANT EXECUTE ON FUNCTION hr.f(int, text[]) TO carl; GRANT EXECUTE ON PROCEDURE hr.p() TO carl;
 		GRANT USAGE ON TYPE hr.comp, hr.en, hr.ran TO carl; GRANT USAGE ON DOMAIN hr.dom TO carl; GRANT TEMPORARY, CREATE ON DATABASE hr_prod TO carl; GRANT CONNECT ON DATABASE postgres TO carl;
 		GRANT USAGE ON LANGUAGE plpgsql, l TO carl; GRANT USAGE ON FOREIGN DATA WRAPPER w TO carl; GRANT USAGE ON FOREIGN SERVER s TO carl; GRANT CREATE ON TABLESPACE pg_default TO carl;
-		GRANT SELECT ON LARGE OBJECT 4711 TO carl; GRANT SET, ALTER SYSTEM ON PARAMETER work_mem, jit_access.x TO carl;
+		GRANT SELECT ON LARGE OBJECT 4711 TO carl; GRANT SET, ALTER SYSTEM ON PARAMETER work_mem, made.up TO carl;
 		ALTER DEFAULT PRIVILEGES FOR ROLE hr_owner IN SCHEMA hr GRANT SELECT ON TABLES TO carl; ALTER DEFAULT PRIVILEGES FOR ROLE hr_owner GRANT EXECUTE ON FUNCTIONS TO carl; GRANT pg_monitor TO carl WITH ADMIN OPTION});
 	is(super(q{SELECT string_agg(object || ' ' || array_to_string(privileges, ', '), E'\n' ORDER BY object COLLATE "C") FROM jit_standing_access() WHERE role = 'carl'}), join("\n", sort
 		'DATABASE hr_prod CREATE, TEMPORARY', 'DATABASE postgres CONNECT', 'DEFAULT PRIVILEGES FOR ROLE hr_owner IN SCHEMA hr ON TABLES SELECT', 'DEFAULT PRIVILEGES FOR ROLE hr_owner ON FUNCTIONS EXECUTE',
 		'DOMAIN hr.dom USAGE', 'FOREIGN DATA WRAPPER w USAGE', 'FOREIGN SERVER s USAGE', 'FUNCTION hr.f(integer, text[]) EXECUTE', 'LANGUAGE l USAGE', 'LANGUAGE plpgsql USAGE', 'LARGE OBJECT 4711 SELECT',
-		'PARAMETER jit_access.x SET, ALTER SYSTEM', 'PARAMETER work_mem SET, ALTER SYSTEM', 'PROCEDURE hr.p() EXECUTE', 'ROLE pg_monitor ADMIN OPTION', 'SCHEMA hr CREATE, USAGE', 'SEQUENCE hr.seq USAGE', 'TABLESPACE pg_default CREATE',
+		'PARAMETER made.up SET, ALTER SYSTEM', 'PARAMETER work_mem SET, ALTER SYSTEM', 'PROCEDURE hr.p() EXECUTE', 'ROLE pg_monitor ADMIN OPTION', 'SCHEMA hr CREATE, USAGE', 'SEQUENCE hr.seq USAGE', 'TABLESPACE pg_default CREATE',
 		'TYPE hr.comp USAGE', 'TYPE hr.en USAGE', 'TYPE hr.ran USAGE', 'hr.ft SELECT', 'hr.mv SELECT', 'hr.parted SELECT', 'hr.salary INSERT WITH GRANT OPTION', 'hr.v SELECT'), 'each');
 	is(standing(undef, q{object ~ 'ran|parted|comp|en$' AND role <> 'carl' AND role <> 'public' AND role <> 'hr_owner'}), '', 'and nothing that follows others');
 };
 attack 'what it says can be pasted into a request' => sub {
-	my $text = super(q{SELECT string_agg(array_to_string(ARRAY(SELECT split_part(p, ' WITH', 1) FROM unnest(privileges) p), ', ') || ' ON ' || object, '; ') FROM jit_standing_access() WHERE role = 'carl' AND object !~ '^(ROLE|DEFAULT|PARAMETER jit)'});
+	my $text = super(q{SELECT string_agg(array_to_string(ARRAY(SELECT split_part(p, ' WITH', 1) FROM unnest(privileges) p), ', ') || ' ON ' || object, '; ') FROM jit_standing_access() WHERE role = 'carl' AND object !~ '^(ROLE|DEFAULT|PARAMETER made)'});
 	$text =~ s/'/''/g;
 	my ($out, $err) = as($super, "SELECT jit_explain('$text', '1 hour', 'x', grantee => 'dev')");
 	like($out, qr/^Request in hr_prod for dev/, 'all kinds') or diag($err);

@@ -12,7 +12,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use JitAccess;
 
-my $node = new_server('day', "jit_access.max_pending = 100\ntimezone = 'UTC'");
+my $node = new_server('day', "jit_access.max_pending = 100\ntimezone = 'UTC'", extra => [ '--encoding', 'UTF8', '--no-locale' ]);
 create_hr($node);
 my $super = getpwuid($<) . '';
 $node->safe_psql('hr_prod', q{

@@ -14,7 +14,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use JitAccess;
 
-my $node = new_server('words', "jit_access.max_pending = 1000\njit_access.admin_role = 'admin'");
+my $node = new_server('words', "jit_access.max_pending = 1000\njit_access.admin_role = 'admin'", extra => [ '--encoding', 'UTF8', '--no-locale' ]);
 create_hr($node);
 $node->safe_psql('hr_prod', q{
 	CREATE ROLE admin; CREATE ROLE carl LOGIN; GRANT admin TO carl; CREATE ROLE oncall; GRANT oncall TO dev; CREATE ROLE ben LOGIN; GRANT oncall, hr_owner TO ben;
