@@ -308,25 +308,27 @@ jit_request_to_extend(JitRequest *old, Interval *duration, char *reason,
 }
 
 /*
- * The call that would file the request, with what is in place of what isn't to
- * be used of it: a reason, a ticket, or how long.
+ * The call that would file the request, or explain it, with what is in place
+ * of what isn't to be used of it: a reason, a ticket, or how long.
  */
 static char *
-call_text(const JitRequest *request, const char *reason, const char *ticket,
-		  const char *length)
+call_text(const JitRequest *request, bool explain, const char *reason,
+		  const char *ticket, const char *length)
 {
 	const char *access = request->asked != NULL ? request->asked : request->access;
+	bool		extend = request->extends != 0 && !explain;
 	StringInfoData call;
 
 	initStringInfo(&call);
-	if (request->extends != 0)
+	if (extend)
 		appendStringInfo(&call, "jit_extend(%d", request->extends);
 	else
-		appendStringInfo(&call, "%s(%s", request->direct ? "jit_grant" : "jit_request",
+		appendStringInfo(&call, "%s(%s", explain ? "jit_explain" :
+						 request->direct ? "jit_grant" : "jit_request",
 						 quote_literal_cstr(jit_shown(access)));
 	if (request->direct)
 		appendStringInfo(&call, ", %s", quote_literal_cstr(request->grantee_name));
-	if (length == NULL && request->duration == NULL && request->extends == 0)
+	if (length == NULL && request->duration == NULL && !extend && request->until != DT_NOEND)
 		appendStringInfo(&call, ", until => %s, reason => %s",
 						 quote_literal_cstr(timestamptz_to_str(request->until)),
 						 quote_literal_cstr(jit_shown(reason)));
@@ -338,7 +340,7 @@ call_text(const JitRequest *request, const char *reason, const char *ticket,
 						 quote_literal_cstr(jit_shown(reason)));
 	if (ticket != NULL)
 		appendStringInfo(&call, ", ticket => %s", quote_literal_cstr(jit_shown(ticket)));
-	if (!request->direct && request->extends == 0 && request->grantee != request->requester)
+	if (!request->direct && !extend && request->grantee != request->requester)
 		appendStringInfo(&call, ", grantee => %s", quote_literal_cstr(request->grantee_name));
 	appendStringInfoChar(&call, ')');
 	return call.data;
@@ -417,7 +419,7 @@ jit_complaints(const JitRequest *request, const JitDecision *decision,
 				 psprintf(_("The ticket must match the pattern \"%s\"."), decision->ticket_pattern));
 		ticket = _("the ticket");
 	}
-	*call = call_text(request, reason, ticket, length);
+	*call = call_text(request, false, reason, ticket, length);
 	return complaints;
 }
 
@@ -438,7 +440,11 @@ check_decision(const JitRequest *request, const JitDecision *decision,
 						quote_identifier(decision->forbidden_by)),
 				 decision->forbidden_why ?
 				 errdetail_internal("%s", decision->forbidden_why) : 0,
-				 errhint("See what it matched with SELECT jit_explain(...) and the same arguments.")));
+		/* who gives access can't always ask for it */
+				 request->direct ? 0 :
+				 errhint("To see what it matched: SELECT %s;",
+						 call_text(request, true, request->reason ? request->reason : _("why you need it"),
+								   request->ticket, NULL))));
 	complaints = jit_complaints(request, decision, usecs, &call);
 	if (complaints == NIL)
 		return;

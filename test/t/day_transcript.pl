@@ -15,9 +15,9 @@
 # for the first time: is it true, does it say what happened, to what, and what
 # to do next?  Only then is it copied.
 #
-# Seen to fail with a word changed in a message, with one column wider, with
-# another order of the policies in jit_config(), and with what was asked for in
-# place of the least in the inbox.
+# Seen to fail with a word changed in a message, with a name quoted twice in a
+# hint, with a column wider, and with another duration than the least in the
+# inbox.
 use strict;
 use warnings;
 use FindBin;
