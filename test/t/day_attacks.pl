@@ -178,10 +178,10 @@ attack 'a NOTICE with the code of a denial' => sub {
 	}
 };
 attack 'a cancellation, in a loop of denials that are caught' => sub {
-	my $err = (as('dev', q{SET statement_timeout = '100ms'; SELECT s.denials(1000000)}))[1];
+	my $err = (as('dev', q{SET statement_timeout = '100ms'; SELECT s.denials(40000)}))[1];
 	like($err, qr/ERROR:  57014: canceling statement due to statement timeout/, 'statement_timeout');
 	my $s = session($node, 'dev', 'hr_prod');
-	$s->begin('SELECT s.denials(1000000)');
+	$s->begin('SELECT s.denials(40000)');
 	select(undef, undef, undef, 0.1);
 	super("SELECT pg_cancel_backend($s->{pid})");
 	like(ends_within($s, 5, 'pg_cancel_backend()') ? ($s->end)[1] : '', qr/57014: canceling statement due to user request/, '... once');
