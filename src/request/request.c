@@ -223,20 +223,6 @@ approved_by_text(const JitRequest *request)
 }
 
 /*
- * What the request is for, by the names of now, followed by what was asked for
- * where something has been renamed since.  Needs request->items.
- */
-static char *
-access_now(const JitRequest *request)
-{
-	char	   *access = jit_items_text(request->items, false);
-
-	if (strcmp(access, request->access) == 0)
-		return access;
-	return psprintf(_("%s (formerly %s)"), access, request->access);
-}
-
-/*
  * A request that came from elsewhere becomes one of this database: OIDs as
  * resolved here replace those of its origin.  Inside an owner section.
  */
@@ -304,7 +290,7 @@ activate_request(JitRequest *request, const JitPerson *approver)
 	JitOwnerSection section;
 	TimestampTz now;
 	TimestampTz deadline;
-	char	   *access = access_now(request);
+	char	   *access = jit_access_now(request);
 	char	   *approved_by = approved_by_text(request);
 	char	   *grantee;
 	char	   *who;
