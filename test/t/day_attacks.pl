@@ -101,6 +101,7 @@ attack 'a member for a time, and when it is over' => sub {
 	my $grant = ok_as($admin, q{SELECT jit_grant('oncall', 'temp', '1 h', 'x')});
 	is(ok_as('temp', "SELECT count(*) FROM jit.my_requests WHERE request IN ($of_oncall, $rejected)"), 2, 'while it lasts, they are of a role of theirs');
 	like(ok_as('temp', "SELECT * FROM jit_show($of_oncall)"), qr/a secret of ben/, '... and can be shown');
+	like(ok_as('ben', "SELECT * FROM jit_show($of_oncall)"), qr/for oncall \((ben, temp|temp, ben)\)$/m, '... as who is one for a time');
 	stop_launcher($node);
 	super("ALTER ROLE " . super("SELECT role FROM jit.grants WHERE request_id = $grant") . " VALID UNTIL '2001-01-01'");
 	is(ok_as('temp', "SELECT count(*) FROM jit.$_ WHERE request IN ($of_oncall, $rejected)"), 0, "then not in jit.$_") foreach grep { $_ ne 'my_access' } @views;
