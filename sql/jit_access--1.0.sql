@@ -837,7 +837,7 @@ WITH given AS (
 SELECT jit.object_now(object_type, object, objid) AS object,
 	array_agg(privilege ORDER BY privilege) AS privileges,
 	columns,
-	expires_at,
+	date_trunc('second', expires_at) AS expires_at,
 	request_id AS request
 FROM columns
 GROUP BY object_type, object, classid, objid, columns, expires_at, request_id

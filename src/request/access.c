@@ -159,7 +159,7 @@ rethrow_as_invalid(const char *text, MemoryContext context, int end)
 		ereport(ERROR,
 				(errcode(edata->sqlerrcode),
 				 errmsg("invalid access \"%s\"", text),
-				 errdetail_internal("%s", edata->message),
+				 errdetail("\"*\" is not the name of a table."),
 				 errhint("For all tables and views that there are now: %s", instead)));
 
 	/* don't blame words that we appended */

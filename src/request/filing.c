@@ -27,7 +27,7 @@
 #include "catalog/pg_collation.h"
 
 #define USUAL_DURATION USECS_PER_HOUR
-#define TOO_LONG (1000 * 365 * USECS_PER_DAY)
+#define TOO_LONG (((int64) INT_MAX + 1) * USECS_PER_SEC)	/* for any setting */
 
 /*
  * The role that is to get access.  Raises if it can't.

@@ -314,6 +314,9 @@ array_strings(Datum array)
 	return list;
 }
 
+static void report_dropped(int request, const char *object_type, const char *object,
+						   const char *column) pg_attribute_noreturn();
+
 /* Complain that what a request is for isn't there any more. */
 static void
 report_dropped(int request, const char *object_type, const char *object,

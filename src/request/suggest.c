@@ -107,7 +107,7 @@ rejected_text(int id)
 				  " WHERE request_id = $1 AND verdict = 'reject' ORDER BY review DESC LIMIT 1",
 				  "i", id) > 0)
 		result = psprintf(_("Request %d for it was rejected by %s: \"%s\". "), id,
-						  quote_identifier(jit_name_now(jit_result_oid(1, 2), jit_result_text(1, 1))),
+						  jit_name_now(jit_result_oid(1, 2), jit_result_text(1, 1)),
 						  short_text(jit_result_text(1, 3)));
 	jit_leave_owner_section(&section);
 	return result;

@@ -30,7 +30,7 @@ super(q{CREATE ROLE oncall; CREATE ROLE carl LOGIN; GRANT oncall TO dev, carl; C
 sub ask
 {
 	my ($access, $more, $user, $duration) = @_;
-	my ($out, $err) = as($user // 'dev', "SELECT jit_request('$access', '" . ($duration // '1 hour') . "', 'why' " . ($more // '') . ')');
+	my ($out, $err) = as($user // 'dev', "SELECT jit_request('$access', '" . ($duration // longer()) . "', 'why' " . ($more // '') . ')');
 	die $err unless $out =~ /^\d+$/;
 	return $out;
 }
@@ -55,6 +55,8 @@ sub tells_nothing
 	return;
 }
 
+# for how long, by longer()
+my $long = qr/02:00:\d\d/;
 my $at = qr/\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\S+/;
 
 # ---- what it tells
@@ -80,7 +82,7 @@ Flow\n
 \ \ step\ 2:\ 1\ approval\ by\ security\n
 \ \ \ \ lacks\ 1\ by\ security\ \(sue\)\n
 Duration\n
-\ \ asked\ for:\ 01:00:00\n
+\ \ asked\ for:\ $long\n
 What\ happened\n
 \ \ $at:\ requested\ by\ dev\n
 What\ else\ the\ grantee\ has\ of\ it\n
@@ -91,10 +93,10 @@ Stricter\ if\ it\ were\ filed\ now\n
 attack 'approvals, their words, and a duration that was shortened' => sub {
 	my $n = ask('SELECT ON hr.salary', q{, ticket => 'INC-2'});
 	as('anna', "SELECT jit_approve($n, 'not longer', '10 min')");
-	like(show($n), qr/  step 1: 1 approval by anyone who could grant it \(done\)\n    approved by anna at $at, for at most 00:10:00\n      \| not longer\n  step 2: .*\n    lacks 1 by security \(sue\)\nDuration\n  asked for: 01:00:00\n  would be given now: 00:10:00\n/, 'by step');
+	like(show($n), qr/  step 1: 1 approval by anyone who could grant it \(done\)\n    approved by anna at $at, for at most 00:10:00\n      \| not longer\n  step 2: .*\n    lacks 1 by security \(sue\)\nDuration\n  asked for: $long\n  would be given now: 00:10:00\n/, 'by step');
 	as('sue', "SELECT jit_approve($n)");
 	like(show($n), qr/^  active\n/m, 'active');
-	like(show($n), qr/  step 2: 1 approval by security \(done\)\n    approved by sue at $at\nDuration\n  asked for: 01:00:00\n  given: from $at until $at\n  left: 00:0\d:\d\d\nWhat happened\n/, 'what was given, and what is left');
+	like(show($n), qr/  step 2: 1 approval by security \(done\)\n    approved by sue at $at\nDuration\n  asked for: $long\n  given: from $at until $at\n  left: 00:0\d:\d\d\nWhat happened\n/, 'what was given, and what is left');
 	as('dev', "SELECT jit_revoke($n, 'done\nFlow')");
 	like(show($n), qr/^  revoked at $at\n/m, 'revoked');
 	like(show($n), qr/What happened\n  $at: requested by dev\n  $at: approved by anna, step 1\n  $at: approved by sue, step 2\n  $at: activated by sue, until $at\n  $at: revoked by dev\n    \| done\n    \| Flow\nWhat else/, '... and what happened, in order');
@@ -144,6 +146,7 @@ attack 'what would be stricter now' => sub {
 	super("SELECT jit_drop_policy('$_')") foreach qw(never pii broken);
 	super(q{SELECT jit_set_flow('moderate', '[{"approver": "@grantor"}]')});
 	like(show($n), qr/Stricter if it were filed now\n  nothing$/, 'nothing');
+	as('dev', "SELECT jit_cancel($n)");
 };
 
 # ---- what is gone
@@ -211,7 +214,7 @@ attack 'what is broken takes the rest along no more' => sub {
 	super(qq{UPDATE jit.requests SET flow = '[{"approver": 1}]' WHERE id = $n});
 	my ($out, $err) = as('olga', "SELECT jit_show($n)");
 	is($err, '', 'no error');
-	like($out, qr/Flow\n  cannot be told: invalid approval step\nDuration\n  asked for: 01:00:00\n/, 'it says so, and goes on');
+	like($out, qr/Flow\n  cannot be told: invalid approval step\nDuration\n  asked for: $long\n/, 'it says so, and goes on');
 };
 attack 'a request without its events, and one with events of tomorrow' => sub {
 	my $n = ask('SELECT ON hr.salary');
@@ -234,20 +237,20 @@ sub written
 	return $text;
 }
 attack 'a reason that looks like lines of ours' => sub {
-	my $n = super(q{SET ROLE dev; SELECT jit_request('SELECT ON hr.salary', '1 hour', E'x\nItems\n  SELECT ON hr.harmless\nRisk when it was filed\n  low, by p (low)\nFlow\n    | x\r\n  step 1: (done)')});
+	my $n = super(q{SET ROLE dev; SELECT jit_request('SELECT ON hr.salary', '} . longer() . q{', E'x\nItems\n  SELECT ON hr.harmless\nRisk when it was filed\n  low, by p (low)\nFlow\n    | x\r\n  step 1: (done)')});
 	my $out = show($n);
 	is(written($out, 'reason', 'Items'), "x\nItems\n  SELECT ON hr.harmless\nRisk when it was filed\n  low, by p (low)\nFlow\n    | x\\r\n  step 1: (done)\n", 'the whole, behind bars');
 	is(scalar(() = $out =~ /^Flow$/mg), 1, 'there is one Flow');
 	unlike($out, qr/^  (SELECT ON hr\.harmless|low|step 1: \(done\))/m, 'and nothing of it is ours');
 };
 attack 'a reason of 8 kB that fills the terminal to the next line' => sub {
-	my $n = super(q{SET ROLE dev; SELECT jit_request('SELECT ON hr.salary', '1 hour', rpad('x', 4000, ' ') || 'Flow' || rpad('y', 4000, 'y'))});
+	my $n = super(q{SET ROLE dev; SELECT jit_request('SELECT ON hr.salary', '} . longer() . q{', rpad('x', 4000, ' ') || 'Flow' || rpad('y', 4000, 'y'))});
 	my $text = written(show($n), 'reason', 'Items');
 	$text =~ s/\n//g;
 	is($text, 'x' . ' ' x 3999 . 'Flow' . 'y' x 4000, 'whole');
 };
 attack 'bidirectional, unseen and wide characters, and escapes' => sub {
-	my $n = super(q{SET ROLE dev; SELECT jit_request('SELECT ON hr.salary', '1 hour', E'a\u202eb\x1b[2Jc\u200bd\\\\n' || repeat(E'\u754c', 100), ticket => E'\u2028\u2029x')});
+	my $n = super(q{SET ROLE dev; SELECT jit_request('SELECT ON hr.salary', '} . longer() . q{', E'a\u202eb\x1b[2Jc\u200bd\\\\n' || repeat(E'\u754c', 100), ticket => E'\u2028\u2029x')});
 	my $out = show($n);
 	unlike($out, qr/\xe2\x80[\xa8-\xae\x8b]|\x1b/, 'none of them');
 	like($out, qr/  reason\n    \| a\\u202eb\\x1b\[2Jc\\u200bd\\\\n/, '... and what they are');

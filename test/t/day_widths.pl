@@ -71,7 +71,7 @@ foreach my $what (sort keys %asked)
 	my $n = asked($what, q{duration => '1 day'});
 	act($_, "SELECT jit_approve($n, " . literal($wide) . ')') foreach @names;
 	act('last', "SELECT jit_approve($n)");
-	foreach my $how (q{duration => '6 days 23:59:59'}, q{until => now() + '6 days 22 hours'})
+	foreach my $how (q{until => now() + '6 days 22 hours'}, q{duration => '6 days 23:59:59'})
 	{
 		$n = asked($what, $how);
 		act($_, "SELECT jit_approve($n, " . literal($word) . ')') foreach @names[0 .. 2];
