@@ -38,6 +38,8 @@
 #include "utils/catcache.h"
 #include "utils/formatting.h"
 
+#define MAX_ITEMS_SHOWN 5
+
 #define DATA_PRIVILEGES \
 	(ACL_SELECT | ACL_INSERT | ACL_UPDATE | ACL_DELETE | ACL_TRUNCATE)
 
@@ -463,6 +465,31 @@ jit_items_text(List *items, bool with_added)
 			appendStringInfoString(&buf, _(" (added)"));
 	}
 	return buf.data;
+}
+
+/*
+ * Items as jit_items_text(), what we added aside; of many, the first.
+ */
+char *
+jit_few_items_text(List *items)
+{
+	List	   *few = NIL;
+	int			more = 0;
+	ListCell   *lc;
+
+	foreach(lc, items)
+	{
+		JitItem    *item = lfirst(lc);
+
+		if (item->added)
+			continue;
+		if (list_length(few) < MAX_ITEMS_SHOWN)
+			few = lappend(few, item);
+		else
+			more++;
+	}
+	return more == 0 ? jit_items_text(few, false) :
+		psprintf(_("%s and %d more"), jit_items_text(few, false), more);
 }
 
 /* ----------------------------------------------------------------------

@@ -75,6 +75,7 @@ extern char *jit_item_object(const JitItem *item);
 extern char *jit_column_name(Oid relid, AttrNumber attnum);
 extern char *jit_item_text(const JitItem *item);
 extern char *jit_items_text(List *items, bool with_added);
+extern char *jit_few_items_text(List *items);
 extern List *jit_privilege_list(AclMode privs);
 extern char *jit_privileges_text(AclMode privs);
 extern const char *jit_need_name(const char *name, const JitItem *item);

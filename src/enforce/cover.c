@@ -191,6 +191,13 @@ jit_find_entry_covers(Oid userid, const JitPermInfo *info, int *ncovers, bool *a
 	return covers;
 }
 
+/* The request of this database that a cover comes from, 0 if it is none. */
+int
+jit_cover_request(const JitCover *cover)
+{
+	return cover->database == MyDatabaseId ? cover->request : 0;
+}
+
 /* "Request 17 in hr_prod expired at ..." for a cover that has ended. */
 char *
 jit_cover_text(const JitCover *cover)

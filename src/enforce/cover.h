@@ -28,6 +28,7 @@ extern JitCover *jit_find_covers(Oid userid, const JitPermInfo *info, Oid classi
 								 Oid objid, AclMode mode, int *ncovers, bool *all);
 extern const JitCover *jit_find_entry_covers(Oid userid, const JitPermInfo *info,
 											 int *ncovers, bool *all);
+extern int	jit_cover_request(const JitCover *cover);
 extern char *jit_cover_text(const JitCover *cover);
 
 #pragma GCC visibility pop

@@ -1026,7 +1026,7 @@ cancel_callback(void *arg)
 		return;
 	errmsg("canceling statement due to the end of temporary access");
 	errdetail_internal("%s", jit_cover_text(&fired_cover));
-	jit_errhint_ended(reliance ? reliance->perminfos : NIL);
+	jit_errhint_ended(reliance ? reliance->perminfos : NIL, jit_cover_request(&fired_cover));
 }
 
 /* Why the connection has been ended. */
@@ -1102,7 +1102,7 @@ check_again(Reliance *reliance)
 					 errmsg("permission denied: the temporary access that this cursor relies on has ended") :
 					 errmsg("permission denied: the temporary access that this statement relies on has ended"),
 					 errdetail_internal("%s", jit_cover_text(&ended)),
-					 jit_errhint_ended(reliance->perminfos)));
+					 jit_errhint_ended(reliance->perminfos, jit_cover_request(&ended))));
 		}
 	}
 }

@@ -1061,11 +1061,12 @@ jit_install_hint(char *(*suggestion) (const char *access, int pending, int rejec
 }
 
 /*
- * errhint() for temporary access that has ended: how to ask for what these
- * permission entries ask for beyond the user's standing privileges.
+ * errhint() for temporary access that has ended: how to ask again for the
+ * request that gave it, if that is one of this database and not 0, or else for
+ * what these permission entries ask for beyond the user's standing privileges.
  */
 int
-jit_errhint_ended(List *perminfos)
+jit_errhint_ended(List *perminfos, int request)
 {
 	List	   *closure;
 	List	   *missing = NIL;
@@ -1075,5 +1076,11 @@ jit_errhint_ended(List *perminfos)
 		return request_hint(NIL);
 	closure = jit_role_closure(GetUserId(), JIT_CLOSURE_PRIVS,
 							   JIT_FILTER_STANDING, 0);
-	return request_hint(find_missing(&missing, perminfos, closure) ? missing : NIL);
+	if (!find_missing(&missing, perminfos, closure))
+		missing = NIL;
+	if (missing == NIL || request == 0)
+		return request_hint(missing);
+	return RecoveryInProgress() ?
+		errhint("To ask for it again, on the primary server: SELECT jit_extend(%d);", request) :
+		errhint("To ask for it again: SELECT jit_extend(%d);", request);
 }

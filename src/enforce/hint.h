@@ -34,7 +34,7 @@ typedef struct JitStatementFrame
 extern bool jit_denial_explained;
 extern void jit_hint_callback(void *arg);
 
-extern int	jit_errhint_ended(List *perminfos);
+extern int	jit_errhint_ended(List *perminfos, int request);
 extern void jit_install_hint(char *(*suggestion) (const char *access, int pending,
 												  int rejected));
 

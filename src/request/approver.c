@@ -534,19 +534,14 @@ jit_step_progress(const JitRequest *request, int number, JitProgress *progress)
  * ----------------------------------------------------------------------
  */
 
-/*
- * The items at these positions in words, whether or not they were added:
- * "SELECT ON hr.a, hr.b and 3 more".
- */
+/* The items at these positions in words, whether or not they were added. */
 static char *
 items_text(const JitRequest *request, const Bitmapset *positions)
 {
 	List	   *items = NIL;
-	int			more = bms_num_members(positions) - MAX_NAMES_SHOWN;
 	int			i = -1;
 
-	while (list_length(items) < MAX_NAMES_SHOWN &&
-		   (i = bms_next_member(positions, i)) >= 0)
+	while ((i = bms_next_member(positions, i)) >= 0)
 	{
 		JitItem    *item = palloc(sizeof(JitItem));
 
@@ -554,9 +549,7 @@ items_text(const JitRequest *request, const Bitmapset *positions)
 		item->added = false;
 		items = lappend(items, item);
 	}
-	if (more > 0)
-		return psprintf(_("%s and %d more"), jit_items_text(items, false), more);
-	return jit_items_text(items, false);
+	return jit_few_items_text(items);
 }
 
 /* Who may give an approval in a step, in words. */

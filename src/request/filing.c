@@ -28,7 +28,6 @@
 
 #define USUAL_DURATION USECS_PER_HOUR
 #define TOO_LONG (((int64) INT_MAX + 1) * USECS_PER_SEC)	/* for any setting */
-#define MAX_ITEMS_SHOWN 5
 
 /*
  * The role that is to get access.  Raises if it can't.
@@ -678,31 +677,6 @@ warn_of_missing_people(const JitRequest *request, const JitLack *lack)
 				 lack->items == NULL ?
 				 errdetail("It needs %d.", lack->approvals) :
 				 errdetail("For %s it needs %d.", lack->items, lack->approvals)));
-}
-
-/*
- * Items as jit_items_text(), what we added aside; of many, the first.
- */
-char *
-jit_few_items_text(List *items)
-{
-	List	   *few = NIL;
-	int			more = 0;
-	ListCell   *lc;
-
-	foreach(lc, items)
-	{
-		JitItem    *item = lfirst(lc);
-
-		if (item->added)
-			continue;
-		if (list_length(few) < MAX_ITEMS_SHOWN)
-			few = lappend(few, item);
-		else
-			more++;
-	}
-	return more == 0 ? jit_items_text(few, false) :
-		psprintf(_("%s and %d more"), jit_items_text(few, false), more);
 }
 
 /* What has been understood: "SELECT ON hr.salary to oncall for 01:00:00". */

@@ -27,7 +27,6 @@ extern JitRequest *jit_request_to_extend(JitRequest *old, Interval *duration,
 extern List *jit_complaints(const JitRequest *request, const JitDecision *decision,
 							int64 usecs, char **call);
 extern JitRequest *jit_pending_like(const JitRequest *request, int64 usecs);
-extern char *jit_few_items_text(List *items);
 extern int	jit_count_pending(const JitRequest *request);
 extern void jit_file_request(JitRequest *request, int64 usecs);
 extern void jit_report_pending(const JitRequest *request);

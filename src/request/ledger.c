@@ -68,6 +68,21 @@ jit_name_now(Oid role, const char *stored)
 					quote_identifier(stored));
 }
 
+/*
+ * What the request is for, by the names of now, followed by what was asked for
+ * where something has been renamed since; that alone where nothing is left of
+ * it.  Needs request->items.
+ */
+char *
+jit_access_now(const JitRequest *request)
+{
+	char	   *access = jit_items_text(request->items, false);
+
+	if (access[0] == '\0' || strcmp(access, request->access) == 0)
+		return request->access;
+	return psprintf(_("%s (formerly %s)"), access, request->access);
+}
+
 static Interval *
 result_interval(int row, int column)
 {

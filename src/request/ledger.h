@@ -75,6 +75,7 @@ typedef struct JitReview
 
 extern char *jit_request_text(int id);
 extern char *jit_name_now(Oid role, const char *stored);
+extern char *jit_access_now(const JitRequest *request);
 extern JitRequest *jit_load_request(int id, bool lock);
 extern TimestampTz jit_deadline(const JitRequest *request, TimestampTz start);
 extern List *jit_owners_then(const JitRequest *request);

@@ -62,6 +62,9 @@ PG_FUNCTION_INFO_V1(jit_watch_request);
 /* How long jit_revoke() waits for whoever is changing the request. */
 #define LONGEST_WAIT "2s"
 
+/* How many members of a grantee are named. */
+#define MAX_MEMBERS_SHOWN 5
+
 /* ----------------------------------------------------------------------
  * Arguments
  * ----------------------------------------------------------------------
@@ -172,31 +175,39 @@ require_status(const JitRequest *request, const JitPerson *person,
  * ----------------------------------------------------------------------
  */
 
+/* Names of the first members of the role, and those who are for a time. */
+static void
+append_members(StringInfo buf, Oid role, int *n)
+{
+	CatCList   *members = SearchSysCacheList1(AUTHMEMROLEMEM, ObjectIdGetDatum(role));
+
+	for (int i = 0; i < members->n_members; i++)
+	{
+		Oid			member = ((Form_pg_auth_members) GETSTRUCT(&members->members[i]->tuple))->member;
+
+		if (jit_role_kind_by_oid(member) == JIT_ROLE_GRANT)
+			append_members(buf, member, n);
+		else if ((*n)++ < MAX_MEMBERS_SHOWN)
+			appendStringInfo(buf, "%s%s", *n == 1 ? " (" : ", ",
+							 quote_identifier(jit_role_name(member)));
+	}
+	ReleaseSysCacheList(members);
+}
+
 /* "oncall (anna, ben)": a grantee, and who that is if it is a group. */
 char *
 jit_grantee_text(const JitRequest *request)
 {
 	StringInfoData buf;
-	CatCList   *members;
-	int			i;
+	int			n = 0;
 
 	initStringInfo(&buf);
 	appendStringInfoString(&buf, jit_name_now(request->grantee, request->grantee_name));
-	members = SearchSysCacheList1(AUTHMEMROLEMEM,
-								  ObjectIdGetDatum(request->grantee));
-	for (i = 0; i < members->n_members && i < 5; i++)
-	{
-		Form_pg_auth_members form = (Form_pg_auth_members)
-		GETSTRUCT(&members->members[i]->tuple);
-
-		appendStringInfo(&buf, "%s%s", i == 0 ? " (" : ", ",
-						 quote_identifier(jit_role_name(form->member)));
-	}
-	if (members->n_members > i)
-		appendStringInfo(&buf, _(" and %d more"), members->n_members - i);
-	if (members->n_members > 0)
+	append_members(&buf, request->grantee, &n);
+	if (n > MAX_MEMBERS_SHOWN)
+		appendStringInfo(&buf, _(" and %d more"), n - MAX_MEMBERS_SHOWN);
+	if (n > 0)
 		appendStringInfoChar(&buf, ')');
-	ReleaseSysCacheList(members);
 	return buf.data;
 }
 
@@ -220,20 +231,6 @@ approved_by_text(const JitRequest *request)
 			names = lappend(names, jit_name_now(review->approver, review->approver_name));
 	}
 	return jit_join(names, ", ");
-}
-
-/*
- * What the request is for, by the names of now, followed by what was asked for
- * where something has been renamed since.  Needs request->items.
- */
-static char *
-access_now(const JitRequest *request)
-{
-	char	   *access = jit_items_text(request->items, false);
-
-	if (strcmp(access, request->access) == 0)
-		return access;
-	return psprintf(_("%s (formerly %s)"), access, request->access);
 }
 
 /*
@@ -304,7 +301,7 @@ activate_request(JitRequest *request, const JitPerson *approver)
 	JitOwnerSection section;
 	TimestampTz now;
 	TimestampTz deadline;
-	char	   *access = access_now(request);
+	char	   *access = jit_access_now(request);
 	char	   *approved_by = approved_by_text(request);
 	char	   *grantee;
 	char	   *who;

@@ -399,7 +399,6 @@ jit_progress(PG_FUNCTION_ARGS)
 	JitRequest *request;
 	JitProgress progress;
 	JitPerson	person;
-	char	   *access;
 	List	   *logins;
 	int			lacking = 0;
 	Datum		values[7];
@@ -417,11 +416,6 @@ jit_progress(PG_FUNCTION_ARGS)
 	if (!jit_concerns(request, &person))
 		PG_RETURN_NULL();
 	jit_load_request_items(request, true);
-	access = jit_items_text(request->items, false);
-	if (access[0] == '\0')
-		access = request->access;
-	else if (strcmp(access, request->access) != 0)
-		access = psprintf(_("%s (formerly %s)"), access, request->access);
 	jit_flow_progress(request, &progress);
 	for (int i = 0; i < Max(1, list_length(request->items)); i++)
 		lacking = Max(lacking, progress.lacking[i]);
@@ -429,7 +423,7 @@ jit_progress(PG_FUNCTION_ARGS)
 	n = Min(list_length(logins), MAX_LOGINS_SHOWN);
 	for (int i = 0; i < n; i++)
 		names[i] = DirectFunctionCall1(namein, CStringGetDatum(list_nth(logins, i)));
-	values[0] = CStringGetTextDatum(access);
+	values[0] = CStringGetTextDatum(jit_access_now(request));
 	values[1] = Int32GetDatum(progress.step);
 	values[2] = Int32GetDatum(progress.steps);
 	values[3] = Int32GetDatum(progress.needed - lacking);

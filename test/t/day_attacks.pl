@@ -101,6 +101,7 @@ attack 'a member for a time, and when it is over' => sub {
 	my $grant = ok_as($admin, q{SELECT jit_grant('oncall', 'temp', '1 h', 'x')});
 	is(ok_as('temp', "SELECT count(*) FROM jit.my_requests WHERE request IN ($of_oncall, $rejected)"), 2, 'while it lasts, they are of a role of theirs');
 	like(ok_as('temp', "SELECT * FROM jit_show($of_oncall)"), qr/a secret of ben/, '... and can be shown');
+	like(ok_as('ben', "SELECT * FROM jit_show($of_oncall)"), qr/for oncall \((ben, temp|temp, ben)\)$/m, '... as who is one for a time');
 	stop_launcher($node);
 	super("ALTER ROLE " . super("SELECT role FROM jit.grants WHERE request_id = $grant") . " VALID UNTIL '2001-01-01'");
 	is(ok_as('temp', "SELECT count(*) FROM jit.$_ WHERE request IN ($of_oncall, $rejected)"), 0, "then not in jit.$_") foreach grep { $_ ne 'my_access' } @views;
@@ -178,10 +179,10 @@ attack 'a NOTICE with the code of a denial' => sub {
 	}
 };
 attack 'a cancellation, in a loop of denials that are caught' => sub {
-	my $err = (as('dev', q{SET statement_timeout = '100ms'; SELECT s.denials(1000000)}))[1];
+	my $err = (as('dev', q{SET statement_timeout = '100ms'; SELECT s.denials(40000)}))[1];
 	like($err, qr/ERROR:  57014: canceling statement due to statement timeout/, 'statement_timeout');
 	my $s = session($node, 'dev', 'hr_prod');
-	$s->begin('SELECT s.denials(1000000)');
+	$s->begin('SELECT s.denials(40000)');
 	select(undef, undef, undef, 0.1);
 	super("SELECT pg_cancel_backend($s->{pid})");
 	like(ends_within($s, 5, 'pg_cancel_backend()') ? ($s->end)[1] : '', qr/57014: canceling statement due to user request/, '... once');

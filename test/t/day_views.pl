@@ -5,7 +5,7 @@
 # Guards the columns of the views and jit.to_approve(), jit.progress() and
 # jit.my_grants().  Seen to fail with the duration that was asked for in place
 # of the least that was allowed, with superusers named beside others, with
-# comments of rejections, and with any deadline in place of the latest.
+# approvals among what was refused, and with any deadline in place of the latest.
 use strict;
 use warnings;
 use PostgreSQL::Test::Utils;
@@ -63,6 +63,10 @@ my $no = asks('DELETE ON hr.salary', q{'1 h', 'x'});
 as('anna', "SELECT jit_reject($no, 'not today')");
 is(of('dev', 'refused', $no, 'status, requester, grantee, access, reason, ticket IS NULL, decided_by, comment, decided_at >= asked_at'), 'rejected|dev|dev|DELETE ON hr.salary|x|t|anna|not today|t', 'rejected');
 is(of('dev', 'my_requests', $no, 'status, decided_by, waiting_for IS NULL'), "rejected|anna: not\n today|t", '... in my requests');
+my $half = asks('UPDATE ON hr.nobodys', q{'2 h', 'x', ticket => 'T-1'});
+as('sam', "SELECT jit_approve($half, 'fine by me')");
+as('sue@corp', "SELECT jit_reject($half, 'not by me')");
+is(of('dev', 'refused', $half, 'decided_by, comment'), qq{"sue\@corp"|not by me}, '... after an approval, by who rejected it');
 my $oops = asks('DELETE ON hr.salary', q{'1 h', 'x'});
 as('dev', "SELECT jit_cancel($oops, 'the other one')");
 is(of('dev', 'refused', $oops, 'status, decided_by, comment'), 'canceled|dev|the other one', 'canceled');

@@ -54,7 +54,7 @@ for my $how ('deadline', 'revocation')
 	else { revoke_access($node, $id); }
 
 	my ($out, $err) = $fetch->do('FETCH 1 FROM c');
-	like($err, qr/ERROR:  42501: permission denied: the temporary access that this cursor relies on has ended\nDETAIL:  Request $id in postgres $detail.*\nHINT:  Request access: SELECT jit_request\('SELECT ON public.secret', '1 hour', 'why you need it'\);/, "$how: the next FETCH is denied");
+	like($err, qr/ERROR:  42501: permission denied: the temporary access that this cursor relies on has ended\nDETAIL:  Request $id in postgres $detail.*\nHINT:  To ask for it again: SELECT jit_extend\($id\);/, "$how: the next FETCH is denied");
 	is($out, '', '... and has no row');
 	$fetch->do('ROLLBACK TO s');
 	like(($fetch->do('FETCH BACKWARD 1 FROM s'))[1], qr/ERROR:  42501/, "$how: so is FETCH BACKWARD");

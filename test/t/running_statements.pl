@@ -159,7 +159,7 @@ sub check_all
 		my $expected = qr/${CUT_OFF}DETAIL:  Request $id in postgres $detail.*\n(HINT|CONTEXT)/;
 		$expected = qr/$expected|$or.*\nDETAIL:  Request \d+ in postgres (expired at|was revoked)/ if ref $or eq 'Regexp';
 		like($err, $expected, "$how: $name");
-		like($err, qr/HINT:  (Request access: SELECT jit_request\('(SELECT|SELECT, UPDATE) ON public\.\w+', '1 hour', 'why you need it'\);|Ask for access anew)/, "$how: $name: there is a hint")
+		like($err, qr/HINT:  (To ask for it again: SELECT jit_extend\($id\);|Request access: SELECT jit_request\('(SELECT|SELECT, UPDATE) ON public\.\w+', '1 hour', 'why you need it'\);|Ask for access anew)/, "$how: $name: there is a hint")
 		  if $err =~ /^(?:$CUT_OFF|$denied)/m;
 		$case->[-1]->do('ROLLBACK; RESET ROLE');
 	}
