@@ -688,7 +688,7 @@ is_own_or_of_a_role(const JitRequest *request, const JitPerson *person)
 	foreach(lc, jit_person_roles(person))
 	{
 		List	   *roles = jit_role_closure(lfirst_oid(lc), JIT_CLOSURE_MEMBERS,
-										 JIT_FILTER_LIVE, jit_now());
+											 JIT_FILTER_LIVE, jit_now());
 
 		if (list_member_oid(roles, request->requester) ||
 			list_member_oid(roles, request->grantee))

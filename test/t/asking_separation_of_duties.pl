@@ -5,7 +5,7 @@ use warnings;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use JitAccess qw(longer);
+use JitAccess qw(longer shown_as);
 
 my $node = PostgreSQL::Test::Cluster->new('main');
 $node->init;
@@ -130,7 +130,7 @@ denied('olga', "SELECT jit_approve($id)", 'The approval that is needed now is by
 is(sql('sam', "SELECT jit_approve($id)"), 'pending', 'first of two');
 denied('sam', "SELECT jit_approve($id)", 'one person counts once', 'not twice');
 denied('sam', "SET ROLE security; SELECT jit_approve($id)", 'one person counts once', '... nor as the role');
-shown_as(sql('sue', 'SELECT approvals FROM jit.inbox'), "1 of 2 by security\nstep 1 of 2", 'the inbox tells the progress');
+shown_as(scalar sql('sue', 'SELECT approvals FROM jit.inbox'), "1 of 2 by security\nstep 1 of 2", 'the inbox tells the progress');
 is(sql('sue', "SELECT jit_approve($id)"), 'pending', 'second of two');
 $node->safe_psql('postgres', 'GRANT owner TO sam');
 denied('sam', "SET ROLE owner; SELECT jit_approve($id)", 'one person counts once', '... in no step');

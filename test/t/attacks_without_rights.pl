@@ -6,7 +6,7 @@ use warnings;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use JitAccess qw(create_hr stop_launcher continue_launcher);
+use JitAccess qw(create_hr stop_launcher continue_launcher shown_as);
 
 my $node = PostgreSQL::Test::Cluster->new('main');
 $node->init;

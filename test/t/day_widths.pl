@@ -2,9 +2,9 @@
 # whatever was asked for, and shorten visibly what they can't show whole.
 #
 # Guards jit.wrapped() and the widths that the views call it with.  Seen to fail
-# with wider columns in each of inbox and my_requests, with characters counted instead of columns,
-# without a limit of lines, without the three dots for other encodings, and with
-# lines that go on not indented.
+# with a column of inbox wider by one, and columns of my_requests by two, with
+# characters counted instead of columns, without a limit of lines, without the
+# three dots for other encodings, and with lines that go on not indented.
 use strict;
 use warnings;
 use utf8;
