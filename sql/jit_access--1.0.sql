@@ -177,7 +177,8 @@ CREATE TABLE jit.grants (
 	objects text[] NOT NULL,
 	objids oid[] NOT NULL,
 	role_oid oid NOT NULL,
-	grantee_oid oid NOT NULL
+	grantee_oid oid NOT NULL,
+	warned_of timestamptz
 );
 CREATE INDEX grants_live_idx ON jit.grants (expires_at) WHERE ended_at IS NULL;
 CREATE INDEX grants_grantee_oid_idx ON jit.grants (grantee_oid, request_id);
@@ -192,6 +193,7 @@ COMMENT ON COLUMN jit.grants.objects IS 'objects and roles it covers, qualified 
 COMMENT ON COLUMN jit.grants.objids IS 'their OIDs, in the same order';
 COMMENT ON COLUMN jit.grants.role_oid IS 'OID of role, valid where the origin of the request says';
 COMMENT ON COLUMN jit.grants.grantee_oid IS 'OID of grantee, valid where the origin of the request says';
+COMMENT ON COLUMN jit.grants.warned_of IS 'deadline that event expiring has told of; null if there was none yet';
 
 -- Not dumped: what was under way when they were pressed isn't, either.
 CREATE TABLE jit.revocations (
@@ -433,6 +435,13 @@ CREATE FUNCTION jit_archive(before timestamptz)
 	SUPPORT jit.deciding_support;
 COMMENT ON FUNCTION jit_archive(timestamptz) IS
 	'hand out what ended before a time, an object for each request with all that belongs to it and for each event about none, and remove it';
+
+CREATE FUNCTION jit_events_after(after text DEFAULT NULL, n integer DEFAULT 1000,
+	OUT mark text, OUT id bigint, OUT at timestamptz, OUT event text, OUT request integer,
+	OUT login name, OUT role name, OUT via text, OUT client_addr inet, OUT detail jsonb)
+	RETURNS SETOF record AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
+COMMENT ON FUNCTION jit_events_after(text, integer) IS
+	'JIT administrators and auditors: up to n (1 to 10000) events of this database that came after a mark, each with its own, in the order of commits; without one from the oldest';
 
 CREATE FUNCTION jit_reset_clock() RETURNS void
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE

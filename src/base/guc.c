@@ -28,6 +28,7 @@ int			jit_max_duration = 7 * 24 * 60 * 60;
 int			jit_max_pending = 20;
 int			jit_max_active = 100;
 int			jit_keep_scopes = 7 * 24 * 60 * 60;
+int			jit_warn_before = 5 * 60;
 int			jit_default_risk = JIT_RISK_MODERATE;
 bool		jit_commit_after_expiry = false;
 
@@ -178,6 +179,12 @@ jit_define_settings(void)
 							"How long a scope role is kept for the next grant of the same once nobody uses it.",
 							"It is a setting of the whole server.",
 							&jit_keep_scopes, 7 * 24 * 60 * 60, 0, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("jit_access.warn_before",
+							"How long before the end of access event expiring tells of it.",
+							"Of access that lasts at least twice as long. 0: not at all. It is a setting of the whole server.",
+							&jit_warn_before, 5 * 60, 0, INT_MAX,
 							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
 
 	DefineCustomEnumVariable("jit_access.default_risk",

@@ -18,7 +18,8 @@ extern bool jit_top_level_only;
 extern int	jit_max_duration;	/* seconds */
 extern int	jit_max_pending;	/* requests per person */
 extern int	jit_max_active;		/* live grants per grantee */
-extern int	jit_keep_scopes;	/* seconds */
+extern int	jit_keep_scopes;
+extern int	jit_warn_before;	/* seconds */
 extern int	jit_default_risk;	/* JitRisk */
 extern bool jit_commit_after_expiry;
 
