@@ -14,6 +14,7 @@ extern char *jit_admin_role;
 extern char *jit_auditor_role;
 extern char *jit_environment;
 extern char *jit_proxy_logins;
+extern char *jit_gateway_logins;
 extern bool jit_top_level_only;
 extern int	jit_max_duration;	/* seconds */
 extern int	jit_max_pending;	/* requests per person */

@@ -46,7 +46,7 @@ typedef struct Mark
 	uint64		digest;
 } Mark;
 
-#define EVENT_COLUMNS "id, at, event, request_id, login, role, client_addr, detail, detail::text"
+#define EVENT_COLUMNS "id, at, event, request_id, login, role, via, client_addr, detail, detail::text"
 
 static int64
 result_int64(int row, int column)
@@ -66,7 +66,7 @@ event_digest(int row)
 	char	   *text = psprintf(INT64_FORMAT "|%s|%d|%s|%s|%s", jit_result_time(row, 2),
 								jit_result_text(row, 3), jit_result_int(row, 4),
 								login ? login : "", role ? role : "",
-								jit_result_text(row, 9));
+								jit_result_text(row, 10));
 
 	return DatumGetUInt64(hash_any_extended((const unsigned char *) text, strlen(text), 0));
 }
@@ -131,15 +131,19 @@ jit_events_after(PG_FUNCTION_ARGS)
 	JitPerson	person;
 	Mark		mark = {.id = 0};
 	int64		last = 0;
+	bool		bare;
 	int			limit;
 	int			n;
 
 	jit_current_person(&person);
-	if (GetUserId() != GetOuterUserId() || !jit_person_audits(&person))
+	bare = jit_is_bare_gateway(&person);
+	if (GetUserId() != GetOuterUserId() || !(bare || jit_person_audits(&person)))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied to read events"),
-				 errdetail("Only JIT administrators and auditors may.")));
+				 OidIsValid(person.gateway) ?
+				 errdetail("This transaction acts for somebody.") :
+				 errdetail("Only JIT administrators, auditors and gateways may.")));
 	if (PG_ARGISNULL(1))
 		jit_refuse_null("n");
 	limit = PG_GETARG_INT32(1);
@@ -166,19 +170,16 @@ jit_events_after(PG_FUNCTION_ARGS)
 	{
 		Datum		values[10];
 		bool		nulls[10] = {0};
-		int			column = 0;
+		int			column = 1;
 
-		values[column++] = CStringGetTextDatum(psprintf("%s:" INT64_FORMAT ":" INT64_FORMAT ":" UINT64_FORMAT,
-														jit_origin(), result_int64(i, 1),
-														last, event_digest(i)));
-		for (int k = 1; k <= 8; k++)
-		{
-			values[column] = jit_result(i, k, &nulls[column]);
-			column++;
-			/* nobody has acted for others yet */
-			if (k == 6)
-				nulls[column++] = true;
-		}
+		values[0] = CStringGetTextDatum(psprintf("%s:" INT64_FORMAT ":" INT64_FORMAT ":" UINT64_FORMAT,
+												 jit_origin(), result_int64(i, 1),
+												 last, event_digest(i)));
+		/* which is all that concerns a gateway, which tells of it */
+		for (; column <= (bare ? 4 : 9); column++)
+			values[column] = jit_result(i, column, &nulls[column]);
+		for (; column <= 9; column++)
+			nulls[column] = true;
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
 	jit_leave_owner_section(&section);
