@@ -215,9 +215,11 @@ my @teeth = (
 	'COMMENT ON TABLE jit.requests IS NULL',
 	# columns
 	'ALTER TABLE jit.reviews ADD more integer', 'ALTER TABLE jit.requests ALTER status DROP DEFAULT', 'ALTER TABLE jit.reviews DROP by_superuser', 'ALTER TABLE jit.reviews RENAME comment TO remark',
-	q{ALTER TABLE jit.events DROP event, ADD event text NOT NULL; COMMENT ON COLUMN jit.events.event IS 'what happened, e.g. requested, activated, expired'},
-	(map { "ALTER TABLE jit.events ALTER $_" } 'id TYPE numeric', 'event DROP NOT NULL', 'at SET DEFAULT now()', 'event SET STORAGE external',
-		'event SET STATISTICS 7', 'event SET (n_distinct = 7)', 'event TYPE text COLLATE "C"', 'event SET COMPRESSION pglz'),
+	q{ALTER TABLE jit.events DROP client_addr, ADD client_addr inet; COMMENT ON COLUMN jit.events.client_addr IS 'client; null for a Unix-domain socket or a background worker'},
+	# what no view reads
+	'ALTER TABLE jit.events ALTER client_addr TYPE cidr', 'ALTER TABLE jit.approval_flows ALTER reason_pattern TYPE text COLLATE "C"',
+	(map { "ALTER TABLE jit.events ALTER $_" } 'event DROP NOT NULL', 'at SET DEFAULT now()', 'event SET STORAGE external',
+		'event SET STATISTICS 7', 'event SET (n_distinct = 7)', 'event SET COMPRESSION pglz'),
 	# what comes with tables
 	'ALTER TABLE jit.reviews ADD CHECK (step > 0)', 'ALTER TABLE jit.reviews ADD CHECK (step > 0) NOT VALID', 'ALTER TABLE jit.reviews DROP CONSTRAINT reviews_verdict_check',
 	'ALTER TABLE jit.reviews RENAME CONSTRAINT reviews_verdict_check TO other', 'ALTER TABLE jit.grants ADD FOREIGN KEY (request_id) REFERENCES jit.requests',
