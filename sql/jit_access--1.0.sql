@@ -60,6 +60,7 @@ CREATE TABLE jit.requests (
 	grantee_oid oid NOT NULL,
 	origin text NOT NULL,
 	extends integer,
+	via text,
 	CHECK ((duration IS NULL) <> (until IS NULL)),
 	CHECK ((status = 'pending') = (decided_at IS NULL)),
 	CHECK ((activated_at IS NULL) = (expires_at IS NULL))
@@ -93,6 +94,7 @@ COMMENT ON COLUMN jit.requests.login_oid IS 'OID of login, valid where origin sa
 COMMENT ON COLUMN jit.requests.grantee_oid IS 'OID of grantee, valid where origin says';
 COMMENT ON COLUMN jit.requests.origin IS 'system identifier and OID of the database where it was filed';
 COMMENT ON COLUMN jit.requests.extends IS 'request that it extends, by jit_extend(); else null';
+COMMENT ON COLUMN jit.requests.via IS 'identity that a gateway asked for; null: they asked themselves';
 
 CREATE FUNCTION jit.watch_request() RETURNS trigger
 	AS 'MODULE_PATHNAME', 'jit_watch_request' LANGUAGE C;
@@ -151,6 +153,7 @@ CREATE TABLE jit.reviews (
 	comment text,
 	approver_oid oid NOT NULL,
 	login_oid oid NOT NULL,
+	via text,
 	PRIMARY KEY (request_id, review)
 );
 COMMENT ON TABLE jit.reviews IS 'approvals and rejections of requests, also of those who could not give them any more';
@@ -166,6 +169,7 @@ COMMENT ON COLUMN jit.reviews.duration IS 'how long at most, if the approver sho
 COMMENT ON COLUMN jit.reviews.comment IS 'the approver''s words; always there for a rejection';
 COMMENT ON COLUMN jit.reviews.approver_oid IS 'OID of approver, valid where the origin of the request says';
 COMMENT ON COLUMN jit.reviews.login_oid IS 'OID of login, valid where the origin of the request says';
+COMMENT ON COLUMN jit.reviews.via IS 'identity that a gateway decided for; null: they decided themselves';
 
 CREATE TABLE jit.grants (
 	request_id integer PRIMARY KEY,
@@ -177,7 +181,8 @@ CREATE TABLE jit.grants (
 	objects text[] NOT NULL,
 	objids oid[] NOT NULL,
 	role_oid oid NOT NULL,
-	grantee_oid oid NOT NULL
+	grantee_oid oid NOT NULL,
+	warned_of timestamptz
 );
 CREATE INDEX grants_live_idx ON jit.grants (expires_at) WHERE ended_at IS NULL;
 CREATE INDEX grants_grantee_oid_idx ON jit.grants (grantee_oid, request_id);
@@ -192,6 +197,7 @@ COMMENT ON COLUMN jit.grants.objects IS 'objects and roles it covers, qualified 
 COMMENT ON COLUMN jit.grants.objids IS 'their OIDs, in the same order';
 COMMENT ON COLUMN jit.grants.role_oid IS 'OID of role, valid where the origin of the request says';
 COMMENT ON COLUMN jit.grants.grantee_oid IS 'OID of grantee, valid where the origin of the request says';
+COMMENT ON COLUMN jit.grants.warned_of IS 'deadline that event expiring has told of; null if there was none yet';
 
 -- Not dumped: what was under way when they were pressed isn't, either.
 CREATE TABLE jit.revocations (
@@ -238,6 +244,7 @@ CREATE TABLE jit.events (
 	client_addr inet,
 	detail jsonb NOT NULL,
 	origin text NOT NULL,
+	via text,
 	PRIMARY KEY (origin, id)
 );
 CREATE INDEX events_request_id_idx ON jit.events (request_id);
@@ -251,6 +258,7 @@ COMMENT ON COLUMN jit.events.role IS 'role that did it; null for a background wo
 COMMENT ON COLUMN jit.events.client_addr IS 'client; null for a Unix-domain socket or a background worker';
 COMMENT ON COLUMN jit.events.detail IS 'what else there is to say';
 COMMENT ON COLUMN jit.events.origin IS 'system identifier and OID of the database where it happened';
+COMMENT ON COLUMN jit.events.via IS 'identity that a gateway acted for; then login and role are those it is linked to';
 
 CREATE FUNCTION jit.refuse_change() RETURNS trigger
 	AS 'MODULE_PATHNAME', 'jit_refuse_change' LANGUAGE C;
@@ -369,6 +377,7 @@ CREATE TABLE jit.approval_steps (
 	approvers text[] NOT NULL,
 	approver_oids oid[] NOT NULL,
 	origin text NOT NULL,
+	direct boolean,
 	PRIMARY KEY (risk, step)
 );
 COMMENT ON TABLE jit.approval_steps IS 'steps of approval flows, done in order';
@@ -380,6 +389,7 @@ COMMENT ON COLUMN jit.approval_steps.approvers IS
 COMMENT ON COLUMN jit.approval_steps.approver_oids IS
 	'their OIDs, in the same order; within the cluster that origin names, they and not the names say who';
 COMMENT ON COLUMN jit.approval_steps.origin IS 'system identifier and OID of the database where it was set';
+COMMENT ON COLUMN jit.approval_steps.direct IS 'takes it no approval through a gateway? null: only if the risk is high';
 
 CREATE FUNCTION jit_set_policy(name text, risk jit.risk_level, condition jsonpath,
 	description text DEFAULT NULL, enabled boolean DEFAULT true)
@@ -434,12 +444,96 @@ CREATE FUNCTION jit_archive(before timestamptz)
 COMMENT ON FUNCTION jit_archive(timestamptz) IS
 	'hand out what ended before a time, an object for each request with all that belongs to it and for each event about none, and remove it';
 
+CREATE FUNCTION jit_events_after(after text DEFAULT NULL, n integer DEFAULT 1000,
+	OUT mark text, OUT id bigint, OUT at timestamptz, OUT event text, OUT request integer,
+	OUT login name, OUT role name, OUT via text, OUT client_addr inet, OUT detail jsonb)
+	RETURNS SETOF record AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
+COMMENT ON FUNCTION jit_events_after(text, integer) IS
+	'JIT administrators and auditors: up to n (1 to 10000) events of this database that came after a mark, each with its own, in the order of commits; without one from the oldest';
+
 CREATE FUNCTION jit_reset_clock() RETURNS void
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE
 	SUPPORT jit.deciding_support;
 REVOKE EXECUTE ON FUNCTION jit_reset_clock() FROM PUBLIC;
 COMMENT ON FUNCTION jit_reset_clock() IS
 	'superusers: believe the system clock again after it had wrongly been ahead; access that had ended may come back';
+
+-- ----------------------------------------------------------------------
+-- Gateways, which ask and decide for people
+-- ----------------------------------------------------------------------
+
+-- Not dumped, like its codes: roles of another cluster are nobody's.
+CREATE TABLE jit.identities (
+	identity text NOT NULL,
+	role name NOT NULL,
+	role_oid oid NOT NULL,
+	origin text NOT NULL,
+	gateway name NOT NULL,
+	linked_at timestamptz NOT NULL,
+	unlinked_at timestamptz,
+	gateway_oid oid NOT NULL
+);
+-- a role may have several
+CREATE UNIQUE INDEX identities_linked_idx ON jit.identities (origin, identity) WHERE unlinked_at IS NULL;
+COMMENT ON TABLE jit.identities IS
+	'whom gateways act for; your own, all for JIT administrators and auditors, those that are linked now for a gateway; rows stay';
+COMMENT ON COLUMN jit.identities.identity IS 'what the gateway knows somebody by, e.g. slack:T012/U024BE7LH';
+COMMENT ON COLUMN jit.identities.role IS 'role that it is, by its name when it was linked';
+COMMENT ON COLUMN jit.identities.role_oid IS 'OID of role, valid where origin says';
+COMMENT ON COLUMN jit.identities.origin IS 'system identifier and OID of the database where it was linked; it is linked there only';
+COMMENT ON COLUMN jit.identities.gateway IS 'login through which it acts';
+COMMENT ON COLUMN jit.identities.linked_at IS 'when it was linked, by jit_link_identity()';
+COMMENT ON COLUMN jit.identities.unlinked_at IS 'when it was unlinked; null: it is linked';
+COMMENT ON COLUMN jit.identities.gateway_oid IS 'OID of gateway, valid where origin says';
+
+CREATE TABLE jit.identity_codes (
+	digest bytea PRIMARY KEY,
+	identity text NOT NULL,
+	gateway name NOT NULL,
+	gateway_oid oid NOT NULL,
+	origin text NOT NULL,
+	expires_at timestamptz NOT NULL
+);
+COMMENT ON TABLE jit.identity_codes IS 'codes that were offered and not used, each of 128 random bits';
+COMMENT ON COLUMN jit.identity_codes.digest IS 'SHA-256 of the code';
+COMMENT ON COLUMN jit.identity_codes.identity IS 'identity that it links';
+COMMENT ON COLUMN jit.identity_codes.gateway IS 'login that it was made for';
+COMMENT ON COLUMN jit.identity_codes.gateway_oid IS 'OID of gateway';
+COMMENT ON COLUMN jit.identity_codes.origin IS 'system identifier and OID of the database where it was made';
+COMMENT ON COLUMN jit.identity_codes.expires_at IS 'until when it can be used';
+
+CREATE FUNCTION jit_offer_identity(identity text)
+	RETURNS text AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+	SUPPORT jit.deciding_support;
+COMMENT ON FUNCTION jit_offer_identity(text) IS
+	'gateways: a code for jit_link_identity(), to be shown to whom the identity is; works once, for ten minutes';
+
+CREATE FUNCTION jit_link_identity(code text)
+	RETURNS text AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+	SUPPORT jit.deciding_support;
+COMMENT ON FUNCTION jit_link_identity(text) IS
+	'let a gateway act for you, by the code that it showed you; returns the identity';
+
+CREATE FUNCTION jit_unlink_identity(identity text)
+	RETURNS void AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+	SUPPORT jit.deciding_support;
+COMMENT ON FUNCTION jit_unlink_identity(text) IS
+	'end that a gateway acts for you by this identity; JIT administrators: also those of others';
+
+CREATE FUNCTION jit_act_for(identity text, token text DEFAULT NULL)
+	RETURNS name AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+	SUPPORT jit.deciding_support;
+COMMENT ON FUNCTION jit_act_for(text, text) IS
+	'gateways: act for that person until the transaction ends, with a token of jit.pending for that request only; returns their role';
+
+CREATE FUNCTION jit.is_gateway() RETURNS boolean
+	AS 'MODULE_PATHNAME', 'jit_is_gateway' LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
+COMMENT ON FUNCTION jit.is_gateway() IS 'is the caller a gateway that acts for nobody?';
+
+CREATE FUNCTION jit.token(origin text, request integer, requested_at timestamptz) RETURNS text
+	LANGUAGE sql STABLE STRICT PARALLEL SAFE
+	RETURN origin || ':' || request || ':' || (extract(epoch FROM requested_at) * 1000000)::bigint;
+COMMENT ON FUNCTION jit.token(text, integer, timestamptz) IS 'what names a request and no other, also after a restore or failover';
 
 -- ----------------------------------------------------------------------
 -- Views for people
@@ -463,7 +557,7 @@ COMMENT ON FUNCTION jit.wrapped(text, integer, integer) IS
 
 CREATE FUNCTION jit.sees_all() RETURNS boolean
 	AS 'MODULE_PATHNAME', 'jit_sees_all' LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
-COMMENT ON FUNCTION jit.sees_all() IS 'is the caller a JIT administrator or an auditor?';
+COMMENT ON FUNCTION jit.sees_all() IS 'is the caller a JIT administrator, an auditor, or a gateway that acts for nobody?';
 
 CREATE FUNCTION jit.my_roles() RETURNS oid[]
 	AS 'MODULE_PATHNAME', 'jit_my_roles' LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
@@ -514,7 +608,7 @@ COMMENT ON FUNCTION jit.to_approve(integer) IS
 	'what the caller would agree to by approving this pending request now, by its present names, for how long, and which approvals it takes; null if they could not approve it';
 
 CREATE FUNCTION jit.progress(request integer, OUT access text, OUT step integer, OUT steps integer, OUT given integer,
-	OUT needed integer, OUT waiting_for name[], OUT waiting_for_more integer)
+	OUT needed integer, OUT waiting_for name[], OUT waiting_for_more integer, OUT direct boolean)
 	AS 'MODULE_PATHNAME', 'jit_progress' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
 COMMENT ON FUNCTION jit.progress(integer) IS
 	'how far the approval of a request has come, and who could go on with it; null if it is not pending, or does not concern the caller';
@@ -612,7 +706,8 @@ SELECT r.id AS request,
 		CASE WHEN r.requester_oid <> r.grantee_oid OR r.login_oid <> r.requester_oid
 			THEN ', asked by ' || jit.name_now(r.requester_oid, r.requester, r.origin) END,
 		CASE WHEN r.login_oid <> r.requester_oid
-			THEN ' (login ' || jit.name_now(r.login_oid, r.login, r.origin) || ')' END), greatest(13, length(r.grantee))) AS grantee,
+			THEN ' (login ' || jit.name_now(r.login_oid, r.login, r.origin) || ')' END,
+		' (via ' || jit.shown(r.via) || ')'), greatest(13, length(r.grantee))) AS grantee,
 	jit.wrapped(t.access, 20) || coalesce(E'\n' || jit.wrapped(t.formerly, 20), '') AS access,
 	jit.wrapped(regexp_replace(t.duration, ' (?=\d+:)', E'\n'), 8) AS duration,
 	jit.wrapped(concat_ws(E'\n', jit.shown(r.reason), jit.shown(r.ticket)), 14) AS reason,
@@ -625,7 +720,7 @@ WHERE r.status = 'pending' AND r.lapses_at > jit.clock() AND t.access IS NOT NUL
 ORDER BY r.id;
 COMMENT ON VIEW jit.inbox IS 'pending requests that you could approve now; for JIT administrators and auditors as well';
 COMMENT ON COLUMN jit.inbox.request IS 'number of the request';
-COMMENT ON COLUMN jit.inbox.grantee IS 'role that gets the access, who asked for it if that is another, and who had logged in if that is yet another';
+COMMENT ON COLUMN jit.inbox.grantee IS 'role that gets the access, who asked for it if that is another, who had logged in if that is yet another, and the identity that a gateway asked for';
 COMMENT ON COLUMN jit.inbox.access IS 'what you would agree to, one object or role a line, by the names of now; if they were others then, those as well';
 COMMENT ON COLUMN jit.inbox.duration IS 'how long it would be given for now: the least of what was asked for and what approvers before you have allowed';
 COMMENT ON COLUMN jit.inbox.reason IS 'reason, and ticket on a line of its own';
@@ -644,7 +739,7 @@ SELECT r.id AS request,
 	(SELECT jit.wrapped(string_agg(jit.name_now(0, w.name, ''), E'\n' ORDER BY w.n), 12, min(p.waiting_for_more))
 		FROM jit.progress(CASE r.status_now WHEN 'pending' THEN r.id END) p
 			CROSS JOIN LATERAL unnest(p.waiting_for) WITH ORDINALITY w (name, n)) AS waiting_for,
-	(SELECT jit.wrapped(jit.name_now(v.approver_oid, v.approver, r.origin) || coalesce(': ' || jit.shown(v.comment), ''), 12)
+	(SELECT jit.wrapped(concat(jit.name_now(v.approver_oid, v.approver, r.origin), ' (via ' || jit.shown(v.via) || ')', ': ' || jit.shown(v.comment)), 12)
 		FROM jit.reviews v WHERE v.request_id = r.id ORDER BY v.review DESC LIMIT 1) AS decided_by,
 	date_trunc('second', CASE r.status WHEN 'pending' THEN r.lapses_at
 		ELSE coalesce(r.ended_at, r.deadline, r.expires_at) END) AS ends_at
@@ -675,7 +770,9 @@ FROM jit.requests r
 			p.access, jit.shown(r.reason) AS reason, jit.shown(r.ticket) AS ticket,
 			r.duration, r.until, r.risk,
 			p.step, p.steps, p.given, p.needed, p.waiting_for, p.waiting_for_more,
-			r.requested_at AS asked_at, r.lapses_at
+			r.requested_at AS asked_at, r.lapses_at,
+			jit.token(r.origin, r.id, r.requested_at) AS token,
+			r.via, p.direct
 		FROM jit.progress(r.id) p
 			LEFT JOIN pg_catalog.pg_authid q ON q.oid = r.requester_oid AND starts_with(r.origin, (SELECT jit.cluster()))
 			LEFT JOIN pg_catalog.pg_authid l ON l.oid = r.login_oid AND starts_with(r.origin, (SELECT jit.cluster()))
@@ -703,6 +800,9 @@ COMMENT ON COLUMN jit.pending.waiting_for IS 'roles that can log in and could ap
 COMMENT ON COLUMN jit.pending.waiting_for_more IS 'how many more there are';
 COMMENT ON COLUMN jit.pending.asked_at IS 'when it was filed';
 COMMENT ON COLUMN jit.pending.lapses_at IS 'when it lapses if still pending';
+COMMENT ON COLUMN jit.pending.token IS 'what jit_act_for() takes for this request only';
+COMMENT ON COLUMN jit.pending.via IS 'identity that a gateway asked for; null: they asked themselves';
+COMMENT ON COLUMN jit.pending.direct IS 'does this step take no approval through a gateway?';
 
 CREATE VIEW jit.active_grants WITH (security_barrier) AS
 SELECT r.id AS request,
@@ -720,7 +820,7 @@ FROM jit.requests_to_see r
 		FROM jit.request_lines l CROSS JOIN LATERAL
 			(SELECT jit.conveyed(g.role, r.origin, l.object_type, l.object, l.objid, l.attnums, l.privileges)) w (conveyed)
 		WHERE l.request_id = r.id) t
-WHERE r.status = 'active' AND g.ended_at IS NULL
+WHERE r.status = 'active' AND g.ended_at IS NULL AND NOT (SELECT jit.is_gateway())
 	AND a.rolvaliduntil > jit.clock() AND isfinite(a.rolvaliduntil)
 	AND EXISTS (SELECT FROM pg_catalog.pg_auth_members m WHERE m.roleid = a.oid)
 	AND t.access IS NOT NULL
@@ -754,7 +854,9 @@ SELECT r.id AS request,
 		WHEN r.deadline <= jit.clock() THEN r.deadline END AS ended_at,
 	CASE WHEN r.status_now <> 'active' THEN (SELECT jit.name_now(0, e.role, '')
 		FROM jit.events e WHERE e.request_id = r.id AND e.event IN ('revoked', 'shortened', 'prolonged')
-		ORDER BY e.at DESC, e.id DESC LIMIT 1) END AS ended_by
+		ORDER BY e.at DESC, e.id DESC LIMIT 1) END AS ended_by,
+	r.via,
+	ARRAY(SELECT v.via FROM jit.reviews v WHERE v.request_id = r.id AND v.verdict = 'approve' ORDER BY v.review) AS approved_via
 FROM jit.requests_to_see r
 WHERE r.activated_at IS NOT NULL
 ORDER BY r.id;
@@ -773,6 +875,8 @@ COMMENT ON COLUMN jit.history.comments IS 'what they said, in the same order; nu
 COMMENT ON COLUMN jit.history.activated_at IS 'when the access started';
 COMMENT ON COLUMN jit.history.expires_at IS 'its deadline';
 COMMENT ON COLUMN jit.history.ended_at IS 'when it ended; NULL while it is active';
+COMMENT ON COLUMN jit.history.via IS 'identity that a gateway asked for; null: they asked themselves';
+COMMENT ON COLUMN jit.history.approved_via IS 'identities that gateways approved for, in the order of approved_by; null: themselves';
 COMMENT ON COLUMN jit.history.ended_by IS 'role that revoked or shortened it, by the name of then; null if it came to its deadline, or was ended natively';
 
 CREATE VIEW jit.refused WITH (security_barrier) AS
@@ -786,7 +890,9 @@ SELECT r.id AS request,
 	coalesce(jit.name_now(v.approver_oid, v.approver, r.origin), jit.name_now(0, e.role, '')) AS decided_by,
 	jit.shown(coalesce(v.comment, e.detail ->> 'reason')) AS comment,
 	r.requested_at AS asked_at,
-	coalesce(r.decided_at, r.lapses_at) AS decided_at
+	coalesce(r.decided_at, r.lapses_at) AS decided_at,
+	r.via,
+	coalesce(v.via, e.via) AS decided_via
 FROM jit.requests_to_see r
 	LEFT JOIN jit.reviews v ON v.request_id = r.id AND v.verdict = 'reject'
 	LEFT JOIN jit.events e ON e.request_id = r.id AND e.event = r.status_now::text AND e.event IN ('canceled', 'lapsed')
@@ -804,6 +910,8 @@ COMMENT ON COLUMN jit.refused.ticket IS 'ticket, or null';
 COMMENT ON COLUMN jit.refused.decided_by IS 'role that rejected or canceled it; null if it lapsed';
 COMMENT ON COLUMN jit.refused.comment IS 'what they said, or why it lapsed before its time';
 COMMENT ON COLUMN jit.refused.asked_at IS 'when it was filed';
+COMMENT ON COLUMN jit.refused.via IS 'identity that a gateway asked for; null: they asked themselves';
+COMMENT ON COLUMN jit.refused.decided_via IS 'identity that a gateway decided for; null: themselves';
 COMMENT ON COLUMN jit.refused.decided_at IS 'when it was rejected or canceled, or lapsed';
 
 CREATE VIEW jit.my_access WITH (security_barrier) AS
@@ -876,6 +984,10 @@ BEGIN
 		EXECUTE format('GRANT SELECT ON %s TO PUBLIC', rel);
 	END LOOP;
 END $$;
+
+CREATE POLICY whose ON jit.identities FOR SELECT USING
+	(role_oid = ANY ((SELECT jit.me())::oid[]) OR (SELECT jit.sees_all())
+		AND (unlinked_at IS NULL OR NOT (SELECT jit.is_gateway())));
 
 -- ----------------------------------------------------------------------
 -- Without the library nothing is enforced: then the extension can't go

@@ -17,6 +17,7 @@ typedef struct JitPromise
 
 typedef enum JitCommitStep
 {
+	JIT_COMMIT_ACT,				/* may a gateway still act for whom it did? */
 	JIT_COMMIT_MAKE,			/* roles and privileges of what is given */
 	JIT_COMMIT_DROP,			/* roles whose members are gone are dropped */
 	JIT_COMMIT_GIVE,			/* one look again, then the memberships */

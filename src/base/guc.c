@@ -23,11 +23,13 @@ char	   *jit_admin_role = NULL;
 char	   *jit_auditor_role = NULL;
 char	   *jit_environment = NULL;
 char	   *jit_proxy_logins = NULL;
+char	   *jit_gateway_logins = NULL;
 bool		jit_top_level_only = true;
 int			jit_max_duration = 7 * 24 * 60 * 60;
 int			jit_max_pending = 20;
 int			jit_max_active = 100;
 int			jit_keep_scopes = 7 * 24 * 60 * 60;
+int			jit_warn_before = 5 * 60;
 int			jit_default_risk = JIT_RISK_MODERATE;
 bool		jit_commit_after_expiry = false;
 
@@ -98,6 +100,24 @@ check_proxy_logins(char **newval, void **extra, GucSource source)
 	return false;
 }
 
+/* One that can't be read is refused: there are no gateways then. */
+static bool
+check_gateway_logins(char **newval, void **extra, GucSource source)
+{
+	char	   *list = pstrdup(*newval);
+	List	   *names;
+	bool		valid = SplitIdentifierString(list, ',', &names);
+	ListCell   *lc;
+
+	foreach(lc, valid ? names : NIL)
+		warn_if_missing("jit_access.gateway_logins", lfirst(lc), source);
+	list_free(names);
+	pfree(list);
+	if (!valid)
+		GUC_check_errdetail("List syntax is invalid.");
+	return valid;
+}
+
 /*
  * In a session it takes SET as a statement of the client's own: what is kept
  * from functions and views that a superuser merely uses, set_config() in them
@@ -150,6 +170,12 @@ jit_define_settings(void)
 							   &jit_proxy_logins, "",
 							   PGC_SUSET, GUC_LIST_INPUT, check_proxy_logins, NULL, NULL);
 
+	DefineCustomStringVariable("jit_access.gateway_logins",
+							   "Comma-separated login roles of programs that ask and decide for people.",
+							   "For chat bots and portals, which use jit_act_for(). It is a setting of the whole server. Empty: there are none.",
+							   &jit_gateway_logins, "",
+							   PGC_SIGHUP, GUC_LIST_INPUT, check_gateway_logins, NULL, NULL);
+
 	DefineCustomBoolVariable("jit_access.top_level_only",
 							 "Lets only statements of the client's own decide, not functions or views that run in its name.",
 							 "Off for tests: then SET SESSION AUTHORIZATION says who has logged in, too.",
@@ -178,6 +204,12 @@ jit_define_settings(void)
 							"How long a scope role is kept for the next grant of the same once nobody uses it.",
 							"It is a setting of the whole server.",
 							&jit_keep_scopes, 7 * 24 * 60 * 60, 0, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("jit_access.warn_before",
+							"How long before the end of access event expiring tells of it.",
+							"Of access that lasts at least twice as long. 0: not at all. It is a setting of the whole server.",
+							&jit_warn_before, 5 * 60, 0, INT_MAX,
 							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
 
 	DefineCustomEnumVariable("jit_access.default_risk",

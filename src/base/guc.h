@@ -14,11 +14,13 @@ extern char *jit_admin_role;
 extern char *jit_auditor_role;
 extern char *jit_environment;
 extern char *jit_proxy_logins;
+extern char *jit_gateway_logins;
 extern bool jit_top_level_only;
 extern int	jit_max_duration;	/* seconds */
 extern int	jit_max_pending;	/* requests per person */
 extern int	jit_max_active;		/* live grants per grantee */
-extern int	jit_keep_scopes;	/* seconds */
+extern int	jit_keep_scopes;
+extern int	jit_warn_before;	/* seconds */
 extern int	jit_default_risk;	/* JitRisk */
 extern bool jit_commit_after_expiry;
 

@@ -170,7 +170,7 @@ invalid_step(int number, const char *detail)
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("step %d of the flow is not valid", number),
 			 errdetail_internal("%s", detail),
-			 errhint("A step is {\"approver\": ROLE, \"approvals\": N} or {\"any_of\": [ROLE, ...], \"approvals\": N}; ROLE can be \"@grantor\", N is 1 if not given.")));
+			 errhint("A step is {\"approver\": ROLE, \"approvals\": N} or {\"any_of\": [ROLE, ...], \"approvals\": N}; ROLE can be \"@grantor\", N is 1 if not given. \"direct\": true takes no approval through a gateway.")));
 }
 
 /* Add a role that a step names. */
@@ -196,6 +196,8 @@ add_approver(JitStep *step, int number, const JsonbValue *value)
 					 errhint("The only name of that kind is \"@grantor\".") : 0));
 		if (strncmp(name, JIT_ROLE_PREFIX, strlen(JIT_ROLE_PREFIX)) == 0)
 			invalid_step(number, psprintf(_("Role \"%s\" is one of jit_access's own."), name));
+		if (jit_is_of_others(oid))
+			invalid_step(number, psprintf(_("Role \"%s\" is listed in jit_access.gateway_logins or jit_access.proxy_logins, and approves nothing."), name));
 	}
 	foreach(lc, step->names)
 	{
@@ -214,6 +216,7 @@ parse_step(const JsonbValue *value, int number)
 	JsonbValue	v;
 
 	step->approvals = 1;
+	step->as_risk = true;
 	if (value->type != jbvBinary || !JsonContainerIsObject(value->val.binary.data))
 		invalid_step(number, _("It is not an object."));
 
@@ -257,6 +260,13 @@ parse_step(const JsonbValue *value, int number)
 				invalid_step(number, psprintf(_("\"approvals\" is not a whole number from 1 to %d."), MAX_APPROVALS));
 			step->approvals = DatumGetInt32(DirectFunctionCall1(numeric_int4,
 																number_datum));
+		}
+		else if (strcmp(key, "direct") == 0)
+		{
+			if (v.type != jbvBool)
+				invalid_step(number, _("\"direct\" is not true or false."));
+			step->direct = v.val.boolean;
+			step->as_risk = false;
 		}
 		else
 			invalid_step(number, psprintf(_("It has an unknown key \"%s\"."), key));
@@ -451,6 +461,7 @@ jit_set_flow(PG_FUNCTION_ARGS)
 				 errdetail("They are refused when they are filed."),
 				 errhint("To let people approve them, give the policy another risk with jit_set_policy().")));
 	after.steps = parse_steps(PG_GETARG_JSONB_P(1));
+	jit_fix_direct(after.steps, risk);
 	after.max_duration = PG_INT64_MAX;
 	after.request_ttl = JIT_DEFAULT_REQUEST_TTL;
 	max_duration = interval_argument(fcinfo, 2, "max_duration", &after.max_duration);
@@ -491,13 +502,13 @@ jit_set_flow(PG_FUNCTION_ARGS)
 			names[i] = CStringGetTextDatum(list_nth(step->names, i));
 			oids[i] = ObjectIdGetDatum(list_nth_oid(step->oids, i));
 		}
-		jit_query("INSERT INTO jit.approval_steps (risk, step, approvals, approvers, approver_oids, origin)"
-				  " VALUES ($1::jit.risk_level, $2, $3, $4, $5, $6)",
-				  "tiiTOt", name_of_risk, foreach_current_index(lc) + 1,
+		jit_query("INSERT INTO jit.approval_steps (risk, step, approvals, approvers, approver_oids, origin, direct)"
+				  " VALUES ($1::jit.risk_level, $2, $3, $4, $5, $6, CASE WHEN NOT $7 THEN $8 END)",
+				  "tiiTOtbb", name_of_risk, foreach_current_index(lc) + 1,
 				  step->approvals,
 				  PointerGetDatum(construct_array(names, n, TEXTOID, -1, false, TYPALIGN_INT)),
 				  PointerGetDatum(construct_array(oids, n, OIDOID, sizeof(Oid), true, TYPALIGN_INT)),
-				  jit_origin());
+				  jit_origin(), step->as_risk, step->direct);
 	}
 	if (jit_record_change("flow_set", "risk", jit_risk_name(risk),
 						  row_before, flow_jsonb(name_of_risk),

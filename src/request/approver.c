@@ -20,6 +20,9 @@
  * Approvals stay on record, and are counted anew whenever somebody asks: one
  * counts while its giver could still give it.
  *
+ * A step that is "direct" takes no approvals through a gateway, and people are
+ * told apart by the identities that they ever had, too: see person.c.
+ *
  * This room only answers questions.  It changes nothing but JitReview.counts,
  * which is as of the last recount.
  *
@@ -74,6 +77,7 @@ flow_steps(const JitRequest *request)
 		JsonbValue *approvals;
 		JsonbValue *any_of;
 		JsonbValue *oids;
+		JsonbValue *direct;
 		JitStep    *step = palloc0(sizeof(JitStep));
 
 		if (value->type != jbvBinary)
@@ -82,6 +86,7 @@ flow_steps(const JitRequest *request)
 		any_of = step_value(value->val.binary.data, "any_of");
 		oids = step_value(value->val.binary.data, "oids");
 		approvals = step_value(value->val.binary.data, "approvals");
+		direct = step_value(value->val.binary.data, "direct");
 
 		if (approvals == NULL || approvals->type != jbvNumeric)
 			elog(ERROR, "invalid approval step");
@@ -90,6 +95,7 @@ flow_steps(const JitRequest *request)
 											  NumericGetDatum(approvals->val.numeric)));
 		if (step->approvals < 1)
 			elog(ERROR, "invalid approval step");
+		step->direct = direct == NULL || direct->type != jbvBool || direct->val.boolean;
 
 		if (approver != NULL)
 			step->names = list_make1(string_value(approver));
@@ -150,6 +156,20 @@ jit_step_names(const JitStep *step, const char *items)
 			appendStringInfoString(&buf, jit_name_now(oid, name));
 	}
 	return buf.data;
+}
+
+/* "2 approvals by hr_owner or security", and whether directly where that matters */
+char *
+jit_step_text(const JitStep *step)
+{
+	char	   *text = psprintf(ngettext("%d approval by %s", "%d approvals by %s",
+										 step->approvals),
+								step->approvals, jit_step_names(step, NULL));
+
+	/* where there are gateways */
+	if (step->direct && jit_gateway_logins[0] != '\0')
+		return psprintf(_("%s, directly"), text);
+	return text;
 }
 
 /*
@@ -251,6 +271,14 @@ jit_needs_superuser(const JitRequest *request)
  * ----------------------------------------------------------------------
  */
 
+/* Is the login, unless it is a proxy's, one of the person's, whoever they are? */
+static bool
+is_login(const JitPerson *person, Oid login, const char *name)
+{
+	return !(OidIsValid(login) && jit_is_proxy_login(login)) &&
+		jit_is_one_person(person, login, name, false);
+}
+
 /*
  * Why the person, whatever their authority, has to leave the decision to
  * others, or NULL.
@@ -261,10 +289,10 @@ jit_why_not_impartial(const JitRequest *request, const JitPerson *person)
 	ListCell   *lc;
 
 	/* the requester and the beneficiaries never do */
-	if (jit_is_party(person, request->grantee, request->grantee_name, false))
+	if (jit_is_one_person(person, request->grantee, request->grantee_name, false))
 		return psprintf(_("It is for you (role %s)."),
 						jit_name_now(request->grantee, request->grantee_name));
-	if (jit_is_party(person, request->grantee, NULL, true))
+	if (jit_is_one_person(person, request->grantee, NULL, true))
 	{
 		List	   *roles = jit_person_roles(person);
 
@@ -279,14 +307,18 @@ jit_why_not_impartial(const JitRequest *request, const JitPerson *person)
 								jit_name_now(request->grantee, request->grantee_name),
 								quote_identifier(jit_role_name(me)));
 		}
+		return psprintf(_("It is for role %s, of which a role is a member that is one person with you: they have had the same identity."),
+						jit_name_now(request->grantee, request->grantee_name));
 	}
 	if (!request->direct)
 	{
-		if (jit_is_party(person, request->requester, request->requester_name,
-						 false))
+		if (jit_is_party_via(person, request->via))
+			return psprintf(_("It was requested by the identity %s."), jit_shown(request->via));
+		if (jit_is_one_person(person, request->requester, request->requester_name,
+							  false))
 			return psprintf(_("It was requested by you (role %s)."),
 							jit_name_now(request->requester, request->requester_name));
-		if (jit_is_party_login(person, request->login, request->login_name))
+		if (is_login(person, request->login, request->login_name))
 			return psprintf(_("It was requested by your login %s."),
 							jit_name_now(request->login, request->login_name));
 	}
@@ -297,25 +329,6 @@ jit_why_not_impartial(const JitRequest *request, const JitPerson *person)
  * Approvals that were given
  * ----------------------------------------------------------------------
  */
-
-/* Can the role log in to this database, as it stands now, for good? */
-static bool
-can_log_in(Oid login)
-{
-	HeapTuple	tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(login));
-	TimestampTz deadline = jit_role_deadline(login);
-	bool		may;
-
-	if (!HeapTupleIsValid(tuple))
-		return false;
-	may = ((Form_pg_authid) GETSTRUCT(tuple))->rolcanlogin;
-	ReleaseSysCache(tuple);
-	return may && (deadline == DT_NOBEGIN || deadline > jit_now()) &&
-		(superuser_arg(login) ||
-		 jit_object_aclmask(DatabaseRelationId, MyDatabaseId, 0,
-							jit_role_closure(login, JIT_CLOSURE_PRIVS, JIT_FILTER_STANDING, jit_now()),
-							ACL_CONNECT) != 0);
-}
 
 /* The requester's own approval can only have come with jit_grant(). */
 static bool
@@ -342,7 +355,7 @@ why_not_counted(const JitRequest *request, List *steps,
 	if (!OidIsValid(review->login))
 		return pstrdup(_("its login has been dropped"));
 	/* in tests, roles that can't may play */
-	if (jit_top_level_only && !can_log_in(review->login))
+	if (jit_top_level_only && !jit_may_log_in(review->login))
 		return pstrdup(_("its login may not log in any more"));
 	if (jit_why_not_decide(person) != NULL)
 		return pstrdup(_("its login may not use the role any more"));
@@ -381,10 +394,11 @@ is_among(const JitPerson *person, List *reviews, bool by_name)
 	{
 		JitReview  *review = lfirst(lc);
 
-		if (jit_is_party(person, review->approver,
-						 by_name ? review->approver_name : NULL, false) ||
-			jit_is_party_login(person, review->login,
-							   by_name ? review->login_name : NULL))
+		if (jit_is_party_via(person, review->via) ||
+			jit_is_one_person(person, review->approver,
+							  by_name ? review->approver_name : NULL, false) ||
+			is_login(person, review->login,
+					 by_name ? review->login_name : NULL))
 			return true;
 	}
 	return false;
@@ -406,7 +420,8 @@ counted_reviews(const JitRequest *request, List *steps, StringInfo lost)
 		JitPerson	person = {
 			.role = review->approver,
 			.session = review->login,
-			.login = review->login
+			.login = review->login,
+			.via = review->via
 		};
 		char	   *why = why_not_counted(request, steps, review, &person);
 
@@ -437,6 +452,9 @@ lacks_approvals(const JitRequest *request, List *steps, int number,
 	progress->step = number;
 	progress->needed = number > list_length(steps) ? 1 :
 		((JitStep *) list_nth(steps, number - 1))->approvals;
+	/* no gateway acts for superusers */
+	progress->direct = number > list_length(steps) ||
+		((JitStep *) list_nth(steps, number - 1))->direct;
 	for (int i = 0; i < parts; i++)
 		progress->lacking[i] = progress->needed;
 	foreach(lc, counted)
@@ -487,6 +505,7 @@ flow_progress(const JitRequest *request, List *steps, JitProgress *progress)
 		return;
 	}
 	progress->step = Max(1, list_length(steps));
+	progress->direct = steps == NIL || ((JitStep *) llast(steps))->direct;
 	progress->complete = true;
 }
 
@@ -509,7 +528,6 @@ jit_step_progress(const JitRequest *request, int number, JitProgress *progress)
 {
 	List	   *steps = flow_steps(request);
 	StringInfoData lost;
-	JitStep    *step;
 
 	memset(progress, 0, sizeof(JitProgress));
 	progress->steps = list_length(steps) + (needs_superuser(request, steps) ? 1 : 0);
@@ -523,10 +541,7 @@ jit_step_progress(const JitRequest *request, int number, JitProgress *progress)
 	progress->lost = lost.len > 0 ? lost.data : NULL;
 	if (number > list_length(steps))
 		return pstrdup(_("1 approval by a superuser"));
-	step = list_nth(steps, number - 1);
-	return psprintf(ngettext("%d approval by %s", "%d approvals by %s",
-							 step->approvals),
-					step->approvals, jit_step_names(step, NULL));
+	return jit_step_text(list_nth(steps, number - 1));
 }
 
 /* ----------------------------------------------------------------------
@@ -620,6 +635,8 @@ jit_why_not_approve(const JitRequest *request, const JitPerson *person, bool end
 	mine = jit_items_grantable(request->items, person->role);
 	steps = flow_steps(request);
 	flow_progress(request, steps, &progress);
+	if (!ending && person->via != NULL && progress.direct)
+		return pstrdup(_("This step takes no approval through a gateway: log in directly, and approve it there."));
 	if (!ending && !progress.complete)
 	{
 		if (is_among(person, request->reviews, true))

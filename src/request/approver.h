@@ -19,6 +19,8 @@ typedef struct JitStep
 	List	   *oids;			/* Oid, in the same order; InvalidOid for
 								 * @grantor and for roles that are unknown */
 	int			approvals;
+	bool		direct;			/* takes no approval through a gateway */
+	bool		as_risk;		/* ... as the risk has it */
 } JitStep;
 
 /* Where the approval of a request stands, by the approvals that count. */
@@ -28,6 +30,7 @@ typedef struct JitProgress
 	int			step;			/* the first that isn't complete, from 1 */
 	int			steps;			/* how many there are */
 	int			needed;			/* approvals that each item needs in it */
+	bool		direct;			/* takes it none through a gateway? */
 	int		   *lacking;		/* how many of them each item lacks */
 	char	   *lost;			/* sentences: which don't count any more, and
 								 * why; NULL if all do */
@@ -58,6 +61,7 @@ extern bool jit_concerns(JitRequest *request, const JitPerson *person);
 extern bool jit_could_end(JitRequest *request, const JitPerson *person);
 extern bool jit_asks_grantor(const JitRequest *request);
 extern bool jit_needs_superuser(const JitRequest *request);
+extern char *jit_step_text(const JitStep *step);
 extern char *jit_step_names(const JitStep *step, const char *items);
 extern void jit_flow_progress(const JitRequest *request, JitProgress *progress);
 extern char *jit_step_progress(const JitRequest *request, int number,

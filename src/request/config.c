@@ -86,7 +86,8 @@ steps_json(List *steps)
 				appendStringInfoString(&buf, ", ");
 			escape_json(&buf, approver_name(step, i));
 		}
-		appendStringInfo(&buf, "%s, \"approvals\": %d}", n > 1 ? "]" : "", step->approvals);
+		appendStringInfo(&buf, "%s, \"approvals\": %d%s}", n > 1 ? "]" : "", step->approvals,
+						 step->as_risk ? "" : step->direct ? ", \"direct\": true" : ", \"direct\": false");
 	}
 	appendStringInfoChar(&buf, ']');
 	return buf.data;

@@ -29,6 +29,7 @@
 #include "base/clock.h"
 #include "base/commit.h"
 #include "base/due.h"
+#include "base/gateway.h"
 #include "base/guc.h"
 #include "base/lock.h"
 #include "base/person.h"
@@ -160,6 +161,7 @@ typedef struct EventNote
 	ArrayType  *requests;		/* int4[]; 0: about none */
 	char	   *login;			/* NULL: a worker of ours */
 	char	   *role;
+	char	   *via;
 	char	   *client_addr;
 	Jsonb	   *detail;
 	TimestampTz at;
@@ -195,9 +197,15 @@ note_event(const char *event, List *requests, Jsonb *detail, List *loglines,
 	note->ended_at = ended_at;
 	if (!worker)
 	{
-		/* in tests, too: see jit_current_person() */
-		note->login = jit_role_name(GetAuthenticatedUserId());
-		note->role = jit_role_name(GetOuterUserId());
+		JitPerson	person;
+
+		jit_current_person(&person);
+		/* in tests, too: see there */
+		note->login = jit_role_name(OidIsValid(person.gateway) ? person.login : GetAuthenticatedUserId());
+		note->role = jit_role_name(person.role);
+		note->via = person.via;
+		if (person.via != NULL)
+			jit_note_acted();
 		note->client_addr = jit_client_addr();
 		ForceSyncCommit();
 	}
@@ -275,12 +283,12 @@ record_events(List *events)
 					  " WHERE " JIT_THE_ROWS("requests", "id = ANY ($1) AND status = 'active'"),
 					  "Itz", PointerGetDatum(note->requests), note->event, note->ended_at) == 0)
 			continue;
-		last += jit_query("INSERT INTO jit.events (origin, id, at, request_id, event, login, role, client_addr, detail)"
-						  " SELECT $1, $2 + n, $3, nullif(request, 0), $5, $6, $7, $8::inet, coalesce($9, '{}')"
+		last += jit_query("INSERT INTO jit.events (origin, id, at, request_id, event, login, role, client_addr, detail, via)"
+						  " SELECT $1, $2 + n, $3, nullif(request, 0), $5, $6, $7, $8::inet, coalesce($9, '{}'), $10"
 						  " FROM unnest($4) WITH ORDINALITY r (request, n)",
-						  "tlzIttttj", jit_origin(), last, note->at,
+						  "tlzIttttjt", jit_origin(), last, note->at,
 						  PointerGetDatum(note->requests), note->event, note->login,
-						  note->role, note->client_addr, note->detail);
+						  note->role, note->client_addr, note->detail, note->via);
 		for (int i = 0; i < ARR_DIMS(note->requests)[0]; i++)
 			announce(note->event, ((int32 *) ARR_DATA_PTR(note->requests))[i]);
 	}

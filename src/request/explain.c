@@ -337,7 +337,7 @@ require_grantee(FunctionCallInfo fcinfo)
 	JitPerson	person;
 
 	(void) jit_open_ledger();
-	jit_acting_person(&person);
+	jit_acting_person_for(&person, 0);
 	if (PG_ARGISNULL(5) && superuser_arg(person.role))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_GRANT_OPERATION),

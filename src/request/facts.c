@@ -52,6 +52,8 @@ const char *const jit_fact_names[] = {
 								 * given */
 	"reason",					/* string or null */
 	"ticket",					/* string or null */
+	"via",						/* string: identity; null if they asked
+								 * themselves */
 	"client_addr",				/* string; null for a Unix-domain socket */
 	"requested_at",				/* string: timestamp */
 	"weekday",					/* number: 1 is Monday, 7 is Sunday */
@@ -433,6 +435,7 @@ jit_make_facts(const JitRequest *request, int64 duration)
 				  timestamp_fact(request->until, &until));
 	append_string(&buf, "reason", request->reason);
 	append_string(&buf, "ticket", request->ticket);
+	append_string(&buf, "via", request->via);
 	append_string(&buf, "client_addr", jit_client_addr());
 	append_string(&buf, "requested_at", requested_at);
 	append_number(&buf, "weekday", weekday == 0 ? 7 : weekday);

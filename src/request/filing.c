@@ -50,6 +50,13 @@ jit_check_grantee(const char *grantee)
 				 errmsg("temporary access cannot be given to role %s",
 						quote_identifier(grantee)),
 				 errdetail("Roles whose names start with \"pg_\" or \"jit_\" are reserved.")));
+	if (jit_is_of_others(oid))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_GRANT_OPERATION),
+				 errmsg("temporary access cannot be given to role %s",
+						quote_identifier(grantee)),
+				 errdetail("It is listed in jit_access.gateway_logins or jit_access.proxy_logins: others are behind it."),
+				 errhint("Name the role of a person.")));
 	if (superuser_arg(oid))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_GRANT_OPERATION),
@@ -60,16 +67,28 @@ jit_check_grantee(const char *grantee)
 
 /*
  * A request of whoever is at the other end of the session, for a role or, if
- * that is NULL, for themselves.  "direct" says that it is for jit_grant().
- * Raises if the role can't get access, or it isn't theirs to ask for.
+ * that is NULL, for themselves.  "direct" says that it is for jit_grant(),
+ * "extends" which one it extends, 0 for none.  Raises if the role can't get
+ * access, or it isn't theirs to ask for.
  */
 static JitRequest *
-new_request(const char *grantee, bool direct)
+new_request(const char *grantee, bool direct, int extends)
 {
 	JitRequest *request = palloc0(sizeof(JitRequest));
 	JitPerson	person;
 
-	jit_acting_person(&person);
+	if (direct)
+		jit_acting_person(&person);
+	else
+		jit_acting_person_for(&person, extends);
+	if (jit_is_of_others(person.role))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("role %s asks for nothing itself", quote_identifier(jit_role_name(person.role))),
+				 errdetail("It is listed in jit_access.proxy_logins: others are behind it."),
+				 errhint("Ask as the role of a person, after SET ROLE.")));
+	request->via = person.via;
+	request->extends = extends;
 	request->requester = person.role;
 	request->login = person.login;
 	request->requester_name = jit_role_name(person.role);
@@ -207,6 +226,20 @@ check_items(JitRequest *request, TimestampTz until)
 	request->items = jit_add_schema_usage(request->items, request->grantee);
 }
 
+/* jit_parse_access(); what a gateway says has names of its own to nobody. */
+static List *
+parse_access(const JitRequest *request, const char *access)
+{
+	int			nestlevel = NewGUCNestLevel();
+	List	   *items;
+
+	if (request->via != NULL)
+		jit_set_locally("search_path", "");
+	items = jit_parse_access(access);
+	AtEOXact_GUC(true, nestlevel);
+	return items;
+}
+
 /*
  * A request as the arguments of jit_request() or jit_grant() say, which have
  * the same in another order: these are the numbers of duration, reason (until
@@ -226,7 +259,7 @@ jit_request_from_arguments(FunctionCallInfo fcinfo, int duration, int reason,
 
 	(void) jit_open_ledger();
 	request = new_request(PG_ARGISNULL(grantee) ? NULL : NameStr(*PG_GETARG_NAME(grantee)),
-						  direct);
+						  direct, 0);
 	request->reason = why;
 	request->ticket = ticket;
 	request->duration = PG_ARGISNULL(duration) ? NULL : PG_GETARG_INTERVAL_P(duration);
@@ -240,7 +273,7 @@ jit_request_from_arguments(FunctionCallInfo fcinfo, int duration, int reason,
 	}
 	*usecs = requested_usecs(request, now);
 	request->asked = access;
-	request->items = jit_parse_access(access);
+	request->items = parse_access(request, access);
 	check_items(request, now + *usecs);
 	return request;
 }
@@ -272,8 +305,7 @@ jit_request_to_extend(JitRequest *old, Interval *duration, char *reason,
 				 errdetail("It was for access until %s.", jit_timestamp_text(until)),
 				 errhint("Such as: SELECT jit_extend(%d, '1 hour');", old->id)));
 
-	request = new_request(jit_role_name(old->grantee), false);
-	request->extends = old->id;
+	request = new_request(jit_role_name(old->grantee), false, old->id);
 	request->reason = reason != NULL ? reason : old->reason;
 	request->ticket = ticket != NULL ? ticket : old->ticket;
 	request->duration = duration != NULL ? duration : old->duration;
@@ -564,7 +596,7 @@ check_not_pending(const JitRequest *request, int64 usecs)
 
 	if (other == NULL)
 		return;
-	jit_acting_person(&person);
+	jit_current_person(&person);
 	jit_flow_progress(other, &progress);
 	lacks = jit_lacks_text(jit_lacks(other, &progress));
 	ereport(ERROR,
@@ -776,17 +808,17 @@ jit_file_request(JitRequest *request, int64 usecs)
 
 	jit_query("INSERT INTO jit.requests (id, requester, login, grantee, access, reason, ticket,"
 			  " duration, until, risk, flow, needs_superuser, facts, requested_at, lapses_at,"
-			  " client_addr, requester_oid, login_oid, grantee_oid, origin, extends)"
+			  " client_addr, requester_oid, login_oid, grantee_oid, origin, extends, via)"
 			  " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10::jit.risk_level, $11, $12, $13, $14, $15,"
-			  " $16::inet, $17, $18, $19, $20, nullif($21, 0))",
-			  "ittttttvztjbjzztoooti", request->id, request->requester_name,
+			  " $16::inet, $17, $18, $19, $20, nullif($21, 0), $22)",
+			  "ittttttvztjbjzztoootit", request->id, request->requester_name,
 			  request->login_name, request->grantee_name, request->access,
 			  request->reason, request->ticket, request->duration,
 			  request->until, request->risk, request->flow,
 			  request->needs_superuser, decision->facts, now,
 			  request->lapses_at, client_addr, request->requester,
 			  request->login, request->grantee, request->origin,
-			  request->extends);
+			  request->extends, request->via);
 	jit_store_items(request->id, request->items);
 
 	logline = psprintf("%s requested by %s for %s: %s", jit_request_text(request->id),

@@ -49,8 +49,9 @@ jit_steps_to_jsonb(List *steps)
 				appendStringInfoChar(&buf, ',');
 			escape_json(&buf, lfirst(ln));
 		}
-		appendStringInfo(&buf, "%s,\"approvals\":%d,\"oids\":[",
-						 any_of ? "]" : "", step->approvals);
+		appendStringInfo(&buf, "%s,\"approvals\":%d,\"direct\":%s,\"oids\":[",
+						 any_of ? "]" : "", step->approvals,
+						 step->direct ? "true" : "false");
 		foreach(ln, step->oids)
 			appendStringInfo(&buf, "%s%u", ln == list_head(step->oids) ? "" : ",",
 							 lfirst_oid(ln));
@@ -59,15 +60,6 @@ jit_steps_to_jsonb(List *steps)
 	appendStringInfoChar(&buf, ']');
 	return DatumGetJsonbP(DirectFunctionCall1(jsonb_in,
 											  CStringGetDatum(buf.data)));
-}
-
-/* "2 approvals by anna or security" */
-char *
-jit_step_text(const JitStep *step)
-{
-	return psprintf(ngettext("%d approval by %s", "%d approvals by %s",
-							 step->approvals),
-					step->approvals, jit_step_names(step, NULL));
 }
 
 /* "2 approvals by security, then 1 approval by pg_database_owner" */
@@ -92,7 +84,23 @@ default_steps(void)
 	step->names = list_make1(pstrdup(JIT_GRANTOR));
 	step->oids = list_make1_oid(InvalidOid);
 	step->approvals = 1;
+	step->as_risk = true;
 	return list_make1(step);
+}
+
+/* Where steps don't say whether they are direct, the risk does. */
+void
+jit_fix_direct(List *steps, JitRisk risk)
+{
+	ListCell   *lc;
+
+	foreach(lc, steps)
+	{
+		JitStep    *step = lfirst(lc);
+
+		if (step->as_risk)
+			step->direct = risk >= JIT_RISK_HIGH;
+	}
 }
 
 /*
@@ -120,7 +128,8 @@ jit_load_flow_as_is(JitDecision *decision, JitRisk risk)
 				  " s.step, s.approvals, a.name,"
 				  " CASE WHEN a.name = $3 THEN 0"
 				  "  WHEN split_part(s.origin, '/', 1) = split_part($2, '/', 1) THEN a.oid"
-				  "  ELSE coalesce((SELECT r.oid FROM pg_authid r WHERE r.rolname = a.name), 0) END"
+				  "  ELSE coalesce((SELECT r.oid FROM pg_authid r WHERE r.rolname = a.name), 0) END,"
+				  " s.direct IS NULL, coalesce(s.direct, true)"
 				  " FROM jit.approval_flows f LEFT JOIN (jit.approval_steps s CROSS JOIN LATERAL"
 				  "  unnest(s.approvers, s.approver_oids) WITH ORDINALITY a (name, oid, position))"
 				  "  ON s.risk = f.risk"
@@ -154,6 +163,8 @@ jit_load_flow_as_is(JitDecision *decision, JitRisk risk)
 		{
 			step = palloc0(sizeof(JitStep));
 			step->approvals = jit_result_int(i, 7);
+			step->as_risk = jit_result_bool(i, 10);
+			step->direct = jit_result_bool(i, 11);
 			steps = lappend(steps, step);
 			last = number;
 		}
@@ -170,6 +181,7 @@ jit_load_flow_as_is(JitDecision *decision, JitRisk risk)
 	jit_leave_owner_section(&section);
 
 	decision->steps = nsteps < 0 ? default_steps() : steps;
+	jit_fix_direct(decision->steps, risk);
 	decision->flow = jit_steps_to_jsonb(decision->steps);
 	return nsteps < 0 || nsteps == list_length(steps);
 }

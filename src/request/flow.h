@@ -38,7 +38,7 @@ typedef struct JitPolicyResult
 
 extern void jit_load_flow(JitDecision *decision, JitRisk risk);
 extern bool jit_load_flow_as_is(JitDecision *decision, JitRisk risk);
-extern char *jit_step_text(const JitStep *step);
+extern void jit_fix_direct(List *steps, JitRisk risk);
 extern char *jit_steps_text(List *steps);
 extern Jsonb *jit_steps_to_jsonb(List *steps);
 

@@ -198,6 +198,7 @@ look_again(const Promise *promise, const char *zone)
 	ListCell   *lc;
 	JitProgress progress;
 
+	jit_forget_identities();
 	check_grantee(promise, request);
 	(void) jit_query("SELECT max(at) FROM jit.revocations WHERE at >= $1 AND grantee_oid IN (0, $2)",
 					 "zo", promise->activated_at, promise->head.grantee);

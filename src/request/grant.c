@@ -28,6 +28,7 @@
 #include "base/changes.h"
 #include "base/clock.h"
 #include "base/due.h"
+#include "base/guc.h"
 #include "base/item.h"
 #include "base/query.h"
 #include "base/text.h"
@@ -418,6 +419,8 @@ void
 jit_give_grant(int request, Oid grantee, List *items)
 {
 	Oid			roleid = get_role_oid(jit_grant_role_name(request), false);
+	int64		before = jit_warn_before * USECS_PER_SEC;
+	TimestampTz deadline;
 	bool		has_role = false;
 	ListCell   *lc;
 
@@ -426,5 +429,6 @@ jit_give_grant(int request, Oid grantee, List *items)
 	add_member(jit_grant_role_name(request), jit_role_name(grantee), has_role);
 	check_memberships(AUTHMEMROLEMEM, roleid, list_make1_oid(grantee));
 	note_overlaps(roleid, grantee);
-	jit_note_due(jit_role_deadline(roleid));
+	deadline = jit_role_deadline(roleid);
+	jit_note_due(deadline - jit_now() >= 2 * before ? deadline - before : deadline);
 }

@@ -30,7 +30,7 @@
 #define REQUEST_COLUMNS \
 	"id, status::text, requester, requester_oid, login, login_oid," \
 	" grantee, grantee_oid, access, reason, ticket, duration, until," \
-	" lapses_at, expires_at, flow, risk::text, needs_superuser, origin, extends"
+	" lapses_at, expires_at, flow, risk::text, needs_superuser, origin, extends, via"
 
 /* "request 17 in hr_prod" */
 char *
@@ -161,6 +161,7 @@ jit_load_request(int id, bool lock)
 	request->needs_superuser = jit_result_bool(1, 18);
 	request->origin = jit_result_text(1, 19);
 	request->extends = jit_result_int(1, 20);
+	request->via = jit_result_text(1, 21);
 	request->here = strcmp(request->origin, jit_origin()) == 0;
 	request->cluster = jit_is_of_cluster(request->origin);
 	request->requester = row_role(request->cluster, jit_result_oid(1, 4), request->requester_name);
@@ -168,7 +169,7 @@ jit_load_request(int id, bool lock)
 	request->grantee = row_role(request->cluster, jit_result_oid(1, 8), request->grantee_name);
 
 	n = jit_query("SELECT step, approver, approver_oid, login, login_oid, by_superuser, duration,"
-				  " verdict = 'approve' FROM jit.reviews WHERE request_id = $1 ORDER BY review",
+				  " verdict = 'approve', via FROM jit.reviews WHERE request_id = $1 ORDER BY review",
 				  "i", id);
 	for (int i = 1; i <= n; i++)
 	{
@@ -181,6 +182,7 @@ jit_load_request(int id, bool lock)
 		review->login = row_role(request->cluster, jit_result_oid(i, 5), review->login_name);
 		review->by_superuser = jit_result_bool(i, 6);
 		review->duration = result_interval(i, 7);
+		review->via = jit_result_text(i, 9);
 		if (jit_result_bool(i, 8))
 			request->reviews = lappend(request->reviews, review);
 		else
@@ -636,16 +638,17 @@ jit_store_review(JitRequest *request, const char *verdict, int step,
 	review->login_name = jit_role_name(person->login);
 	review->by_superuser = superuser_arg(person->role);
 	review->duration = duration;
+	review->via = person->via;
 
 	jit_enter_owner_section(&section);
 	jit_query("INSERT INTO jit.reviews (request_id, review, at, verdict, approver, login, step,"
-			  " by_superuser, duration, comment, approver_oid, login_oid)"
+			  " by_superuser, duration, comment, approver_oid, login_oid, via)"
 			  " SELECT $1, (SELECT count(*) + 1 FROM jit.reviews WHERE request_id = $1), $2, $3, $4, $5, $6,"
-			  " $7, $8, $9, $10, $11",
-			  "iztttibvtoo", request->id, jit_now(), verdict,
+			  " $7, $8, $9, $10, $11, $12",
+			  "iztttibvtoot", request->id, jit_now(), verdict,
 			  review->approver_name, review->login_name, step,
 			  review->by_superuser, duration, comment, person->role,
-			  person->login);
+			  person->login, person->via);
 	jit_leave_owner_section(&section);
 
 	if (strcmp(verdict, "approve") == 0)

@@ -35,6 +35,7 @@ typedef struct JitRequest
 	char	   *risk;
 	bool		needs_superuser;
 	bool		elsewhere;		/* reaches other databases; known with items */
+	char	   *via;			/* identity that asked; NULL if none */
 	char	   *origin;			/* where it was filed, as jit_origin() */
 	bool		here;			/* filed in this database of this cluster */
 	bool		cluster;		/* filed in this cluster: OIDs of roles count */
@@ -57,6 +58,7 @@ typedef struct JitReview
 	Oid			login;
 	char	   *approver_name;
 	char	   *login_name;
+	char	   *via;			/* identity; NULL if none */
 	bool		by_superuser;
 	bool		counts;			/* as last seen by jit_flow_progress() */
 	Interval   *duration;		/* NULL if it doesn't shorten */

@@ -475,7 +475,8 @@ ask(FunctionCallInfo fcinfo, JitRequest *request, int64 usecs)
 	JitProgress progress;
 
 	/* for others, or as another than who has logged in */
-	if (request->grantee != request->login || request->requester != request->login)
+	if (request->grantee != request->login || request->requester != request->login ||
+		request->via != NULL)
 		jit_require_top_level(fcinfo);
 	jit_file_request(request, usecs);
 
@@ -513,7 +514,7 @@ jit_extend(PG_FUNCTION_ARGS)
 	int64		usecs;
 
 	prevent_on_standby(fcinfo, gettext_noop("access cannot be extended on a standby server"));
-	jit_acting_person(&person);
+	jit_acting_person_for(&person, id);
 	old = jit_load_request(id, false);
 	jit_check_concerned(old, &person, gettext_noop("you cannot extend %s"));
 	if (!may_extend(old, &person))
@@ -623,7 +624,7 @@ jit_approve(PG_FUNCTION_ARGS)
 
 	prevent_on_standby(fcinfo, gettext_noop("access cannot be approved on a standby server"));
 	jit_require_top_level(fcinfo);
-	jit_acting_person(&person);
+	jit_acting_person_for(&person, id);
 	if (duration == NULL && comment != NULL && jit_is_duration(comment))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -668,7 +669,7 @@ jit_reject(PG_FUNCTION_ARGS)
 
 	prevent_on_standby(fcinfo, gettext_noop("access cannot be rejected on a standby server"));
 	jit_require_top_level(fcinfo);
-	jit_acting_person(&person);
+	jit_acting_person_for(&person, id);
 	for (int locked = 0; locked <= 1; locked++)
 	{
 		request = jit_load_request(id, locked);
@@ -710,7 +711,7 @@ jit_cancel(PG_FUNCTION_ARGS)
 	JitPerson	person;
 
 	prevent_on_standby(fcinfo, gettext_noop("access cannot be canceled on a standby server"));
-	jit_acting_person(&person);
+	jit_acting_person_for(&person, id);
 	for (int locked = 0; locked <= 1; locked++)
 	{
 		request = jit_load_request(id, locked);
@@ -850,7 +851,7 @@ jit_revoke(PG_FUNCTION_ARGS)
 	JitPerson	person;
 
 	prevent_on_standby(fcinfo, gettext_noop("access cannot be revoked on a standby server"));
-	jit_acting_person(&person);
+	jit_acting_person_for(&person, id);
 	for (int locked = 0; locked <= 1; locked++)
 	{
 		request = jit_load_request(id, locked);

@@ -111,13 +111,15 @@ role_text(const JitRequest *request, Oid role, const char *name)
 					OidIsValid(role) ? "" : request->cluster ? _(" (dropped)") : _(" (not here)"));
 }
 
-/* "anna", or "hr_owner (login anna)" */
+/* "anna", "hr_owner (login anna)", "anna (via slack:T012/U024BE7LH)" */
 static char *
 person_text(const JitRequest *request, Oid role, const char *name,
-			Oid login, const char *login_name)
+			Oid login, const char *login_name, const char *via)
 {
 	char	   *text = role_text(request, role, name);
 
+	if (via != NULL)
+		return psprintf(_("%s (via %s)"), text, jit_shown(via));
 	if (strcmp(name, login_name) == 0 && role == login)
 		return text;
 
@@ -188,7 +190,7 @@ show_request(ShowCall *call)
 	jit_explain_line(call->rsinfo, client_addr ? _("  asked by %s from %s at %s") :
 					 _("  asked by %s%s at %s"),
 					 person_text(request, request->requester, request->requester_name,
-								 request->login, request->login_name),
+								 request->login, request->login_name, request->via),
 					 client_addr ? client_addr : "", jit_timestamp_text(requested_at));
 	jit_explain_line(call->rsinfo, _("  reason"));
 	show_text(call, 4, request->reason ? request->reason : "");
@@ -329,7 +331,7 @@ show_review(ShowCall *call, ShownReview *shown)
 	jit_explain_line(call->rsinfo, shown->approves ? _("    approved by %s at %s%s%s%s") :
 					 _("    rejected by %s at %s%s%s%s"),
 					 person_text(call->request, review->approver, review->approver_name,
-								 review->login, review->login_name),
+								 review->login, review->login_name, review->via),
 					 jit_timestamp_text(shown->at),
 					 review->duration ? _(", for at most ") : "",
 					 review->duration ? jit_usecs_text(jit_interval_usecs(review->duration, "duration")) : "",
@@ -483,6 +485,7 @@ typedef struct ShownEvent
 	char	   *event;
 	char	   *role;
 	char	   *login;
+	char	   *via;
 	char	   *reason;
 	char	   *drift;
 	char	   *step;
@@ -499,7 +502,7 @@ show_events(ShowCall *call)
 	jit_enter_owner_section(&section);
 	n = jit_query("SELECT at, event, role, login,"
 				  " CASE WHEN event NOT IN ('requested', 'approved') THEN detail ->> 'reason' END,"
-				  " detail ->> 'drift', detail ->> 'step', (detail ->> 'expires_at')::timestamptz"
+				  " detail ->> 'drift', detail ->> 'step', (detail ->> 'expires_at')::timestamptz, via"
 				  " FROM jit.events WHERE request_id = $1 ORDER BY at, id",
 				  "i", call->request->id);
 	events = palloc0(Max(n, 1) * sizeof(ShownEvent));
@@ -513,6 +516,7 @@ show_events(ShowCall *call)
 		events[i].drift = jit_result_text(i + 1, 6);
 		events[i].step = jit_result_text(i + 1, 7);
 		events[i].expires_at = jit_result_time(i + 1, 8);
+		events[i].via = jit_result_text(i + 1, 9);
 	}
 	jit_leave_owner_section(&section);
 
@@ -527,6 +531,8 @@ show_events(ShowCall *call)
 			appendStringInfo(&buf, _(" by %s"), quote_identifier(event->role));
 		if (event->login != NULL && event->role != NULL && strcmp(event->login, event->role) != 0)
 			appendStringInfo(&buf, _(" (login %s)"), quote_identifier(event->login));
+		if (event->via != NULL)
+			appendStringInfo(&buf, _(" (via %s)"), jit_shown(event->via));
 		if (event->step != NULL)
 			appendStringInfo(&buf, _(", step %s"), jit_shown(event->step));
 		if (event->expires_at != DT_NOEND)

@@ -88,7 +88,9 @@ jit_sees_all(PG_FUNCTION_ARGS)
 	JitPerson	person;
 
 	jit_current_person(&person);
-	PG_RETURN_BOOL(views_are_theirs() && jit_person_audits(&person));
+	/* a gateway has to show everything that happens to people */
+	PG_RETURN_BOOL(views_are_theirs() &&
+				   (jit_person_audits(&person) || jit_is_bare_gateway(&person)));
 }
 
 /* jit.my_roles() */
@@ -136,12 +138,14 @@ jit_me(PG_FUNCTION_ARGS)
 Datum
 jit_my_grants(PG_FUNCTION_ARGS)
 {
+	JitPerson	person;
 	List	   *roles = NIL;
 	ListCell   *lc;
 
+	jit_current_person(&person);
 	if (views_are_theirs())
 	{
-		foreach(lc, jit_role_closure(GetUserId(), JIT_CLOSURE_SET, JIT_FILTER_LIVE, jit_now()))
+		foreach(lc, jit_role_closure(person.role, JIT_CLOSURE_SET, JIT_FILTER_LIVE, jit_now()))
 		{
 			if (jit_role_kind_by_oid(lfirst_oid(lc)) == JIT_ROLE_ORDINARY)
 				roles = list_concat_unique_oid(roles,
@@ -401,8 +405,8 @@ jit_progress(PG_FUNCTION_ARGS)
 	JitPerson	person;
 	List	   *logins;
 	int			lacking = 0;
-	Datum		values[7];
-	bool		nulls[7] = {0};
+	Datum		values[8];
+	bool		nulls[8] = {0};
 	Datum		names[MAX_LOGINS_SHOWN];
 	int			n;
 
@@ -413,7 +417,7 @@ jit_progress(PG_FUNCTION_ARGS)
 	if (request->status != JIT_PENDING || request->lapses_at <= jit_now())
 		PG_RETURN_NULL();
 	jit_current_person(&person);
-	if (!jit_concerns(request, &person))
+	if (!jit_is_bare_gateway(&person) && !jit_concerns(request, &person))
 		PG_RETURN_NULL();
 	jit_load_request_items(request, true);
 	jit_flow_progress(request, &progress);
@@ -431,5 +435,6 @@ jit_progress(PG_FUNCTION_ARGS)
 	values[5] = PointerGetDatum(construct_array(names, n, NAMEOID, NAMEDATALEN, false,
 												TYPALIGN_CHAR));
 	values[6] = Int32GetDatum(list_length(logins) - n);
+	values[7] = BoolGetDatum(progress.direct);
 	PG_RETURN_DATUM(row_datum(fcinfo, values, nulls));
 }

@@ -65,7 +65,7 @@
  *	crash of the server				shared memory is reset; as above
  *	database dropped				its roles go at their deadline, its scope roles
  *									when they have no members
- *	keep_scopes is changed			all databases are visited
+ *	keep_scopes, warn_before changed all databases are visited
  *	too many ledgers due			all databases are visited at the earliest
  *									due time that there was no room for
  *	role of no database altered		all databases are visited
@@ -772,11 +772,12 @@ jit_launcher_main(Datum arg)
 		if (ConfigReloadPending)
 		{
 			int			kept = jit_keep_scopes;
+			int			before = jit_warn_before;
 
 			ConfigReloadPending = false;
 			ProcessConfigFile(PGC_SIGHUP);
-			/* when scopes are due is known to sweepers only */
-			if (jit_keep_scopes != kept)
+			/* what is due then is known to sweepers only */
+			if (jit_keep_scopes != kept || jit_warn_before != before)
 				jit_visit_all();
 			/* whoever gives access goes by it, whatever is set for them */
 			jit_due->synchronous_commit = synchronous_commit;

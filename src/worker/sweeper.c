@@ -15,6 +15,9 @@
  *	active, role is gone, or its		revoked natively; the ledger follows
  *	members are
  *	active, role has lost its deadline	judged by the ledger's
+ *	active, warn_before of its end		event expiring, once for this deadline;
+ *										left if a batch of them fails, and not
+ *										written any more once it is past
  *	active, a copy of another			expires with its time, or later if its
  *	database's							role does; that one is the original's
  *										and not touched
@@ -70,6 +73,7 @@
 #include "base/changes.h"
 #include "base/clock.h"
 #include "base/due.h"
+#include "base/guc.h"
 #include "base/query.h"
 #include "base/roles.h"
 #include "base/text.h"
@@ -105,6 +109,7 @@ typedef struct DueRow
 	TimestampTz lapses_at;
 	char	   *access;
 	bool		expired;		/* result: by expire() */
+	bool		warned;			/* result: by warn() */
 } DueRow;
 
 /* Something stays for a later sweeper; when it became due, if that is known. */
@@ -114,6 +119,15 @@ leave(TimestampTz due)
 	report.complete = false;
 	report.newest = Max(report.newest, due);
 }
+
+/*
+ * When event expiring is to be written of a request r that is active, with its
+ * grant g; null if never.  What follows is jit_access.warn_before.
+ */
+#define WARNING_DUE(before) \
+	"CASE WHEN r.status = 'active' AND " before " > 0 AND g.warned_of IS DISTINCT FROM g.expires_at" \
+	" AND g.expires_at - r.activated_at >= 2 * " before " * interval '1 s'" \
+	" THEN g.expires_at - " before " * interval '1 s' END"
 
 /*
  * Override what the database's owner may have set to hinder us, as
@@ -261,6 +275,61 @@ expire(List *rows, bool wait)
 	jit_events("expired", ids, NULL, loglines);
 }
 
+/*
+ * Of these rows, tell of those that end soon.  Inside an owner section.  One
+ * whose role says something else than the ledger has its turn later.
+ */
+static void
+warn(List *rows)
+{
+	TimestampTz now = jit_now();
+	Datum	   *requests = palloc(list_length(rows) * sizeof(Datum));
+	int			candidates = 0;
+	int			n;
+	ListCell   *lc;
+
+	foreach(lc, rows)
+	{
+		DueRow	   *row = lfirst(lc);
+		TimestampTz deadline;
+		Oid			role;
+
+		if (row->pending || row->expired || row->copied)
+			continue;
+		role = find_role(row, now, &deadline);
+		if (OidIsValid(role) && deadline == row->grant.expires_at && deadline > now &&
+			jit_grant_has_member(role, InvalidOid))
+			requests[candidates++] = Int32GetDatum(row->grant.request);
+	}
+	if (candidates == 0)
+		return;
+	n = jit_query("UPDATE jit.grants g SET warned_of = g.expires_at FROM jit.requests r"
+				  " WHERE g.request_id = ANY ($1) AND r.id = g.request_id AND " WARNING_DUE("$3") " <= $2"
+				  " RETURNING g.request_id", "Izi",
+				  jit_int4_array(requests, candidates), now, jit_warn_before);
+	for (int i = 1; i <= n; i++)
+	{
+		int			request = jit_result_int(i, 1);
+
+		foreach(lc, rows)
+		{
+			DueRow	   *row = lfirst(lc);
+
+			row->warned |= row->grant.request == request;
+		}
+	}
+	foreach(lc, rows)
+	{
+		DueRow	   *row = lfirst(lc);
+
+		if (row->warned)
+			jit_event("expiring", row->grant.request,
+					  jit_detail("expires_at", timestamptz_to_str(row->grant.expires_at), NULL),
+					  psprintf("%s ends at %s", request_text(row),
+							   timestamptz_to_str(row->grant.expires_at)));
+	}
+}
+
 /* Settle one request; see the top of the file.  Inside an owner section. */
 static void
 settle(void *arg)
@@ -330,6 +399,12 @@ try_to_expire(void *arg)
 	expire(arg, false);
 }
 
+static void
+try_to_warn(void *arg)
+{
+	warn(arg);
+}
+
 /*
  * The roles alone, of rows that expire() will find past without them and
  * record in the same way.
@@ -396,9 +471,10 @@ due_requests(void)
 				  "  OR d.oid IS NULL AND (h.rolvaliduntil <= $1 OR n.rolvaliduntil <= $1"
 				  "   OR g.role IS NOT NULL AND coalesce(h.oid, n.oid) IS NULL"
 				  "   OR NOT coalesce(h.oid, n.oid) IN (SELECT m.roleid FROM pg_auth_members m)"
-				  "   OR h.rolvaliduntil <> g.expires_at AND isfinite(h.rolvaliduntil)))"
+				  "   OR h.rolvaliduntil <> g.expires_at AND isfinite(h.rolvaliduntil)"
+				  "   OR " WARNING_DUE("$4") " <= $1))"
 				  " ORDER BY coalesce(r.expires_at, r.lapses_at)",
-				  "zot", jit_now(), MyDatabaseId, jit_cluster_origin());
+				  "zoti", jit_now(), MyDatabaseId, jit_cluster_origin(), jit_warn_before);
 	context = MemoryContextSwitchTo(TopMemoryContext);
 	for (int i = 1; i <= n; i++)
 		requests = lappend_int(requests, jit_result_int(i, 1));
@@ -474,8 +550,12 @@ next_due(bool *pending)
 	jit_query("SELECT min(at) FILTER (WHERE at > $1), max(at) FILTER (WHERE at <= $1),"
 			  " coalesce(bool_or(status = 'pending'), false)"
 			  " FROM (SELECT status, CASE WHEN status = 'pending' THEN lapses_at ELSE expires_at END AS at"
-			  "  FROM jit.requests WHERE status IN ('pending', 'active')) r",
-			  "z", jit_now());
+			  "   FROM jit.requests WHERE status IN ('pending', 'active')"
+			  "  UNION ALL SELECT r.status, " WARNING_DUE("$2")
+			  "   FROM jit.requests r JOIN jit.grants g ON g.request_id = r.id"
+			  "   LEFT JOIN pg_database d ON r.origin = $4 || d.oid AND d.oid <> $3"
+			  "   WHERE r.status = 'active' AND g.ended_at IS NULL AND d.oid IS NULL) r",
+			  "ziot", jit_now(), jit_warn_before, MyDatabaseId, jit_cluster_origin());
 	due = jit_result_time(1, 1);
 	left = jit_result_time(1, 2);
 	*pending = jit_result_bool(1, 3);
@@ -525,12 +605,14 @@ settle_batch(LedgerState *state)
 		leave(DT_NOBEGIN);
 	/* what fails here fails again below, alone, and is reported there */
 	done = jit_try_as_owner(try_to_expire, rows) == NULL;
+	if (jit_try_as_owner(try_to_warn, rows) != NULL)
+		leave(DT_NOBEGIN);
 	foreach(lc, rows)
 	{
 		DueRow	   *row = lfirst(lc);
 
 		CHECK_FOR_INTERRUPTS();
-		if ((!done || !row->expired) && !try_to_settle(row))
+		if ((!done || !row->expired) && !row->warned && !try_to_settle(row))
 			leave(due_since(row));
 	}
 	state->requests = list_delete_first_n(state->requests, n);

@@ -285,14 +285,14 @@ SELECT is((pg_temp.explain($$'SELECT ON tap_hr.salary', '3 hours', 'r'$$, '.'))[
 SELECT pg_temp.by('tap_dev', $$SELECT jit_request('SELECT ON tap_hr.salary', '1 hour', 'reason', ticket => 'INC-1')$$) AS id \gset
 SELECT results_eq(format('SELECT risk::text, lapses_at - requested_at, flow - ''oids'', facts ->> ''ticket'' FROM jit.requests WHERE id = %s', :'id'),
 	format($$VALUES ('low', interval '30 min',
-		'[{"any_of": ["tap_security", "@grantor"], "approvals": 2, "oids": [%s, 0]},
-		  {"approver": "tap_owner", "approvals": 1, "oids": [%s]}]'::jsonb, 'INC-1')$$,
+		'[{"any_of": ["tap_security", "@grantor"], "approvals": 2, "direct": false, "oids": [%s, 0]},
+		  {"approver": "tap_owner", "approvals": 1, "direct": false, "oids": [%s]}]'::jsonb, 'INC-1')$$,
 		'tap_security'::regrole::oid, 'tap_owner'::regrole::oid),
 	'risk, time to lapse, flow and facts are kept with the request');
 SELECT is((SELECT array_agg(k ORDER BY k) FROM jit.requests, jsonb_object_keys(facts) k WHERE id = :id),
 	ARRAY['active_grants', 'client_addr', 'database', 'duration', 'environment', 'grantee', 'grantee_roles', 'hour',
 		'items', 'login', 'login_roles', 'privileges', 'reason', 'recent_grants', 'requested_at', 'requester',
-		'requester_roles', 'ticket', 'until', 'weekday', 'writes'], 'the facts are these');
+		'requester_roles', 'ticket', 'until', 'via', 'weekday', 'writes'], 'the facts are these');
 SELECT is((SELECT array_agg(k ORDER BY k) FROM jit.requests, jsonb_object_keys(facts -> 'items' -> 0) k WHERE id = :id),
 	ARRAY['added', 'columns', 'labels', 'name', 'owner', 'privileges', 'rows', 'schema', 'size', 'type'],
 	'... and those of an item these');

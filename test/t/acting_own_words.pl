@@ -362,6 +362,16 @@ foreach my $name (sort keys %administration)
 	my $call = $administration{$name} =~ s/ACTIVE/$active/r;
 	attack "jit_$name() in a view that an administrator uses" => sub { refused("CREATE VIEW dev.a_$name AS SELECT 1 AS x FROM $call", "TABLE dev.a_$name", 'carl') };
 }
+my %identity = (
+	act_for => q{jit_act_for('x')},
+	link_identity => q{jit_link_identity('x')},
+	offer_identity => q{jit_offer_identity('x')},
+	unlink_identity => q{jit_unlink_identity('x')},
+);
+foreach my $name (sort keys %identity)
+{
+	attack "jit_$name() in a view" => sub { refused("CREATE VIEW dev.i_$name AS SELECT 1 AS x FROM $identity{$name}", "TABLE dev.i_$name") };
+}
 attack 'jit_reset_clock() in a view that a superuser uses' => sub { refused('CREATE VIEW dev.a_clock AS SELECT 1 AS x FROM jit_reset_clock()', 'TABLE dev.a_clock', 'super') };
 my %archive = (
 	'a view' => [ 'CREATE VIEW dev.h1 AS SELECT jit_archive(now()) AS line', 'TABLE dev.h1' ],

@@ -216,9 +216,10 @@ my @teeth = (
 	# columns
 	'ALTER TABLE jit.reviews ADD more integer', 'ALTER TABLE jit.requests ALTER status DROP DEFAULT', 'ALTER TABLE jit.reviews DROP by_superuser', 'ALTER TABLE jit.reviews RENAME comment TO remark',
 	q{ALTER TABLE jit.events DROP client_addr, ADD client_addr inet; COMMENT ON COLUMN jit.events.client_addr IS 'client; null for a Unix-domain socket or a background worker'},
-	(map { "ALTER TABLE jit.events ALTER $_" } 'client_addr TYPE cidr', 'event DROP NOT NULL', 'at SET DEFAULT now()', 'event SET STORAGE external',
+	# what no view reads
+	'ALTER TABLE jit.events ALTER client_addr TYPE cidr', 'ALTER TABLE jit.approval_flows ALTER reason_pattern TYPE text COLLATE "C"',
+	(map { "ALTER TABLE jit.events ALTER $_" } 'event DROP NOT NULL', 'at SET DEFAULT now()', 'event SET STORAGE external',
 		'event SET STATISTICS 7', 'event SET (n_distinct = 7)', 'event SET COMPRESSION pglz'),
-	'ALTER TABLE jit.risk_policies ALTER description TYPE text COLLATE "C"',
 	# what comes with tables
 	'ALTER TABLE jit.reviews ADD CHECK (step > 0)', 'ALTER TABLE jit.reviews ADD CHECK (step > 0) NOT VALID', 'ALTER TABLE jit.reviews DROP CONSTRAINT reviews_verdict_check',
 	'ALTER TABLE jit.reviews RENAME CONSTRAINT reviews_verdict_check TO other', 'ALTER TABLE jit.grants ADD FOREIGN KEY (request_id) REFERENCES jit.requests',
