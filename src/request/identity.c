@@ -45,6 +45,7 @@ PG_FUNCTION_INFO_V1(jit_is_gateway);
 
 #define MAX_IDENTITY	200		/* bytes */
 #define CODE_BYTES		16
+#define CODE_LENGTH		((size_t) 2 * CODE_BYTES)	/* in hexadecimal digits */
 #define CODE_LIFE		"10 min"
 
 /* The identity that an argument names; nothing in it can pass for another. */
@@ -77,7 +78,7 @@ jit_offer_identity(PG_FUNCTION_ARGS)
 	JitOwnerSection section;
 	JitPerson	person;
 	uint8		bytes[CODE_BYTES];
-	char		code[2 * CODE_BYTES + 1] = {0};
+	char		code[CODE_LENGTH + 1] = {0};
 
 	jit_prevent_if_not_here(fcinfo);
 	jit_require_top_level(fcinfo);
@@ -127,7 +128,7 @@ code_argument(FunctionCallInfo fcinfo)
 
 	code += strspn(code, " \t\r\n");
 	code = pnstrdup(code, strcspn(code, " \t\r\n"));
-	if (strlen(code) != 2 * CODE_BYTES || strspn(code, "0123456789abcdef") != 2 * CODE_BYTES)
+	if (strlen(code) != CODE_LENGTH || strspn(code, "0123456789abcdef") != CODE_LENGTH)
 		refuse_code();
 	return code;
 }
