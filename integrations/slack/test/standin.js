@@ -240,15 +240,15 @@ export class StandIn {
 	responseUrl(user) { return `http://127.0.0.1:${this.port}/response/${user}/${this.nextTs()}`; }
 
 	/** @param {string} user @param {string} text */
-	command(user, text) {
+	async command(user, text) {
 		return this.send('slash_commands', { command: '/jit', text, user_id: user, team_id: TEAM, channel_id: CHANNEL,
 			token: 'x', trigger_id: `${user}.${this.nextTs()}`, response_url: this.responseUrl(user) });
 	}
 
-	/** Clicks a button of a message. @param {string} user @param {Message} message @param {string} action_id */
-	click(user, message, action_id) {
-		const button = message.blocks.flatMap((b) => b.elements ?? []).find((e) => e.action_id === action_id);
-		if (!button)
+	/** Clicks a button of a message. @param {string} user @param {Message | undefined} message @param {string} action_id */
+	async click(user, message, action_id) {
+		const button = message?.blocks.flatMap((b) => b.elements ?? []).find((e) => e.action_id === action_id);
+		if (!message || !button)
 			throw new Error(`there is no button ${action_id}`);
 		return this.send('interactive', { type: 'block_actions', ...this.from(user), response_url: this.responseUrl(user),
 			container: { type: 'message', message_ts: message.ts, channel_id: message.channel },
@@ -257,14 +257,14 @@ export class StandIn {
 	}
 
 	/** Chooses in a dialog that has to be told. @param {string} user @param {string} action_id @param {any} value */
-	choose(user, action_id, value) {
+	async choose(user, action_id, value) {
 		return this.send('interactive', { type: 'block_actions', ...this.from(user), view: this.views.get(user),
 			container: { type: 'view', view_id: 'V' + user },
 			actions: [{ type: 'static_select', action_id, block_id: 'b', action_ts: this.nextTs(), selected_option: { value } }] });
 	}
 
 	/** What a list offers. @param {string} user @param {string} action_id @param {string} typed */
-	options(user, action_id, typed) {
+	async options(user, action_id, typed) {
 		const view = this.views.get(user);
 		const block = view.blocks.find((/** @type {any} */ b) => b.element?.action_id === action_id);
 		return this.send('interactive', { type: 'block_suggestion', ...this.from(user), view, action_id,
