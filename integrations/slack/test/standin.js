@@ -312,7 +312,7 @@ function wrongView(view) {
 }
 
 /** @param {any[]} blocks @param {'message' | 'view'} where @returns {string | undefined} */
-function wrongBlocks(blocks, where) {
+export function wrongBlocks(blocks, where) {
 	if (!Array.isArray(blocks) || blocks.length > (where === 'view' ? 100 : 50))
 		return 'wrong number of blocks';
 	/** @type {(text: any, most: number, what: string) => string | undefined} */
