@@ -2,8 +2,8 @@
 // would like to be markup or are too long, direct steps, nobody who can decide,
 // what waits, answers that got lost, a mark that is refused.
 //
-// Seen to fail without the escaping, without the cut, without the look at the
-// file's mode, and without the search for a message whose answer was lost.
+// Seen to fail without the escaping, the cut, the look at the file's mode, the
+// token of a button, and the search for a message whose answer was lost.
 
 import test from 'node:test';
 import assert from 'node:assert/strict';

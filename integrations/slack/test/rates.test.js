@@ -1,7 +1,8 @@
 // 1,000 requests in a minute (JIT_STRESS=1; else 100 in six seconds): Slack's rates
 // aren't overrun, and the program's memory stays flat.  The stand-in's clock of
 // rates is 20 times as fast as Slack's, and the program's as well: with Slack
-// itself a thousand cards in one channel take 17 minutes.
+// itself a thousand cards in one channel take 17 minutes.  Seen to fail without
+// the turns in lib/slack.js.
 
 import test from 'node:test';
 import assert from 'node:assert/strict';
@@ -30,8 +31,9 @@ test(`${N} requests`, { timeout: 900000 }, async () => {
 		const begun = Date.now();
 		for (let i = 1; i <= N; i++) {
 			await dev.query('SELECT jit_request($1, $2::interval, $3)', ['SELECT ON hr.salary', `${i} min`, 'x'.repeat(4000)]);
-			if (i % 2 === 0)
-				await anna.query('SELECT jit_reject($1, $2)', [i, 'not that long']);
+			// of these the card is there, if rates allow, and is updated
+			if (i % 2 === 0 && i > 20)
+				await anna.query('SELECT jit_reject($1, $2)', [i - 20, 'not that long']);
 			await new Promise((done) => setTimeout(done, Math.max(0, begun + i * 60 - Date.now())));
 		}
 		const filed = Date.now() - begun;
@@ -40,7 +42,7 @@ test(`${N} requests`, { timeout: 900000 }, async () => {
 		await until(quiet, 'all is shown', 600);
 		clearInterval(sampler);
 		await Promise.all([dev.end(), anna.end()]);
-		assert.equal(slack.in(CHANNEL).filter((m) => JSON.stringify(m.blocks).includes('"approve"')).length, N / 2);
+		assert.equal(slack.in(CHANNEL).filter((m) => JSON.stringify(m.blocks).includes('"approve"')).length, N / 2 + 10);
 		assert.equal(slack.limited, 0);
 		const half = memory.length >> 1;
 		const most = (/** @type {number[]} */ all) => Math.max(...all);

@@ -2,9 +2,9 @@
 // is killed ten times: at the end the cards are as the ledger, each decision and
 // each end was told to the one who asked, and at most ten things twice.
 //
-// Outages last three seconds (with JIT_STRESS a minute; JIT_SLACK_OUTAGE=n).  Seen to fail without the row that
-// is written before a message is posted, without the search for the nonce, with
-// todo written after the mark, and with the mark kept before todo.
+// Outages last three seconds (with JIT_STRESS a minute; JIT_SLACK_OUTAGE=n), and
+// SEED=n repeats what people do.  Seen to fail without the search for what was
+// posted just before.
 
 import test from 'node:test';
 import assert from 'node:assert/strict';
