@@ -72,11 +72,11 @@ const call = (r) => section(`In psql: SELECT jit_extend(${r.request}, '1 hour', 
 /**
  * @param {string} database
  * @param {Request} r
- * @param {{channel: string, deciders: string[], askers: string[], asked: string[], expiring: boolean, remind: boolean}} at
- *   asked: who has a message to decide already
+ * @param {{channel: string, linked: string[], deciders: string[], askers: string[], asked: string[], expiring: boolean, remind: boolean}} at
+ *   asked: who has a message to decide already, and may be linked no more
  * @returns {Wanted[]}
  */
-export function wanted(database, r, { channel, deciders, askers, asked, expiring, remind }) {
+export function wanted(database, r, { channel, linked, deciders, askers, asked, expiring, remind }) {
 	const name = `Request ${r.request}`;
 	const text = `${name} ${words[r.status] ?? 'has changed'}`;
 	/** @type {(kind: string, to: string, text: string, blocks: any[]) => Wanted} */
@@ -85,7 +85,7 @@ export function wanted(database, r, { channel, deciders, askers, asked, expiring
 	const all = [{ kind: 'card', to: channel, once: false, shows: r.status, text, blocks: card(database, r, true) }];
 
 	for (const to of new Set([...asked, ...r.status === 'pending' ? deciders : []]))
-		all.push({ kind: 'ask', to, once: false, shows: r.status, text, blocks: card(database, r, deciders.includes(to)) });
+		all.push({ kind: 'ask', to, once: false, shows: r.status, text, blocks: linked.includes(to) ? card(database, r, deciders.includes(to)) : [title(database, r)] });
 
 	if (r.status === 'pending') {
 		if (r.waiting_for.length === 0 && r.waiting_for_more === 0)

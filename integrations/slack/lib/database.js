@@ -44,6 +44,7 @@ const TABLES = `
 	);
 	CREATE INDEX IF NOT EXISTS message_open ON message (begun_at) WHERE kind = 'card' AND shows IN ('pending', 'active');`;
 const AT_ONCE = 8;
+const NEWS = 3 * 24 * 60 * 60 * 1000;
 const OPEN = `kind = 'card' AND shows IN ('pending', 'active')`;
 const SUPERSEDE = 'ON CONFLICT (request) DO UPDATE SET version = DEFAULT, expiring = todo.expiring OR excluded.expiring, not_before = now()';
 
@@ -125,6 +126,9 @@ export class Database {
 			await client.query('BEGIN');
 			await client.query(`INSERT INTO todo (request, expiring) SELECT r, bool_or(e) FROM unnest($1::integer[], $2::boolean[]) u (r, e)
 				WHERE r IS NOT NULL GROUP BY r ORDER BY r ${SUPERSEDE}`, [rows.map((e) => e.request), rows.map((e) => e.event === 'expiring')]);
+			// what is gone is forgotten here as well
+			if (rows.some((e) => e.event === 'archived'))
+				await client.query('INSERT INTO todo (request, expiring) SELECT DISTINCT request, false FROM message ON CONFLICT DO NOTHING');
 			await client.query('UPDATE mark SET mark = $1, at = $2', [rows.at(-1).mark, rows.at(-1).at]);
 			await client.query('COMMIT');
 			this.wake();
@@ -151,7 +155,7 @@ export class Database {
 		}
 		await client.query('BEGIN');
 		await client.query(`INSERT INTO todo (request, expiring) SELECT r, false FROM (SELECT unnest($1::integer[]) UNION SELECT request FROM jit.pending
-			UNION SELECT request FROM jit.history WHERE status = 'active' UNION SELECT request FROM message WHERE ${OPEN}) u (r) ${SUPERSEDE}`, [[...requests]]);
+			UNION SELECT request FROM jit.history WHERE status = 'active' UNION SELECT request FROM message) u (r) ${SUPERSEDE}`, [[...requests]]);
 		await client.query('INSERT INTO mark (mark, at) VALUES ($1, $2) ON CONFLICT (one) DO UPDATE SET mark = $1, at = $2', [last, at]);
 		await client.query('COMMIT');
 		this.wake();
@@ -187,14 +191,17 @@ export class Database {
 	async show({ request, version, expiring }) {
 		const r = await this.look(request);
 		const rows = await this.query('SELECT * FROM message WHERE request = $1', [request]);
-		if (r || rows.some((row) => row.kind === 'card' && ['pending', 'active'].includes(row.shows))) {
-			const { channel } = this.slack.config;
+		// what ended long ago is nobody's news, whoever has linked an account since
+		const ended = r?.ended_at ?? r?.decided_at;
+		const old = Boolean(ended) && Date.now() - new Date(ended).getTime() > NEWS;
+		if (r ? !old || rows.length > 0 : rows.some((row) => row.kind === 'card' && ['pending', 'active'].includes(row.shows))) {
+			const { channel, remindAfter } = this.slack.config;
 			const people = await this.people();
-			const { remindAfter } = this.slack.config;
 			for (const want of wanted(this.name, r ?? { status: 'gone', request }, {
 				channel,
+				linked: [...people.values()].flat(),
 				deciders: (r?.waiting_for_more ? [] : r?.waiting_for ?? []).flatMap((/** @type {string} */ role) => people.get(role) ?? []),
-				askers: this.askers(r, people),
+				askers: old ? [] : this.askers(r, people),
 				asked: rows.filter(({ kind }) => kind === 'ask').map(({ recipient }) => recipient),
 				expiring,
 				remind: remindAfter > 0 && r?.asked_at && Date.now() - new Date(r.asked_at).getTime() > remindAfter,

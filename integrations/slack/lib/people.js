@@ -19,11 +19,11 @@ const line = (/** @type {string} */ initial_value = '') => ({ type: 'plain_text_
 const lines = { type: 'plain_text_input', multiline: true };
 
 /** @param {string} callback_id @param {string} title @param {unknown} about @param {any[]} blocks @returns {any} */
-const dialog = (callback_id, title, about, blocks) => ({ type: 'modal', callback_id, title: plain(title, 24), submit: plain('Send', 24), close: plain('Back', 24),
+const dialog = (callback_id, title, about, blocks) => ({ type: 'modal', callback_id, title: plain(title, 24), submit: plain('Send', 24), close: plain('Cancel', 24),
 	private_metadata: JSON.stringify(about), blocks });
 
 /** @param {string} title @param {string} text @returns {any} */
-const told = (title, text) => ({ type: 'modal', title: plain(title, 24), close: plain('Close', 24), blocks: [section(text)] });
+const told = (title, text) => ({ type: 'modal', title: plain(title, 24), close: plain(title === 'Not done' ? 'Back' : 'Close', 24), blocks: [section(text)] });
 
 const duration = input('duration', 'For how long', line('1 hour'), { optional: true, hint: 'Such as 30 min or 2 hours, or choose until when below' });
 const comment = (/** @type {boolean} */ optional) => input('comment', optional ? 'Comment' : 'Why not', lines, { optional });

@@ -48,7 +48,7 @@ test('text is text, and fits', () => {
 				ticket: evil, duration: '01:00:00', until: new Date().toISOString(), risk: 'high', step: 1, steps: 2, given: 0, needed: 1, waiting_for: many, waiting_for_more: 3,
 				lapses_at: 'infinity', token: 'x', approved_by: many, approved_via: many, comments: many.map(() => evil), activated_at: '2026-01-01', expires_at: 'infinity',
 				ended_at: null, ended_by: evil, decided_by: evil, decided_via: evil, comment: evil, decided_at: '2026-01-01' },
-			{ channel: CHANNEL, deciders: ['UANNA'], askers: ['UDEV'], asked: ['UBEN'], expiring: true, remind: true })) {
+			{ channel: CHANNEL, linked: ['UANNA', 'UBEN'], deciders: ['UANNA'], askers: ['UDEV'], asked: ['UBEN'], expiring: true, remind: true })) {
 				assert.equal(wrongBlocks(message.blocks, 'message'), undefined, `${status} ${message.kind}`);
 				assert.doesNotMatch(message.text, /[<&*`:@]/);
 				JSON.stringify(message.blocks, (key, v) => {
@@ -177,6 +177,37 @@ test('a program among people', { timeout: 120000 }, async (t) => {
 			await until(() => /withdrawn/.test(text(world.card(4))) && world.to('dev').some((m) => /Request 4 was withdrawn/.test(m.text)), 'it is told');
 			assert.ok(slack.messages.size <= before + 2, 'nothing is posted again');
 		});
+		await t.test('sessions that are terminated', async () => {
+			await sql(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'slack_bot'`);
+			await world.as('dev', 'SELECT jit_request($1, $2, $3)', ['SELECT ON hr.salary', '3 hours', 'sessions']);
+			await until(() => world.card(5), 'the card');
+		});
+
+		await t.test('Slack is away for a while: then clicks count again', async () => {
+			await slack.down();
+			await world.as('dev', 'SELECT jit_request($1, $2, $3)', ['SELECT ON hr.salary', '4 hours', 'away']);
+			await slack.start();
+			await until(() => world.card(6), 'the card');
+			await world.connected();
+			await slack.click(users.anna, world.card(6), 'approve');
+			await until(() => world.to('dev').some((m) => m.text === 'Request 6 was approved'), 'it is told');
+		});
+
+		await t.test('whoever has unlinked their account is told nothing more', async () => {
+			await world.as('anna', 'SELECT jit_unlink_identity($1)', ['slack:T012/UANNA']);
+			await slack.click(users.anna, world.card(5), 'approve');
+			await until(() => world.shownTo('anna').some((s) => s.includes('not linked')), 'an answer');
+			await world.as('dev', 'SELECT jit_cancel(5)');
+			await until(() => world.to('anna').some((m) => m.text === 'Request 5 was withdrawn' && m.blocks.length === 1), 'no more than that');
+		});
+
+		await t.test('what is archived is forgotten', async () => {
+			const before = slack.messages.size;
+			await sql('SELECT jit_archive(now())');
+			await until(async () => (await sql('SELECT FROM slack_bot.message WHERE request IN (1, 2, 4)')).length === 0, 'its messages are');
+			assert.equal(slack.messages.size, before);
+		});
+
 		assert.equal(slack.limited, 0);
 	} catch (e) {
 		console.error(world.log.join(''));
