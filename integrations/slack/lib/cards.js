@@ -1,7 +1,7 @@
 // What is shown of a request, and to whom: a function of what the database
 // says of it now.  database.js sees to it that Slack has it so.
 
-import { button, fields, note, plain, section, stamp } from './text.js';
+import { button, fields, fits, note, plain, section, stamp } from './text.js';
 
 /**
  * A request, as jit.pending, jit.history or jit.refused has it.
@@ -57,6 +57,8 @@ const details = (r) => [
 function card(database, r, mayDecide) {
 	const value = [database, r.request, r.token];
 	const decide = r.status !== 'pending' || !mayDecide ? []
+		// nobody approves what they aren't shown
+		: !fits(r.access) ? [section(`That is longer than can be shown here. Log in to ${database}, look at SELECT * FROM jit_show(${r.request}); and decide there.`)]
 		: r.direct ? [section(`This step is decided in the database itself. Log in to ${database} and run:\nSELECT jit_approve(${r.request});`)]
 		: [{ type: 'actions', elements: [button('approve', 'Approve', value, 'primary'),
 			button('less', 'Approve for less…', value), button('reject', 'Reject…', value, 'danger')] }];

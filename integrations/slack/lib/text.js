@@ -21,6 +21,9 @@ export function escaped(text, most) {
 	return out;
 }
 
+/** Is it shown whole? @param {string} text */
+export const fits = (text) => escaped(text, 6 * text.length + 1).length < 3000;
+
 /** A time, as each reader's own clock has it. @param {string} time */
 export function stamp(time) {
 	const at = new Date(time);

@@ -63,6 +63,13 @@ test('text is text, and fits', () => {
 			}
 });
 
+test('what is not shown whole has no button', () => {
+	const look = (/** @type {string} */ access) => buttons(wanted('hr_prod', { status: 'pending', request: 1, access, waiting_for: ['anna'], waiting_for_more: 0, token: 'x' },
+		{ channel: CHANNEL, linked: [], deciders: [], askers: [], asked: [], expiring: false, remind: false })[0]);
+	for (const [access, shown] of /** @type {[string, boolean][]} */ ([['x', true], ['x'.repeat(2999), true], ['x'.repeat(3000), false], ['&'.repeat(599), true], ['&'.repeat(601), false]]))
+		assert.equal(look(access).length, shown ? 3 : 0, access.slice(0, 1) + access.length);
+});
+
 test('a program among people', { timeout: 120000 }, async (t) => {
 	const world = new World('slack_cases', { flow: '[{"approver": "hr_owner", "direct": true}]' });
 	const { slack } = world;
@@ -191,6 +198,22 @@ test('a program among people', { timeout: 120000 }, async (t) => {
 			await world.connected();
 			await slack.click(users.anna, world.card(6), 'approve');
 			await until(() => world.to('dev').some((m) => m.text === 'Request 6 was approved'), 'it is told');
+		});
+
+		await t.test('over twenty who could decide: the channel alone', async () => {
+			const roles = Array.from({ length: 21 }, (_, i) => `slack_many${i}`);
+			for (const role of roles)
+				await sql(`CREATE ROLE ${role} LOGIN IN ROLE hr_owner`);
+			try {
+				await world.as('dev', 'SELECT jit_request($1, $2, $3)', ['SELECT ON hr.salary', '5 hours', 'many']);
+				assert.match(text(await until(() => world.card(7), 'the card')), /2 more/);
+				await until(async () => (await sql('SELECT FROM slack_bot.todo WHERE request = 7')).length === 0, 'all is done');
+				assert.equal(world.to('anna').filter((m) => m.text.startsWith('Request 7')).length, 0);
+				await world.as('dev', 'SELECT jit_cancel(7)');
+			} finally {
+				for (const role of roles)
+					await sql(`DROP ROLE ${role}`);
+			}
 		});
 
 		await t.test('whoever has unlinked their account is told nothing more', async () => {
