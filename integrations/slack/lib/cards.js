@@ -19,7 +19,8 @@ const words = {
 };
 
 /** @param {string} database @param {Request} r @param {string} [rest] */
-const title = (database, r, rest) => ({ type: 'header', text: plain(`Request ${r.request} in ${database} ${rest ?? words[r.status] ?? r.status}`, 150) });
+const title = (database, r, rest) => ({ type: 'header',
+	text: plain(`Request ${r.request} in ${database} ${rest ?? words[r.status] ?? r.status}`, 150) });
 
 /** @param {Request} r */
 const who = (r) => r.requester + (r.login && r.login !== r.requester ? ` (login ${r.login})` : '') + (r.via ? `, via ${r.via}` : '');
@@ -27,6 +28,9 @@ const who = (r) => r.requester + (r.login && r.login !== r.requester ? ` (login 
 /** Who said what so far. @param {Request} r */
 const said = (r) => (r.approved_by ?? []).map((/** @type {string} */ name, /** @type {number} */ i) =>
 	name + (r.approved_via?.[i] ? `, via ${r.approved_via[i]}` : '') + (r.comments?.[i] ? `: ${r.comments[i]}` : '')).join('\n');
+
+/** @param {Request} r */
+const waits = (r) => [...r.waiting_for, ...r.waiting_for_more > 0 ? [`${r.waiting_for_more} more`] : []].join(', ');
 
 /** @param {Request} r */
 function times(r) {
@@ -42,12 +46,14 @@ function times(r) {
 /** @param {Request} r */
 const details = (r) => [
 	...r.access ? [section(r.access)] : [],
-	...fields([['Asked by', r.requester && who(r)], ['For', r.grantee], ['For how long', r.duration ?? null], ['Risk', r.risk], ['Ticket', r.ticket],
+	...fields([
+		['Asked by', r.requester && who(r)], ['For', r.grantee], ['For how long', r.duration], ['Risk', r.risk], ['Ticket', r.ticket],
 		['Step', r.step && `${r.step} of ${r.steps}, ${r.given} of ${r.needed} approvals`],
-		['Waits for', r.waiting_for && ([...r.waiting_for, ...r.waiting_for_more > 0 ? [`${r.waiting_for_more} more`] : []].join(', ') || 'nobody who could decide')]]),
+		['Waits for', r.waiting_for && (waits(r) || 'nobody who could decide')]]),
 	...r.reason ? [section(`Reason: ${r.reason}`)] : [],
 	...said(r) ? [section(`Approved by ${said(r)}`)] : [],
-	...r.decided_by || r.comment ? [section([r.decided_by ? `Decided by ${r.decided_by}${r.decided_via ? `, via ${r.decided_via}` : ''}` : '', r.comment ?? ''].filter(Boolean).join(': '))] : [],
+	...r.decided_by || r.comment ? [section([
+		r.decided_by && `Decided by ${r.decided_by}${r.decided_via ? `, via ${r.decided_via}` : ''}`, r.comment].filter(Boolean).join(': '))] : [],
 	...r.ended_by ? [section(`Ended or changed by ${r.ended_by}`)] : [],
 	...r.until ? [note(`Asked for until ${stamp(r.until)}.`)] : [],
 	...times(r) ? [note(times(r))] : [],
@@ -58,7 +64,8 @@ function card(database, r, mayDecide) {
 	const value = [database, r.request, r.token];
 	const decide = r.status !== 'pending' || !mayDecide ? []
 		// nobody approves what they aren't shown
-		: !fits(r.access) ? [section(`That is longer than can be shown here. Log in to ${database}, look at SELECT * FROM jit_show(${r.request}); and decide there.`)]
+		: !fits(r.access) ? [section('That is longer than can be shown here. ' +
+			`Log in to ${database}, look at SELECT * FROM jit_show(${r.request}); and decide there.`)]
 		: r.direct ? [section(`This step is decided in the database itself. Log in to ${database} and run:\nSELECT jit_approve(${r.request});`)]
 		: [{ type: 'actions', elements: [button('approve', 'Approve', value, 'primary'),
 			button('less', 'Approve for less…', value), button('reject', 'Reject…', value, 'danger')] }];
@@ -92,16 +99,18 @@ export function wanted(database, r, { channel, linked, deciders, askers, asked, 
 	if (r.status === 'pending') {
 		if (r.waiting_for.length === 0 && r.waiting_for_more === 0)
 			all.push(once('nobody', channel, `Nobody can decide on request ${r.request}`, [
-				{ type: 'section', text: { type: 'mrkdwn', text: `<!channel> *Nobody can decide on request ${r.request}.* It lapses ${stamp(r.lapses_at)}.` } },
+				{ type: 'section', text: { type: 'mrkdwn',
+					text: `<!channel> *Nobody can decide on request ${r.request}.* It lapses ${stamp(r.lapses_at)}.` } },
 				section(`In ${database}, SELECT * FROM jit_show(${r.request}) says who would have to.`)]));
 		else if (remind)
 			all.push(once('reminder', channel, `${name} still waits`, [title(database, r, 'still waits'),
-				section(`It waits for ${r.waiting_for.join(', ')}${r.waiting_for_more > 0 ? ` and ${r.waiting_for_more} more` : ''}.`), note(times(r))]));
+				section(`It waits for ${waits(r)}.`), note(times(r))]));
 		return all;
 	}
 	for (const to of askers) {
 		if (r.activated_at)
-			all.push(once('decision', to, `${name} was approved`, [title(database, r, 'was approved'), ...details({ ...r, status: 'active', ended_by: null })]));
+			all.push(once('decision', to, `${name} was approved`, [title(database, r, 'was approved'),
+				...details({ ...r, status: 'active', ended_by: null })]));
 		if (r.status === 'active' && expiring)
 			all.push(once(`expiring ${r.expires_at}`, to, `${name} ends soon`, [title(database, r, 'ends soon'), section(r.access),
 				note(times(r)), again(database, r, 'Extend…'), call(r)]));

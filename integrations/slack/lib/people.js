@@ -19,11 +19,13 @@ const line = (/** @type {string} */ initial_value = '') => ({ type: 'plain_text_
 const lines = { type: 'plain_text_input', multiline: true };
 
 /** @param {string} callback_id @param {string} title @param {unknown} about @param {any[]} blocks @returns {any} */
-const dialog = (callback_id, title, about, blocks) => ({ type: 'modal', callback_id, title: plain(title, 24), submit: plain('Send', 24), close: plain('Cancel', 24),
+const dialog = (callback_id, title, about, blocks) => ({ type: 'modal', callback_id, title: plain(title, 24),
+	submit: plain('Send', 24), close: plain('Cancel', 24),
 	private_metadata: JSON.stringify(about), blocks });
 
 /** @param {string} title @param {string} text @returns {any} */
-const told = (title, text) => ({ type: 'modal', title: plain(title, 24), close: plain(title === 'Not done' ? 'Back' : 'Close', 24), blocks: [section(text)] });
+const told = (title, text) => ({ type: 'modal', title: plain(title, 24),
+	close: plain(title === 'Not done' ? 'Back' : 'Close', 24), blocks: [section(text)] });
 
 const duration = input('duration', 'For how long', line('1 hour'), { optional: true, hint: 'Such as 30 min or 2 hours, or choose until when below' });
 const comment = (/** @type {boolean} */ optional) => input('comment', optional ? 'Comment' : 'Why not', lines, { optional });
@@ -35,10 +37,12 @@ function askDialog(names, database) {
 	return dialog('ask', 'Ask for access', [database], [
 		// reports the choice, as the list of tables depends on it
 		{ ...input('database', 'Database', { type: 'static_select', options: list, initial_option: option(database) }), dispatch_action: true },
-		input('tables', 'Tables', { type: 'multi_external_select', min_query_length: 0, placeholder: plain('Type to search', 150) }, { optional: true, block_id: `tables of ${database}` }),
+		input('tables', 'Tables', { type: 'multi_external_select', min_query_length: 0,
+			placeholder: plain('Type to search', 150) }, { optional: true, block_id: `tables of ${database}` }),
 		input('privileges', 'To do what with them', { type: 'multi_static_select', initial_options: [option('SELECT')],
 			options: ['SELECT', 'INSERT', 'UPDATE', 'DELETE'].map(option) }, { optional: true }),
-		input('access', 'Or in the words of GRANT', line(), { optional: true, hint: 'Such as SELECT (id, amount) ON hr.salary, or a role. Write names with their schema.' }),
+		input('access', 'Or in the words of GRANT', line(), { optional: true,
+			hint: 'Such as SELECT (id, amount) ON hr.salary, or a role. Write names with their schema.' }),
 		duration,
 		input('until', 'Or until', { type: 'datetimepicker' }, { optional: true }),
 		input('reason', 'Reason', lines, { hint: 'Whoever reads the channel reads it.' }),
@@ -115,7 +119,8 @@ export function answer(slack, databases) {
 	app.action('database', async ({ ack, action, body }) => {
 		await ack();
 		const { view } = /** @type {any} */ (body);
-		await slack.call('views.update', { view_id: view.id, hash: view.hash, view: askDialog(names, /** @type {any} */ (action).selected_option.value) });
+		await slack.call('views.update', { view_id: view.id, hash: view.hash,
+			view: askDialog(names, /** @type {any} */ (action).selected_option.value) });
 	});
 
 	app.options('tables', async ({ ack, body, payload }) => {
@@ -169,7 +174,8 @@ export function answer(slack, databases) {
 	}));
 
 	app.view('ask', (args) => submitted(args, async (_, v, identity) => {
-		const access = [v.tables?.length && v.privileges?.length ? `${v.privileges.join(', ')} ON ${v.tables.join(', ')}` : '', v.access ?? ''].filter(Boolean).join('; ');
+		const chosen = v.tables?.length && v.privileges?.length && `${v.privileges.join(', ')} ON ${v.tables.join(', ')}`;
+		const access = [chosen, v.access].filter(Boolean).join('; ');
 		const { rows, notices } = await database(v.database).actFor(identity, null,
 			'SELECT jit_request($1, $2::interval, $3, to_timestamp($4), $5) AS request',
 			[access, v.until ? null : v.duration, v.reason, v.until, v.ticket]);
@@ -203,12 +209,15 @@ export function answer(slack, databases) {
 				blocks.push(section(name));
 				try {
 					const { rows } = await database(name).actFor(slack.identity(body), null,
-						`SELECT request, 'waits for ' || coalesce(nullif(array_to_string(waiting_for, ', '), ''), 'nobody who could decide') AS state, requester, grantee, access, lapses_at AS at
-						FROM jit.pending UNION ALL
-						SELECT request, 'active', requester, grantee, access, expires_at FROM jit.history WHERE status = 'active' ORDER BY 1 DESC LIMIT 12`, []);
+						`SELECT request, 'waits for ' || coalesce(nullif(array_to_string(waiting_for, ', '), ''), 'nobody who could decide') AS state,
+							requester, grantee, access, lapses_at AS at
+						FROM jit.pending
+						UNION ALL SELECT request, 'active', requester, grantee, access, expires_at FROM jit.history WHERE status = 'active'
+						ORDER BY 1 DESC LIMIT 12`, []);
 					for (const r of rows)
 						blocks.push(section(`Request ${r.request}, ${r.state}; ${r.grantee}${r.requester !== r.grantee ? `, asked by ${r.requester}` : ''}\n${r.access}`),
-							note(`Until ${stamp(r.at)}`), ...r.state === 'active' ? [{ type: 'actions', elements: [button('extend', 'Extend…', [name, r.request])] }] : []);
+							note(`Until ${stamp(r.at)}`),
+							...r.state === 'active' ? [{ type: 'actions', elements: [button('extend', 'Extend…', [name, r.request])] }] : []);
 					if (rows.length === 0)
 						blocks.push(section('Nothing is pending or active.'));
 				} catch (e) {
