@@ -73,7 +73,7 @@ endif
 demo:
 	@$(SCRIPT_ENV) test/demo/run
 
-# SUITES="regress isolation pgtap tap postgres clients" selects; see test/README.md.
+# SUITES="regress isolation pgtap tap postgres clients slack" selects; see test/README.md.
 test:
 	@$(SCRIPT_ENV) test/run $(SUITES)
 

@@ -5,6 +5,7 @@ CREATE DATABASE :database OWNER hr_owner;
 ALTER DATABASE :database SET jit_access.environment = :'environment';
 \c :database
 CREATE EXTENSION jit_access;
+CREATE SCHEMA slack_bot AUTHORIZATION slack_bot;
 CREATE SCHEMA hr AUTHORIZATION hr_owner;
 GRANT USAGE ON SCHEMA hr TO dev;
 
