@@ -25,7 +25,7 @@ use Attacks;
 my $super = getpwuid($<) . '';
 my $gateways = 'bot, bot2';
 my $node = new_server('gw', "jit_access.admin_role = 'admin'\njit_access.auditor_role = 'auditors'\njit_access.gateway_logins = '$gateways'\n"
-	. "jit_access.proxy_logins = 'pool'\njit_access.default_risk = 'low'\njit_access.max_pending = 1000");
+	. "jit_access.proxy_logins = 'pool'\njit_access.default_risk = 'low'\njit_access.max_pending = 1000", extra => [ '--encoding', 'UTF8', '--no-locale' ]);
 create_hr($node);
 my @others = map { "p$_" } 1 .. 9;
 $node->safe_psql('hr_prod', join ';', (map { "CREATE ROLE $_ LOGIN" } qw(carl aud ben sam gus nora bot bot2 pool dev2 dev3), @others),
