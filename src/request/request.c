@@ -396,6 +396,13 @@ check_approver(JitRequest *request, const JitPerson *person, bool ending,
 		why = pstrdup(_("It cannot be decided from inside a SECURITY DEFINER function."));
 	else
 		why = jit_why_not_approve(request, person, ending);
+
+	/*
+	 * of what has just been dropped nobody is an owner: that is the error
+	 * then
+	 */
+	if (why != NULL)
+		(void) jit_items_text(request->items, true);
 	if (why != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),

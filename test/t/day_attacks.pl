@@ -66,7 +66,7 @@ ok_as('anna', "SELECT jit_reject($rejected, 'a secret of anna')");
 sub explained
 {
 	my ($condition, $value) = @_;
-	my $out = ok_as('eve', "EXPLAIN (ANALYZE, COSTS off, TIMING off, SUMMARY off) SELECT * FROM jit.pending WHERE $condition '$value'");
+	my $out = ok_as('eve', "EXPLAIN (ANALYZE, COSTS off, TIMING off, SUMMARY off, BUFFERS off) SELECT * FROM jit.pending WHERE $condition '$value'");
 	return $out =~ s/'\Q$value\E'//gr;
 }
 attack 'who has asked, by EXPLAIN ANALYZE' => sub {
