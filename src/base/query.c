@@ -294,6 +294,16 @@ jit_result_int(int row, int column)
 	return DatumGetInt32(jit_result(row, column, &isnull));
 }
 
+/* The same as an int64; 0 for null. */
+int64
+jit_result_int64(int row, int column)
+{
+	bool		isnull;
+	Datum		value = jit_result(row, column, &isnull);
+
+	return isnull ? 0 : DatumGetInt64(value);
+}
+
 /* The same as a bool; false for null. */
 bool
 jit_result_bool(int row, int column)

@@ -34,6 +34,7 @@ extern void jit_end_lookup(JitOwnerSection *section);
 extern int	jit_query(const char *sql, const char *parameters,...);
 extern Datum jit_result(int row, int column, bool *isnull);
 extern int	jit_result_int(int row, int column);
+extern int64 jit_result_int64(int row, int column);
 extern bool jit_result_bool(int row, int column);
 extern Oid	jit_result_oid(int row, int column);
 extern TimestampTz jit_result_time(int row, int column);

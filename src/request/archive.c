@@ -96,22 +96,13 @@ hand_out(Archive *archive, int row)
 	tuplestore_putvalues(archive->rsinfo->setResult, archive->rsinfo->setDesc, &line, &isnull);
 }
 
-static int64
-result_int64(int row, int column)
-{
-	bool		isnull;
-	Datum		value = jit_result(row, column, &isnull);
-
-	return isnull ? 0 : DatumGetInt64(value);
-}
-
 /* The event after which the next one is numbered. */
 static void
 find_last_event(Archive *archive)
 {
 	if (jit_query("SELECT id FROM jit.events WHERE origin = $1 ORDER BY id DESC LIMIT 1",
 				  "t", jit_origin()) > 0)
-		archive->last_event = result_int64(1, 1);
+		archive->last_event = jit_result_int64(1, 1);
 }
 
 /*
@@ -189,10 +180,10 @@ archive_requests(Archive *archive)
 	for (int i = 1; i <= n; i++)
 	{
 		hand_out(archive, i);
-		archive->items += result_int64(i, 2);
-		archive->reviews += result_int64(i, 3);
+		archive->items += jit_result_int64(i, 2);
+		archive->reviews += jit_result_int64(i, 3);
 		archive->grants += jit_result_int(i, 4) != 0;
-		archive->events += result_int64(i, 5);
+		archive->events += jit_result_int64(i, 5);
 		archive->recent |= jit_result_bool(i, 6);
 	}
 	archive->requests += n;
@@ -218,7 +209,7 @@ archive_events(Archive *archive)
 	if (n > 0)
 	{
 		archive->origin = jit_result_text(n, 2);
-		archive->event = result_int64(n, 3);
+		archive->event = jit_result_int64(n, 3);
 	}
 	archive->events += n;
 	return n > 0;

@@ -48,15 +48,6 @@ typedef struct Mark
 
 #define EVENT_COLUMNS "id, at, event, request_id, login, role, via, client_addr, detail, detail::text"
 
-static int64
-result_int64(int row, int column)
-{
-	bool		isnull;
-	Datum		value = jit_result(row, column, &isnull);
-
-	return isnull ? 0 : DatumGetInt64(value);
-}
-
 /* Digest of an event; a row of the last jit_query(), with EVENT_COLUMNS. */
 static uint64
 event_digest(int row)
@@ -116,7 +107,7 @@ check_mark(const Mark *mark, int64 last)
 	{
 		jit_query("SELECT count(*) FROM jit.events WHERE origin = $1 AND id > $2 AND id <= $3",
 				  "tll", mark->origin, mark->id, last);
-		if (result_int64(1, 1) < last - mark->id)
+		if (jit_result_int64(1, 1) < last - mark->id)
 			refuse_mark(mark, _("some that came after it have been archived since."));
 	}
 }
@@ -160,7 +151,7 @@ jit_events_after(PG_FUNCTION_ARGS)
 	jit_enter_owner_section(&section);
 	if (jit_query("SELECT id FROM jit.events WHERE origin = $1 ORDER BY id DESC LIMIT 1",
 				  "t", jit_origin()) > 0)
-		last = result_int64(1, 1);
+		last = jit_result_int64(1, 1);
 	if (after != NULL)
 		check_mark(&mark, last);
 	n = jit_query("SELECT " EVENT_COLUMNS " FROM jit.events"
@@ -173,7 +164,7 @@ jit_events_after(PG_FUNCTION_ARGS)
 		int			column = 1;
 
 		values[0] = CStringGetTextDatum(psprintf("%s:" INT64_FORMAT ":" INT64_FORMAT ":" UINT64_FORMAT,
-												 jit_origin(), result_int64(i, 1),
+												 jit_origin(), jit_result_int64(i, 1),
 												 last, event_digest(i)));
 		/* which is all that concerns a gateway, which tells of it */
 		for (; column <= (bare ? 4 : 9); column++)

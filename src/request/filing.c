@@ -26,7 +26,6 @@
 #include "catalog/catalog.h"
 #include "catalog/pg_collation.h"
 
-#define USUAL_DURATION USECS_PER_HOUR
 #define TOO_LONG (((int64) INT_MAX + 1) * USECS_PER_SEC)	/* for any setting */
 
 /*
@@ -125,7 +124,7 @@ requested_usecs(const JitRequest *request, TimestampTz now)
 	int64		usecs;
 
 	if (request->duration == NULL && until == DT_NOEND)
-		return USUAL_DURATION;
+		return JIT_USUAL_DURATION;
 	if (request->duration != NULL && until != DT_NOEND)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),

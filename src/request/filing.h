@@ -17,6 +17,9 @@ typedef struct JitComplaint
 	char	   *detail;			/* a sentence that stands for itself */
 } JitComplaint;
 
+/* What a request is taken for that says nothing of it, in microseconds. */
+#define JIT_USUAL_DURATION USECS_PER_HOUR
+
 extern Oid	jit_check_grantee(const char *grantee);
 extern JitRequest *jit_request_from_arguments(FunctionCallInfo fcinfo,
 											  int duration, int reason,

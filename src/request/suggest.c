@@ -22,7 +22,6 @@
 #include "access/xlog.h"
 #include "mb/pg_wchar.h"
 
-#define USUAL_DURATION	USECS_PER_HOUR
 #define MAX_COMMENT		100		/* bytes of what somebody wrote */
 
 /*
@@ -124,7 +123,7 @@ request_call(const char *access, int64 usecs, const JitDecision *decision)
 					 _("Request access on the primary server: SELECT jit_request(%s, %s, %s") :
 					 _("Request access: SELECT jit_request(%s, %s, %s"),
 					 quote_literal_cstr(access),
-					 usecs == USUAL_DURATION ? "'1 hour'" : quote_literal_cstr(jit_usecs_text(usecs)),
+					 usecs == JIT_USUAL_DURATION ? "'1 hour'" : quote_literal_cstr(jit_usecs_text(usecs)),
 					 quote_literal_cstr(_("why you need it")));
 	if (decision->ticket_pattern != NULL)
 		appendStringInfo(&buf, ", ticket => %s", quote_literal_cstr(_("the ticket")));
@@ -159,7 +158,7 @@ jit_suggest(const char *access, int pending, int rejected)
 		fcinfo->args[i].isnull = true;
 	fcinfo->args[0].isnull = false;
 	fcinfo->args[0].value = CStringGetTextDatum(access);
-	if (jit_longest_request(fcinfo, USUAL_DURATION, &usecs, &decision)->held != NULL)
+	if (jit_longest_request(fcinfo, JIT_USUAL_DURATION, &usecs, &decision)->held != NULL)
 		return NULL;			/* it isn't what is lacking */
 	before = rejected > 0 ? rejected_text(rejected) : "";
 	if (decision->forbidden_by == NULL)
