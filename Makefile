@@ -96,9 +96,13 @@ valgrind:
 deb:
 	@test/deb
 
+# The archive for PGXN.
+dist:
+	@$(SCRIPT_ENV) test/dist
+
 # SECTIONS="instructions lag ..." selects; see test/bench/run.
 bench:
 	@$(SCRIPT_ENV) test/bench/run $(SECTIONS)
 
 .PHONY: all install uninstall uninstall-pages installcheck installdirs clean distclean \
-	demo test stress test-matrix lint indent valgrind deb bench
+	demo test stress test-matrix lint indent valgrind deb dist bench

@@ -61,7 +61,7 @@ apt_install_alone() {
 	local status=0 policy_is_ours=
 
 	export DEBIAN_FRONTEND=noninteractive
-	say "installing $*"
+	say "installing $* (once, may take minutes)"
 	{
 		apt-get -qq update
 		if [ ! -e $policy ]; then
