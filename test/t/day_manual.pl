@@ -9,6 +9,8 @@
 # in %prepared, and what can't be run there, with the test that runs it, in
 # %elsewhere.
 #
+# What stands in a line, `SELECT jit_approve(1);`, is analyzed.
+#
 # To change outputs, have the pages made anew, and read the differences:
 #
 #	mkdir /tmp/new; JIT_MANUAL=/tmp/new make test SUITES=tap FILES=day_manual
@@ -137,6 +139,11 @@ foreach my $name ('README.md', map { "doc/" . basename($_) } sort glob "$top/doc
 	my @played = grep { my $text = $_->{text}; !grep { index($text, $_->[0]) == 0 } @skipped } @blocks;
 	is(scalar(@blocks) - @played, scalar(@skipped), "$name: what is run elsewhere stands there");
 	-e "$top/test/$_->[1]" || fail("$name: $_->[1] is there") foreach @skipped;
+	# what stands in a line: that there is such a thing
+	my %inline = map { $_ => 1 } grep { !/…|\.\.\./ } $page =~ /`((?:SELECT|TABLE) [^`]*;)`/g;
+	my @inline = sort keys %inline;
+	is(join("\n", map { s/ +\n/\n/gr } grep { $_ ne '' } printed('hr_prod', map { "PREPARE inline AS $_\nDEALLOCATE ALL;" } @inline)), '',
+		"$name: " . @inline . ' statements in its lines') if @inline;
 	next unless @played;
 
 	# the one that sets up is played by the demo, and here
