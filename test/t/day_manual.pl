@@ -15,8 +15,9 @@
 #
 #	mkdir /tmp/new; JIT_MANUAL=/tmp/new make test SUITES=tap FILES=day_manual
 #
-# Seen to fail with a word changed in a message, with a line left out of an
-# output, and with a statement misspelled.
+# Seen to fail with a word changed in a message of the library, and in the
+# manual, with a line left out of an
+# output, and with a function misspelled in a line.
 use strict;
 use warnings;
 use Cwd qw(abs_path);
