@@ -71,7 +71,8 @@ export class Database {
 		this.options = { connectionString: url, application_name: 'jit-access-slack', connectionTimeoutMillis: 10000,
 			keepAlive: true, options: '-c search_path="$user" -c statement_timeout=60s' };
 		this.pool = new pg.Pool({ ...this.options, max: 6 });
-		this.pool.on('error', () => {});	// of idle ones; whoever needs one learns of it
+		// of a lost connection who uses it learns; unheard, it would end the program
+		this.pool.on('error', () => {}).on('connect', (client) => { client.on('error', () => {}); });
 	}
 
 	/** @param {string} sql @param {any[]} [values] @returns {Promise<any[]>} */
@@ -169,7 +170,7 @@ export class Database {
 			`SELECT request, events FROM todo WHERE turn <= now() ORDER BY turn LIMIT ${AT_ONCE}`);
 		const people = rows.length > 0 ? await this.people() : [];
 		const results = await Promise.allSettled(rows.map(({ request, events }) => this.show(request, events, people).then(
-			() => this.query('DELETE FROM todo WHERE request = $1', [request]),
+			() => this.query('DELETE FROM todo WHERE request = $1 AND events = $2', [request, events]),
 			(e) => {
 				if (!isAnswer(e))
 					throw e;
@@ -226,7 +227,7 @@ export class Database {
 
 	/** Who is linked now. @returns {Promise<People>} */
 	async people() {
-		return await this.query(`SELECT r.rolname AS role, r.oid::text, substr(i.identity, length($1) + 1) AS user
+		return this.query(`SELECT r.rolname AS role, r.oid::text, substr(i.identity, length($1) + 1) AS user
 			FROM jit.identities i JOIN pg_roles r ON r.oid = i.role_oid
 			WHERE i.unlinked_at IS NULL AND starts_with(i.identity, $1) AND i.gateway = current_user
 			ORDER BY i.linked_at`, [`slack:${this.slack.team}/`]);
