@@ -476,7 +476,7 @@ CREATE TABLE jit.identities (
 -- a role may have several
 CREATE UNIQUE INDEX identities_linked_idx ON jit.identities (origin, identity) WHERE unlinked_at IS NULL;
 COMMENT ON TABLE jit.identities IS
-	'whom gateways act for; your own, all for JIT administrators and auditors, those that are linked now for a gateway; rows stay';
+	'whom gateways act for; your own, all for JIT administrators and auditors, those that are linked now, and here, for a gateway; rows stay';
 COMMENT ON COLUMN jit.identities.identity IS 'what the gateway knows somebody by, e.g. slack:T012/U024BE7LH';
 COMMENT ON COLUMN jit.identities.role IS 'role that it is, by its name when it was linked';
 COMMENT ON COLUMN jit.identities.role_oid IS 'OID of role, valid where origin says';
@@ -772,7 +772,12 @@ FROM jit.requests r
 			p.step, p.steps, p.given, p.needed, p.waiting_for, p.waiting_for_more,
 			r.requested_at AS asked_at, r.lapses_at,
 			jit.token(r.origin, r.id, r.requested_at) AS token,
-			r.via, p.direct
+			r.via, p.direct,
+			ARRAY(SELECT jit.name_now(v.approver_oid, v.approver, r.origin)
+				FROM jit.reviews v WHERE v.request_id = r.id AND v.verdict = 'approve' ORDER BY v.review) AS approved_by,
+			ARRAY(SELECT jit.shown(v.comment)
+				FROM jit.reviews v WHERE v.request_id = r.id AND v.verdict = 'approve' ORDER BY v.review) AS comments,
+			ARRAY(SELECT v.via FROM jit.reviews v WHERE v.request_id = r.id AND v.verdict = 'approve' ORDER BY v.review) AS approved_via
 		FROM jit.progress(r.id) p
 			LEFT JOIN pg_catalog.pg_authid q ON q.oid = r.requester_oid AND starts_with(r.origin, (SELECT jit.cluster()))
 			LEFT JOIN pg_catalog.pg_authid l ON l.oid = r.login_oid AND starts_with(r.origin, (SELECT jit.cluster()))
@@ -803,6 +808,9 @@ COMMENT ON COLUMN jit.pending.lapses_at IS 'when it lapses if still pending';
 COMMENT ON COLUMN jit.pending.token IS 'what jit_act_for() takes for this request only';
 COMMENT ON COLUMN jit.pending.via IS 'identity that a gateway asked for; null: they asked themselves';
 COMMENT ON COLUMN jit.pending.direct IS 'does this step take no approval through a gateway?';
+COMMENT ON COLUMN jit.pending.approved_by IS 'roles that have approved so far, in order, by their names of now and of then; also where an approval has stopped counting';
+COMMENT ON COLUMN jit.pending.comments IS 'what they said, in the same order; null for nothing';
+COMMENT ON COLUMN jit.pending.approved_via IS 'identities that gateways approved for, in the order of approved_by; null: themselves';
 
 CREATE VIEW jit.active_grants WITH (security_barrier) AS
 SELECT r.id AS request,
@@ -856,7 +864,10 @@ SELECT r.id AS request,
 		FROM jit.events e WHERE e.request_id = r.id AND e.event IN ('revoked', 'shortened', 'prolonged')
 		ORDER BY e.at DESC, e.id DESC LIMIT 1) END AS ended_by,
 	r.via,
-	ARRAY(SELECT v.via FROM jit.reviews v WHERE v.request_id = r.id AND v.verdict = 'approve' ORDER BY v.review) AS approved_via
+	ARRAY(SELECT v.via FROM jit.reviews v WHERE v.request_id = r.id AND v.verdict = 'approve' ORDER BY v.review) AS approved_via,
+	CASE WHEN starts_with(r.origin, (SELECT jit.cluster())) THEN r.requester_oid END AS requester_oid,
+	r.risk,
+	jit.token(r.origin, r.id, r.requested_at) AS token
 FROM jit.requests_to_see r
 WHERE r.activated_at IS NOT NULL
 ORDER BY r.id;
@@ -877,6 +888,9 @@ COMMENT ON COLUMN jit.history.expires_at IS 'its deadline';
 COMMENT ON COLUMN jit.history.ended_at IS 'when it ended; NULL while it is active';
 COMMENT ON COLUMN jit.history.via IS 'identity that a gateway asked for; null: they asked themselves';
 COMMENT ON COLUMN jit.history.approved_via IS 'identities that gateways approved for, in the order of approved_by; null: themselves';
+COMMENT ON COLUMN jit.history.requester_oid IS 'OID of the role that asked; null where that is one of another cluster';
+COMMENT ON COLUMN jit.history.risk IS 'risk by the policies when it was filed';
+COMMENT ON COLUMN jit.history.token IS 'what jit_act_for() takes for this request only';
 COMMENT ON COLUMN jit.history.ended_by IS 'role that revoked or shortened it, by the name of then; null if it came to its deadline, or was ended natively';
 
 CREATE VIEW jit.refused WITH (security_barrier) AS
@@ -892,7 +906,12 @@ SELECT r.id AS request,
 	r.requested_at AS asked_at,
 	coalesce(r.decided_at, r.lapses_at) AS decided_at,
 	r.via,
-	coalesce(v.via, e.via) AS decided_via
+	coalesce(v.via, e.via) AS decided_via,
+	CASE WHEN starts_with(r.origin, (SELECT jit.cluster())) THEN r.requester_oid END AS requester_oid,
+	r.risk,
+	r.duration,
+	r.until,
+	jit.token(r.origin, r.id, r.requested_at) AS token
 FROM jit.requests_to_see r
 	LEFT JOIN jit.reviews v ON v.request_id = r.id AND v.verdict = 'reject'
 	LEFT JOIN jit.events e ON e.request_id = r.id AND e.event = r.status_now::text AND e.event IN ('canceled', 'lapsed')
@@ -912,6 +931,11 @@ COMMENT ON COLUMN jit.refused.comment IS 'what they said, or why it lapsed befor
 COMMENT ON COLUMN jit.refused.asked_at IS 'when it was filed';
 COMMENT ON COLUMN jit.refused.via IS 'identity that a gateway asked for; null: they asked themselves';
 COMMENT ON COLUMN jit.refused.decided_via IS 'identity that a gateway decided for; null: themselves';
+COMMENT ON COLUMN jit.refused.requester_oid IS 'OID of the role that asked; null where that is one of another cluster';
+COMMENT ON COLUMN jit.refused.risk IS 'risk by the policies when it was filed';
+COMMENT ON COLUMN jit.refused.duration IS 'how long it was asked for; null if until was given';
+COMMENT ON COLUMN jit.refused.until IS 'until when it was asked for; null if duration was given';
+COMMENT ON COLUMN jit.refused.token IS 'what jit_act_for() takes for this request only';
 COMMENT ON COLUMN jit.refused.decided_at IS 'when it was rejected or canceled, or lapsed';
 
 CREATE VIEW jit.my_access WITH (security_barrier) AS
@@ -987,7 +1011,9 @@ END $$;
 
 CREATE POLICY whose ON jit.identities FOR SELECT USING
 	(role_oid = ANY ((SELECT jit.me())::oid[]) OR (SELECT jit.sees_all())
-		AND (unlinked_at IS NULL OR NOT (SELECT jit.is_gateway())));
+		-- whom it can act for: not those of what this was copied from
+		AND (NOT (SELECT jit.is_gateway()) OR unlinked_at IS NULL
+			AND origin = (SELECT jit.cluster() || d.oid FROM pg_catalog.pg_database d WHERE d.datname = current_database())));
 
 -- ----------------------------------------------------------------------
 -- Without the library nothing is enforced: then the extension can't go

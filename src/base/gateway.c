@@ -37,6 +37,7 @@
 #include "base/roles.h"
 #include "base/text.h"
 
+#include "access/xact.h"
 #include "utils/inval.h"
 #include "utils/varlena.h"
 
@@ -184,6 +185,16 @@ jit_check_linked(bool lock)
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("identity %s is not linked to role %s any more", acting.identity,
 						quote_identifier(jit_role_name(acting.role)))));
+}
+
+/*
+ * Is it to be said that this takes a COMMIT?  A gateway shows people what was
+ * said once it has committed.
+ */
+bool
+jit_mentions_commit(void)
+{
+	return IsTransactionBlock() && !OidIsValid(acting.role);
 }
 
 /* Something is recorded as done by whom the session acts for. */

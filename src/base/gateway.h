@@ -22,6 +22,7 @@ extern void jit_check_gateway(Oid login, Oid session, Oid role);
 extern const JitActing *jit_acting_for(void);
 extern void jit_check_linked(bool lock);
 extern bool jit_is_fresh(TimestampTz as_of);
+extern bool jit_mentions_commit(void);
 extern void jit_note_acted(void);
 extern bool jit_has_acted(void);
 extern void jit_set_acting(Oid role, Oid gateway, const char *identity,

@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/due.h"
+#include "base/gateway.h"
 #include "base/guc.h"
 #include "base/query.h"
 #include "base/text.h"
@@ -742,7 +743,7 @@ jit_report_pending(const JitRequest *request)
 	lacks = jit_lacks(request, &progress);
 	if (progress.lost != NULL)
 		details = lappend(details, progress.lost);
-	if (IsTransactionBlock())
+	if (jit_mentions_commit())
 		details = lappend(details, pstrdup(_("Approvers see it once this transaction is committed.")));
 	ereport(NOTICE,
 			(errmsg("%s is pending: %s; it waits for %s; it lapses at %s%s",

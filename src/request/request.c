@@ -28,6 +28,7 @@
 
 #include "base/clock.h"
 #include "base/due.h"
+#include "base/gateway.h"
 #include "base/guc.h"
 #include "base/lock.h"
 #include "base/query.h"
@@ -354,7 +355,7 @@ activate_request(JitRequest *request, const JitPerson *approver)
 			(errmsg("%s has %s in %s until %s; end it with SELECT jit_revoke(%d);",
 					who, access, quote_identifier(jit_database_name()),
 					jit_timestamp_text(deadline), request->id),
-			 IsTransactionBlock() ?
+			 jit_mentions_commit() ?
 			 errdetail("It works once this transaction is committed.") : 0));
 }
 
@@ -895,7 +896,7 @@ jit_revoke(PG_FUNCTION_ARGS)
 			(errmsg("%s is revoked: %s no longer has %s through it",
 					jit_request_text(id), jit_name_now(request->grantee, request->grantee_name),
 					request->access),
-			 IsTransactionBlock() ?
+			 jit_mentions_commit() ?
 			 errdetail("It ends once this transaction is committed.") : 0));
 	jit_warn_of_remains(request);
 	PG_RETURN_DATUM(status_datum(JIT_REVOKED));

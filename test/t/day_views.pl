@@ -37,6 +37,7 @@ is(of('dev', 'my_requests', $n, 'status, waiting_for, decided_by IS NULL'), qq{p
 as('sam', "SELECT jit_approve($n, 'half will do', '26 hours')");
 is(of('sue@corp', 'inbox', $n, 'duration, approvals'), "1 day\n02:00:00|1 of 2 by\n security\nstep 1 of 2", 'the least of what was allowed, and one is there');
 is(of('dev', 'pending', $n, 'step, given, needed, waiting_for'), '1|1|2|{sue@corp}', 'one is waited for');
+is(of('dev', 'pending', $n, 'approved_by, comments, approved_via'), '{sam}|{"half will do"}|{NULL}', '... and what was said so far');
 is(of('dev', 'my_requests', $n, 'waiting_for, decided_by'), qq{"sue\@corp"|sam: half\n will do}, '... and the words of the other');
 as('sue@corp', "SELECT jit_approve($n, NULL, '2 days')");
 is(of('anna', 'pending', $n, 'step, given, needed, waiting_for'), q({2|0|1|{"Ben O'Neil",anna}}) =~ s/^\{|\}$//gr, 'the second step');
@@ -47,6 +48,8 @@ is(of('dev', 'my_requests', $n, q{status, waiting_for IS NULL, decided_by, ends_
 is(of('dev', 'active_grants', $n, 'approved_by, expires_at - now() < $$26 h$$, time_left > $$25 h$$'), qq{sam\n"sue\@corp"\nanna|t|t}, 'what is active');
 is(of('dev', 'history', $n, 'status, requester, grantee, objects, ticket, approved_by, comments, ended_at IS NULL, ended_by IS NULL, expires_at > now()'),
 	'active|dev|dev|{hr.salary}|T-1|{sam,"\"sue@corp\"",anna}|{"half will do",NULL,go}|t|t|t', 'the history');
+my $told = q{requester_oid = 'dev'::regrole, risk, token = (SELECT jit.token(origin, id, requested_at) FROM jit.requests WHERE id = request)};
+is(of($super, 'history', $n, $told), 't|high|t', '... and what of the request stays');
 
 my $until = asks('UPDATE ON hr.salary', q{until => now() + '1 day 1 hour 1 second', reason => 'x'});
 like(of('anna', 'inbox', $until, 'duration'), qr/^1 day\n(01:00:00|00:59:\d\d)$/, 'of a time, what is left');
@@ -62,6 +65,7 @@ is(of('dev', 'pending', asks('SELECT ON hr.nobodys', q{'1 h', 'x'}), 'waiting_fo
 my $no = asks('DELETE ON hr.salary', q{'1 h', 'x'});
 as('anna', "SELECT jit_reject($no, 'not today')");
 is(of('dev', 'refused', $no, 'status, requester, grantee, access, reason, ticket IS NULL, decided_by, comment, decided_at >= asked_at'), 'rejected|dev|dev|DELETE ON hr.salary|x|t|anna|not today|t', 'rejected');
+is(of($super, 'refused', $no, "duration, until IS NULL, $told"), '01:00:00|t|t|moderate|t', '... and what it was');
 is(of('dev', 'my_requests', $no, 'status, decided_by, waiting_for IS NULL'), "rejected|anna: not\n today|t", '... in my requests');
 my $half = asks('UPDATE ON hr.nobodys', q{'2 h', 'x', ticket => 'T-1'});
 as('sam', "SELECT jit_approve($half, 'fine by me')");

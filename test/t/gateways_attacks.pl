@@ -786,6 +786,7 @@ attack 'who is on record' => sub {
 	is(super("SELECT via FROM jit.pending WHERE request = $m"), 'slack:eve', 'in jit.pending');
 	act('slack:sam', "SELECT jit_reject($m, 'no')");
 	is(super("SELECT via || ' ' || decided_via FROM jit.refused WHERE request = $m"), 'slack:eve slack:sam', 'in jit.refused');
+	is(super('SELECT count(*) FROM jit.history WHERE requester_oid IS DISTINCT FROM (SELECT requester_oid FROM jit.requests WHERE id = request)'), '0', 'OIDs are those of then');
 	like(as('eve', "SELECT decided_by FROM jit.my_requests WHERE request = $m") =~ s/\s+/ /gr, qr/sam \(via slack:sam\):? no/, 'in jit.my_requests');
 	my $shown = as('eve', "SELECT jit_show($n)");
 	like($shown, qr/asked by eve \(via slack:eve\)/, 'in jit_show(): who asked');
@@ -794,6 +795,21 @@ attack 'who is on record' => sub {
 	my $self = asks('eve');
 	as('sam', "SELECT jit_approve($self)");
 	is(super("SELECT concat_ws('/', via, approved_via::text) FROM jit.history WHERE request = $self"), '{NULL}', 'and of whom it is not so, nothing');
+};
+attack 'what is said to a person' => sub {
+	as($_, 'SET client_min_messages = notice') for qw(bot eve);
+	my (undef, $err) = act('slack:eve', 'SELECT jit_request(' . text() . ')');
+	like($err, qr/is pending: /, 'what is pending');
+	unlike($err, qr/transaction/, '... without a word on the transaction');
+	my $n = asks_via('slack:eve');
+	(undef, $err) = act('slack:sam', "SELECT jit_approve($n)");
+	like($err, qr/has SELECT/, 'approved');
+	unlike($err, qr/transaction/, '... the same');
+	(undef, $err) = act('slack:eve', "SELECT jit_revoke($n)");
+	like($err, qr/is revoked/, 'revoked');
+	unlike($err, qr/transaction/, '... the same');
+	like((as('eve', 'BEGIN; SELECT jit_request(' . text() . '); ROLLBACK'))[1], qr/Approvers see it once this transaction is committed/, 'directly it is said');
+	as($_, 'SET client_min_messages = warning') for qw(bot eve);
 };
 attack 'many requests at once' => sub {
 	my @n = map { asks('dev') } 1 .. 3;
@@ -858,10 +874,12 @@ attack 'a copy of the database' => sub {
 	%session = ();
 	ok(wait_until(sub { ($node->psql('postgres', 'CREATE DATABASE copied TEMPLATE hr_prod'))[0] == 0 }), 'copied');
 	refused([ sql($node, 'bot', q{BEGIN; SELECT jit_act_for('slack:eve'); ROLLBACK}, 'copied') ], 42704, 'nobody is acted for');
-	is((sql($node, 'bot', 'SELECT count(*) FROM jit.identities WHERE origin LIKE (SELECT $$%/$$ || oid FROM pg_database WHERE datname = current_database())', 'copied'))[0], '0', 'nobody is linked there');
+	is((sql($node, 'bot', 'SELECT count(*) FROM jit.identities', 'copied'))[0], '0', 'nobody is linked there');
+	cmp_ok((sql($node, 'carl', 'SELECT count(*) FROM jit.identities', 'copied'))[0], '>', 0, '... as an administrator sees, these were elsewhere');
 	refused([ sql($node, 'p6', "SELECT jit_approve($n)", 'copied') ], 42501, 'who is one person is so there, too');
 	my $code = sql($node, 'bot', q{SELECT jit_offer_identity('slack:new')}, 'copied');
 	is((sql($node, 'eve', "SELECT jit_link_identity('$code')", 'copied'))[0], 'slack:new', 'linking there works');
+	is((sql($node, 'bot', q{SELECT string_agg(identity, ' ') FROM jit.identities}, 'copied'))[0], 'slack:new', '... and shows');
 };
 
 $node->stop;

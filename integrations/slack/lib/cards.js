@@ -1,7 +1,7 @@
 // What is shown of a request, and to whom: a function of what the database
 // says of it now.  database.js sees to it that Slack has it so.
 
-import { button, fields, fits, note, plain, section, stamp } from './text.js';
+import { buttons, fields, fits, note, plain, section, stamp } from './text.js';
 
 /**
  * A request, as jit.pending, jit.history or jit.refused has it.
@@ -13,47 +13,53 @@ import { button, fields, fits, note, plain, section, stamp } from './text.js';
  */
 
 /** @type {Record<string, string>} */
-const words = {
-	pending: 'waits for approval', active: 'is active', expired: 'has expired', revoked: 'was revoked',
-	rejected: 'was rejected', canceled: 'was withdrawn', lapsed: 'has lapsed', gone: 'is not on record any more',
-};
+const ENDED = { expired: 'has expired', revoked: 'was revoked', rejected: 'was rejected', canceled: 'was withdrawn',
+	lapsed: 'has lapsed', gone: 'is not on record any more' };
+/** @type {Record<string, string>} */
+const WORDS = { pending: 'waits for approval', active: 'is active', ...ENDED };
 
-/** @param {string} database @param {Request} r @param {string} [rest] */
-const title = (database, r, rest) => ({ type: 'header',
-	text: plain(`Request ${r.request} in ${database} ${rest ?? words[r.status] ?? r.status}`, 150) });
+/** Whatever has another status may still change. @param {string} status */
+export const isOver = (status) => Object.hasOwn(ENDED, status);
+
+/** What isn't known here, as it is called. @param {string} name */
+const called = (name) => name.replace(/[^A-Za-z0-9]+/g, ' ').slice(0, 60);
 
 /** @param {Request} r */
-const who = (r) => r.requester + (r.login && r.login !== r.requester ? ` (login ${r.login})` : '') + (r.via ? `, via ${r.via}` : '');
+const state = (r) => WORDS[r.status] ?? `is ${called(r.status)}`;
 
-/** Who said what so far. @param {Request} r */
-const said = (r) => (r.approved_by ?? []).map((/** @type {string} */ name, /** @type {number} */ i) =>
-	name + (r.approved_via?.[i] ? `, via ${r.approved_via[i]}` : '') + (r.comments?.[i] ? `: ${r.comments[i]}` : '')).join('\n');
+/** @param {string} database @param {Request} r @param {string} [rest] */
+const title = (database, r, rest = state(r)) =>
+	({ type: 'header', text: plain(`Request ${r.request} in ${database} ${rest}`, 150) });
+
+/**
+ * Somebody, the account they used, and what they said.
+ * @param {string} name @param {string} [via] @param {string} [words]
+ */
+const by = (name, via, words) => name + (via ? `, via ${via}` : '') + (words ? `: ${words}` : '');
 
 /** @param {Request} r */
 const waits = (r) => [...r.waiting_for, ...r.waiting_for_more > 0 ? [`${r.waiting_for_more} more`] : []].join(', ');
 
 /** @param {Request} r */
-function times(r) {
-	switch (r.status) {
-		case 'pending': return `Lapses ${stamp(r.lapses_at)}.`;
-		case 'active': return `Until ${stamp(r.expires_at)}.`;
-		case 'expired':
-		case 'revoked': return `From ${stamp(r.activated_at)} to ${stamp(r.ended_at)}.`;
-		default: return r.decided_at ? `At ${stamp(r.decided_at)}.` : '';
-	}
-}
+const times = (r) => r.status === 'pending' ? `Lapses ${stamp(r.lapses_at)}.`
+	: r.ended_at ? `From ${stamp(r.activated_at)} to ${stamp(r.ended_at)}.`
+	: r.expires_at ? `Until ${stamp(r.expires_at)}.`
+	: r.decided_at ? `At ${stamp(r.decided_at)}.` : '';
 
 /** @param {Request} r */
 const details = (r) => [
 	...r.access ? [section(r.access)] : [],
 	...fields([
-		['Asked by', r.requester && who(r)], ['For', r.grantee], ['For how long', r.duration], ['Risk', r.risk], ['Ticket', r.ticket],
+		['Asked by', r.requester &&
+			by(r.requester + (r.login && r.login !== r.requester ? ` (login ${r.login})` : ''), r.via)],
+		['For', r.grantee], ['For how long', r.duration], ['Kind', r.kind], ['Risk', r.risk], ['Ticket', r.ticket],
 		['Step', r.step && `${r.step} of ${r.steps}, ${r.given} of ${r.needed} approvals`],
 		['Waits for', r.waiting_for && (waits(r) || 'nobody who could decide')]]),
 	...r.reason ? [section(`Reason: ${r.reason}`)] : [],
-	...said(r) ? [section(`Approved by ${said(r)}`)] : [],
-	...r.decided_by || r.comment ? [section([
-		r.decided_by && `Decided by ${r.decided_by}${r.decided_via ? `, via ${r.decided_via}` : ''}`, r.comment].filter(Boolean).join(': '))] : [],
+	...r.approved_by?.length ? [section(`Approved by ${r.approved_by.map((/** @type {string} */ name,
+		/** @type {number} */ i) => by(name, r.approved_via?.[i], r.comments?.[i])).join('\n')}`)] : [],
+	...r.decided_by ? [section(`Decided by ${by(r.decided_by, r.decided_via, r.comment)}`)]
+		: r.comment ? [section(r.comment)] : [],
 	...r.ended_by ? [section(`Ended or changed by ${r.ended_by}`)] : [],
 	...r.until ? [note(`Asked for until ${stamp(r.until)}.`)] : [],
 	...times(r) ? [note(times(r))] : [],
@@ -62,60 +68,70 @@ const details = (r) => [
 /** @param {string} database @param {Request} r @param {boolean} mayDecide */
 function card(database, r, mayDecide) {
 	const value = [database, r.request, r.token];
-	const decide = r.status !== 'pending' || !mayDecide ? []
+	return [title(database, r), ...details(r), ...r.status !== 'pending' || !mayDecide ? []
 		// nobody approves what they aren't shown
-		: !fits(r.access) ? [section('That is longer than can be shown here. ' +
+		: !fits(r.access) || r.statement ? [section('That is more than can be shown here. ' +
 			`Log in to ${database}, look at SELECT * FROM jit_show(${r.request}); and decide there.`)]
-		: r.direct ? [section(`This step is decided in the database itself. Log in to ${database} and run:\nSELECT jit_approve(${r.request});`)]
-		: [{ type: 'actions', elements: [button('approve', 'Approve', value, 'primary'),
-			button('less', 'Approve for less…', value), button('reject', 'Reject…', value, 'danger')] }];
-	return [title(database, r), ...details(r), ...decide];
+		: r.direct ? [section('This step is decided in the database itself. ' +
+			`Log in to ${database} and run:\nSELECT jit_approve(${r.request});`)]
+		: [buttons(['approve', 'Approve', value, 'primary'], ['less', 'Approve for less…', value],
+			['reject', 'Reject…', value, 'danger'])]];
 }
 
-/** @param {string} database @param {Request} r @param {string} label */
-const again = (database, r, label) => ({ type: 'actions', elements: [button('extend', label, [database, r.request])] });
-
-/** How to ask again, in psql. @param {Request} r */
-const call = (r) => section(`In psql: SELECT jit_extend(${r.request}, '1 hour', 'why');`);
+/** How to ask again. @param {string} database @param {Request} r @param {string} label */
+const again = (database, r, label) => [buttons(['extend', label, [database, r.request, r.token]]),
+	section(`In psql: SELECT jit_extend(${r.request}, '1 hour', 'why');`)];
 
 /**
  * @param {string} database
  * @param {Request} r
- * @param {{channel: string, linked: string[], deciders: string[], askers: string[], asked: string[], expiring: boolean, remind: boolean}} at
- *   asked: who has a message to decide already, and may be linked no more
- * @returns {Wanted[]}
+ * @param {object} at
+ * @param {string} at.channel
+ * @param {string[]} at.linked accounts
+ * @param {string[]} at.deciders of them
+ * @param {string[]} at.askers who is told of what became of it
+ * @param {string[]} at.asked who has a message to decide already, and may be linked no more
+ * @param {string[]} at.events that want more than the card: "expiring", and those of no name known here
+ * @param {boolean} at.remind
  */
-export function wanted(database, r, { channel, linked, deciders, askers, asked, expiring, remind }) {
+export function wanted(database, r, { channel, linked, deciders, askers, asked, events, remind }) {
 	const name = `Request ${r.request}`;
-	const text = `${name} ${words[r.status] ?? 'has changed'}`;
-	/** @type {(kind: string, to: string, text: string, blocks: any[]) => Wanted} */
-	const once = (kind, to, text, blocks) => ({ kind, to, once: true, shows: r.status, text, blocks });
+	const text = `${name} ${state(r)}`;
+	const pending = r.status === 'pending';
 	/** @type {Wanted[]} */
-	const all = [{ kind: 'card', to: channel, once: false, shows: r.status, text, blocks: card(database, r, true) }];
+	const all = [];
+	/** @type {(kind: string, to: string, once: boolean, text: string, blocks: any[]) => void} */
+	const want = (kind, to, once, text, blocks) => { all.push({ kind, to, once, shows: r.status, text, blocks }); };
 
-	for (const to of new Set([...asked, ...r.status === 'pending' ? deciders : []]))
-		all.push({ kind: 'ask', to, once: false, shows: r.status, text, blocks: linked.includes(to) ? card(database, r, deciders.includes(to)) : [title(database, r)] });
-
-	if (r.status === 'pending') {
-		if (r.waiting_for.length === 0 && r.waiting_for_more === 0)
-			all.push(once('nobody', channel, `Nobody can decide on request ${r.request}`, [
-				{ type: 'section', text: { type: 'mrkdwn',
-					text: `<!channel> *Nobody can decide on request ${r.request}.* It lapses ${stamp(r.lapses_at)}.` } },
-				section(`In ${database}, SELECT * FROM jit_show(${r.request}) says who would have to.`)]));
-		else if (remind)
-			all.push(once('reminder', channel, `${name} still waits`, [title(database, r, 'still waits'),
-				section(`It waits for ${waits(r)}.`), note(times(r))]));
-		return all;
+	want('card', channel, false, text, card(database, r, true));
+	for (const to of new Set([...asked, ...pending ? deciders : []]))
+		want('ask', to, false, text,
+			linked.includes(to) ? card(database, r, deciders.includes(to)) : [title(database, r)]);
+	for (const event of events.filter((e) => e !== 'expiring')) {
+		const words = `has an event: ${called(event)}`;
+		want(`event ${event}`, channel, true, `${name} ${words}`, [title(database, r, words), ...details(r)]);
 	}
-	for (const to of askers) {
+	if (pending && r.waiting_for.length === 0 && r.waiting_for_more === 0)
+		want('nobody', channel, true, `Nobody can decide on request ${r.request}`, [
+			{ type: 'section', text: { type: 'mrkdwn',
+				text: `<!channel> *Nobody can decide on request ${r.request}.* It lapses ${stamp(r.lapses_at)}.` } },
+			section(`In ${database}, SELECT * FROM jit_show(${r.request}) says who would have to.`)]);
+	else if (pending && remind)
+		want('reminder', channel, true, `${name} still waits`, [title(database, r, 'still waits'),
+			section(`It waits for ${waits(r)}.`), note(times(r))]);
+
+	const given = r.approved_by?.length ? 'was approved' : WORDS.active;
+	for (const to of pending || r.status === 'gone' ? [] : askers) {
 		if (r.activated_at)
-			all.push(once('decision', to, `${name} was approved`, [title(database, r, 'was approved'),
-				...details({ ...r, status: 'active', ended_by: null })]));
-		if (r.status === 'active' && expiring)
-			all.push(once(`expiring ${r.expires_at}`, to, `${name} ends soon`, [title(database, r, 'ends soon'), section(r.access),
-				note(times(r)), again(database, r, 'Extend…'), call(r)]));
-		else if (r.status !== 'active' && r.status !== 'gone')
-			all.push(once('end', to, text, [title(database, r), ...details(r), again(database, r, 'Ask again…'), call(r)]));
+			want('decision', to, true, `${name} ${given}`, [title(database, r, given),
+				...details({ ...r, ended_at: null, ended_by: null })]);
+		if (isOver(r.status))
+			want('end', to, true, text, [title(database, r), ...details(r), ...again(database, r, 'Ask again…')]);
+		else if (r.status !== 'active')
+			want(`is ${r.status}`, to, true, text, [title(database, r), ...details(r)]);
+		else if (events.includes('expiring'))
+			want(`expiring ${r.expires_at}`, to, true, `${name} ends soon`, [title(database, r, 'ends soon'),
+				section(r.access), note(times(r)), ...again(database, r, 'Extend…')]);
 	}
 	return all;
 }

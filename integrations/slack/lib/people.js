@@ -1,10 +1,9 @@
 // What people do: buttons, dialogs, /jit.  Whoever does it is taken by their
 // Slack user, and the database says what they may; its answer is for them alone.
 
-import { button, note, plain, section, stamp } from './text.js';
-import { sentences } from './database.js';
-
-/** @typedef {import('./database.js').Database} Database */
+import { buttons, note, plain, section, stamp } from './text.js';
+import { isAnswer, sentences } from './database.js';
+import { sleep } from './slack.js';
 
 const HELP = `/jit – ask for access
 /jit status – what you have, what you asked for, and what waits for you
@@ -12,79 +11,118 @@ const HELP = `/jit – ask for access
 /jit link – let this Slack account act for your database role
 /jit help – this`;
 
-/** @param {string} action_id @param {string} label @param {any} element @param {{optional?: boolean, hint?: string, block_id?: string}} [more] */
-const input = (action_id, label, element, { optional = false, hint, block_id = action_id } = {}) =>
-	({ type: 'input', block_id, label: plain(label, 2000), optional, element: { action_id, ...element }, ...hint ? { hint: plain(hint, 2000) } : {} });
-const line = (/** @type {string} */ initial_value = '') => ({ type: 'plain_text_input', ...initial_value ? { initial_value } : {} });
-const lines = { type: 'plain_text_input', multiline: true };
+const TABLES = `SELECT t.name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+		CROSS JOIN LATERAL (SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname) AS name) t
+	WHERE c.relkind IN ('r', 'v', 'm', 'f', 'p') AND NOT c.relispartition
+		AND n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'jit', current_user)
+		AND position(lower($1) IN lower(n.nspname || '.' || c.relname)) > 0 AND octet_length(t.name) <= 70
+	ORDER BY 1 LIMIT 100`;
+const STATUS = `SELECT request, 'waits for ' || coalesce(nullif(array_to_string(waiting_for, ', '), ''),
+		'nobody who could decide') AS state, requester, grantee, access, lapses_at AS at, NULL AS token
+	FROM jit.pending
+	UNION ALL SELECT request, 'is ' || status, requester, grantee, access, expires_at, token
+	FROM jit.history WHERE status NOT IN ('expired', 'revoked')
+	ORDER BY 1 DESC LIMIT 12`;
 
-/** @param {string} callback_id @param {string} title @param {unknown} about @param {any[]} blocks @returns {any} */
-const dialog = (callback_id, title, about, blocks) => ({ type: 'modal', callback_id, title: plain(title, 24),
-	submit: plain('Send', 24), close: plain('Cancel', 24),
-	private_metadata: JSON.stringify(about), blocks });
+/**
+ * What is called for a person: of a request, with what a dialog has.
+ * @type {Record<string, (request: any, v: any) => any[]>}
+ */
+const CALLS = {
+	approve: (request, v) => ['SELECT jit_approve($1, $2, $3::interval)', request, v.comment, v.duration],
+	reject: (request, v) => ['SELECT jit_reject($1, $2)', request, v.comment],
+	revoke: (request, v) => ['SELECT jit_revoke($1, $2)', request, v.reason],
+	extend: (request, v) => ['SELECT jit_extend($1, $2::interval, $3, $4)', request, v.duration, v.reason, v.ticket],
+	ask: (_, v) => ['SELECT jit_request($1, $2::interval, $3, to_timestamp($4), $5)',
+		[v.tables?.length && v.privileges?.length && `${v.privileges.join(', ')} ON ${v.tables.join(', ')}`, v.access]
+			.filter(Boolean).join('; '), v.until ? null : v.duration, v.reason, v.until, v.ticket],
+};
+
+/**
+ * @param {string} action_id @param {string} label @param {any} element
+ * @param {{optional?: boolean, hint?: string, block_id?: string}} [more]
+ */
+const input = (action_id, label, element, { optional = false, hint, block_id = action_id } = {}) => ({ type: 'input',
+	block_id, label: plain(label, 2000), optional, element: { action_id, ...element },
+	...hint && { hint: plain(hint, 2000) } });
+const line = { type: 'plain_text_input' };
+const lines = { ...line, multiline: true };
+const duration = input('duration', 'For how long', { ...line, initial_value: '1 hour' },
+	{ optional: true, hint: 'Such as 30 min or 2 hours, or choose until when below' });
+const ticket = input('ticket', 'Ticket', line, { optional: true });
+
+/** @param {string} call @param {string} title @param {unknown[]} about @param {any[]} blocks @returns {any} */
+const dialog = (call, title, about, blocks) => ({ type: 'modal', callback_id: call, title: plain(title, 24),
+	submit: plain('Send', 24), close: plain('Cancel', 24), private_metadata: JSON.stringify(about), blocks });
 
 /** @param {string} title @param {string} text @returns {any} */
 const told = (title, text) => ({ type: 'modal', title: plain(title, 24),
 	close: plain(title === 'Not done' ? 'Back' : 'Close', 24), blocks: [section(text)] });
 
-const duration = input('duration', 'For how long', line('1 hour'), { optional: true, hint: 'Such as 30 min or 2 hours, or choose until when below' });
-const comment = (/** @type {boolean} */ optional) => input('comment', optional ? 'Comment' : 'Why not', lines, { optional });
+/** By the button that opens it. @type {Record<string, (about: any[]) => any>} */
+const DIALOGS = {
+	less: (about) => dialog('approve', 'Approve for less', about, [section(`Request ${about[1]} in ${about[0]}`),
+		input('duration', 'For at most', line, { hint: 'Such as 30 min' }),
+		input('comment', 'Comment', lines, { optional: true })]),
+	reject: (about) => dialog('reject', 'Reject', about, [section(`Request ${about[1]} in ${about[0]}`),
+		input('comment', 'Why not', lines)]),
+	extend: (about) => dialog('extend', 'Ask again', about, [section(`What request ${about[1]} in ${about[0]} was for`),
+		{ ...duration, hint: plain('Such as 30 min or 2 hours', 2000) },
+		input('reason', 'Reason', lines, { optional: true, hint: 'If empty, the one of that request' }), ticket]),
+};
 
 /** @param {string[]} names @param {string} database */
 function askDialog(names, database) {
 	const option = (/** @type {string} */ value) => ({ text: plain(value, 75), value });
-	const list = names.slice(0, 100).map(option);
 	return dialog('ask', 'Ask for access', [database], [
 		// reports the choice, as the list of tables depends on it
-		{ ...input('database', 'Database', { type: 'static_select', options: list, initial_option: option(database) }), dispatch_action: true },
+		{ ...input('database', 'Database', { type: 'static_select', options: names.slice(0, 100).map(option),
+			initial_option: option(database) }), dispatch_action: true },
 		input('tables', 'Tables', { type: 'multi_external_select', min_query_length: 0,
 			placeholder: plain('Type to search', 150) }, { optional: true, block_id: `tables of ${database}` }),
 		input('privileges', 'To do what with them', { type: 'multi_static_select', initial_options: [option('SELECT')],
 			options: ['SELECT', 'INSERT', 'UPDATE', 'DELETE'].map(option) }, { optional: true }),
-		input('access', 'Or in the words of GRANT', line(), { optional: true,
+		input('access', 'Or in the words of GRANT', line, { optional: true,
 			hint: 'Such as SELECT (id, amount) ON hr.salary, or a role. Write names with their schema.' }),
 		duration,
 		input('until', 'Or until', { type: 'datetimepicker' }, { optional: true }),
 		input('reason', 'Reason', lines, { hint: 'Whoever reads the channel reads it.' }),
-		input('ticket', 'Ticket', line(), { optional: true }),
+		ticket,
 	]);
 }
 
 /** @param {any} view @returns {Record<string, any>} */
-function values(view) {
-	/** @type {Record<string, any>} */
-	const found = {};
-	for (const block of Object.values(view.state.values))
-		for (const [id, v] of Object.entries(/** @type {Record<string, any>} */ (block)))
-			found[id] = v.selected_options?.map((/** @type {any} */ o) => o.value) ?? v.selected_option?.value ?? v.selected_date_time ?? v.value ?? null;
-	return found;
+const values = (view) => Object.fromEntries(Object.values(view.state.values).flatMap((block) =>
+	Object.entries(/** @type {Record<string, any>} */ (block)).map(([id, v]) => [id, v.selected_options?.map(
+		(/** @type {any} */ o) => o.value) ?? v.selected_option?.value ?? v.selected_date_time ?? v.value])));
+
+/** What went wrong, in the database's words. @param {any} e */
+function wrong(e) {
+	if (isAnswer(e))
+		return sentences(e);
+	console.error(e);
+	return 'The database, or Slack, cannot be reached now. Whether that was done, the request\'s card and /jit status ' +
+		'will show once it can be; try again then.';
 }
 
 /**
  * @param {import('./slack.js').Slack} slack
- * @param {Map<string, Database>} databases
+ * @param {Map<string, import('./database.js').Database>} databases
  */
 export function answer(slack, databases) {
 	const { app } = slack;
 	const names = [...databases.keys()];
 
-	/** @param {string} name @returns {Database} */
-	function database(name) {
-		const found = databases.get(name);
-		if (!found)
-			throw new Error(`There is no database ${name} here, but ${names.join(', ')}.`);
-		return found;
-	}
+	/** @param {string} name */
+	const database = (name) => databases.get(name) ?? (() => {
+		throw Object.assign(new Error(`There is no database ${name} here, but ${names.join(', ')}.`),
+			{ code: '3D000', severity: 'ERROR' });
+	})();
 
-	/** What went wrong, in the database's words. @param {unknown} error */
-	function wrong(error) {
-		const e = /** @type {any} */ (error);
-		if (/^[0-9A-Z]{5}$/.test(e.code ?? '') && e.severity)
-			return sentences(e);
-		if (!e.code && e.message.startsWith('There is no'))
-			return e.message;
-		console.error(e);
-		return 'The database cannot be reached now. Whether that was done, the request\'s card and /jit status will show once it can be; try again then.';
+	/** What the database says to it. @param {any} body @param {string} call @param {any[]} about @param {any} v */
+	async function act(body, call, [name, request, token = null], v) {
+		const [sql, ...args] = CALLS[call](request, v);
+		return (await database(name).actFor(slack.identity(body), token, sql, args.map((arg) => arg ?? null))).said;
 	}
 
 	/** For whoever acted alone. @param {any} respond @param {string} text @param {any[]} [blocks] */
@@ -98,19 +136,11 @@ export function answer(slack, databases) {
 		await ack();
 		const { action_id, value } = /** @type {any} */ (action);
 		const about = JSON.parse(value);
-		const [name, request, token] = about;
 		try {
-			if (action_id === 'approve') {
-				const { notices } = await database(name).actFor(slack.identity(body), token, 'SELECT jit_approve($1)', [request]);
-				await alone(respond, notices.join('\n') || `You have approved request ${request}.`);
-			} else if (action_id === 'less')
-				await open(body, dialog('less', 'Approve for less', about, [section(`Request ${request} in ${name}`),
-					input('duration', 'For at most', line(), { hint: 'Such as 30 min' }), comment(true)]));
-			else if (action_id === 'reject')
-				await open(body, dialog('reject', 'Reject', about, [section(`Request ${request} in ${name}`), comment(false)]));
+			if (action_id === 'approve')
+				await alone(respond, await act(body, 'approve', about, {}));
 			else
-				await open(body, dialog('extend', 'Ask again', about, [section(`What request ${request} in ${name} was for`), duration,
-					input('reason', 'Reason', lines, { optional: true, hint: 'If empty, the one of that request' }), input('ticket', 'Ticket', line(), { optional: true })]));
+				await open(body, DIALOGS[action_id](about));
 		} catch (e) {
 			await alone(respond, wrong(e));
 		}
@@ -125,62 +155,29 @@ export function answer(slack, databases) {
 
 	app.options('tables', async ({ ack, body, payload }) => {
 		const { block_id, value } = /** @type {any} */ (payload);
-		/** @type {any[]} */
-		let rows = [];
-		try {
-			// whoever isn't linked learns of no table
-			rows = (await database(block_id.replace(/^tables of /, '')).actFor(slack.identity(body), null,
-				`SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname) AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-				WHERE c.relkind IN ('r', 'v', 'm', 'f', 'p') AND NOT c.relispartition AND n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'jit', current_user)
-					AND position(lower($1) IN lower(n.nspname || '.' || c.relname)) > 0
-					AND octet_length(quote_ident(n.nspname) || '.' || quote_ident(c.relname)) <= 70
-				ORDER BY 1 LIMIT 100`, [value ?? ''])).rows;
-		} catch (e) {
+		// whoever isn't linked learns of no table
+		const { rows } = await Promise.resolve().then(() => database(block_id.replace(/^tables of /, ''))
+			.actFor(slack.identity(body), null, TABLES, [value ?? ''])).catch((e) => {
 			console.error(wrong(e));
-		}
+			return { rows: [] };
+		});
 		await ack({ options: rows.map((r) => ({ text: plain(r.name, 75), value: r.name })) });
 	});
 
-	/**
-	 * Answers a dialog with what the database says; Slack waits three seconds.
-	 * @param {any} args @param {(about: any[], v: Record<string, any>, identity: string) => Promise<string>} act
-	 */
-	async function submitted({ ack, body, view }, act) {
-		const result = act(JSON.parse(view.private_metadata), values(view), slack.identity(body)).then(
-			(text) => ({ text, failed: false }), (e) => ({ text: wrong(e), failed: true }));
-		const soon = await Promise.race([result, new Promise((done) => setTimeout(() => done(null), 2300))]);
+	// a dialog is answered with what the database says; Slack waits three seconds
+	app.view(/^(approve|reject|extend|ask)$/, async ({ ack, body, view }) => {
+		const v = values(view);
+		const about = JSON.parse(view.private_metadata);
+		const result = act(body, view.callback_id, v.database ? [v.database] : about, v).then(
+			(text) => told('Done', text), (e) => told('Not done', wrong(e)));
+		const soon = await Promise.race([result, sleep(2300)]);
 		if (soon)
 			// from an error, back to what was typed
-			return ack(soon.failed ? { response_action: 'push', view: told('Not done', soon.text) }
-				: { response_action: 'update', view: told('Done', soon.text) });
-		await ack({ response_action: 'update', view: told('Still at it', 'The database takes its time; what it says will be shown here.') });
-		const { text, failed } = await result;
-		await slack.call('views.update', { view_id: view.id, view: told(failed ? 'Not done' : 'Done', text) });
-	}
-
-	app.view('less', (args) => submitted(args, async ([name, request, token], v, identity) =>
-		(await database(name).actFor(identity, token, 'SELECT jit_approve($1, $2, $3::interval)', [request, v.comment, v.duration]))
-			.notices.join('\n') || `You have approved request ${request}.`));
-
-	app.view('reject', (args) => submitted(args, async ([name, request, token], v, identity) => {
-		await database(name).actFor(identity, token, 'SELECT jit_reject($1, $2)', [request, v.comment]);
-		return `You have rejected request ${request}.`;
-	}));
-
-	app.view('extend', (args) => submitted(args, async ([name, request], v, identity) => {
-		const { rows, notices } = await database(name).actFor(identity, null, 'SELECT jit_extend($1, $2::interval, $3, $4) AS request',
-			[request, v.duration, v.reason, v.ticket]);
-		return notices.join('\n') || `That is request ${rows[0].request}.`;
-	}));
-
-	app.view('ask', (args) => submitted(args, async (_, v, identity) => {
-		const chosen = v.tables?.length && v.privileges?.length && `${v.privileges.join(', ')} ON ${v.tables.join(', ')}`;
-		const access = [chosen, v.access].filter(Boolean).join('; ');
-		const { rows, notices } = await database(v.database).actFor(identity, null,
-			'SELECT jit_request($1, $2::interval, $3, to_timestamp($4), $5) AS request',
-			[access, v.until ? null : v.duration, v.reason, v.until, v.ticket]);
-		return notices.join('\n') || `That is request ${rows[0].request}.`;
-	}));
+			return ack({ response_action: soon.title.text === 'Done' ? 'update' : 'push', view: soon });
+		await ack({ response_action: 'update',
+			view: told('Still at it', 'The database takes its time; what it says will be shown here.') });
+		await slack.call('views.update', { view_id: view.id, view: await result });
+	});
 
 	/** @type {Record<string, (body: any, respond: any, args: string[]) => Promise<any>>} */
 	const commands = {
@@ -190,39 +187,29 @@ export function answer(slack, databases) {
 
 		async link(body, respond, [name = names[0]]) {
 			const [{ code }] = await database(name).query('SELECT jit_offer_identity($1) AS code', [slack.identity(body)]);
-			await alone(respond, `Log in to ${name} as yourself, and run this within ten minutes. Show it to nobody: it is for this Slack account.\n\n` +
-				`SELECT jit_link_identity('${code}');`);
+			await alone(respond, `Log in to ${name} as yourself, and run this within ten minutes. ` +
+				`Show it to nobody: it is for this Slack account.\n\nSELECT jit_link_identity('${code}');`);
 		},
 
 		async revoke(body, respond, args) {
 			const name = databases.has(args[0]) ? /** @type {string} */ (args.shift()) : names[0];
 			const [request, ...reason] = args;
-			if (!/^[0-9]{1,9}$/.test(request ?? ''))
-				return alone(respond, `Say which request: /jit revoke ${names.length > 1 ? `${name} ` : ''}17 why`);
-			const { notices } = await database(name).actFor(slack.identity(body), null, 'SELECT jit_revoke($1, $2)', [Number(request), reason.join(' ') || null]);
-			await alone(respond, [`Access of request ${request} in ${name} has ended.`, ...notices].join('\n'));
+			await alone(respond, /^[0-9]{1,9}$/.test(request ?? '')
+				? await act(body, 'revoke', [name, Number(request)], { reason: reason.join(' ') || null })
+				: `Say which request: /jit revoke ${names.length > 1 ? `${name} ` : ''}17 why`);
 		},
 
 		async status(body, respond) {
 			const blocks = [];
 			for (const name of names) {
-				blocks.push(section(name));
-				try {
-					const { rows } = await database(name).actFor(slack.identity(body), null,
-						`SELECT request, 'waits for ' || coalesce(nullif(array_to_string(waiting_for, ', '), ''), 'nobody who could decide') AS state,
-							requester, grantee, access, lapses_at AS at
-						FROM jit.pending
-						UNION ALL SELECT request, 'active', requester, grantee, access, expires_at FROM jit.history WHERE status = 'active'
-						ORDER BY 1 DESC LIMIT 12`, []);
-					for (const r of rows)
-						blocks.push(section(`Request ${r.request}, ${r.state}; ${r.grantee}${r.requester !== r.grantee ? `, asked by ${r.requester}` : ''}\n${r.access}`),
-							note(`Until ${stamp(r.at)}`),
-							...r.state === 'active' ? [{ type: 'actions', elements: [button('extend', 'Extend…', [name, r.request])] }] : []);
-					if (rows.length === 0)
-						blocks.push(section('Nothing is pending or active.'));
-				} catch (e) {
-					blocks.push(section(wrong(e)));
-				}
+				const rows = await database(name).actFor(slack.identity(body), null, STATUS, []).then((r) => r.rows, wrong);
+				blocks.push(section(name), ...typeof rows === 'string' ? [section(rows)]
+					: rows.length === 0 ? [section('Nothing is pending or active.')]
+					: rows.flatMap((r) => [
+						section(`Request ${r.request} ${r.state}; ${r.grantee}` +
+							`${r.requester !== r.grantee ? `, asked by ${r.requester}` : ''}\n${r.access}`),
+						note(`Until ${stamp(r.at)}`),
+						...r.token ? [buttons(['extend', 'Extend…', [name, r.request, r.token]])] : []]));
 			}
 			await alone(respond, '', blocks.slice(0, 50));
 		},

@@ -3,29 +3,27 @@
 
 import bolt from '@slack/bolt';
 
-/** @typedef {import('./config.js').Config} Config */
-
-const sleep = (/** @type {number} */ ms) => new Promise((done) => setTimeout(done, ms));
+export const sleep = (/** @type {number} */ ms) => new Promise((done) => setTimeout(done, ms));
 
 /** Slack won't do it, however often it is asked. */
 export class Refused extends Error {}
 
 // Answers of Slack's that another time may be others: it is unwell, or the
 // configuration is amiss, and an administrator can mend that meanwhile.
-const passing = new Set(['internal_error', 'fatal_error', 'service_unavailable', 'request_timeout', 'ratelimited', 'rate_limited',
-	'invalid_auth', 'not_authed', 'account_inactive', 'token_revoked', 'token_expired', 'missing_scope', 'ekm_access_denied']);
+const passing = new Set(['internal_error', 'fatal_error', 'service_unavailable', 'request_timeout', 'ratelimited',
+	'rate_limited', 'invalid_auth', 'not_authed', 'account_inactive', 'token_revoked', 'token_expired', 'missing_scope',
+	'ekm_access_denied']);
 const passingInChannel = new Set(['not_in_channel', 'channel_not_found', 'is_archived', 'restricted_action']);
 
 // One every so many seconds, and so many at once after a rest.  A minute then
 // has at most 60 / every + burst, a little less than what the tier allows.
+const IN_CHANNEL = { every: 1.05, burst: 1 };
 const TIER_3 = { every: 1.5, burst: 8 };
-const TIER_4 = { every: 0.75, burst: 15 };
 /** @type {Record<string, {every: number, burst: number}>} */
 const rates = {
 	'chat.postMessage': { every: 0.25, burst: 5 },	// of a workspace
 	'chat.update': TIER_3, 'conversations.open': TIER_3, 'conversations.history': TIER_3,
 };
-const IN_CHANNEL = { every: 1.05, burst: 1 };
 
 class Rate {
 	/** @param {{every: number, burst: number}} rate @param {number} second */
@@ -48,7 +46,7 @@ class Rate {
 }
 
 export class Slack {
-	/** @param {Config} config */
+	/** @param {import('./config.js').Config} config */
 	constructor(config) {
 		this.config = config;
 		this.second = 1000 / config.pace;
@@ -57,12 +55,11 @@ export class Slack {
 		/** @type {Map<string, string>} */
 		this.direct = new Map();
 		this.team = '';
-		const clientOptions = { slackApiUrl: config.apiUrl, timeout: 20000, retryConfig: { retries: 0 }, rejectRateLimitedCalls: true };
+		const clientOptions = { slackApiUrl: config.apiUrl, timeout: 20000, retryConfig: { retries: 0 },
+			rejectRateLimitedCalls: true };
 		// The connection is taken up again for as long as it takes
 		const receiver = new bolt.SocketModeReceiver({
-			appToken: config.appToken,
-			logLevel: bolt.LogLevel.ERROR,
-			clientPingTimeout: 5000,
+			appToken: config.appToken, logLevel: bolt.LogLevel.ERROR, clientPingTimeout: 5000,
 			installerOptions: { clientOptions: { ...clientOptions, rejectRateLimitedCalls: false,
 				retryConfig: { forever: true, minTimeout: this.second, maxTimeout: 30 * this.second } } },
 		});
@@ -70,11 +67,10 @@ export class Slack {
 			receiver, clientOptions, logLevel: bolt.LogLevel.ERROR,
 			authorize: async () => ({ botToken: config.botToken, botId: '', botUserId: '' }),
 		});
-		this.client = this.app.client;
+		this.app.error(async (e) => console.error(`Slack: ${e.message}`));
 	}
 
 	async start() {
-		this.app.error(async (e) => console.error(`Slack: ${e.message}`));
 		for (let wait = 1; !this.team; wait = Math.min(wait * 2, 30))
 			try {
 				this.team = (await this.call('auth.test', {})).team_id;
@@ -85,29 +81,19 @@ export class Slack {
 		await this.app.start();
 	}
 
-	/** @param {string} key @param {{every: number, burst: number}} rate */
-	rate(key, rate) {
-		let found = this.rates.get(key);
-		if (!found)
-			this.rates.set(key, found = new Rate(rate, this.second));
-		return found;
-	}
-
-	/**
-	 * @param {string} method
-	 * @param {Record<string, any>} args
-	 * @returns {Promise<any>}
-	 */
+	/** @param {string} method @param {Record<string, any>} args @returns {Promise<any>} */
 	async call(method, args) {
-		const inTurn = [
-			...method === 'chat.postMessage' ? [this.rate(args.channel, IN_CHANNEL)] : [],
-			...rates[method] ? [this.rate(method, rates[method])] : [],
-		];
+		const inTurn = [[args.channel, method === 'chat.postMessage' && IN_CHANNEL], [method, rates[method]]]
+			.filter(([, rate]) => rate).map(([key, rate]) => {
+				if (!this.rates.has(key))
+					this.rates.set(key, new Rate(rate, this.second));
+				return /** @type {Rate} */ (this.rates.get(key));
+			});
 		for (;;) {
 			for (const rate of inTurn)
 				await rate.turn();
 			try {
-				return await this.client.apiCall(method, { ...args, token: this.config.botToken });
+				return await this.app.client.apiCall(method, { ...args, token: this.config.botToken });
 			} catch (error) {
 				const e = /** @type {any} */ (error);
 				if (e.code === 'slack_webapi_rate_limited_error') {
@@ -123,12 +109,11 @@ export class Slack {
 		}
 	}
 
-	/** The conversation with a person. @param {string} user */
+	/** The conversation with a person. @param {string} user @returns {Promise<string>} */
 	async conversation(user) {
-		let channel = this.direct.get(user);
-		if (!channel)
-			this.direct.set(user, channel = /** @type {string} */ ((await this.call('conversations.open', { users: user })).channel.id));
-		return channel;
+		if (!this.direct.has(user))
+			this.direct.set(user, (await this.call('conversations.open', { users: user })).channel.id);
+		return /** @type {string} */ (this.direct.get(user));
 	}
 
 	/**
@@ -142,9 +127,9 @@ export class Slack {
 	}
 
 	/**
-	 * The message that was posted with that nonce, since a time.
+	 * Where the message is that was posted with that nonce, since a time.
 	 * @param {string} channel @param {string} nonce @param {number} since
-	 * @returns {Promise<string | null>}
+	 * @returns {Promise<string | undefined>}
 	 */
 	async find(channel, nonce, since) {
 		for (let cursor; cursor !== '';) {
@@ -156,7 +141,6 @@ export class Slack {
 				return found.ts;
 			cursor = page.response_metadata?.next_cursor ?? '';
 		}
-		return null;
 	}
 
 	/** Identity of whoever sent this. @param {any} body */

@@ -41,10 +41,11 @@ export const note = (words) => ({ type: 'context', elements: [{ type: 'mrkdwn', 
 
 /** Pairs of label and value; those without a value are left out. @param {[string, unknown][]} pairs */
 export function fields(pairs) {
-	const shown = pairs.filter(([, value]) => value !== null && value !== undefined && value !== '');
-	return shown.length === 0 ? [] : [{ type: 'section', fields: shown.slice(0, 10).map(([label, value]) => plain(`${label}: ${value}`, 2000)) }];
+	const shown = pairs.filter(([, value]) => (value ?? '') !== '').slice(0, 10)
+		.map(([label, value]) => plain(`${label}: ${value}`, 2000));
+	return shown.length === 0 ? [] : [{ type: 'section', fields: shown }];
 }
 
-/** @param {string} action_id @param {string} label @param {unknown[]} value @param {string} [style] */
-export const button = (action_id, label, value, style) =>
-	({ type: 'button', action_id, text: plain(label, 75), value: JSON.stringify(value), ...style ? { style } : {} });
+/** Buttons in a row. @param {[id: string, label: string, value: unknown[], style?: string][]} all */
+export const buttons = (...all) => ({ type: 'actions', elements: all.map(([action_id, label, value, style]) => (
+	{ type: 'button', action_id, text: plain(label, 75), value: JSON.stringify(value), ...style && { style } })) });

@@ -42,13 +42,13 @@ test('text is text, and fits', () => {
 	// whatever a request says, in whatever state
 	const evil = '<!channel> *b* `c` <@UANNA> :boom: <https://evil.example|here> &lt;!here&gt; '.repeat(200);
 	const many = Array.from({ length: 20 }, (_, i) => `${'&'.repeat(60)}${i}`);
-	for (const status of ['pending', 'active', 'expired', 'revoked', 'rejected', 'canceled', 'lapsed', 'gone'])
+	for (const status of ['pending', 'active', 'expired', 'revoked', 'rejected', 'canceled', 'lapsed', 'gone', evil])
 		for (const direct of [false, true])
 			for (const message of wanted('hr_prod', { status, direct, request: 2147483647, requester: evil, login: evil + 'x', grantee: evil, via: evil, access: evil, reason: evil,
 				ticket: evil, duration: '01:00:00', until: new Date().toISOString(), risk: 'high', step: 1, steps: 2, given: 0, needed: 1, waiting_for: many, waiting_for_more: 3,
 				lapses_at: 'infinity', token: 'x', approved_by: many, approved_via: many, comments: many.map(() => evil), activated_at: '2026-01-01', expires_at: 'infinity',
 				ended_at: null, ended_by: evil, decided_by: evil, decided_via: evil, comment: evil, decided_at: '2026-01-01' },
-			{ channel: CHANNEL, linked: ['UANNA', 'UBEN'], deciders: ['UANNA'], askers: ['UDEV'], asked: ['UBEN'], expiring: true, remind: true })) {
+			{ channel: CHANNEL, linked: ['UANNA', 'UBEN'], deciders: ['UANNA'], askers: ['UDEV'], asked: ['UBEN'], events: ['expiring', evil], remind: true })) {
 				assert.equal(wrongBlocks(message.blocks, 'message'), undefined, `${status} ${message.kind}`);
 				assert.doesNotMatch(message.text, /[<&*`:@]/);
 				JSON.stringify(message.blocks, (key, v) => {
@@ -65,7 +65,7 @@ test('text is text, and fits', () => {
 
 test('what is not shown whole has no button', () => {
 	const look = (/** @type {string} */ access) => buttons(wanted('hr_prod', { status: 'pending', request: 1, access, waiting_for: ['anna'], waiting_for_more: 0, token: 'x' },
-		{ channel: CHANNEL, linked: [], deciders: [], askers: [], asked: [], expiring: false, remind: false })[0]);
+		{ channel: CHANNEL, linked: [], deciders: [], askers: [], asked: [], events: [], remind: false })[0]);
 	for (const [access, shown] of /** @type {[string, boolean][]} */ ([['x', true], ['x'.repeat(2999), true], ['x'.repeat(3000), false], ['&'.repeat(599), true], ['&'.repeat(601), false]]))
 		assert.equal(look(access).length, shown ? 3 : 0, access.slice(0, 1) + access.length);
 });

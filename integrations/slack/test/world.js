@@ -4,6 +4,7 @@
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { createConnection, createServer } from 'node:net';
 import pg from 'pg';
 import { StandIn, CHANNEL } from './standin.js';
 
@@ -31,12 +32,39 @@ export async function connect(user, database) {
 	return client;
 }
 
+/** A way to the server that can be down. */
+export class Way {
+	/** @type {Set<import('node:net').Socket>} */
+	sockets = new Set();
+	port = 0;
+
+	async up() {
+		this.server = createServer((from) => {
+			const to = createConnection(`${host}/.s.PGSQL.${port}`);
+			for (const socket of [from, to]) {
+				this.sockets.add(socket);
+				socket.on('error', () => {}).on('close', () => { from.destroy(); to.destroy(); });
+			}
+			from.pipe(to).pipe(from);
+		}).listen(this.port, '127.0.0.1');
+		await once(this.server, 'listening');
+		this.port = /** @type {any} */ (this.server.address()).port;
+	}
+
+	async down() {
+		this.server?.close();
+		for (const socket of this.sockets)
+			socket.destroy();
+		this.sockets.clear();
+	}
+}
+
 export class World {
-	/** @param {string} database @param {{pace?: number, flow?: string}} [options] */
-	constructor(database, { pace = 20, flow = '[{"approver": "hr_owner", "direct": false}, {"approver": "security", "direct": false}]' } = {}) {
+	/** @param {string} database @param {{pace?: number, flow?: string, slack?: StandIn}} [options] */
+	constructor(database, { pace = 20, slack = new StandIn({ pace }), flow = '[{"approver": "hr_owner", "direct": false}, {"approver": "security", "direct": false}]' } = {}) {
 		this.database = database;
 		this.flow = flow;
-		this.slack = new StandIn({ pace });
+		this.slack = slack;
 		/** @type {import('node:child_process').ChildProcess | undefined} */
 		this.program = undefined;
 		/** @type {string[]} */
@@ -46,7 +74,8 @@ export class World {
 	}
 
 	async create() {
-		await this.slack.start();
+		if (!this.slack.url)
+			await this.slack.start();
 		const postgres = await connect('postgres', 'postgres');
 		for (const [role, options] of Object.entries({ hr_owner: '', security: '', anna: 'LOGIN IN ROLE hr_owner', ben: 'LOGIN IN ROLE security',
 			dev: 'LOGIN', eve: 'LOGIN', slack_bot: 'LOGIN' }))
