@@ -30,6 +30,7 @@ int			jit_max_pending = 20;
 int			jit_max_active = 100;
 int			jit_keep_scopes = 7 * 24 * 60 * 60;
 int			jit_warn_before = 5 * 60;
+bool		jit_log_statements = true;
 int			jit_default_risk = JIT_RISK_MODERATE;
 bool		jit_commit_after_expiry = false;
 
@@ -207,10 +208,16 @@ jit_define_settings(void)
 							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
 
 	DefineCustomIntVariable("jit_access.warn_before",
-							"How long before the end of access event expiring tells of it.",
-							"Of access that lasts at least twice as long. 0: not at all. It is a setting of the whole server.",
+							"How long before the end of access event expiring, and a NOTICE to who uses it, tell of it.",
+							"The event only of access that lasts at least twice as long. 0: not at all. It is a setting of the whole server.",
 							&jit_warn_before, 5 * 60, 0, INT_MAX,
 							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+
+	DefineCustomBoolVariable("jit_access.log_statements",
+							 "Logs the statements that rely on temporary access, when they begin and when they end.",
+							 "It is a setting of the whole server.",
+							 &jit_log_statements, true,
+							 PGC_SIGHUP, 0, NULL, NULL, NULL);
 
 	DefineCustomEnumVariable("jit_access.default_risk",
 							 "Risk of a request that no policy matches.",

@@ -21,6 +21,7 @@ extern int	jit_max_pending;	/* requests per person */
 extern int	jit_max_active;		/* live grants per grantee */
 extern int	jit_keep_scopes;
 extern int	jit_warn_before;	/* seconds */
+extern bool jit_log_statements;
 extern int	jit_default_risk;	/* JitRisk */
 extern bool jit_commit_after_expiry;
 

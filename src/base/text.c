@@ -282,6 +282,34 @@ jit_shown(const char *text)
 	return buf.data;
 }
 
+/*
+ * A text, or so much of it, as a JSON string in one line that hides nothing.
+ */
+void
+jit_append_json(StringInfo buf, const char *text, int length)
+{
+	int			bytes;
+
+	appendStringInfoChar(buf, '"');
+	for (const char *p = text; p < text +length; p += bytes)
+	{
+		pg_wchar	c = character_at(p, &bytes);
+
+		if (c == '"' || c == '\\')
+			appendStringInfoChar(buf, '\\');
+		if (!is_unseen(c))
+			appendBinaryStringInfo(buf, p, bytes);
+		else if (c == '\n' || c == '\r' || c == '\t')
+			append_escape(buf, c);
+		else if (c < 0x10000)
+			appendStringInfo(buf, "\\u%04x", c);
+		else
+			appendStringInfo(buf, "\\u%04x\\u%04x", 0xD800 + ((c - 0x10000) >> 10),
+							 0xDC00 + ((c - 0x10000) & 0x3FF));
+	}
+	appendStringInfoChar(buf, '"');
+}
+
 /* jit.shown(text) */
 Datum
 jit_shown_text(PG_FUNCTION_ARGS)
@@ -576,6 +604,9 @@ jit_role_name(Oid roleid)
 
 static emit_log_hook_type next_emit_log_hook = NULL;
 
+/* A line of ours that is in this form already. */
+static const char *as_it_is = NULL;
+
 /* Lines of ours, or that look like it, are one line each, and what they seem. */
 static void
 show_line(ErrorData *edata)
@@ -583,7 +614,8 @@ show_line(ErrorData *edata)
 	static const char prefix[] = JIT_EXTENSION ": ";
 
 	if (edata->message != NULL &&
-		strncmp(edata->message, prefix, strlen(prefix)) == 0)
+		strncmp(edata->message, prefix, strlen(prefix)) == 0 &&
+		(as_it_is == NULL || strcmp(edata->message, as_it_is) != 0))
 	{
 		edata->message = jit_shown(edata->message);
 		if (edata->detail != NULL)
@@ -593,6 +625,18 @@ show_line(ErrorData *edata)
 	}
 	if (next_emit_log_hook)
 		next_emit_log_hook(edata);
+}
+
+/* Write a line that is shown as it is: nothing in it hides anything. */
+void
+jit_log_as_it_is(const char *line)
+{
+	as_it_is = line;
+	ereport(LOG_SERVER_ONLY,
+			(errmsg_internal("%s", line),
+			 errhidestmt(true),
+			 errhidecontext(true)));
+	as_it_is = NULL;
 }
 
 /* Called from _PG_init() only. */

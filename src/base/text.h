@@ -22,6 +22,7 @@ extern bool jit_is_duration(const char *words);
 extern const char *jit_risk_name(JitRisk risk);
 extern const char *jit_status_name(JitStatus status);
 extern char *jit_shown(const char *text);
+extern void jit_append_json(StringInfo buf, const char *text, int length);
 extern const char *jit_quote_identifier(const char *name);
 extern char *jit_quote_qualified(const char *schema, const char *name);
 extern char *jit_quote_literal(const char *text);
@@ -34,6 +35,7 @@ extern char *jit_name_of_database(Oid database);
 extern char *jit_database_name(void);
 extern char *jit_role_name(Oid roleid);
 
+extern void jit_log_as_it_is(const char *line);
 extern void jit_init_text(void);
 
 #endif							/* JIT_BASE_TEXT_H */

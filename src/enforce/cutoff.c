@@ -71,6 +71,7 @@
 #include "base/guc.h"
 #include "base/text.h"
 #include "enforce/cutoff.h"
+#include "enforce/statements.h"
 
 #include "access/parallel.h"
 #include "executor/executor.h"
@@ -111,6 +112,7 @@ typedef struct Reliance
 	uint64		place;			/* in the ring, when it was begun */
 	int			nneeds;
 	Need	   *needs;			/* array, grown while collecting */
+	JitUses		uses;			/* for the log */
 	MemoryContext context;
 	MemoryContextCallback callback;
 } Reliance;
@@ -502,6 +504,7 @@ free_reliance(Reliance *reliance)
 		pfree(reliance->needs[i].covers);
 	if (reliance->needs != NULL)
 		pfree(reliance->needs);
+	jit_forget_uses(&reliance->uses);
 	pfree(reliance);
 }
 
@@ -952,6 +955,15 @@ jit_note_reliance(Oid userid, const JitPermInfo *info, Oid classid, Oid objid,
 				  place);
 	}
 	busy = false;
+	if (ncovers > 0)
+	{
+		JitUse		use = {userid, info, classid, objid, mode, covers, ncovers, all};
+
+		if (starts)
+			jit_keep_use(&reliance->uses, &use, reliance->context);
+		else
+			jit_statement_relies(list_make1(&use), NULL);
+	}
 	if (statement != NULL ||
 		(reliance != NULL && jit_running != NULL &&
 		 reliance == jit_running->reliance))
@@ -1024,6 +1036,7 @@ cancel_callback(void *arg)
 		geterrcode() != ERRCODE_QUERY_CANCELED ||
 		!IsTransactionState() || (reliance == NULL && jit_running != NULL))
 		return;
+	jit_statement_cut_off();
 	errmsg("canceling statement due to the end of temporary access");
 	errdetail_internal("%s", jit_cover_text(&fired_cover));
 	jit_errhint_ended(reliance ? reliance->perminfos : NIL, jit_cover_request(&fired_cover));
@@ -1114,13 +1127,10 @@ check_again(Reliance *reliance)
 static void
 run_relying(Reliance *reliance, void (*run) (void *arg), void *arg)
 {
-	ErrorContextCallback callback;
+	JitQueryFrame frame = {.query = reliance->query,.words = cancel_callback,.arg = reliance};
 	Running		self = {.reliance = reliance,.outer = jit_running};
 
-	callback.callback = cancel_callback;
-	callback.arg = reliance;
-	callback.previous = error_context_stack;
-	error_context_stack = &callback;
+	jit_push_query(&frame);
 	pg_compiler_barrier();		/* the handler may look at once */
 	jit_running = &self;
 	PG_TRY();
@@ -1140,7 +1150,7 @@ run_relying(Reliance *reliance, void (*run) (void *arg), void *arg)
 			fired = false;
 	}
 	PG_END_TRY();
-	error_context_stack = callback.previous;
+	error_context_stack = frame.callback.previous;
 }
 
 typedef struct RunCall
@@ -1189,20 +1199,26 @@ jit_executor_run(JIT_EXECUTOR_RUN_ARGS)
 		resume_loose(query);
 	if (likely(reliance == NULL))
 	{
-		ErrorContextCallback callback = {
-			.previous = error_context_stack,
-			.callback = cancel_callback
-		};
+		JitQueryFrame frame = {.query = query,.words = cancel_callback};
 
-		error_context_stack = &callback;
+		if (unlikely(jit_statement_open))
+			jit_statement_runs(query);
+		jit_push_query(&frame);
 		run_executor(&call);
-		error_context_stack = callback.previous;
-		return;
+		error_context_stack = frame.callback.previous;
 	}
-	if (reliance->started || reliance->missed)
-		check_again(reliance);
-	reliance->started = true;
-	run_relying(reliance, run_executor, &call);
+	else
+	{
+		if (reliance->started || reliance->missed)
+			check_again(reliance);
+		reliance->started = true;
+		if (jit_statement_open)
+			jit_statement_runs(query);
+		jit_statement_uses(&reliance->uses, query);
+		run_relying(reliance, run_executor, &call);
+	}
+	if (unlikely(jit_statement_open))
+		jit_statement_has_run(query);
 }
 
 static void
@@ -1221,9 +1237,17 @@ jit_executor_finish(QueryDesc *query)
 	if (likely(reliance == NULL) ||
 		((query->estate->es_top_eflags & EXEC_FLAG_SKIP_TRIGGERS) &&
 		 query->estate->es_auxmodifytables == NIL))
+	{
+		JitQueryFrame frame = {.query = query};
+
+		jit_push_query(&frame);
 		run_finish(query);
+		error_context_stack = frame.callback.previous;
+	}
 	else
 		run_relying(reliance, run_finish, query);
+	if (unlikely(jit_statement_open))
+		jit_statement_finished(query);
 }
 
 /*
@@ -1300,6 +1324,8 @@ jit_keep_reliance(JitStatementFrame *frame)
 	reliance->callback.arg = reliance;
 	MemoryContextRegisterResetCallback(reliance->query->estate->es_query_cxt,
 									   &reliance->callback);
+	if (jit_is_nested())
+		jit_statement_uses(&reliance->uses, reliance->query);
 }
 
 /*

@@ -17,6 +17,7 @@
 #include "enforce/cutoff.h"
 #include "enforce/executor.h"
 #include "enforce/objects.h"
+#include "enforce/statements.h"
 
 #include "access/relation.h"
 #include "executor/executor.h"
@@ -103,6 +104,7 @@ check_relations(List *perminfos, bool ereport_on_violation)
 				writes |= (((JitPermInfo *) lfirst(lc))->requiredPerms & ~ACL_SELECT) != 0;
 			jit_note_reliance(jit_set_role_session, NULL, AuthIdRelationId,
 							  jit_set_role_outer, JIT_SET_ROLE, writes);
+			jit_statement_reads(perminfos);
 		}
 		jit_check_roles();
 	}

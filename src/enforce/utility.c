@@ -16,6 +16,7 @@
 #include "enforce/commands.h"
 #include "enforce/cutoff.h"
 #include "enforce/objects.h"
+#include "enforce/statements.h"
 #include "enforce/utility.h"
 
 #include "access/relation.h"
@@ -607,7 +608,9 @@ jit_process_utility(PlannedStmt *pstmt, const char *query_string,
 	List	   *outer_closure = jit_command_closure;
 	const bool	is_copy = IsA(stmt, CopyStmt);
 	JitStatementFrame frame;
+	JitUtilityFrame self = {.pstmt = pstmt,.text = query_string,.params = params,.qc = qc};
 
+	jit_push_utility(&self);
 	if (!leads_out(stmt))
 	{
 		jit_accept_invalidations();
@@ -667,6 +670,9 @@ jit_process_utility(PlannedStmt *pstmt, const char *query_string,
 	jit_note_set_role();
 	if (sets_role(stmt))
 		jit_judge_roles(true);
+	error_context_stack = self.callback.previous;
+	if (unlikely(jit_statement_open))
+		jit_statement_done(&self);
 }
 
 /*

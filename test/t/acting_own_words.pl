@@ -15,11 +15,11 @@
 # check: set_config(); with any set in the target list: the one beside a call.
 use strict;
 use warnings;
-use IO::Socket::UNIX;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use JitAccess;
 use Attacks;
+use Protocol;
 
 my $super = getpwuid($<) . '';
 my $node = new_server('words', "jit_access.max_pending = 1000\njit_access.admin_role = 'admin'");
@@ -99,76 +99,6 @@ sub passes
 	return $out;
 }
 
-# ---- a client that speaks the protocol, for what psql doesn't
-
-package Client;
-
-sub new
-{
-	my ($class, $user) = @_;
-	my $self = bless { socket => IO::Socket::UNIX->new(Peer => $node->host . '/.s.PGSQL.' . $node->port) }, $class;
-	my $message = pack('N', 196608) . "user\0$user\0database\0hr_prod\0\0";
-	syswrite $self->{socket}, pack('N', length($message) + 4) . $message;
-	$self->answer;
-	return $self;
-}
-
-# Messages, as [ type, body ], to be sent at once.
-sub do
-{
-	my ($self, @messages) = @_;
-	syswrite $self->{socket}, join '', map { $_->[0] . pack('N', length($_->[1]) + 4) . $_->[1] } @messages;
-	return $self->answer;
-}
-sub query { return [ 'Q', "$_[0]\0" ]; }
-sub parse { my ($name, $sql, @types) = @_; return [ 'P', "$name\0$sql\0" . pack('nN*', scalar @types, @types) ]; }
-sub bind
-{
-	my ($portal, $name, @values) = @_;
-	return [ 'B', "$portal\0$name\0" . pack('nn', 0, scalar @values) . join('', map { pack('N', length) . $_ } @values) . pack('n', 0) ];
-}
-sub execute { my ($portal, $rows) = @_; return [ 'E', "$portal\0" . pack('N', $rows // 0) ]; }
-sub close { return [ 'C', "S$_[0]\0" ]; }
-sub call
-{
-	my ($oid, @values) = @_;
-	return [ 'F', pack('Nnn', $oid, 0, scalar @values) . join('', map { defined ? pack('N', length) . $_ : pack('N', 0xFFFFFFFF) } @values) . pack('n', 0) ];
-}
-sub sync { return [ 'S', '' ]; }
-
-sub bytes
-{
-	my ($self, $count) = @_;
-	my $bytes = '';
-	while (length $bytes < $count)
-	{
-		sysread $self->{socket}, $bytes, $count - length $bytes, length $bytes or die 'connection lost';
-	}
-	return $bytes;
-}
-
-# Rows and errors, up to ReadyForQuery.
-sub answer
-{
-	my ($self) = @_;
-	my $answer = '';
-	while (1)
-	{
-		my ($type, $length) = unpack 'aN', $self->bytes(5);
-		my $body = $self->bytes($length - 4);
-		return $answer if $type eq 'Z';
-		if ($type eq 'E')
-		{
-			my %field = map { substr($_, 0, 1) => substr($_, 1) } grep { length } split /\0/, $body;
-			$answer .= "ERROR:  $field{C}: $field{M}\n";
-		}
-		$answer .= join('|', unpack('x2 (N/a)*', $body)) . "\n" if $type eq 'D';
-		$answer .= "suspended\n" if $type eq 's';
-	}
-}
-
-package main;
-
 # The same as refused() and passes() for a client's messages: a function
 # makes them, as the number of the request isn't known before.
 sub refused_client
@@ -177,7 +107,7 @@ sub refused_client
 	pending() if !$n || status() ne 'pending';
 	made($made);
 	my $before = decided();
-	my $client = Client->new('anna');
+	my $client = Protocol->new($node, 'anna');
 	my $answer = join '', map { $client->do(@$_) } $messages->();
 	like($answer, $error // $own_words, 'refused');
 	is(decided(), $before, '... and nothing is decided');
@@ -188,7 +118,7 @@ sub passes_client
 {
 	my ($messages) = @_;
 	pending();
-	my $client = Client->new('anna');
+	my $client = Protocol->new($node, 'anna');
 	my $answer = join '', map { $client->do(@$_) } $messages->();
 	unlike($answer, qr/ERROR/, 'no error');
 	is(status(), 'active', '... and it is active');
@@ -448,60 +378,60 @@ attack 'SET of a superuser\'s own' => sub {
 
 my $approve_oid = $node->safe_psql('hr_prod', q{SELECT oid FROM pg_proc WHERE proname = 'jit_approve' AND pronamespace = 'pg_catalog'::regnamespace});
 my $f_oid;
-attack 'a function call' => sub { refused_client(undef, sub { [ Client::call($approve_oid, $n, undef, undef) ] }) };
+attack 'a function call' => sub { refused_client(undef, sub { [ Protocol::call($approve_oid, $n, undef, undef) ] }) };
 attack 'a function call of dev\'s function' => sub {
-	refused_client($plpgsql, sub { [ Client::call($node->safe_psql('hr_prod', q{SELECT 'dev.f'::regproc::oid})) ] });
+	refused_client($plpgsql, sub { [ Protocol::call($node->safe_psql('hr_prod', q{SELECT 'dev.f'::regproc::oid})) ] });
 };
 attack 'DEFAULT of a column, by COPY' => sub {
-	refused_client(q{ALTER TABLE dev.t10 ALTER y SET DEFAULT jit_approve(N)}, sub { [ Client::query('COPY dev.t10 (x) FROM STDIN'), [ 'd', "1\n" ], [ 'c', '' ] ] });
+	refused_client(q{ALTER TABLE dev.t10 ALTER y SET DEFAULT jit_approve(N)}, sub { [ Protocol::query('COPY dev.t10 (x) FROM STDIN'), [ 'd', "1\n" ], [ 'c', '' ] ] });
 };
 attack 'a domain for the type of a parameter' => sub {
 	my $oid = $node->safe_psql('hr_prod', q{SELECT 'dev.d1'::regtype::oid});
-	refused_client($immutable, sub { [ Client::parse('', 'SELECT jit_reject($1, $$no$$)', $oid), Client::bind('', '', $n), Client::execute(''), Client::sync ] });
+	refused_client($immutable, sub { [ Protocol::parse('', 'SELECT jit_reject($1, $$no$$)', $oid), Protocol::bind('', '', $n), Protocol::execute(''), Protocol::sync ] });
 };
-attack 'a named portal' => sub { refused_client(undef, sub { [ Client::parse('', "SELECT jit_approve($n)"), Client::bind('c', ''), Client::execute('c'), Client::sync ] }) };
-attack 'a named portal, a row at a time' => sub { refused_client(undef, sub { [ Client::parse('', 'SELECT jit_approve(request) FROM jit.inbox'), Client::bind('c', ''), Client::execute('c', 1), Client::execute('c', 1), Client::sync ] }) };
+attack 'a named portal' => sub { refused_client(undef, sub { [ Protocol::parse('', "SELECT jit_approve($n)"), Protocol::bind('c', ''), Protocol::execute('c'), Protocol::sync ] }) };
+attack 'a named portal, a row at a time' => sub { refused_client(undef, sub { [ Protocol::parse('', 'SELECT jit_approve(request) FROM jit.inbox'), Protocol::bind('c', ''), Protocol::execute('c', 1), Protocol::execute('c', 1), Protocol::sync ] }) };
 attack 'a prepared statement that a function has replaced' => sub {
-	refused_client(undef, sub { [ Client::parse('s', 'SELECT 1'), Client::parse('', q{SELECT dev.swap('s')}), Client::bind('', ''), Client::execute(''), Client::bind('', 's'), Client::execute(''), Client::sync ] });
+	refused_client(undef, sub { [ Protocol::parse('s', 'SELECT 1'), Protocol::parse('', q{SELECT dev.swap('s')}), Protocol::bind('', ''), Protocol::execute(''), Protocol::bind('', 's'), Protocol::execute(''), Protocol::sync ] });
 };
 attack 'a prepared statement that a function has replaced, in a named portal' => sub {
-	refused_client(undef, sub { [ Client::parse('s', 'SELECT 1'), Client::parse('', q{SELECT dev.swap('s')}), Client::bind('', ''), Client::execute(''), Client::bind('c', 's'), Client::execute('c'), Client::sync ] });
+	refused_client(undef, sub { [ Protocol::parse('s', 'SELECT 1'), Protocol::parse('', q{SELECT dev.swap('s')}), Protocol::bind('', ''), Protocol::execute(''), Protocol::bind('c', 's'), Protocol::execute('c'), Protocol::sync ] });
 };
 attack 'a prepared statement that a function has replaced, prepared again before it is executed' => sub {
-	refused_client(undef, sub { [ Client::parse('s', 'SELECT 1'), Client::parse('', q{SELECT dev.swap('s')}), Client::bind('', ''), Client::execute(''),
-		Client::bind('', 's'), Client::close('s'), Client::parse('s', 'SELECT 1'), Client::execute(''), Client::sync ] });
+	refused_client(undef, sub { [ Protocol::parse('s', 'SELECT 1'), Protocol::parse('', q{SELECT dev.swap('s')}), Protocol::bind('', ''), Protocol::execute(''),
+		Protocol::bind('', 's'), Protocol::close('s'), Protocol::parse('s', 'SELECT 1'), Protocol::execute(''), Protocol::sync ] });
 };
 attack 'EXECUTE of a client\'s prepared statement in a function' => sub {
 	refused_client(q{CREATE FUNCTION dev.run(name text) RETURNS int LANGUAGE plpgsql AS $$BEGIN EXECUTE 'EXECUTE ' || name; RETURN 1; END$$},
-		sub { [ Client::parse('s', "SELECT jit_approve($n)"), Client::parse('', q{SELECT dev.run('s')}), Client::bind('', ''), Client::execute(''), Client::sync ] });
+		sub { [ Protocol::parse('s', "SELECT jit_approve($n)"), Protocol::parse('', q{SELECT dev.run('s')}), Protocol::bind('', ''), Protocol::execute(''), Protocol::sync ] });
 };
 # a function goes on with what anna has stopped
 my $on = q{CREATE OR REPLACE FUNCTION dev.on() RETURNS int LANGUAGE plpgsql AS $$DECLARE c refcursor := ''; r record; BEGIN LOOP FETCH c INTO r; EXIT WHEN NOT FOUND; END LOOP; RETURN 1; END$$;};
 sub two { made(q{SELECT jit_cancel(request) FROM jit.my_requests WHERE status = 'pending'}); pending(); return pending(); }
 attack 'FETCH from the unnamed portal, by a function in another' => sub {
 	two();
-	my $client = Client->new('anna');
+	my $client = Protocol->new($node, 'anna');
 	made($on);
-	my $answer = $client->do(Client::parse('', 'SELECT jit_approve(request) FROM jit.inbox ORDER BY request'), Client::bind('', ''), Client::execute('', 1),
-		Client::parse('o', 'SELECT dev.on()'), Client::bind('o', 'o'), Client::execute('o'), Client::sync);
+	my $answer = $client->do(Protocol::parse('', 'SELECT jit_approve(request) FROM jit.inbox ORDER BY request'), Protocol::bind('', ''), Protocol::execute('', 1),
+		Protocol::parse('o', 'SELECT dev.on()'), Protocol::bind('o', 'o'), Protocol::execute('o'), Protocol::sync);
 	like($answer, qr/active\nsuspended\n$own_words/, 'one row of two is hers, the other one is refused');
 	is(status(), 'pending', '... and nothing is decided');
 };
 attack 'FETCH from the unnamed portal, by a deferred trigger' => sub {
 	two();
-	my $client = Client->new('anna');
+	my $client = Protocol->new($node, 'anna');
 	made("$on CREATE FUNCTION dev.on_trg() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM dev.on(); RETURN NULL; END'; CREATE TABLE dev.t17 (x int); CREATE CONSTRAINT TRIGGER t AFTER INSERT ON dev.t17 DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION dev.on_trg()");
-	my $answer = $client->do(Client::parse('o', 'INSERT INTO dev.t17 VALUES (1)'), Client::bind('o', 'o'), Client::execute('o'),
-		Client::parse('', 'SELECT jit_approve(request) FROM jit.inbox ORDER BY request'), Client::bind('', ''), Client::execute('', 1), Client::sync);
+	my $answer = $client->do(Protocol::parse('o', 'INSERT INTO dev.t17 VALUES (1)'), Protocol::bind('o', 'o'), Protocol::execute('o'),
+		Protocol::parse('', 'SELECT jit_approve(request) FROM jit.inbox ORDER BY request'), Protocol::bind('', ''), Protocol::execute('', 1), Protocol::sync);
 	like($answer, qr/active\nsuspended\n$own_words/, 'one row of two is hers, the other one is refused');
 	is(status(), 'pending', '... and nothing is decided');
 };
 attack 'cursor_to_xml() of the unnamed portal' => sub {
 	two();
-	my $client = Client->new('anna');
+	my $client = Protocol->new($node, 'anna');
 	made(q{CREATE VIEW dev.v13 AS SELECT cursor_to_xml('', 1, true, false, '')});
-	my $answer = $client->do(Client::parse('', 'SELECT jit_approve(request) FROM jit.inbox ORDER BY request'), Client::bind('', ''), Client::execute('', 1),
-		Client::parse('o', 'TABLE dev.v13'), Client::bind('o', 'o'), Client::execute('o'), Client::sync);
+	my $answer = $client->do(Protocol::parse('', 'SELECT jit_approve(request) FROM jit.inbox ORDER BY request'), Protocol::bind('', ''), Protocol::execute('', 1),
+		Protocol::parse('o', 'TABLE dev.v13'), Protocol::bind('o', 'o'), Protocol::execute('o'), Protocol::sync);
 	like($answer, qr/active\nsuspended\n$own_words/, 'one row of two is hers, the other one is refused');
 	is(status(), 'pending', '... and nothing is decided');
 };
@@ -567,8 +497,8 @@ attack 'jit_archive(), in the target list and in FROM' => sub {
 		unlike(($s{carl}->do("BEGIN; $_; ROLLBACK"))[1], qr/ERROR/, $_) unless /\\g/;
 		unlike(($s{carl}->do("BEGIN; $_\nROLLBACK"))[1], qr/ERROR/, $_) if /\\g/;
 	}
-	my $client = Client->new('carl');
-	unlike($client->do(Client::parse('h', 'SELECT jit_archive($1)', 1184), Client::bind('', 'h', 'yesterday'), Client::execute(''), Client::bind('', 'h', '-infinity'), Client::execute(''), Client::sync), qr/ERROR:  42501/, 'prepared');
+	my $client = Protocol->new($node, 'carl');
+	unlike($client->do(Protocol::parse('h', 'SELECT jit_archive($1)', 1184), Protocol::bind('', 'h', 'yesterday'), Protocol::execute(''), Protocol::bind('', 'h', '-infinity'), Protocol::execute(''), Protocol::sync), qr/ERROR:  42501/, 'prepared');
 };
 attack 'psql -c and -f' => sub {
 	my @psql = ('psql', '-Xq', '-d', $node->connstr('hr_prod'), '-U', 'anna');
@@ -580,25 +510,25 @@ attack 'psql -c and -f' => sub {
 	ok(system_log(@psql, '-1', '-f', $node->basedir . '/approve.sql') == 0, '-f');
 	is(status(), 'active', '... is active');
 };
-attack 'an extended query' => sub { passes_client(sub { [ Client::parse('', 'SELECT jit_approve($1)'), Client::bind('', '', $n), Client::execute(''), Client::sync ] }) };
+attack 'an extended query' => sub { passes_client(sub { [ Protocol::parse('', 'SELECT jit_approve($1)'), Protocol::bind('', '', $n), Protocol::execute(''), Protocol::sync ] }) };
 attack 'a prepared statement, until its plan is kept' => sub {
-	passes_client(sub { [ Client::parse('s', 'SELECT jit_approve($1)'), Client::sync ], (map { my $id = pending(); [ Client::bind('', 's', $id), Client::execute(''), Client::sync ] } (1 .. 7)) });
+	passes_client(sub { [ Protocol::parse('s', 'SELECT jit_approve($1)'), Protocol::sync ], (map { my $id = pending(); [ Protocol::bind('', 's', $id), Protocol::execute(''), Protocol::sync ] } (1 .. 7)) });
 };
 attack 'a pipeline' => sub {
 	passes_client(sub {
 		my $first = $n;
 		pending();
-		return [ Client::parse('', 'SELECT 1'), Client::bind('', ''), Client::execute(''), (map { (Client::parse('', 'SELECT jit_approve($1, $2)'), Client::bind('', '', $_, 'x'), Client::execute('')) } $first, $n), Client::parse('', 'SELECT 1'), Client::bind('', ''), Client::execute(''), Client::sync ];
+		return [ Protocol::parse('', 'SELECT 1'), Protocol::bind('', ''), Protocol::execute(''), (map { (Protocol::parse('', 'SELECT jit_approve($1, $2)'), Protocol::bind('', '', $_, 'x'), Protocol::execute('')) } $first, $n), Protocol::parse('', 'SELECT 1'), Protocol::bind('', ''), Protocol::execute(''), Protocol::sync ];
 	});
 };
 attack 'a pipeline of prepared statements' => sub {
 	passes_client(sub {
 		my $first = $n;
 		pending();
-		return [ Client::parse('s', 'SELECT jit_approve($1)'), (map { (Client::bind('', 's', $_), Client::execute('')) } $first, $n), Client::sync ];
+		return [ Protocol::parse('s', 'SELECT jit_approve($1)'), (map { (Protocol::bind('', 's', $_), Protocol::execute('')) } $first, $n), Protocol::sync ];
 	});
 };
-attack 'several statements of a simple query' => sub { passes_client(sub { [ Client::query("SELECT 1; SELECT jit_approve($n); SELECT 2") ] }) };
+attack 'several statements of a simple query' => sub { passes_client(sub { [ Protocol::query("SELECT 1; SELECT jit_approve($n); SELECT 2") ] }) };
 foreach my $mode ('simple', 'extended', 'prepared')
 {
 	attack "pgbench -M $mode" => sub {
