@@ -297,8 +297,8 @@ check_utility(Node *stmt)
 			foreach(lc, ((VacuumStmt *) stmt)->rels)
 				check_maintained(lfirst_node(VacuumRelation, lc)->relation, true);
 			break;
-		case T_ClusterStmt:
-			check_maintained(((ClusterStmt *) stmt)->relation, false);
+		case T_RepackStmt:
+			check_maintained(JIT_REPACKED((RepackStmt *) stmt), false);
 			break;
 		case T_ReindexStmt:
 			check_maintained(((ReindexStmt *) stmt)->relation, false);
@@ -428,7 +428,7 @@ may_rely(Node *stmt)
 		case T_RefreshMatViewStmt:
 		case T_IndexStmt:
 		case T_ReindexStmt:
-		case T_ClusterStmt:
+		case T_RepackStmt:
 		case T_VacuumStmt:
 		case T_AlterTableStmt:
 		case T_TruncateStmt:
@@ -487,8 +487,8 @@ note_locked(Node *stmt)
 								  lfirst_oid(lc), 0, false);
 		}
 	}
-	else if (IsA(stmt, ClusterStmt))
-		tables = list_make1_oid(find_table(((ClusterStmt *) stmt)->relation));
+	else if (IsA(stmt, RepackStmt))
+		tables = list_make1_oid(find_table(JIT_REPACKED((RepackStmt *) stmt)));
 	else if (IsA(stmt, ReindexStmt))
 		tables = list_make1_oid(find_table(((ReindexStmt *) stmt)->relation));
 	else if (IsA(stmt, AlterTableStmt))
