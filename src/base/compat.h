@@ -252,6 +252,11 @@ typedef struct JsonbInState
 	} while (0)
 #endif
 
+/* PostgreSQL 19 has this, and flags for which no comment says the same. */
+#if PG_VERSION_NUM < 190000
+#define pg_fallthrough __attribute__((fallthrough))
+#endif
+
 /* PostgreSQL 18 has pg_noreturn instead, at the front of declarations. */
 #if PG_VERSION_NUM >= 180000
 #define pg_attribute_noreturn() __attribute__((noreturn))

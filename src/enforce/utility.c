@@ -421,7 +421,7 @@ may_rely(Node *stmt)
 			/* the owner of a view may rely on some */
 			if (locks_view((LockStmt *) stmt))
 				return true;
-			/* FALLTHROUGH */
+			pg_fallthrough;
 		case T_CopyStmt:
 		case T_CallStmt:
 		case T_DoStmt:
