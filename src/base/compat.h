@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * compat.h
- *		Every difference between PostgreSQL 15 and 18 that we meet.
+ *		Every difference between PostgreSQL 15 and 19 that we meet.
  *
  * No other file may look at PG_VERSION_NUM.
  *
@@ -10,8 +10,8 @@
 #ifndef JIT_BASE_COMPAT_H
 #define JIT_BASE_COMPAT_H
 
-#if PG_VERSION_NUM < 150000 || PG_VERSION_NUM >= 190000
-#error "jit_access is written for PostgreSQL 15 to 18"
+#if PG_VERSION_NUM < 150000 || PG_VERSION_NUM >= 200000
+#error "jit_access is written for PostgreSQL 15 to 19"
 #endif
 
 /*
@@ -162,6 +162,68 @@ extern int no_such_variable
 	(call)->query, (call)->direction, (call)->count, (call)->execute_once
 #endif
 
+/*
+ * Commit c83ac02ec (PostgreSQL 19) tells the planner for which EXPLAIN it
+ * plans.
+ */
+#if PG_VERSION_NUM >= 190000
+#define JIT_PLANNER_ARGS \
+	Query *parse, const char *query_string, int cursor_options, \
+	ParamListInfo params, ExplainState *es
+#define JIT_PLANNER_PASS parse, query_string, cursor_options, params, es
+#else
+#define JIT_PLANNER_ARGS \
+	Query *parse, const char *query_string, int cursor_options, \
+	ParamListInfo params
+#define JIT_PLANNER_PASS parse, query_string, cursor_options, params
+#endif
+
+/*
+ * Commit 91f33a2ae (PostgreSQL 19) replaced get_relation_info_hook.  Its
+ * successor is called a moment later, but still before anything is done with
+ * what get_relation_info() found; and for what isn't a relation, too.  What we
+ * look at is in "rel" and "root".
+ */
+#if PG_VERSION_NUM >= 190000
+#define JIT_SIMPLE_REL_HOOK_TYPE build_simple_rel_hook_type
+#define JIT_SIMPLE_REL_HOOK build_simple_rel_hook
+#define JIT_SIMPLE_REL_ARGS PlannerInfo *root, RelOptInfo *rel, RangeTblEntry *rte
+#define JIT_SIMPLE_REL_PASS root, rel, rte
+#else
+#define JIT_SIMPLE_REL_HOOK_TYPE get_relation_info_hook_type
+#define JIT_SIMPLE_REL_HOOK get_relation_info_hook
+#define JIT_SIMPLE_REL_ARGS PlannerInfo *root, Oid relid, bool inhparent, RelOptInfo *rel
+#define JIT_SIMPLE_REL_PASS root, relid, inhparent, rel
+#endif
+
+/*
+ * Commit ac58465e0 (PostgreSQL 19) made REPACK of CLUSTER, and lets it analyze,
+ * so that what it names is as in VACUUM.
+ */
+#if PG_VERSION_NUM >= 190000
+#define JIT_REPACKED(stmt) ((stmt)->relation ? (stmt)->relation->relation : NULL)
+#else
+#define T_RepackStmt T_ClusterStmt
+#define RepackStmt ClusterStmt
+#define JIT_REPACKED(stmt) ((stmt)->relation)
+#endif
+
+/*
+ * Commit 0986e9516 (PostgreSQL 19) made one struct of what pushJsonbValue() is
+ * given and what it returns.
+ */
+#if PG_VERSION_NUM >= 190000
+#define JIT_PUSH_JSONB(state, token, value) pushJsonbValue(state, token, value)
+#else
+typedef struct JsonbInState
+{
+	struct JsonbParseState *parseState;
+	struct JsonbValue *result;
+} JsonbInState;
+#define JIT_PUSH_JSONB(state, token, value) \
+	((void) ((state)->result = pushJsonbValue(&(state)->parseState, token, value)))
+#endif
+
 /* Commit 5352ca22e (PostgreSQL 16) renamed the setting. */
 #if PG_VERSION_NUM >= 160000
 #define JIT_FORCE_PARALLEL_MODE "debug_parallel_query"
@@ -188,6 +250,11 @@ extern int no_such_variable
 					 errmsg("unrecognized configuration parameter \"%s\"", \
 							name))); \
 	} while (0)
+#endif
+
+/* PostgreSQL 19 has this, and flags for which no comment says the same. */
+#if PG_VERSION_NUM < 190000
+#define pg_fallthrough __attribute__((fallthrough))
 #endif
 
 /* PostgreSQL 18 has pg_noreturn instead, at the front of declarations. */

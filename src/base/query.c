@@ -25,6 +25,7 @@
 #include "executor/spi.h"
 #include "storage/lmgr.h"
 #include "utils/fmgroids.h"
+#include "utils/hsearch.h"
 #include "utils/snapmgr.h"
 
 typedef struct PlanEntry

@@ -75,6 +75,7 @@
 
 #include "access/parallel.h"
 #include "executor/executor.h"
+#include "port/atomics.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "tcop/pquery.h"

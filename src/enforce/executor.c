@@ -22,6 +22,7 @@
 #include "access/relation.h"
 #include "executor/executor.h"
 #include "nodes/nodeFuncs.h"
+#include "optimizer/pathnode.h"
 #include "optimizer/plancat.h"
 #include "optimizer/planner.h"
 #include "parser/parse_relation.h"
@@ -31,7 +32,7 @@
 static ExecutorCheckPerms_hook_type next_check_perms_hook = NULL;
 static ExecutorStart_hook_type next_executor_start_hook;
 static planner_hook_type next_planner_hook;
-static get_relation_info_hook_type next_relation_info_hook;
+static JIT_SIMPLE_REL_HOOK_TYPE next_simple_rel_hook;
 
 /*
  * Our marks on a plan, among its invalItems.  The plan cache looks for system
@@ -386,27 +387,27 @@ may_read_for_others(Query *query)
  * comes by here before its statistics are used.
  */
 static void
-jit_relation_info(PlannerInfo *root, Oid relid, bool inhparent, RelOptInfo *rel)
+jit_simple_rel(JIT_SIMPLE_REL_ARGS)
 {
 	JitPermInfo *info = JIT_RTE_PERMINFO(root, planner_rt_fetch(rel->relid, root));
 
-	if (next_relation_info_hook)
-		next_relation_info_hook(root, relid, inhparent, rel);
+	if (next_simple_rel_hook)
+		next_simple_rel_hook(JIT_SIMPLE_REL_PASS);
 	if (info != NULL && (!jit_quiet() || OidIsValid(info->checkAsUser)))
 		(void) check_perminfos(list_make1(info), true, false, NULL);
 }
 
 /* For the first query in this backend that functions may be inlined in. */
 static void
-install_relation_info(void)
+install_simple_rel(void)
 {
 	static bool installed = false;
 
 	if (installed)
 		return;
 	installed = true;
-	next_relation_info_hook = get_relation_info_hook;
-	get_relation_info_hook = jit_relation_info;
+	next_simple_rel_hook = JIT_SIMPLE_REL_HOOK;
+	JIT_SIMPLE_REL_HOOK = jit_simple_rel;
 }
 
 /*
@@ -416,8 +417,7 @@ install_relation_info(void)
  * "for_others": what may_read_for_others() says of the query.
  */
 static pg_noinline PlannedStmt *
-plan_checked(Query *parse, const char *query_string, int cursor_options,
-			 ParamListInfo params, bool for_others)
+plan_checked(JIT_PLANNER_ARGS, bool for_others)
 {
 	PlannedStmt *plan;
 	List	   *perminfos = NIL;
@@ -437,7 +437,7 @@ plan_checked(Query *parse, const char *query_string, int cursor_options,
 	{
 		if (for_others)
 		{
-			install_relation_info();
+			install_simple_rel();
 			(void) collect_perminfos((Node *) parse, &perminfos);
 		}
 		else
@@ -450,7 +450,7 @@ plan_checked(Query *parse, const char *query_string, int cursor_options,
 		jit_push_frame(&frame);
 		(void) check_perminfos(perminfos, true, false, NULL);
 	}
-	plan = next_planner_hook(parse, query_string, cursor_options, params);
+	plan = next_planner_hook(JIT_PLANNER_PASS);
 	if (look)
 		jit_pop_frame(&frame);
 
@@ -463,15 +463,13 @@ plan_checked(Query *parse, const char *query_string, int cursor_options,
 }
 
 static PlannedStmt *
-jit_planner(Query *parse, const char *query_string, int cursor_options,
-			ParamListInfo params)
+jit_planner(JIT_PLANNER_ARGS)
 {
 	bool		for_others = may_read_for_others(parse);
 
 	if (for_others || !jit_quiet())
-		return plan_checked(parse, query_string, cursor_options, params,
-							for_others);
-	return next_planner_hook(parse, query_string, cursor_options, params);
+		return plan_checked(JIT_PLANNER_PASS, for_others);
+	return next_planner_hook(JIT_PLANNER_PASS);
 }
 
 /* Called from _PG_init() only. */

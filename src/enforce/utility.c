@@ -298,8 +298,8 @@ check_utility(Node *stmt)
 			foreach(lc, ((VacuumStmt *) stmt)->rels)
 				check_maintained(lfirst_node(VacuumRelation, lc)->relation, true);
 			break;
-		case T_ClusterStmt:
-			check_maintained(((ClusterStmt *) stmt)->relation, false);
+		case T_RepackStmt:
+			check_maintained(JIT_REPACKED((RepackStmt *) stmt), false);
 			break;
 		case T_ReindexStmt:
 			check_maintained(((ReindexStmt *) stmt)->relation, false);
@@ -422,14 +422,14 @@ may_rely(Node *stmt)
 			/* the owner of a view may rely on some */
 			if (locks_view((LockStmt *) stmt))
 				return true;
-			/* FALLTHROUGH */
+			pg_fallthrough;
 		case T_CopyStmt:
 		case T_CallStmt:
 		case T_DoStmt:
 		case T_RefreshMatViewStmt:
 		case T_IndexStmt:
 		case T_ReindexStmt:
-		case T_ClusterStmt:
+		case T_RepackStmt:
 		case T_VacuumStmt:
 		case T_AlterTableStmt:
 		case T_TruncateStmt:
@@ -488,8 +488,8 @@ note_locked(Node *stmt)
 								  lfirst_oid(lc), 0, false);
 		}
 	}
-	else if (IsA(stmt, ClusterStmt))
-		tables = list_make1_oid(find_table(((ClusterStmt *) stmt)->relation));
+	else if (IsA(stmt, RepackStmt))
+		tables = list_make1_oid(find_table(JIT_REPACKED((RepackStmt *) stmt)));
 	else if (IsA(stmt, ReindexStmt))
 		tables = list_make1_oid(find_table(((ReindexStmt *) stmt)->relation));
 	else if (IsA(stmt, AlterTableStmt))

@@ -47,6 +47,7 @@
 #include "common/cryptohash.h"
 #include "common/sha2.h"
 #include "funcapi.h"
+#include "utils/tuplestore.h"
 
 PG_FUNCTION_INFO_V1(jit_archive);
 

@@ -56,11 +56,10 @@ PG_FUNCTION_INFO_V1(jit_refuse_change);
 Jsonb *
 jit_detail(const char *key,...)
 {
-	JsonbParseState *state = NULL;
-	JsonbValue *result;
+	JsonbInState state = {0};
 	va_list		args;
 
-	(void) pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	JIT_PUSH_JSONB(&state, WJB_BEGIN_OBJECT, NULL);
 	va_start(args, key);
 	while (key != NULL)
 	{
@@ -73,16 +72,16 @@ jit_detail(const char *key,...)
 			v.type = jbvString;
 			v.val.string.val = unconstify(char *, key);
 			v.val.string.len = strlen(key);
-			(void) pushJsonbValue(&state, WJB_KEY, &v);
+			JIT_PUSH_JSONB(&state, WJB_KEY, &v);
 			v.val.string.val = value;
 			v.val.string.len = strlen(value);
-			(void) pushJsonbValue(&state, WJB_VALUE, &v);
+			JIT_PUSH_JSONB(&state, WJB_VALUE, &v);
 		}
 		key = va_arg(args, const char *);
 	}
 	va_end(args);
-	result = pushJsonbValue(&state, WJB_END_OBJECT, NULL);
-	return JsonbValueToJsonb(result);
+	JIT_PUSH_JSONB(&state, WJB_END_OBJECT, NULL);
+	return JsonbValueToJsonb(state.result);
 }
 
 /*

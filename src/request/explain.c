@@ -23,6 +23,7 @@
 #include "request/suggest.h"
 
 #include "funcapi.h"
+#include "utils/tuplestore.h"
 
 PG_FUNCTION_INFO_V1(jit_explain);
 

@@ -33,6 +33,7 @@
 
 #include "common/hashfn.h"
 #include "funcapi.h"
+#include "utils/tuplestore.h"
 
 PG_FUNCTION_INFO_V1(jit_events_after);
 

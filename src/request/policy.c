@@ -46,16 +46,16 @@ try_to_evaluate(void *arg)
 {
 	LOCAL_FCINFO(fcinfo, 4);
 	EvaluateCall *call = arg;
-	JsonbParseState *state = NULL;
+	JsonbInState state = {0};
 
 	InitFunctionCallInfoData(*fcinfo, NULL, 4, InvalidOid, NULL, NULL);
 	fcinfo->args[0].value = JsonbPGetDatum(call->facts);
 	fcinfo->args[0].isnull = false;
 	fcinfo->args[1].value = PointerGetDatum(call->condition);
 	fcinfo->args[1].isnull = false;
-	(void) pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	fcinfo->args[2].value =
-		JsonbPGetDatum(JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
+	JIT_PUSH_JSONB(&state, WJB_BEGIN_OBJECT, NULL);
+	JIT_PUSH_JSONB(&state, WJB_END_OBJECT, NULL);
+	fcinfo->args[2].value = JsonbPGetDatum(JsonbValueToJsonb(state.result));
 	fcinfo->args[2].isnull = false;
 	fcinfo->args[3].value = BoolGetDatum(false);	/* not silent */
 	fcinfo->args[3].isnull = false;

@@ -20,6 +20,7 @@
 
 #include "catalog/pg_default_acl.h"
 #include "funcapi.h"
+#include "utils/tuplestore.h"
 
 PG_FUNCTION_INFO_V1(jit_standing_access);
 
