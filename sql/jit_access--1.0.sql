@@ -416,6 +416,11 @@ CREATE FUNCTION jit_explain(access text, duration interval DEFAULT NULL, reason 
 COMMENT ON FUNCTION jit_explain(text, interval, text, timestamptz, text, name) IS
 	'what jit_request() with the same arguments would lead to: what stands in the way, items, policies, risk, approvers, limits and facts; without a duration, for as long as is allowed; files nothing';
 
+CREATE FUNCTION jit_access_of(statement text)
+	RETURNS text AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
+COMMENT ON FUNCTION jit_access_of(text) IS
+	'the least access that the statement needs beyond what PUBLIC has, to the column, for jit_request(); null if it needs none; neither plans nor runs it';
+
 CREATE FUNCTION jit_show(request integer)
 	RETURNS SETOF text AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
 COMMENT ON FUNCTION jit_show(integer) IS

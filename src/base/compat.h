@@ -257,6 +257,13 @@ typedef struct JsonbInState
 #define pg_fallthrough __attribute__((fallthrough))
 #endif
 
+/* Commit de3600452 (PostgreSQL 17) added JSON_TABLE, whose path is a literal. */
+#if PG_VERSION_NUM >= 170000
+#define JIT_IS_PATH_SPEC(node) IsA(node, JsonTablePathSpec)
+#else
+#define JIT_IS_PATH_SPEC(node) (false)
+#endif
+
 /* PostgreSQL 18 has pg_noreturn instead, at the front of declarations. */
 #if PG_VERSION_NUM >= 180000
 #define pg_attribute_noreturn() __attribute__((noreturn))

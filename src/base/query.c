@@ -350,12 +350,11 @@ jit_int4_array(Datum *values, int n)
 }
 
 /*
- * Run something in a subtransaction.  NULL if it has come through; otherwise
- * all of it is undone, and this is the error, in the current memory context.
- * A cancellation and a shutdown are not the work's fault, and raised again.
+ * Run something in a subtransaction, which is kept, if it comes through, or
+ * undone all the same.  NULL or the error, in the current memory context.
  */
-ErrorData *
-jit_try(void (*work) (void *arg), void *arg)
+static ErrorData *
+in_subtransaction(void (*work) (void *arg), void *arg, bool keep)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
@@ -373,23 +372,52 @@ jit_try(void (*work) (void *arg), void *arg)
 	PG_TRY();
 	{
 		work(arg);
-		ReleaseCurrentSubTransaction();
+		if (keep)
+			ReleaseCurrentSubTransaction();
 	}
 	PG_CATCH();
 	{
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
 		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
 	}
 	PG_END_TRY();
+	if (error != NULL || !keep)
+		RollbackAndReleaseCurrentSubTransaction();
 	MemoryContextSwitchTo(context);
 	CurrentResourceOwner = owner;
+	return error;
+}
+
+/*
+ * Run something in a subtransaction.  NULL if it has come through; otherwise
+ * all of it is undone, and this is the error, in the current memory context.
+ * A cancellation and a shutdown are not the work's fault, and raised again.
+ */
+ErrorData *
+jit_try(void (*work) (void *arg), void *arg)
+{
+	ErrorData  *error = in_subtransaction(work, arg, true);
+
 	if (error != NULL &&
 		(error->sqlerrcode == ERRCODE_QUERY_CANCELED ||
 		 error->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN))
 		ReThrowError(error);
 	return error;
+}
+
+/*
+ * Run something that only looks: locks, settings and the user are then as they
+ * were before.  The work leaves its results in the memory context that is the
+ * current one.
+ */
+void
+jit_look(void (*work) (void *arg), void *arg)
+{
+	ErrorData  *error = in_subtransaction(work, arg, false);
+
+	if (error != NULL)
+		ReThrowError(error);
 }
 
 typedef struct OwnerCall

@@ -41,6 +41,7 @@ extern TimestampTz jit_result_time(int row, int column);
 extern char *jit_result_text(int row, int column);
 extern Datum jit_int4_array(Datum *values, int n);
 extern ErrorData *jit_try(void (*work) (void *arg), void *arg);
+extern void jit_look(void (*work) (void *arg), void *arg);
 extern ErrorData *jit_try_as_owner(void (*work) (void *arg), void *arg);
 extern bool jit_extension_installed(void);
 extern void jit_prevent_if_not_here(FunctionCallInfo fcinfo);

@@ -43,30 +43,52 @@
 /* ALL doesn't mean these: they run code, or let it run, as somebody else. */
 #define NOT_IN_ALL	(ACL_TRIGGER | ACL_REFERENCES | JIT_ACL_MAINTAIN)
 
-/* What the clauses read so far want of one object. */
-typedef struct Wanted
-{
-	ObjectType	objtype;
-	ObjectAddress address;
-	char	   *parameter;
-	AclMode		privs;			/* on the whole object */
-	Bitmapset  *columns[JIT_N_PRIVILEGES];	/* attnums, offset by
-											 * FirstLowInvalidHeap... */
-} Wanted;
-
 /* ----------------------------------------------------------------------
  * Reading the text
  * ----------------------------------------------------------------------
  */
 
+/* Is it a statement that jit_access_of() might know the access of? */
+static bool
+is_statement(const char *text)
+{
+	volatile bool result = false;
+	MemoryContext context = CurrentMemoryContext;
+
+	PG_TRY();
+	{
+		List	   *trees = raw_parser(text, RAW_PARSE_DEFAULT);
+		Node	   *tree = list_length(trees) == 1 ? linitial_node(RawStmt, trees)->stmt : NULL;
+
+		/* SELECT hr.salary isn't meant as one */
+		result = tree != NULL &&
+			(IsA(tree, SelectStmt) ? ((SelectStmt *) tree)->fromClause != NIL :
+			 IsA(tree, InsertStmt) || IsA(tree, UpdateStmt) ||
+			 IsA(tree, DeleteStmt) || IsA(tree, MergeStmt));
+	}
+	PG_CATCH();
+	{
+		/* it has only parsed */
+		MemoryContextSwitchTo(context);
+		FlushErrorState();
+	}
+	PG_END_TRY();
+	return result;
+}
+
 /* Complain about an access text, or one clause of it. */
 static void
 invalid_access(const char *text, int sqlstate, const char *detail)
 {
+	bool		statement = is_statement(text);
+
 	ereport(ERROR,
 			(errcode(sqlstate),
 			 errmsg("invalid access \"%s\"", text),
 			 errdetail_internal("%s", detail),
+			 statement ?
+			 errhint("What this statement needs: SELECT jit_access_of(%s);",
+					 quote_literal_cstr(text)) :
 			 errhint("Write what stands between GRANT and TO, e.g. %s.",
 					 "SELECT ON hr.employee; hr_reader")));
 }
@@ -517,11 +539,11 @@ resolve_object(ObjectType objtype, Node *object)
  */
 
 /* Find the entry for an object, or add one. */
-static Wanted *
+static JitWant *
 want_object(List **wanted, ObjectType objtype, Oid classid, Oid objid,
 			const char *parameter)
 {
-	Wanted	   *want;
+	JitWant    *want;
 	ListCell   *lc;
 
 	foreach(lc, *wanted)
@@ -533,7 +555,7 @@ want_object(List **wanted, ObjectType objtype, Oid classid, Oid objid,
 			return want;
 	}
 	CHECK_FOR_INTERRUPTS();
-	want = palloc0(sizeof(Wanted));
+	want = palloc0(sizeof(JitWant));
 	want->objtype = objtype;
 	ObjectAddressSet(want->address, classid, objid);
 	want->parameter = parameter ? pstrdup(parameter) : NULL;
@@ -569,7 +591,7 @@ want_privileges(List **wanted, const GrantStmt *stmt, Oid objid,
 	Oid			classid = jit_kind_of(stmt->objtype)->classid;
 	ObjectType	objtype = jit_objtype_of(classid, objid, stmt->objtype);
 	const JitObjectKind *kind = jit_kind_of(objtype);
-	Wanted	   *want = want_object(wanted, objtype, classid, objid, parameter);
+	JitWant    *want = want_object(wanted, objtype, classid, objid, parameter);
 	bool		lenient = stmt->objtype == OBJECT_TABLE && objtype == OBJECT_SEQUENCE;
 	char	   *kind_name = jit_kind_text(objtype);
 	ListCell   *lc;
@@ -683,9 +705,9 @@ want_roles(List **wanted, const GrantRoleStmt *stmt)
 	}
 }
 
-/* The items for one object: the whole of it, then each set of columns. */
-static List *
-make_items(List *items, const Wanted *want)
+/* Add the items for one object: the whole of it, then each set of columns. */
+List *
+jit_make_items(List *items, const JitWant *want)
 {
 	JitItem    *item;
 	bool		done[JIT_N_PRIVILEGES] = {false};
@@ -751,7 +773,7 @@ jit_parse_access(const char *access)
 			want_roles(&wanted, (GrantRoleStmt *) tree);
 	}
 	foreach(lc, wanted)
-		items = make_items(items, lfirst(lc));
+		items = jit_make_items(items, lfirst(lc));
 	if (items == NIL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
