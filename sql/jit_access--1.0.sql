@@ -11,9 +11,9 @@ CREATE SCHEMA jit;
 COMMENT ON SCHEMA jit IS 'jit_access: requests, approvals, expiring grants and their audit trail';
 
 CREATE TYPE jit.request_status AS ENUM
-	('pending', 'active', 'rejected', 'canceled', 'lapsed', 'expired', 'revoked');
+	('pending', 'scheduled', 'active', 'rejected', 'canceled', 'lapsed', 'expired', 'revoked');
 COMMENT ON TYPE jit.request_status IS
-	'state of a request: pending -> active -> expired or revoked; pending -> rejected, canceled or lapsed';
+	'state of a request: pending -> active -> expired or revoked; pending -> scheduled -> active, revoked or lapsed; pending -> rejected, canceled or lapsed';
 
 CREATE TYPE jit.risk_level AS ENUM ('low', 'moderate', 'high', 'forbidden');
 COMMENT ON TYPE jit.risk_level IS 'risk of a request, lowest first; forbidden is refused when it is filed';
@@ -61,11 +61,13 @@ CREATE TABLE jit.requests (
 	origin text NOT NULL,
 	extends integer,
 	via text,
+	start timestamptz,
 	CHECK ((duration IS NULL) <> (until IS NULL)),
 	CHECK ((status = 'pending') = (decided_at IS NULL)),
-	CHECK ((activated_at IS NULL) = (expires_at IS NULL))
+	CHECK ((activated_at IS NULL) = (expires_at IS NULL)),
+	CHECK (status <> 'scheduled' OR (start IS NOT NULL AND activated_at IS NULL))
 );
-CREATE INDEX requests_open_idx ON jit.requests (status) WHERE status IN ('pending', 'active');
+CREATE INDEX requests_open_idx ON jit.requests (status) WHERE status IN ('pending', 'scheduled', 'active');
 CREATE INDEX requests_grantee_oid_idx ON jit.requests (grantee_oid, id);
 COMMENT ON TABLE jit.requests IS 'requests for temporary access, one row each, kept until they are archived';
 COMMENT ON COLUMN jit.requests.id IS 'number of the request and of its grant';
@@ -76,14 +78,14 @@ COMMENT ON COLUMN jit.requests.grantee IS 'role that gets the access';
 COMMENT ON COLUMN jit.requests.access IS 'what was asked for, as resolved, in the words of GRANT';
 COMMENT ON COLUMN jit.requests.reason IS 'why, in the requester''s words';
 COMMENT ON COLUMN jit.requests.ticket IS 'ticket, or null';
-COMMENT ON COLUMN jit.requests.duration IS 'how long the access was asked for, counted from its start; null if until was given';
+COMMENT ON COLUMN jit.requests.duration IS 'how long the access was asked for, counted from start, or from when it became active; null if until was given';
 COMMENT ON COLUMN jit.requests.until IS 'time the access was asked for until; null if duration was given';
 COMMENT ON COLUMN jit.requests.risk IS 'risk by the policies when it was filed';
 COMMENT ON COLUMN jit.requests.flow IS 'approval steps, fixed when it was filed';
 COMMENT ON COLUMN jit.requests.needs_superuser IS 'true if one of the approvers must be a superuser, whatever the flow';
 COMMENT ON COLUMN jit.requests.facts IS 'facts that the policies were evaluated on';
 COMMENT ON COLUMN jit.requests.requested_at IS 'when it was filed';
-COMMENT ON COLUMN jit.requests.lapses_at IS 'when it lapses if still pending';
+COMMENT ON COLUMN jit.requests.lapses_at IS 'when it lapses if still pending; of a scheduled one, when its window ends';
 COMMENT ON COLUMN jit.requests.decided_at IS 'when it stopped being pending';
 COMMENT ON COLUMN jit.requests.activated_at IS 'when the access started; null if it never did';
 COMMENT ON COLUMN jit.requests.expires_at IS 'deadline of the access; null if it never started';
@@ -95,13 +97,14 @@ COMMENT ON COLUMN jit.requests.grantee_oid IS 'OID of grantee, valid where origi
 COMMENT ON COLUMN jit.requests.origin IS 'system identifier and OID of the database where it was filed';
 COMMENT ON COLUMN jit.requests.extends IS 'request that it extends, by jit_extend(); else null';
 COMMENT ON COLUMN jit.requests.via IS 'identity that a gateway asked for; null: they asked themselves';
+COMMENT ON COLUMN jit.requests.start IS 'when the access was asked to start; null: at once';
 
 CREATE FUNCTION jit.watch_request() RETURNS trigger
 	AS 'MODULE_PATHNAME', 'jit_watch_request' LANGUAGE C;
 COMMENT ON FUNCTION jit.watch_request() IS 'trigger that has restored requests settled in time';
 
 CREATE TRIGGER watch AFTER INSERT ON jit.requests FOR EACH ROW
-	WHEN (new.status IN ('pending', 'active')) EXECUTE FUNCTION jit.watch_request();
+	WHEN (new.status IN ('pending', 'scheduled', 'active')) EXECUTE FUNCTION jit.watch_request();
 -- session_replication_role = replica passes triggers that aren't ALWAYS
 ALTER TABLE jit.requests ENABLE ALWAYS TRIGGER watch;
 
@@ -209,6 +212,13 @@ COMMENT ON TABLE jit.revocations IS
 COMMENT ON COLUMN jit.revocations.at IS 'when';
 COMMENT ON COLUMN jit.revocations.grantee_oid IS 'OID of the role; 0 for everybody';
 
+-- Not dumped: what has been restored or copied never starts.
+CREATE TABLE jit.schedule (
+	request_id integer PRIMARY KEY
+);
+COMMENT ON TABLE jit.schedule IS 'scheduled requests that are to start in this database; rows of jit.requests that came here otherwise do not';
+COMMENT ON COLUMN jit.schedule.request_id IS 'number of the request';
+
 CREATE SEQUENCE jit.scope_number;
 COMMENT ON SEQUENCE jit.scope_number IS 'numbers of scope roles';
 
@@ -279,11 +289,11 @@ COMMENT ON FUNCTION jit.deciding_support(internal) IS
 	'planner support: notes in a plan whether it is nothing but a call of what decides';
 
 CREATE FUNCTION jit_request(access text, duration interval DEFAULT NULL, reason text DEFAULT NULL,
-	until timestamptz DEFAULT NULL, ticket text DEFAULT NULL, grantee name DEFAULT NULL)
+	until timestamptz DEFAULT NULL, ticket text DEFAULT NULL, grantee name DEFAULT NULL, start timestamptz DEFAULT NULL)
 	RETURNS integer AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 	SUPPORT jit.deciding_support;
-COMMENT ON FUNCTION jit_request(text, interval, text, timestamptz, text, name) IS
-	'ask for temporary access, written as between GRANT and TO, for a duration or until a time; returns the number of the request';
+COMMENT ON FUNCTION jit_request(text, interval, text, timestamptz, text, name, timestamptz) IS
+	'ask for temporary access, written as between GRANT and TO, for a duration or until a time, at once or from a start on; returns the number of the request';
 
 CREATE FUNCTION jit_extend(request integer, duration interval DEFAULT NULL, reason text DEFAULT NULL,
 	ticket text DEFAULT NULL)
@@ -296,7 +306,7 @@ CREATE FUNCTION jit_approve(request integer, comment text DEFAULT NULL, duration
 	RETURNS jit.request_status AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 	SUPPORT jit.deciding_support;
 COMMENT ON FUNCTION jit_approve(integer, text, interval) IS
-	'approve a pending request, for at most the duration if one is given; returns active, or pending while more approvals are needed';
+	'approve a pending request, for at most the duration if one is given; returns active, scheduled if it starts later, or pending while more approvals are needed';
 
 CREATE FUNCTION jit_reject(request integer, comment text)
 	RETURNS jit.request_status AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
@@ -310,7 +320,7 @@ COMMENT ON FUNCTION jit_cancel(integer, text) IS 'withdraw your own pending requ
 CREATE FUNCTION jit_revoke(request integer, reason text DEFAULT NULL)
 	RETURNS jit.request_status AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 	SUPPORT jit.deciding_support;
-COMMENT ON FUNCTION jit_revoke(integer, text) IS 'end active access now';
+COMMENT ON FUNCTION jit_revoke(integer, text) IS 'end active access now, or scheduled access before it starts';
 
 CREATE FUNCTION jit_revoke_from(grantee name, reason text)
 	RETURNS integer AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
@@ -325,10 +335,10 @@ COMMENT ON FUNCTION jit_revoke_all(text) IS
 	'end all temporary access of everyone in every database, and cancel what is pending here; returns how many';
 
 CREATE FUNCTION jit_grant(access text, grantee name, duration interval DEFAULT NULL, reason text DEFAULT NULL,
-	until timestamptz DEFAULT NULL, ticket text DEFAULT NULL)
+	until timestamptz DEFAULT NULL, ticket text DEFAULT NULL, start timestamptz DEFAULT NULL)
 	RETURNS integer AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 	SUPPORT jit.deciding_support;
-COMMENT ON FUNCTION jit_grant(text, name, interval, text, timestamptz, text) IS
+COMMENT ON FUNCTION jit_grant(text, name, interval, text, timestamptz, text, timestamptz) IS
 	'give somebody else temporary access that you may approve: a request and your approval in one; returns the number of the request';
 
 -- ----------------------------------------------------------------------
@@ -411,9 +421,9 @@ COMMENT ON FUNCTION jit_set_flow(jit.risk_level, jsonb, interval, interval, text
 	'replace all that requests of a risk need: ordered approval steps, [] for none, and limits; returns it in words';
 
 CREATE FUNCTION jit_explain(access text, duration interval DEFAULT NULL, reason text DEFAULT NULL,
-	until timestamptz DEFAULT NULL, ticket text DEFAULT NULL, grantee name DEFAULT NULL)
+	until timestamptz DEFAULT NULL, ticket text DEFAULT NULL, grantee name DEFAULT NULL, start timestamptz DEFAULT NULL)
 	RETURNS SETOF text AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
-COMMENT ON FUNCTION jit_explain(text, interval, text, timestamptz, text, name) IS
+COMMENT ON FUNCTION jit_explain(text, interval, text, timestamptz, text, name, timestamptz) IS
 	'what jit_request() with the same arguments would lead to: what stands in the way, items, policies, risk, approvers, limits and facts; without a duration, for as long as is allowed; files nothing';
 
 CREATE FUNCTION jit_access_of(statement text)
@@ -642,7 +652,7 @@ COMMENT ON COLUMN jit.request_lines.privileges IS 'as in jit.request_items';
 -- below: hence jit.clock().
 CREATE VIEW jit.requests_now AS
 SELECT r.*,
-	CASE WHEN r.status = 'pending' AND r.lapses_at <= jit.clock() THEN 'lapsed'
+	CASE WHEN r.status IN ('pending', 'scheduled') AND r.lapses_at <= jit.clock() THEN 'lapsed'
 		WHEN r.status = 'active' AND coalesce(a.rolvaliduntil, g.expires_at) <= jit.clock() THEN 'expired'
 		ELSE r.status END AS status_now,
 	jit.name_now(r.requester_oid, r.requester, r.origin) AS requester_now,
@@ -701,9 +711,9 @@ WHERE ARRAY[(SELECT jit.sees_all())
 		ELSE r.id IN (SELECT v.request_id FROM jit.reviews v
 			WHERE ARRAY[v.approver, v.login] && ARRAY(SELECT a.rolname FROM pg_catalog.pg_authid a WHERE a.oid = ANY (jit.me())))
 		END
-	OR CASE WHEN r.status = 'active' THEN jit.may_revoke(r.id) END] && '{true}';
+	OR CASE WHEN r.status IN ('scheduled', 'active') THEN jit.may_revoke(r.id) END] && '{true}';
 COMMENT ON VIEW jit.requests_to_see IS
-	'requests as in jit.requests_of_mine, those that the caller has decided on, and active ones that they could end; all of them for JIT administrators and auditors; for the views below';
+	'requests as in jit.requests_of_mine, those that the caller has decided on, and scheduled and active ones that they could end; all of them for JIT administrators and auditors; for the views below';
 
 CREATE VIEW jit.inbox WITH (security_barrier) AS
 SELECT r.id AS request,
@@ -714,7 +724,8 @@ SELECT r.id AS request,
 			THEN ' (login ' || jit.name_now(r.login_oid, r.login, r.origin) || ')' END,
 		' (via ' || jit.shown(r.via) || ')'), greatest(13, length(r.grantee))) AS grantee,
 	jit.wrapped(t.access, 20) || coalesce(E'\n' || jit.wrapped(t.formerly, 20), '') AS access,
-	jit.wrapped(regexp_replace(t.duration, ' (?=\d+:)', E'\n'), 8) AS duration,
+	jit.wrapped(concat_ws(E'\n', regexp_replace(t.duration, ' (?=\d+:)', E'\n'),
+		to_char(r.start, E'"from"\nDD Mon\nHH24:MI:SS')), 8) AS duration,
 	jit.wrapped(concat_ws(E'\n', jit.shown(r.reason), jit.shown(r.ticket)), 14) AS reason,
 	r.risk,
 	jit.wrapped(t.approvals, 12) AS approvals,
@@ -727,7 +738,7 @@ COMMENT ON VIEW jit.inbox IS 'pending requests that you could approve now; for J
 COMMENT ON COLUMN jit.inbox.request IS 'number of the request';
 COMMENT ON COLUMN jit.inbox.grantee IS 'role that gets the access, who asked for it if that is another, who had logged in if that is yet another, and the identity that a gateway asked for';
 COMMENT ON COLUMN jit.inbox.access IS 'what you would agree to, one object or role a line, by the names of now; if they were others then, those as well';
-COMMENT ON COLUMN jit.inbox.duration IS 'how long it would be given for now: the least of what was asked for and what approvers before you have allowed';
+COMMENT ON COLUMN jit.inbox.duration IS 'how long it would be given for now: the least of what was asked for and what approvers before you have allowed; and from when, if it has a start';
 COMMENT ON COLUMN jit.inbox.reason IS 'reason, and ticket on a line of its own';
 COMMENT ON COLUMN jit.inbox.risk IS 'risk by the policies when it was filed';
 COMMENT ON COLUMN jit.inbox.approvals IS 'approvals of the current step that count: how many are there, how many it takes, and by whom; what you could grant is told apart';
@@ -738,7 +749,8 @@ SELECT r.id AS request,
 	r.status_now AS status,
 	jit.wrapped(r.grantee_now, greatest(12, length(r.grantee))) AS grantee,
 	jit.wrapped(r.lines, 12) || coalesce(E'\n' || jit.wrapped('(not now: ' || r.lost || ')', 12), '') AS access,
-	jit.wrapped(coalesce(regexp_replace(r.duration::text, ' (?=\d+:)', E'\n'),
+	jit.wrapped(concat_ws(E'\n', regexp_replace(r.duration::text, ' (?=\d+:)', E'\n'),
+		to_char(r.start, E'"from"\nDD Mon\nHH24:MI:SS'),
 		to_char(r.until, E'"until"\nDD Mon\nYYYY\nHH24:MI:SS')), 8) AS duration,
 	jit.wrapped(concat_ws(E'\n', jit.shown(r.reason), jit.shown(r.ticket)), 8) AS reason,
 	(SELECT jit.wrapped(string_agg(jit.name_now(0, w.name, ''), E'\n' ORDER BY w.n), 12, min(p.waiting_for_more))
@@ -746,7 +758,7 @@ SELECT r.id AS request,
 			CROSS JOIN LATERAL unnest(p.waiting_for) WITH ORDINALITY w (name, n)) AS waiting_for,
 	(SELECT jit.wrapped(concat(jit.name_now(v.approver_oid, v.approver, r.origin), ' (via ' || jit.shown(v.via) || ')', ': ' || jit.shown(v.comment)), 12)
 		FROM jit.reviews v WHERE v.request_id = r.id ORDER BY v.review DESC LIMIT 1) AS decided_by,
-	date_trunc('second', CASE r.status WHEN 'pending' THEN r.lapses_at
+	date_trunc('second', CASE WHEN r.status IN ('pending', 'scheduled') THEN r.lapses_at
 		ELSE coalesce(r.ended_at, r.deadline, r.expires_at) END) AS ends_at
 FROM jit.requests_of_mine r
 ORDER BY r.id;
@@ -756,11 +768,11 @@ COMMENT ON COLUMN jit.my_requests.request IS 'number of the request';
 COMMENT ON COLUMN jit.my_requests.status IS 'state at this moment';
 COMMENT ON COLUMN jit.my_requests.grantee IS 'role that gets the access, by its name of now; if it was another then, that as well';
 COMMENT ON COLUMN jit.my_requests.access IS 'what was asked for, by the names of then, and what of it active access doesn''t give now';
-COMMENT ON COLUMN jit.my_requests.duration IS 'how long, or until when, it was asked for';
+COMMENT ON COLUMN jit.my_requests.duration IS 'how long, from when and until when it was asked for';
 COMMENT ON COLUMN jit.my_requests.reason IS 'reason, and ticket on a line of its own';
 COMMENT ON COLUMN jit.my_requests.waiting_for IS 'who can log in and could approve it now; superusers only where nobody else could; null once it is not pending';
 COMMENT ON COLUMN jit.my_requests.decided_by IS 'the last who approved or rejected it, and what they said';
-COMMENT ON COLUMN jit.my_requests.ends_at IS 'when it lapses, when the access expires, or when it ended';
+COMMENT ON COLUMN jit.my_requests.ends_at IS 'when it lapses, when the access expires, or would if it started as scheduled, or when it ended';
 
 -- Conditions on plain columns would be looked at before jit.progress() has
 -- said whom a request concerns, and EXPLAIN ANALYZE counts what they remove:
@@ -782,7 +794,8 @@ FROM jit.requests r
 				FROM jit.reviews v WHERE v.request_id = r.id AND v.verdict = 'approve' ORDER BY v.review) AS approved_by,
 			ARRAY(SELECT jit.shown(v.comment)
 				FROM jit.reviews v WHERE v.request_id = r.id AND v.verdict = 'approve' ORDER BY v.review) AS comments,
-			ARRAY(SELECT v.via FROM jit.reviews v WHERE v.request_id = r.id AND v.verdict = 'approve' ORDER BY v.review) AS approved_via
+			ARRAY(SELECT v.via FROM jit.reviews v WHERE v.request_id = r.id AND v.verdict = 'approve' ORDER BY v.review) AS approved_via,
+			r.start
 		FROM jit.progress(r.id) p
 			LEFT JOIN pg_catalog.pg_authid q ON q.oid = r.requester_oid AND starts_with(r.origin, (SELECT jit.cluster()))
 			LEFT JOIN pg_catalog.pg_authid l ON l.oid = r.login_oid AND starts_with(r.origin, (SELECT jit.cluster()))
@@ -816,6 +829,27 @@ COMMENT ON COLUMN jit.pending.direct IS 'does this step take no approval through
 COMMENT ON COLUMN jit.pending.approved_by IS 'roles that have approved so far, in order, by their names of now and of then; also where an approval has stopped counting';
 COMMENT ON COLUMN jit.pending.comments IS 'what they said, in the same order; null for nothing';
 COMMENT ON COLUMN jit.pending.approved_via IS 'identities that gateways approved for, in the order of approved_by; null: themselves';
+COMMENT ON COLUMN jit.pending.start IS 'when it was asked to start; null: at once';
+
+CREATE VIEW jit.scheduled WITH (security_barrier) AS
+SELECT r.id AS request,
+	jit.wrapped(r.grantee_now, greatest(12, length(r.grantee))) AS grantee,
+	jit.wrapped(r.lines, 30) AS access,
+	date_trunc('second', r.start) AS starts_at,
+	date_trunc('second', r.lapses_at) AS ends_at,
+	(SELECT jit.wrapped(string_agg(jit.name_now(v.approver_oid, v.approver, r.origin), E'\n' ORDER BY v.review), 12)
+		FROM jit.reviews v WHERE v.request_id = r.id AND v.verdict = 'approve') AS approved_by
+FROM jit.requests_to_see r
+WHERE r.status_now = 'scheduled' AND NOT (SELECT jit.is_gateway())
+ORDER BY r.start, r.id;
+COMMENT ON VIEW jit.scheduled IS
+	'approved access that has not started: yours, or of a role that you are a member of, what you asked for, decided on, or may revoke; everyone''s for JIT administrators and auditors';
+COMMENT ON COLUMN jit.scheduled.request IS 'number of the request; end it with jit_revoke()';
+COMMENT ON COLUMN jit.scheduled.grantee IS 'role that gets the access, by its name of now; if it was another when it was asked for, that as well';
+COMMENT ON COLUMN jit.scheduled.access IS 'what was asked for, one object or role a line, by the names of then';
+COMMENT ON COLUMN jit.scheduled.starts_at IS 'when it starts';
+COMMENT ON COLUMN jit.scheduled.ends_at IS 'its deadline, whenever it starts';
+COMMENT ON COLUMN jit.scheduled.approved_by IS 'roles that approved, in order; also where an approval has stopped counting';
 
 CREATE VIEW jit.active_grants WITH (security_barrier) AS
 SELECT r.id AS request,
@@ -909,7 +943,7 @@ SELECT r.id AS request,
 	coalesce(jit.name_now(v.approver_oid, v.approver, r.origin), jit.name_now(0, e.role, '')) AS decided_by,
 	jit.shown(coalesce(v.comment, e.detail ->> 'reason')) AS comment,
 	r.requested_at AS asked_at,
-	coalesce(r.decided_at, r.lapses_at) AS decided_at,
+	coalesce(r.ended_at, r.lapses_at) AS decided_at,
 	r.via,
 	coalesce(v.via, e.via) AS decided_via,
 	CASE WHEN starts_with(r.origin, (SELECT jit.cluster())) THEN r.requester_oid END AS requester_oid,
@@ -919,19 +953,20 @@ SELECT r.id AS request,
 	jit.token(r.origin, r.id, r.requested_at) AS token
 FROM jit.requests_to_see r
 	LEFT JOIN jit.reviews v ON v.request_id = r.id AND v.verdict = 'reject'
-	LEFT JOIN jit.events e ON e.request_id = r.id AND e.event = r.status_now::text AND e.event IN ('canceled', 'lapsed')
+	LEFT JOIN jit.events e ON e.request_id = r.id AND e.event = r.status_now::text AND e.event IN ('canceled', 'lapsed', 'revoked')
 WHERE r.status IN ('rejected', 'canceled', 'lapsed') OR r.status_now = 'lapsed'
+	OR r.status = 'revoked' AND r.activated_at IS NULL
 ORDER BY r.id;
 COMMENT ON VIEW jit.refused IS
-	'requests that were rejected, canceled, or lapsed: yours, those of roles that you are a member of, and those you decided on; everyone''s for JIT administrators and auditors';
+	'requests that were rejected, canceled, revoked before their start, or lapsed: yours, those of roles that you are a member of, and those you decided on; everyone''s for JIT administrators and auditors';
 COMMENT ON COLUMN jit.refused.request IS 'number of the request';
-COMMENT ON COLUMN jit.refused.status IS 'rejected, canceled or lapsed';
+COMMENT ON COLUMN jit.refused.status IS 'rejected, canceled, revoked or lapsed';
 COMMENT ON COLUMN jit.refused.requester IS 'role that asked, by its name of now; if it was another then, that as well';
 COMMENT ON COLUMN jit.refused.grantee IS 'role that did not get the access, by its name of now; if it was another then, that as well';
 COMMENT ON COLUMN jit.refused.access IS 'what was asked for, one object or role a line, by the names of then';
 COMMENT ON COLUMN jit.refused.reason IS 'reason';
 COMMENT ON COLUMN jit.refused.ticket IS 'ticket, or null';
-COMMENT ON COLUMN jit.refused.decided_by IS 'role that rejected or canceled it; null if it lapsed';
+COMMENT ON COLUMN jit.refused.decided_by IS 'role that rejected, canceled or revoked it; null if it lapsed';
 COMMENT ON COLUMN jit.refused.comment IS 'what they said, or why it lapsed before its time';
 COMMENT ON COLUMN jit.refused.asked_at IS 'when it was filed';
 COMMENT ON COLUMN jit.refused.via IS 'identity that a gateway asked for; null: they asked themselves';
@@ -941,7 +976,7 @@ COMMENT ON COLUMN jit.refused.risk IS 'risk by the policies when it was filed';
 COMMENT ON COLUMN jit.refused.duration IS 'how long it was asked for; null if until was given';
 COMMENT ON COLUMN jit.refused.until IS 'until when it was asked for; null if duration was given';
 COMMENT ON COLUMN jit.refused.token IS 'what jit_act_for() takes for this request only';
-COMMENT ON COLUMN jit.refused.decided_at IS 'when it was rejected or canceled, or lapsed';
+COMMENT ON COLUMN jit.refused.decided_at IS 'when it was rejected, canceled or revoked, or lapsed';
 
 CREATE VIEW jit.my_access WITH (security_barrier) AS
 WITH given AS (
@@ -988,7 +1023,7 @@ COMMENT ON COLUMN jit.my_access.expires_at IS 'deadline, the latest of all reque
 COMMENT ON COLUMN jit.my_access.request IS 'number of the request that gives it until then';
 
 GRANT USAGE ON SCHEMA jit TO PUBLIC;
-GRANT SELECT ON jit.inbox, jit.my_requests, jit.pending, jit.active_grants, jit.history, jit.refused, jit.my_access TO PUBLIC;
+GRANT SELECT ON jit.inbox, jit.my_requests, jit.pending, jit.scheduled, jit.active_grants, jit.history, jit.refused, jit.my_access TO PUBLIC;
 REVOKE EXECUTE ON FUNCTION jit.refuse_change(), jit.watch_request() FROM PUBLIC;
 
 -- ----------------------------------------------------------------------

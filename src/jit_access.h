@@ -68,6 +68,7 @@ typedef enum JitRisk
 typedef enum JitStatus
 {
 	JIT_PENDING,
+	JIT_SCHEDULED,
 	JIT_ACTIVE,
 	JIT_REJECTED,
 	JIT_CANCELED,

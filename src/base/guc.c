@@ -26,6 +26,7 @@ char	   *jit_proxy_logins = NULL;
 char	   *jit_gateway_logins = NULL;
 bool		jit_top_level_only = true;
 int			jit_max_duration = 7 * 24 * 60 * 60;
+int			jit_max_ahead = 7 * 24 * 60 * 60;
 int			jit_max_pending = 20;
 int			jit_max_active = 100;
 int			jit_keep_scopes = 7 * 24 * 60 * 60;
@@ -187,6 +188,13 @@ jit_define_settings(void)
 							"Longest time that access can be asked for.",
 							NULL,
 							&jit_max_duration, 7 * 24 * 60 * 60, 1, INT_MAX,
+							PGC_SUSET, GUC_UNIT_S, NULL, NULL, NULL);
+
+	/* panic buttons are on record for as long: see request/giving.c */
+	DefineCustomIntVariable("jit_access.max_ahead",
+							"How far ahead access can be asked to start.",
+							"0: only at once.",
+							&jit_max_ahead, 7 * 24 * 60 * 60, 0, 30 * 24 * 60 * 60,
 							PGC_SUSET, GUC_UNIT_S, NULL, NULL, NULL);
 
 	DefineCustomIntVariable("jit_access.max_pending",

@@ -94,11 +94,11 @@ jit_lock_cluster(int timeout)
 	return jit_wait_for_lock(&tag, ExclusiveLock, timeout);
 }
 
-/* From now on jit_lock_object() waits for JIT_LONGEST_WAIT, all in all. */
+/* From now on jit_lock_object() waits for so long, all in all. */
 void
-jit_start_waiting(void)
+jit_start_waiting(int milliseconds)
 {
-	latest = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), JIT_LONGEST_WAIT);
+	latest = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), milliseconds);
 }
 
 /* How many milliseconds there are left. */

@@ -22,7 +22,7 @@
 extern bool jit_lock_failed(ErrorData *error);
 extern bool jit_wait_for_lock(const LOCKTAG *tag, LOCKMODE mode, int timeout);
 extern bool jit_lock_cluster(int timeout);
-extern void jit_start_waiting(void);
+extern void jit_start_waiting(int milliseconds);
 extern int	jit_time_left(void);
 extern void jit_rethrow_locked(MemoryContext context, const char *what) pg_attribute_noreturn();
 extern void jit_lock_object(Oid classid, Oid objid, LOCKMODE mode,

@@ -37,7 +37,7 @@ PG_FUNCTION_INFO_V1(jit_wrapped);
 static const char *const risk_names[] = {"low", "moderate", "high", "forbidden"};
 
 static const char *const status_names[] = {
-	"pending", "active", "rejected", "canceled", "lapsed", "expired", "revoked"
+	"pending", "scheduled", "active", "rejected", "canceled", "lapsed", "expired", "revoked"
 };
 
 /* ----------------------------------------------------------------------

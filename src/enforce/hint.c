@@ -68,7 +68,8 @@ typedef struct Told
 	char	   *detail;			/* that, or why what is live isn't enough; or
 								 * NULL */
 	int			request;		/* what that is about */
-	int			pending;		/* request that would cure it, 0 if none */
+	int			pending;		/* request, maybe scheduled, that would cure
+								 * it, 0 if none */
 	int			rejected;		/* the last that would have, 0 if none */
 } Told;
 
@@ -757,7 +758,7 @@ cures(int request, List *all_missing, Relation *ledger)
 	return true;
 }
 
-/* A request: is it pending, or has it been rejected? */
+/* A request: is it pending or scheduled, or has it been rejected? */
 static void
 look_at_request(HeapTuple tuple, List *all_missing, Relation *ledger, Told *told)
 {
@@ -766,15 +767,16 @@ look_at_request(HeapTuple tuple, List *all_missing, Relation *ledger, Told *told
 	Oid			status = DatumGetObjectId(get_column(rel, tuple, "status", NULL));
 	const char *origin;
 	HeapTuple	label = SearchSysCache1(ENUMOID, ObjectIdGetDatum(status));
+	const char *name;
 	bool		pending;
 	bool		rejected;
 
 	if (!HeapTupleIsValid(label))
 		return;
-	pending = strcmp(NameStr(((Form_pg_enum) GETSTRUCT(label))->enumlabel),
-					 jit_status_name(JIT_PENDING)) == 0;
-	rejected = strcmp(NameStr(((Form_pg_enum) GETSTRUCT(label))->enumlabel),
-					  jit_status_name(JIT_REJECTED)) == 0;
+	name = NameStr(((Form_pg_enum) GETSTRUCT(label))->enumlabel);
+	pending = strcmp(name, jit_status_name(JIT_PENDING)) == 0 ||
+		strcmp(name, jit_status_name(JIT_SCHEDULED)) == 0;
+	rejected = strcmp(name, jit_status_name(JIT_REJECTED)) == 0;
 	ReleaseSysCache(label);
 	if (!(pending && request > told->pending &&
 		  DatumGetTimestampTz(get_column(rel, tuple, "lapses_at", NULL)) > jit_now()) &&

@@ -315,7 +315,9 @@ explain_obstacles(ReturnSetInfo *rsinfo, const JitRequest *request,
 	}
 	other = jit_pending_like(request, usecs);
 	if (other != NULL)
-		in_the_way(rsinfo, &any, psprintf(_("%s for the same access is pending"),
+		in_the_way(rsinfo, &any, psprintf(other->status == JIT_SCHEDULED ?
+										  _("%s for the same access is scheduled") :
+										  _("%s for the same access is pending"),
 										  jit_request_text(other->id)), NULL, NULL);
 	jit_enter_owner_section(&section);
 	pending = jit_count_pending(request);
@@ -324,7 +326,7 @@ explain_obstacles(ReturnSetInfo *rsinfo, const JitRequest *request,
 		in_the_way(rsinfo, &any, _("too many pending requests"),
 				   psprintf(_("You have %d, and jit_access.max_pending is %d."),
 							pending, jit_max_pending), NULL);
-	why = jit_why_no_room(request, jit_now() + usecs, &hint);
+	why = jit_why_no_room(request, jit_begins(request, jit_now()) + usecs, &hint);
 	if (why != NULL)
 		in_the_way(rsinfo, &any, _("too many live grants"), why, hint);
 }
@@ -339,7 +341,7 @@ require_grantee(FunctionCallInfo fcinfo)
 
 	(void) jit_open_ledger();
 	jit_acting_person_for(&person, 0);
-	if (PG_ARGISNULL(5) && superuser_arg(person.role))
+	if (PG_ARGISNULL(jit_request_arguments.grantee) && superuser_arg(person.role))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_GRANT_OPERATION),
 				 errmsg("role %s is a superuser and has all access anyway",
@@ -348,12 +350,13 @@ require_grantee(FunctionCallInfo fcinfo)
 						 quote_literal_cstr(jit_required_text(fcinfo, 0, "access")))));
 }
 
-/* jit_explain(access, duration, reason, until, ticket, grantee) */
+/* jit_explain(access, duration, reason, until, ticket, grantee, start) */
 Datum
 jit_explain(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	bool		longest = PG_ARGISNULL(1) && PG_ARGISNULL(3);
+	const JitArguments *at = &jit_request_arguments;
+	bool		longest = PG_ARGISNULL(at->duration) && PG_ARGISNULL(at->until);
 	JitRequest *request;
 	JitDecision *decision;
 	List	   *lacks;
@@ -373,7 +376,7 @@ jit_explain(PG_FUNCTION_ARGS)
 	}
 	else
 	{
-		request = jit_request_from_arguments(fcinfo, 1, 2, 5, false, &usecs);
+		request = jit_request_from_arguments(fcinfo, at, false, &usecs);
 		decision = jit_decide_by_facts(jit_make_facts(request, usecs));
 	}
 	request->flow = decision->flow;
@@ -383,6 +386,9 @@ jit_explain(PG_FUNCTION_ARGS)
 					 _("Request in %s for %s, for %s"),
 					 quote_identifier(jit_database_name()),
 					 quote_identifier(request->grantee_name), jit_usecs_text(usecs));
+	if (request->start != DT_NOEND)
+		jit_explain_line(rsinfo, _("  from %s until %s"), jit_timestamp_text(request->start),
+						 jit_timestamp_text(request->start + usecs));
 	explain_obstacles(rsinfo, request, decision, usecs, lacks);
 	explain_items(rsinfo, request, decision->facts);
 	explain_policies(rsinfo, decision);

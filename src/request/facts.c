@@ -58,6 +58,9 @@ const char *const jit_fact_names[] = {
 	"requested_at",				/* string: timestamp */
 	"weekday",					/* number: 1 is Monday, 7 is Sunday */
 	"hour",						/* number: 0 to 23 */
+	"start",					/* string: timestamp; null if at once */
+	"start_weekday",			/* number: of the start, or of the filing */
+	"start_hour",				/* number */
 	"active_grants",			/* number: the grantee's that are live, in
 								 * this database */
 	"recent_grants",			/* number: the grantee's that started in the
@@ -176,6 +179,15 @@ timestamp_fact(TimestampTz at, struct pg_tm *tm)
 					tm->tm_hour, tm->tm_min, tm->tm_sec,
 					tz > 0 ? '-' : '+', abs(tz) / SECS_PER_HOUR,
 					abs(tz) % SECS_PER_HOUR / SECS_PER_MINUTE);
+}
+
+/* 1 is Monday, 7 is Sunday. */
+static int
+weekday_fact(const struct pg_tm *tm)
+{
+	int			weekday = j2day(date2j(tm->tm_year, tm->tm_mon, tm->tm_mday));
+
+	return weekday == 0 ? 7 : weekday;
 }
 
 /*
@@ -406,8 +418,10 @@ jit_make_facts(const JitRequest *request, int64 duration)
 	TimestampTz now = jit_now();
 	struct pg_tm tm;
 	struct pg_tm until;
+	struct pg_tm start;
+	bool		later = request->start != DT_NOEND;
 	char	   *requested_at = timestamp_fact(now, &tm);
-	int			weekday = j2day(date2j(tm.tm_year, tm.tm_mon, tm.tm_mday));
+	char	   *starts_at = timestamp_fact(later ? request->start : now, &start);
 	AclMode		privs = 0;
 	bool		writes = false;
 	ListCell   *lc;
@@ -438,8 +452,11 @@ jit_make_facts(const JitRequest *request, int64 duration)
 	append_string(&buf, "via", request->via);
 	append_string(&buf, "client_addr", jit_client_addr());
 	append_string(&buf, "requested_at", requested_at);
-	append_number(&buf, "weekday", weekday == 0 ? 7 : weekday);
+	append_number(&buf, "weekday", weekday_fact(&tm));
 	append_number(&buf, "hour", tm.tm_hour);
+	append_string(&buf, "start", later ? starts_at : NULL);
+	append_number(&buf, "start_weekday", weekday_fact(&start));
+	append_number(&buf, "start_hour", start.tm_hour);
 	append_grants(&buf, request, now);
 	return finish_object(&buf);
 }

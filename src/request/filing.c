@@ -29,6 +29,10 @@
 
 #define TOO_LONG (((int64) INT_MAX + 1) * USECS_PER_SEC)	/* for any setting */
 
+const JitArguments jit_request_arguments = {
+	.access = 0,.duration = 1,.reason = 2,.until = 3,.ticket = 4,.grantee = 5,.start = 6
+};
+
 /*
  * The role that is to get access.  Raises if it can't.
  */
@@ -95,7 +99,7 @@ new_request(const char *grantee, bool direct, int extends)
 	request->login_name = jit_role_name(person.login);
 	request->grantee_name = grantee ? pstrdup(grantee) : request->requester_name;
 	request->grantee = jit_check_grantee(request->grantee_name);
-	request->expires_at = DT_NOEND;
+	request->expires_at = request->start = request->decided_at = DT_NOEND;
 	request->status = JIT_PENDING;
 	request->origin = pstrdup(jit_origin());
 	request->here = request->cluster = true;
@@ -113,8 +117,24 @@ new_request(const char *grantee, bool direct, int extends)
 	return request;
 }
 
+/* A start must be a time to come. */
+static void
+check_start(TimestampTz start, TimestampTz now)
+{
+	if (TIMESTAMP_NOT_FINITE(start))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("start must not be infinite")));
+	if (start <= now)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("start is in the past"),
+				 errdetail("It is %s now.", jit_timestamp_text(now)),
+				 errhint("For access that starts at once, leave it out.")));
+}
+
 /*
- * For how long the request is from now, in microseconds.  What is longer than
+ * For how long the request is, from its start or from now, in microseconds.  What is longer than
  * anything that may be is cut, so that sums don't overflow; what is missing, of
  * which jit_complaints() complains, is judged as if it were the usual.
  */
@@ -124,6 +144,8 @@ requested_usecs(const JitRequest *request, TimestampTz now)
 	TimestampTz until = request->until;
 	int64		usecs;
 
+	if (request->start != DT_NOEND)
+		check_start(request->start, now);
 	if (request->duration == NULL && until == DT_NOEND)
 		return JIT_USUAL_DURATION;
 	if (request->duration != NULL && until != DT_NOEND)
@@ -143,7 +165,11 @@ requested_usecs(const JitRequest *request, TimestampTz now)
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					 errmsg("until is in the past"),
 					 errdetail("It is %s now.", jit_timestamp_text(now))));
-		usecs = until - now;
+		if (request->start != DT_NOEND && until <= request->start)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("until is not after start")));
+		usecs = until - jit_begins(request, now);
 	}
 	return Min(usecs, TOO_LONG);
 }
@@ -240,41 +266,52 @@ parse_access(const JitRequest *request, const char *access)
 	return items;
 }
 
+static bool
+is_given(FunctionCallInfo fcinfo, int argument)
+{
+	return argument >= 0 && !PG_ARGISNULL(argument);
+}
+
+/* A point in time, DT_NOEND if it isn't given: what is infinite is refused. */
+static TimestampTz
+time_argument(FunctionCallInfo fcinfo, int argument)
+{
+	TimestampTz at;
+
+	if (!is_given(fcinfo, argument))
+		return DT_NOEND;
+	at = PG_GETARG_TIMESTAMPTZ(argument);
+	return at == DT_NOEND ? DT_NOBEGIN : at;
+}
+
 /*
- * A request as the arguments of jit_request() or jit_grant() say, which have
- * the same in another order: these are the numbers of duration, reason (until
- * and ticket follow it) and grantee.  Checks everything about it as the
- * caller, and raises for whatever is wrong; files nothing.  *usecs is how long
- * it is for from now.
+ * A request as the arguments of a call say, which stand "at" these numbers.
+ * Checks everything about it as the caller, and raises for whatever is wrong;
+ * files nothing.  *usecs is how long it is for.
  */
 JitRequest *
-jit_request_from_arguments(FunctionCallInfo fcinfo, int duration, int reason,
-						   int grantee, bool direct, int64 *usecs)
+jit_request_from_arguments(FunctionCallInfo fcinfo, const JitArguments *at,
+						   bool direct, int64 *usecs)
 {
-	char	   *access = jit_required_text(fcinfo, 0, "access");
-	char	   *why = jit_text_argument(fcinfo, reason, "reason");
-	char	   *ticket = jit_text_argument(fcinfo, reason + 2, "ticket");
+	char	   *access = jit_required_text(fcinfo, at->access, "access");
+	char	   *why = jit_text_argument(fcinfo, at->reason, "reason");
+	char	   *ticket = jit_text_argument(fcinfo, at->ticket, "ticket");
 	TimestampTz now = jit_now();
 	JitRequest *request;
 
 	(void) jit_open_ledger();
-	request = new_request(PG_ARGISNULL(grantee) ? NULL : NameStr(*PG_GETARG_NAME(grantee)),
+	request = new_request(is_given(fcinfo, at->grantee) ?
+						  NameStr(*PG_GETARG_NAME(at->grantee)) : NULL,
 						  direct, 0);
 	request->reason = why;
 	request->ticket = ticket;
-	request->duration = PG_ARGISNULL(duration) ? NULL : PG_GETARG_INTERVAL_P(duration);
-	request->until = DT_NOEND;
-	if (!PG_ARGISNULL(reason + 1))
-	{
-		request->until = PG_GETARG_TIMESTAMPTZ(reason + 1);
-		if (request->until == DT_NOEND)
-			request->until = DT_NOBEGIN;	/* refused as infinite, not as
-											 * missing */
-	}
+	request->duration = is_given(fcinfo, at->duration) ? PG_GETARG_INTERVAL_P(at->duration) : NULL;
+	request->until = time_argument(fcinfo, at->until);
+	request->start = time_argument(fcinfo, at->start);
 	*usecs = requested_usecs(request, now);
 	request->asked = access;
 	request->items = parse_access(request, access);
-	check_items(request, now + *usecs);
+	check_items(request, jit_begins(request, now) + *usecs);
 	return request;
 }
 
@@ -371,6 +408,8 @@ call_text(const JitRequest *request, bool explain, const char *reason,
 						 quote_literal_cstr(jit_shown(reason)));
 	if (ticket != NULL)
 		appendStringInfo(&call, ", ticket => %s", quote_literal_cstr(jit_shown(ticket)));
+	if (request->start != DT_NOEND)
+		appendStringInfo(&call, ", start => %s", quote_literal_cstr(timestamptz_to_str(request->start)));
 	if (!request->direct && !extend && request->grantee != request->requester)
 		appendStringInfo(&call, ", grantee => %s", quote_literal_cstr(request->grantee_name));
 	appendStringInfoChar(&call, ')');
@@ -431,6 +470,11 @@ jit_complaints(const JitRequest *request, const JitDecision *decision,
 					 pstrdup(_("access cannot be requested for so long")),
 					 psprintf(_("jit_access.max_duration is %s."), length));
 	}
+	if (request->start != DT_NOEND &&
+		request->start > jit_now() + (int64) jit_max_ahead * USECS_PER_SEC)
+		complain(&complaints, pstrdup(_("access cannot be requested so far ahead")),
+				 psprintf(_("jit_access.max_ahead is %s."),
+						  jit_usecs_text((int64) jit_max_ahead * USECS_PER_SEC)));
 	if (reason == NULL || !matches(reason, decision->reason_pattern))
 	{
 		complain(&complaints,
@@ -520,32 +564,16 @@ same_access(const JitRequest *a, const JitRequest *b)
 	return true;
 }
 
-/* For how long the request would be if its last approval came now. */
-static int64
-usecs_from(const JitRequest *request, TimestampTz now)
-{
-	int64		usecs = request->duration == NULL ? request->until - now :
-	jit_interval_usecs(request->duration, "duration");
-	ListCell   *lc;
-
-	foreach(lc, request->reviews)
-	{
-		JitReview  *review = lfirst(lc);
-
-		if (review->duration != NULL)
-			usecs = Min(usecs, jit_interval_usecs(review->duration, "duration"));
-	}
-	return usecs;
-}
-
 /*
- * The pending request that is for the same access of the same grantee, for as
- * long at least; NULL if there is none.
+ * The pending or scheduled request that is for the same access of the same
+ * grantee, from then on at the latest and for as long at least; NULL if there
+ * is none.
  */
 JitRequest *
 jit_pending_like(const JitRequest *request, int64 usecs)
 {
 	TimestampTz now = jit_now();
+	TimestampTz from = jit_begins(request, now);
 	Datum	   *objids = palloc(list_length(request->items) * sizeof(Datum));
 	int			nobjids = 0;
 	List	   *ids = NIL;
@@ -561,15 +589,16 @@ jit_pending_like(const JitRequest *request, int64 usecs)
 			objids[nobjids++] = ObjectIdGetDatum(item->address.objectId);
 	}
 	jit_enter_owner_section(&section);
-	n = jit_query("SELECT r.id FROM jit.requests r WHERE r.status = 'pending' AND r.lapses_at > $1"
+	n = jit_query("SELECT r.id FROM jit.requests r WHERE r.status IN ('pending', 'scheduled') AND r.lapses_at > $1"
 				  " AND r.grantee_oid = $2 AND r.origin = $3 AND NOT EXISTS (SELECT FROM jit.request_items i"
 				  "  WHERE i.request_id = r.id AND NOT i.added AND i.objid <> ALL ($4))"
-				  " AND coalesce(r.until, $1 + r.duration) >= $6"
+				  " AND coalesce(r.until, coalesce(r.start, $1) + r.duration) >= $6"
+				  " AND coalesce(r.start <= $7, true)"
 				  " AND (SELECT count(*) FROM jit.request_items i WHERE i.request_id = r.id AND NOT i.added) = $5"
 				  " ORDER BY r.id",
-				  "zotOiz", now, request->grantee, jit_origin(),
+				  "zotOizz", now, request->grantee, jit_origin(),
 				  PointerGetDatum(construct_array(objids, nobjids, OIDOID, sizeof(Oid), true, TYPALIGN_INT)),
-				  nobjids, now + usecs);
+				  nobjids, from + usecs, from);
 	for (int i = 1; i <= n; i++)
 		ids = lappend_int(ids, jit_result_int(i, 1));
 	jit_leave_owner_section(&section);
@@ -579,13 +608,13 @@ jit_pending_like(const JitRequest *request, int64 usecs)
 		JitRequest *other = jit_load_request(lfirst_int(lc), false);
 
 		jit_load_request_items(other, true);
-		if (usecs <= usecs_from(other, now) && same_access(request, other))
+		if (from + usecs <= jit_deadline(other, now) && same_access(request, other))
 			return other;
 	}
 	return NULL;
 }
 
-/* Raise if a request like it is pending. */
+/* Raise if a request like it is pending, or scheduled. */
 static void
 check_not_pending(const JitRequest *request, int64 usecs)
 {
@@ -597,6 +626,12 @@ check_not_pending(const JitRequest *request, int64 usecs)
 	if (other == NULL)
 		return;
 	jit_current_person(&person);
+	if (other->status == JIT_SCHEDULED)
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_OBJECT),
+				 errmsg("%s for the same access is scheduled", jit_request_text(other->id)),
+				 errdetail("It starts at %s.", jit_timestamp_text(other->start)),
+				 errhint("To ask anew instead: SELECT jit_revoke(%d); and then the same again.", other->id)));
 	jit_flow_progress(other, &progress);
 	lacks = jit_lacks_text(jit_lacks(other, &progress));
 	ereport(ERROR,
@@ -717,14 +752,17 @@ understood_text(const JitRequest *request)
 {
 	char	   *access = jit_few_items_text(request->items);
 	TimestampTz now = jit_now();
-	int64		usecs = usecs_from(request, now);
+	TimestampTz deadline = jit_deadline(request, now);
 
 	if (request->grantee != request->requester)
 		access = psprintf(_("%s to %s"), access,
 						  jit_name_now(request->grantee, request->grantee_name));
-	if (request->duration == NULL && usecs == request->until - now)
+	if (request->start != DT_NOEND)
+		return psprintf(_("%s from %s until %s"), access, jit_timestamp_text(request->start),
+						jit_timestamp_text(deadline));
+	if (deadline == request->until)
 		return psprintf(_("%s until %s"), access, jit_timestamp_text(request->until));
-	return psprintf(_("%s for %s"), access, jit_usecs_text(usecs));
+	return psprintf(_("%s for %s"), access, jit_usecs_text(deadline - now));
 }
 
 /*
@@ -777,7 +815,7 @@ jit_file_request(JitRequest *request, int64 usecs)
 				 request->held[0] ? errdetail_internal("%s", request->held) : 0));
 	decision = jit_decide(request, usecs);
 	check_decision(request, decision, usecs);
-	jit_check_room(request, now + usecs);
+	jit_check_room(request, jit_begins(request, now) + usecs);
 	/* giving isn't asking */
 	if (!request->direct)
 		check_not_pending(request, usecs);
@@ -786,6 +824,8 @@ jit_file_request(JitRequest *request, int64 usecs)
 	request->lapses_at = now + decision->request_ttl;
 	if (request->until < request->lapses_at)
 		request->lapses_at = request->until;
+	if (request->start != DT_NOEND)
+		request->lapses_at = Min(request->lapses_at, jit_deadline(request, now));
 
 	jit_enter_owner_section(&section);
 	pending = jit_count_pending(request);
@@ -808,17 +848,17 @@ jit_file_request(JitRequest *request, int64 usecs)
 
 	jit_query("INSERT INTO jit.requests (id, requester, login, grantee, access, reason, ticket,"
 			  " duration, until, risk, flow, needs_superuser, facts, requested_at, lapses_at,"
-			  " client_addr, requester_oid, login_oid, grantee_oid, origin, extends, via)"
+			  " client_addr, requester_oid, login_oid, grantee_oid, origin, extends, via, start)"
 			  " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10::jit.risk_level, $11, $12, $13, $14, $15,"
-			  " $16::inet, $17, $18, $19, $20, nullif($21, 0), $22)",
-			  "ittttttvztjbjzztoootit", request->id, request->requester_name,
+			  " $16::inet, $17, $18, $19, $20, nullif($21, 0), $22, $23)",
+			  "ittttttvztjbjzztoootitz", request->id, request->requester_name,
 			  request->login_name, request->grantee_name, request->access,
 			  request->reason, request->ticket, request->duration,
 			  request->until, request->risk, request->flow,
 			  request->needs_superuser, decision->facts, now,
 			  request->lapses_at, client_addr, request->requester,
 			  request->login, request->grantee, request->origin,
-			  request->extends, request->via);
+			  request->extends, request->via, request->start);
 	jit_store_items(request->id, request->items);
 
 	logline = psprintf("%s requested by %s for %s: %s", jit_request_text(request->id),
@@ -831,6 +871,7 @@ jit_file_request(JitRequest *request, int64 usecs)
 						 "ticket", request->ticket,
 						 "risk", request->risk,
 						 "policies", matched_policies(decision),
+						 "starts_at", request->start != DT_NOEND ? timestamptz_to_str(request->start) : NULL,
 						 "extends", request->extends != 0 ? psprintf("%d", request->extends) : NULL,
 						 NULL),
 			  logline);

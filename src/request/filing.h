@@ -17,14 +17,32 @@ typedef struct JitComplaint
 	char	   *detail;			/* a sentence that stands for itself */
 } JitComplaint;
 
+/*
+ * Where the arguments of a call that files a request stand, by their names; -1
+ * for one that it hasn't got.
+ */
+typedef struct JitArguments
+{
+	int			access;
+	int			duration;
+	int			reason;
+	int			until;
+	int			ticket;
+	int			grantee;
+	int			start;
+} JitArguments;
+
+/* Of jit_request() and jit_explain(), and how many they have. */
+#define JIT_REQUEST_ARGUMENTS 7
+extern const JitArguments jit_request_arguments;
+
 /* What a request is taken for that says nothing of it, in microseconds. */
 #define JIT_USUAL_DURATION USECS_PER_HOUR
 
 extern Oid	jit_check_grantee(const char *grantee);
 extern JitRequest *jit_request_from_arguments(FunctionCallInfo fcinfo,
-											  int duration, int reason,
-											  int grantee, bool direct,
-											  int64 *usecs);
+											  const JitArguments *at,
+											  bool direct, int64 *usecs);
 extern JitRequest *jit_request_to_extend(JitRequest *old, Interval *duration,
 										 char *reason, char *ticket, int64 *usecs);
 extern List *jit_complaints(const JitRequest *request, const JitDecision *decision,

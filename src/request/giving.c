@@ -24,6 +24,11 @@
  * commit leaves nothing; a commit is on disk before it is visible, whatever
  * synchronous_commit the caller has set.
  *
+ * A sweeper promises what was scheduled, when it is to start: nobody approves it in
+ * that moment, so policies and flows must be no stricter than they were, and a
+ * panic button counts that was pressed since it was scheduled.  A sweeper waits
+ * for locks no longer than what is under the cluster's, and tries again.
+ *
  * A panic button that is pressed meanwhile is seen by the look again if it has
  * been committed by then.  If it is later, either of the two sees to it that a
  * sweeper ends what became active before the press, and was committed after it.
@@ -51,9 +56,11 @@
 typedef struct Promise
 {
 	JitPromise	head;
-	TimestampTz activated_at;
+	TimestampTz since;			/* panic buttons count from then on */
 	TimestampTz expires_at;
-	bool		approved;		/* else its flow asks for nobody */
+	bool		approved;		/* else its flow asks for nobody, or it was
+								 * scheduled */
+	bool		scheduled;
 	bool		direct;
 	JitPerson	person;			/* who gave the last approval, or the grant */
 	char	   *person_name;
@@ -81,7 +88,8 @@ jit_promise(JitRequest *request, TimestampTz now, const JitPerson *approver,
 
 	promise->head.request = request->id;
 	promise->head.grantee = request->grantee;
-	promise->activated_at = now;
+	promise->scheduled = request->status == JIT_SCHEDULED;
+	promise->since = promise->scheduled ? request->decided_at : now;
 	promise->expires_at = request->expires_at;
 	promise->approved = approver != NULL;
 	promise->direct = request->direct;
@@ -94,6 +102,20 @@ jit_promise(JitRequest *request, TimestampTz now, const JitPerson *approver,
 	promise->comment = MemoryContextStrdup(TopTransactionContext, comment);
 	jit_note_for_commit(JIT_COMMIT_MAKE, &make_calls, promise);
 	jit_note_for_commit(JIT_COMMIT_GIVE, &give_calls, promise);
+}
+
+/* How long the promises wait for locks: those of a sweeper not for long. */
+static int
+longest_wait(List *promises)
+{
+	ListCell   *lc;
+
+	foreach(lc, promises)
+	{
+		if (!((Promise *) lfirst(lc))->scheduled)
+			return JIT_LONGEST_WAIT;
+	}
+	return JIT_SHORTEST_WAIT;
 }
 
 static void overtaken(const Promise *promise, const char *detail) pg_attribute_noreturn();
@@ -137,7 +159,7 @@ make_promised(List *promises)
 		return;
 	PushActiveSnapshot(GetTransactionSnapshot());
 	jit_enter_owner_section(&section);
-	jit_start_waiting();
+	jit_start_waiting(longest_wait(promises));
 	PG_TRY();
 	{
 		foreach(lc, promises)
@@ -187,23 +209,32 @@ time_text(TimestampTz at, const char *zone)
 	return jit_timestamp_text(at);
 }
 
+/*
+ * When all access of the role, or of everybody, was last ended, if that was not
+ * before then; else DT_NOBEGIN.  Inside an owner section.
+ */
+TimestampTz
+jit_revoked_since(Oid grantee, TimestampTz at)
+{
+	(void) jit_query("SELECT max(at) FROM jit.revocations WHERE at >= $1 AND grantee_oid IN (0, $2)",
+					 "zo", at, grantee);
+	return jit_result_time(1, 1) != DT_NOEND ? jit_result_time(1, 1) :
+		jit_pressed_after(grantee, at);
+}
+
 /* Is all that it depends on still so?  Raises if not. */
 static void
 look_again(const Promise *promise, const char *zone)
 {
 	JitRequest *request = jit_load_request(promise->head.request, false);
 	bool		without_flow = request->reviews == NIL;
-	TimestampTz pressed = jit_pressed_after(promise->head.grantee, promise->activated_at);
+	TimestampTz pressed = jit_revoked_since(promise->head.grantee, promise->since);
 	char	   *why = NULL;
 	ListCell   *lc;
 	JitProgress progress;
 
 	jit_forget_identities();
 	check_grantee(promise, request);
-	(void) jit_query("SELECT max(at) FROM jit.revocations WHERE at >= $1 AND grantee_oid IN (0, $2)",
-					 "zo", promise->activated_at, promise->head.grantee);
-	if (jit_result_time(1, 1) != DT_NOEND)
-		pressed = jit_result_time(1, 1);
 	if (pressed != DT_NOBEGIN)
 		overtaken(promise, psprintf(_("All access was revoked, by jit_revoke_all() or jit_revoke_from(), at %s."),
 									time_text(pressed, zone)));
@@ -226,7 +257,7 @@ look_again(const Promise *promise, const char *zone)
 			overtaken(promise, psprintf(_("Role %s can no longer approve it: %s"),
 										jit_name_now(promise->person.role, promise->person_name), why));
 	}
-	if (without_flow)
+	if (without_flow || promise->scheduled)
 		why = jit_stricter_now(request);
 	if (why != NULL)
 		overtaken(promise, psprintf(_("Policies and flows have changed: %s."), why));
@@ -257,7 +288,7 @@ give_promised(List *promises)
 	}
 	if (lc == NULL)
 		return;
-	if (!jit_lock_cluster(JIT_LONGEST_WAIT))
+	if (!jit_lock_cluster(longest_wait(promises)))
 		ereport(ERROR,
 				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
 				 errmsg("%s cannot become active now: another transaction that gives or records something does not end",
@@ -285,8 +316,12 @@ give_promised(List *promises)
 	PG_END_TRY();
 	jit_leave_owner_section(&section);
 	PopActiveSnapshot();
-	/* no less durable than the server is set up for */
-	if (synchronous_commit < jit_due->synchronous_commit)
+
+	/*
+	 * no less durable than the server is set up for; sweepers wait for no
+	 * standby
+	 */
+	if (!jit_settings_pinned && synchronous_commit < jit_due->synchronous_commit)
 		(void) set_config_option("synchronous_commit", levels[jit_due->synchronous_commit],
 								 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
 }
@@ -302,7 +337,7 @@ given(List *promises, bool committed)
 		Promise    *promise = lfirst(lc);
 
 		if (promise->made &&
-			jit_pressed_after(promise->head.grantee, promise->activated_at) != DT_NOBEGIN)
+			jit_pressed_after(promise->head.grantee, promise->since) != DT_NOBEGIN)
 			jit_note_due(jit_now());
 	}
 }

@@ -10,6 +10,7 @@
 
 #include "request/ledger.h"
 
+extern TimestampTz jit_revoked_since(Oid grantee, TimestampTz at);
 extern void jit_promise(JitRequest *request, TimestampTz now, const JitPerson *approver,
 						const char *comment);
 

@@ -30,7 +30,8 @@
 #define REQUEST_COLUMNS \
 	"id, status::text, requester, requester_oid, login, login_oid," \
 	" grantee, grantee_oid, access, reason, ticket, duration, until," \
-	" lapses_at, expires_at, flow, risk::text, needs_superuser, origin, extends, via"
+	" lapses_at, expires_at, flow, risk::text, needs_superuser, origin, extends, via," \
+	" start, decided_at"
 
 /* "request 17 in hr_prod" */
 char *
@@ -162,6 +163,8 @@ jit_load_request(int id, bool lock)
 	request->origin = jit_result_text(1, 19);
 	request->extends = jit_result_int(1, 20);
 	request->via = jit_result_text(1, 21);
+	request->start = jit_result_time(1, 22);
+	request->decided_at = jit_result_time(1, 23);
 	request->here = strcmp(request->origin, jit_origin()) == 0;
 	request->cluster = jit_is_of_cluster(request->origin);
 	request->requester = row_role(request->cluster, jit_result_oid(1, 4), request->requester_name);
@@ -192,13 +195,22 @@ jit_load_request(int id, bool lock)
 	return request;
 }
 
+/* From when on the access would be, given now. */
+TimestampTz
+jit_begins(const JitRequest *request, TimestampTz now)
+{
+	return request->start != DT_NOEND ? Max(request->start, now) : now;
+}
+
 /*
- * Until when the access would be, given then: for the least of what was asked
- * for and what approvers have allowed, whether or not they still count.
+ * Until when the access would be, given now: for the least of what was asked
+ * for and what approvers have allowed, whether or not they still count.  That is
+ * from its start on, if it has one, however much of it is past.
  */
 TimestampTz
-jit_deadline(const JitRequest *request, TimestampTz start)
+jit_deadline(const JitRequest *request, TimestampTz now)
 {
+	TimestampTz start = request->start != DT_NOEND ? request->start : now;
 	TimestampTz deadline = request->until;
 	ListCell   *lc;
 
@@ -556,7 +568,8 @@ try_to_load_items(void *arg)
 }
 
 /*
- * Why a pending request can never be approved, NULL if it can: whom it is for
+ * Why a pending request can never be approved, or a scheduled one never start,
+ * NULL if it can: whom it is for
  * is gone, or some of what it is for.  The requester may go.  What is known by
  * name, in a restored database or a copy, may come yet.
  */
@@ -583,6 +596,14 @@ jit_why_hopeless(const JitRequest *request)
  * ----------------------------------------------------------------------
  */
 
+/* It is scheduled no more.  Inside an owner section. */
+void
+jit_forget_schedule(int id)
+{
+	jit_query("DELETE FROM jit.schedule WHERE " JIT_THE_ROWS("schedule", "request_id = $1"),
+			  "i", id);
+}
+
 static void
 set_final_state(int id, JitStatus status, TimestampTz ended_at)
 {
@@ -590,6 +611,7 @@ set_final_state(int id, JitStatus status, TimestampTz ended_at)
 			  " decided_at = coalesce(decided_at, $3), ended_at = $3"
 			  " WHERE " JIT_THE_ROWS("requests", "id = $1"),
 			  "itz", id, jit_status_name(status), ended_at);
+	jit_forget_schedule(id);
 }
 
 /*

@@ -29,7 +29,9 @@ typedef struct JitRequest
 	char	   *ticket;			/* NULL if none */
 	Interval   *duration;		/* NULL if "until" was given */
 	TimestampTz until;			/* DT_NOEND if a duration was given */
+	TimestampTz start;			/* DT_NOEND: at once */
 	TimestampTz lapses_at;
+	TimestampTz decided_at;		/* DT_NOEND while pending */
 	TimestampTz expires_at;		/* DT_NOEND unless it is or was active */
 	Jsonb	   *flow;			/* steps, as in jit.requests.flow */
 	char	   *risk;
@@ -65,7 +67,7 @@ typedef struct JitReview
 } JitReview;
 
 /*
- * SQL that is true of pending requests "r" which jit_why_hopeless() may say
+ * SQL that is true of pending or scheduled requests "r" which jit_why_hopeless() may say
  * something of: $2 is the database, $3 as jit_cluster_origin().
  */
 #define JIT_MAYBE_HOPELESS \
@@ -79,12 +81,14 @@ extern char *jit_request_text(int id);
 extern char *jit_name_now(Oid role, const char *stored);
 extern char *jit_access_now(const JitRequest *request);
 extern JitRequest *jit_load_request(int id, bool lock);
-extern TimestampTz jit_deadline(const JitRequest *request, TimestampTz start);
+extern TimestampTz jit_begins(const JitRequest *request, TimestampTz now);
+extern TimestampTz jit_deadline(const JitRequest *request, TimestampTz now);
 extern List *jit_owners_then(const JitRequest *request);
 
 extern void jit_load_request_items(JitRequest *request, bool missing_ok);
 extern bool jit_says_gone(const ErrorData *error);
 extern char *jit_why_hopeless(const JitRequest *request);
+extern void jit_forget_schedule(int id);
 extern void jit_store_items(int request, List *items);
 extern void jit_finish_request(int id, JitStatus status,
 							   TimestampTz ended_at, const char *logline,

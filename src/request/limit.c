@@ -9,6 +9,9 @@
  * hear of it early, and under the cluster's lock before the grantee becomes a
  * member, where nothing can come between.
  *
+ * Scheduled ones count in the database that they are of: what of theirs there is no
+ * room for when it is to start lapses.
+ *
  * What a later grant continues isn't counted: it conveys no more than that one
  * does, and ends sooner.  So that nobody has thousands that way, there are
  * twice as many at most, those included.
@@ -74,6 +77,16 @@ count_promised(Oid grantee)
 	jit_query("SELECT count(*)::int FROM jit.requests WHERE id = ANY ($1) AND status = 'active'",
 			  "I", PointerGetDatum(construct_array(numbers, list_length(ids), INT4OID,
 												   sizeof(int32), true, TYPALIGN_INT)));
+	return jit_result_int(1, 1);
+}
+
+/* Others that are scheduled for the grantee here.  Inside an owner section. */
+static int
+count_scheduled(const JitRequest *request)
+{
+	jit_query("SELECT count(*)::int FROM jit.requests WHERE status = 'scheduled' AND grantee_oid = $1"
+			  " AND origin = $2 AND id <> $3 AND lapses_at > $4",
+			  "otiz", request->grantee, jit_origin(), request->id, jit_now());
 	return jit_result_int(1, 1);
 }
 
@@ -195,11 +208,15 @@ jit_why_no_room(const JitRequest *request, TimestampTz ends, char **hint)
 	int			n = list_length(grants);
 	int			counted = 0;
 	int			promised = 0;
+	int			scheduled;
 	Live	   *live;
 	ListCell   *lc;
 	char	   *who;
 
-	if (n + (OidIsValid(made) ? 0 : list_length(jit_promised_to(request->grantee))) < jit_max_active)
+	jit_enter_owner_section(&section);
+	scheduled = count_scheduled(request);
+	jit_leave_owner_section(&section);
+	if (n + scheduled + (OidIsValid(made) ? 0 : list_length(jit_promised_to(request->grantee))) < jit_max_active)
 		return NULL;
 
 	live = palloc0((n + 1) * sizeof(Live));
@@ -238,6 +255,12 @@ jit_why_no_room(const JitRequest *request, TimestampTz ends, char **hint)
 	}
 
 	who = jit_name_now(request->grantee, request->grantee_name);
+	if (counted <= jit_max_active && counted + scheduled > jit_max_active)
+	{
+		*hint = pstrdup(_("End some with jit_revoke(); see jit.scheduled."));
+		return psprintf(_("%s has %d live and %d scheduled grants, and jit_access.max_active is %d."),
+						who, counted - 1, scheduled, jit_max_active);
+	}
 	if (counted <= jit_max_active && n + promised < 2 * (int64) jit_max_active)
 		return NULL;
 	/* what it would continue is not there to be given back */

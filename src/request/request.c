@@ -4,6 +4,7 @@
  *		Life of a request: the SQL functions.
  *
  *	pending -> active -> expired | revoked
+ *	pending -> scheduled -> active | revoked | lapsed
  *	pending -> rejected | canceled | lapsed
  *
  * Every function works in the same order: check the caller and the arguments
@@ -18,6 +19,21 @@
  *	two calls on one request	the second waits for the row, then gets the
  *								state error
  *	PREPARE TRANSACTION			refused by event.c
+ *
+ * What has a start that is to come is scheduled by its last approval, which
+ * gives nothing.  When that time has come, a sweeper makes it active, by the
+ * same function, and with everything looked at again:
+ *
+ *	scheduled, committed		the launcher knows when; jit.schedule says that it
+ *								was scheduled here
+ *	panic button, jit_revoke	it is revoked; of a press that didn't see it the
+ *								start does, or whoever sweeps first
+ *	its time comes				active, or lapsed for what is in the way
+ *	a lock is in the way		it is tried again until its window has ended
+ *	no server, no launcher		it starts when they are back, for what is left, or
+ *								lapses
+ *	copied, restored			the row isn't in jit.schedule, or of another origin:
+ *								it lapses
  *
  * The row is locked only for callers who may change it: a lock held open by
  * somebody who may not would keep everybody else from deciding.
@@ -95,7 +111,7 @@ request_argument(FunctionCallInfo fcinfo)
 }
 
 /*
- * The state of a request as of now: a pending one past lapses_at has lapsed
+ * The state of a request as of now: one that is pending or scheduled past lapses_at has lapsed
  * and an active one past its deadline has expired, whatever the sweeper has
  * got round to.
  */
@@ -104,7 +120,7 @@ jit_present_status(const JitRequest *request)
 {
 	JitStatus	is = request->status;
 
-	if (is == JIT_PENDING && request->lapses_at <= jit_now())
+	if ((is == JIT_PENDING || is == JIT_SCHEDULED) && request->lapses_at <= jit_now())
 		is = JIT_LAPSED;
 	if (is == JIT_ACTIVE)
 	{
@@ -131,7 +147,7 @@ may_extend(const JitRequest *request, const JitPerson *person)
 		 jit_is_member(person->role, request->grantee, JIT_FILTER_STANDING));
 }
 
-/* Raise unless the request is in the state, as of now. */
+/* Raise unless the request is in the state, as of now; scheduled is as good as active. */
 static void
 require_status(const JitRequest *request, const JitPerson *person,
 			   JitStatus status)
@@ -140,6 +156,7 @@ require_status(const JitRequest *request, const JitPerson *person,
 
 	/* what is wrong with one that should be pending, or active */
 	static const char *const not_pending[] = {
+		[JIT_SCHEDULED] = gettext_noop("%s is scheduled, not pending"),
 		[JIT_ACTIVE] = gettext_noop("%s is active, not pending"),
 		[JIT_REJECTED] = gettext_noop("%s is rejected, not pending"),
 		[JIT_CANCELED] = gettext_noop("%s is canceled, not pending"),
@@ -156,13 +173,15 @@ require_status(const JitRequest *request, const JitPerson *person,
 		[JIT_REVOKED] = gettext_noop("%s is revoked, not active")
 	};
 
-	if (is != status)
+	if (is != status && !(status == JIT_ACTIVE && is == JIT_SCHEDULED))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg(status == JIT_PENDING ? not_pending[is] : not_active[is],
 						jit_request_text(request->id)),
 				 is == JIT_PENDING ?
 				 errhint("A pending request is ended with jit_cancel() or jit_reject().") :
+				 is == JIT_SCHEDULED ?
+				 errhint("Scheduled access is ended with jit_revoke().") :
 				 is == JIT_ACTIVE ?
 				 errhint("Active access is ended with jit_revoke().") :
 				 !may_extend(request, person) ? 0 :
@@ -292,11 +311,61 @@ require_grantee(const JitRequest *request)
 }
 
 /*
- * Make a request active whose approval is complete, by whoever has just agreed
- * (NULL if nobody had to): state and event; the access is given by giving.c.
- * Under the row lock, or in the transaction that filed it.
+ * Schedule a request whose approval is complete and whose start is to come: until
+ * then nothing is given, and then it will be judged by what is so then.
  */
 static void
+schedule_request(JitRequest *request, TimestampTz now, TimestampTz deadline)
+{
+	JitOwnerSection section;
+	char	   *access = jit_access_now(request);
+	char	   *approved_by = approved_by_text(request);
+	char	   *grantee = jit_role_name(request->grantee);
+	char	   *starts_at = pstrdup(timestamptz_to_str(request->start));
+	char	   *expires_at = pstrdup(timestamptz_to_str(deadline));
+	char	   *stricter = jit_stricter_now(request);
+
+	if (stricter != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("%s cannot be scheduled: policies or flows have changed since it was filed",
+						jit_request_text(request->id)),
+				 errdetail_internal("%s", stricter),
+				 errhint("Reject it, and have it filed anew.")));
+	jit_enter_owner_section(&section);
+	if (!request->here)
+		adopt_request(request);
+	jit_query("UPDATE jit.requests SET status = 'scheduled', decided_at = $2, lapses_at = $3"
+			  " WHERE " JIT_THE_ROWS("requests", "id = $1"),
+			  "izz", request->id, now, deadline);
+	jit_query("INSERT INTO jit.schedule (request_id) VALUES ($1)", "i", request->id);
+	jit_event("scheduled", request->id,
+			  jit_detail("grantee", grantee,
+						 "access", jit_items_text(request->items, false),
+						 "approved_by", approved_by,
+						 "starts_at", starts_at,
+						 "expires_at", expires_at, NULL),
+			  psprintf("%s scheduled: %s gets %s at %s, until %s, approved by %s",
+					   jit_request_text(request->id),
+					   jit_name_now(request->grantee, request->grantee_name), access,
+					   starts_at, expires_at, approved_by));
+	jit_leave_owner_section(&section);
+	jit_note_due(request->start);
+	jit_note_pending();
+	ereport(NOTICE,
+			(errmsg("%s gets %s in %s at %s, until %s; end it with SELECT jit_revoke(%d);",
+					jit_grantee_text(request), access, quote_identifier(jit_database_name()),
+					jit_timestamp_text(request->start), jit_timestamp_text(deadline),
+					request->id)));
+}
+
+/*
+ * Make a request active whose approval is complete, by whoever has just agreed
+ * (NULL if nobody had to), or scheduled: state and event; the access is given
+ * by giving.c.  Under the row lock, or in the transaction that filed it.  Returns
+ * the new status.
+ */
+static JitStatus
 activate_request(JitRequest *request, const JitPerson *approver)
 {
 	JitOwnerSection section;
@@ -323,8 +392,13 @@ activate_request(JitRequest *request, const JitPerson *approver)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("%s was for access until %s, which is past",
 						jit_request_text(request->id), jit_timestamp_text(deadline))));
-	request->expires_at = deadline;
 	jit_check_room(request, deadline);
+	if (request->start != DT_NOEND && request->start > now)
+	{
+		schedule_request(request, now, deadline);
+		return JIT_SCHEDULED;
+	}
+	request->expires_at = deadline;
 
 	comment = psprintf("jit_access: request %d in database %s: %s; approved by %s",
 					   request->id, quote_identifier(jit_database_name()),
@@ -334,9 +408,11 @@ activate_request(JitRequest *request, const JitPerson *approver)
 	if (!request->here)
 		adopt_request(request);
 	jit_promise(request, now, approver, comment);
-	jit_query("UPDATE jit.requests SET status = 'active', decided_at = $2, activated_at = $2,"
-			  " expires_at = $3 WHERE " JIT_THE_ROWS("requests", "id = $1"),
+	jit_query("UPDATE jit.requests SET status = 'active', decided_at = coalesce(decided_at, $2),"
+			  " activated_at = $2, expires_at = $3 WHERE " JIT_THE_ROWS("requests", "id = $1"),
 			  "izz", request->id, now, deadline);
+	if (request->status == JIT_SCHEDULED)
+		jit_forget_schedule(request->id);
 	jit_event("activated", request->id,
 			  jit_detail("grantee", grantee,
 						 "formerly", strcmp(grantee, request->grantee_name) != 0 ?
@@ -357,6 +433,34 @@ activate_request(JitRequest *request, const JitPerson *approver)
 					jit_timestamp_text(deadline), request->id),
 			 jit_mentions_commit() ?
 			 errdetail("It works once this transaction is committed.") : 0));
+	return JIT_ACTIVE;
+}
+
+/*
+ * Make a scheduled request active whose time has come, as its last approval
+ * would now.  For a sweeper, under the row lock; raises if it can't be, and
+ * asks once more at the commit.
+ */
+void
+jit_start_request(JitRequest *request)
+{
+	JitProgress progress;
+	char	   *why;
+
+	jit_load_request_items(request, false);
+	jit_flow_progress(request, &progress);
+	if (!progress.complete)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("it lacks %s", jit_lacks_text(jit_lacks_for(request, &progress, InvalidOid))),
+				 progress.lost ? errdetail_internal("%s", progress.lost) : 0));
+	why = jit_stricter_now(request);
+	if (why != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("policies and flows have changed"),
+				 errdetail_internal("%s", why)));
+	(void) activate_request(request, NULL);
 }
 
 /* The same, of a request that nobody can approve any more. */
@@ -431,6 +535,17 @@ approve_request(JitRequest *request, const JitPerson *person,
 
 	jit_flow_progress(request, &progress);
 	jit_store_review(request, "approve", progress.step, person, duration, comment);
+	/* nobody need wait for the end of more than that */
+	if (request->start != DT_NOEND && duration != NULL)
+	{
+		JitOwnerSection section;
+
+		jit_enter_owner_section(&section);
+		jit_query("UPDATE jit.requests SET lapses_at = least(lapses_at, $2)"
+				  " WHERE " JIT_THE_ROWS("requests", "id = $1"),
+				  "iz", request->id, jit_deadline(request, jit_now()));
+		jit_leave_owner_section(&section);
+	}
 	jit_event("approved", request->id,
 			  jit_detail("step", psprintf("%d", progress.step),
 						 "duration", duration ? jit_interval_text(duration) : NULL,
@@ -444,10 +559,7 @@ approve_request(JitRequest *request, const JitPerson *person,
 
 	jit_flow_progress(request, &progress);
 	if (progress.complete)
-	{
-		activate_request(request, person);
-		return JIT_ACTIVE;
-	}
+		return activate_request(request, person);
 
 	/* what was dropped since the items were loaded is an error, too */
 	(void) jit_items_text(request->items, true);
@@ -490,13 +602,13 @@ ask(FunctionCallInfo fcinfo, JitRequest *request, int64 usecs)
 
 	jit_flow_progress(request, &progress);
 	if (progress.complete)
-		activate_request(request, NULL);
+		(void) activate_request(request, NULL);
 	else
 		jit_report_pending(request);
 	return request->id;
 }
 
-/* jit_request(access, duration, reason, until, ticket, grantee) */
+/* jit_request(access, duration, reason, until, ticket, grantee, start) */
 Datum
 jit_request(PG_FUNCTION_ARGS)
 {
@@ -504,7 +616,7 @@ jit_request(PG_FUNCTION_ARGS)
 	int64		usecs;
 
 	prevent_on_standby(fcinfo, gettext_noop("access cannot be requested on a standby server"));
-	request = jit_request_from_arguments(fcinfo, 1, 2, 5, false, &usecs);
+	request = jit_request_from_arguments(fcinfo, &jit_request_arguments, false, &usecs);
 	PG_RETURN_INT32(ask(fcinfo, request, usecs));
 }
 
@@ -530,6 +642,12 @@ jit_extend(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("you cannot extend %s", jit_request_text(id)),
 				 errdetail("Only whoever asked for it or gets the access can.")));
+	if (jit_present_status(old) == JIT_SCHEDULED)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("%s is scheduled, and starts at %s", jit_request_text(id),
+						jit_timestamp_text(old->start)),
+				 errhint("To ask for something else, end it first: SELECT jit_revoke(%d);", id)));
 	if (jit_present_status(old) == JIT_PENDING)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -539,10 +657,13 @@ jit_extend(PG_FUNCTION_ARGS)
 	PG_RETURN_INT32(ask(fcinfo, request, usecs));
 }
 
-/* jit_grant(access, grantee, duration, reason, until, ticket) */
+/* jit_grant(access, grantee, duration, reason, until, ticket, start) */
 Datum
 jit_grant(PG_FUNCTION_ARGS)
 {
+	static const JitArguments at = {
+		.access = 0,.grantee = 1,.duration = 2,.reason = 3,.until = 4,.ticket = 5,.start = 6
+	};
 	JitRequest *request;
 	JitProgress progress;
 	JitPerson	person;
@@ -557,7 +678,7 @@ jit_grant(PG_FUNCTION_ARGS)
 				 errmsg("grantee must not be null"),
 				 errhint("To ask for access yourself, use jit_request().")));
 	jit_acting_person(&person);
-	request = jit_request_from_arguments(fcinfo, 2, 3, 1, true, &usecs);
+	request = jit_request_from_arguments(fcinfo, &at, true, &usecs);
 	why = jit_why_not_decide(&person);
 	if (why == NULL)
 		why = jit_why_not_impartial(request, &person);
@@ -573,7 +694,7 @@ jit_grant(PG_FUNCTION_ARGS)
 	jit_flow_progress(request, &progress);
 	check_approver(request, &person, false, gettext_noop("you cannot grant %s"));
 	if (progress.complete)
-		activate_request(request, &person);
+		(void) activate_request(request, &person);
 	else
 		(void) approve_request(request, &person, NULL, NULL);
 	PG_RETURN_INT32(request->id);
@@ -587,7 +708,8 @@ static bool
 shortens(const JitRequest *request, int64 usecs)
 {
 	int64		longest = request->duration != NULL ?
-	jit_interval_usecs(request->duration, "duration") : request->until - jit_now();
+	jit_interval_usecs(request->duration, "duration") :
+	request->until - jit_begins(request, jit_now());
 	bool		shortened = false;
 	ListCell   *lc;
 
@@ -746,7 +868,7 @@ jit_cancel(PG_FUNCTION_ARGS)
 }
 
 /*
- * End the active access of a request.  Under the row lock.  Raises where the
+ * End the active or scheduled access of a request.  Under the row lock.  Raises where the
  * grant is another database's; with "certain", also if a role that may be
  * the grant's is there but was altered so that it isn't known to be.
  */
@@ -793,11 +915,12 @@ end_access(const JitRequest *request, const char *reason, bool certain)
 					 errhint("A superuser can end it with DROP ROLE %s.",
 							 quote_identifier(jit_role_name(role)))));
 	}
-	logline = psprintf("%s revoked by %s: %s no longer has %s through it",
+	logline = psprintf(request->status == JIT_SCHEDULED ? "%s revoked by %s: %s does not get %s" :
+					   "%s revoked by %s: %s no longer has %s through it",
 					   jit_request_text(request->id),
 					   quote_identifier(jit_role_name(person.role)),
 					   jit_name_now(request->grantee, request->grantee_name), request->access);
-	/* what is only promised isn't given */
+	/* what is only promised, or scheduled, isn't given */
 	if (!given)
 		jit_end_request(request->id, JIT_REVOKED, logline,
 						jit_detail("reason", reason, NULL));
@@ -893,7 +1016,8 @@ jit_revoke(PG_FUNCTION_ARGS)
 
 	end_access(request, reason, true);
 	ereport(NOTICE,
-			(errmsg("%s is revoked: %s no longer has %s through it",
+			(errmsg(request->status == JIT_SCHEDULED ? "%s is revoked: %s does not get %s" :
+					"%s is revoked: %s no longer has %s through it",
 					jit_request_text(id), jit_name_now(request->grantee, request->grantee_name),
 					request->access),
 			 jit_mentions_commit() ?
@@ -927,8 +1051,8 @@ warn_of_groups(Oid grantee)
 }
 
 /*
- * End every access and cancel every pending request of a grantee, or of
- * everyone for InvalidOid.  The panic button must not wait for rows that
+ * End every access, also what is scheduled, and cancel every pending request of
+ * a grantee, or of everyone for InvalidOid.  The panic button must not wait for rows that
  * somebody else is changing: access whose row that is ends by its role alone,
  * and the ledger follows; the rest is left out with a WARNING.
  */
@@ -966,11 +1090,11 @@ revoke_many(Oid grantee, const char *reason)
 					 "zo", pressed, grantee);
 	jit_note_press(grantee, pressed);
 	/* by name too: rows that came by restore have no OIDs that count */
-	n = jit_query("WITH mine AS (SELECT id FROM jit.requests WHERE status IN ('pending', 'active')"
+	n = jit_query("WITH mine AS (SELECT id FROM jit.requests WHERE status IN ('pending', 'scheduled', 'active')"
 				  "  AND ($1 = 0 OR CASE WHEN origin = $2 THEN grantee_oid = $1 ELSE grantee = $3 END)"
 				  "  FOR UPDATE SKIP LOCKED)"
 				  " SELECT r.id, m.id IS NULL FROM jit.requests r LEFT JOIN mine m ON m.id = r.id"
-				  " WHERE status IN ('pending', 'active')"
+				  " WHERE status IN ('pending', 'scheduled', 'active')"
 				  "  AND ($1 = 0 OR CASE WHEN origin = $2 THEN grantee_oid = $1 ELSE grantee = $3 END)"
 				  " ORDER BY 1",
 				  "ott", grantee, jit_origin(),
@@ -991,7 +1115,7 @@ revoke_many(Oid grantee, const char *reason)
 		JitRequest *request = jit_load_request(lfirst_int(lc), false);
 
 		CHECK_FOR_INTERRUPTS();
-		if (request->status == JIT_ACTIVE)
+		if (request->status == JIT_ACTIVE || request->status == JIT_SCHEDULED)
 		{
 			/* the original of a copied row is ended through its roles below */
 			if (jit_is_copy(request->origin))
@@ -1026,6 +1150,12 @@ revoke_many(Oid grantee, const char *reason)
 		request = jit_load_request(lfirst_int(lc), false);
 		if (request->status == JIT_ACTIVE && request->expires_at <= jit_now())
 			continue;
+		/* it doesn't start any more: see jit_revoked_since() */
+		if (request->status == JIT_SCHEDULED)
+		{
+			revoked++;
+			continue;
+		}
 		ereport(WARNING,
 				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
 				 errmsg("%s was not ended: another transaction is changing it",
@@ -1088,7 +1218,10 @@ jit_watch_request(PG_FUNCTION_ARGS)
 	if (!CALLED_AS_TRIGGER(fcinfo))
 		elog(ERROR, "jit.watch_request() was not called by the trigger manager");
 
-	/* one that comes active is restored, perhaps without its role */
+	/*
+	 * one that comes active is restored, perhaps without its role; so is one
+	 * that comes scheduled, which doesn't start
+	 */
 	tupdesc = RelationGetDescr(trigger->tg_relation);
 	(void) heap_getattr(trigger->tg_trigtuple,
 						SPI_fnumber(tupdesc, "expires_at"), tupdesc, &isnull);

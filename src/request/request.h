@@ -15,4 +15,6 @@ extern char *jit_grantee_text(const JitRequest *request);
 extern void jit_check_concerned(JitRequest *request, const JitPerson *person,
 								const char *message);
 
+extern void jit_start_request(JitRequest *request);
+
 #endif							/* JIT_REQUEST_REQUEST_H */

@@ -137,9 +137,14 @@ asked_usecs(const JitRequest *request, TimestampTz from)
 static char *
 asked_text(const JitRequest *request)
 {
-	if (request->duration != NULL)
-		return jit_usecs_text(jit_interval_usecs(request->duration, "duration"));
-	return psprintf(_("until %s"), jit_timestamp_text(request->until));
+	char	   *text = request->duration != NULL ?
+	jit_usecs_text(jit_interval_usecs(request->duration, "duration")) :
+	psprintf(_("until %s"), jit_timestamp_text(request->until));
+
+	if (request->start == DT_NOEND)
+		return text;
+
+	return psprintf(_("%s from %s"), text, jit_timestamp_text(request->start));
 }
 
 /* ----------------------------------------------------------------------
@@ -171,6 +176,9 @@ show_request(ShowCall *call)
 	if (call->status == JIT_PENDING)
 		jit_explain_line(call->rsinfo, _("  pending; it lapses at %s"),
 						 jit_timestamp_text(request->lapses_at));
+	else if (call->status == JIT_SCHEDULED)
+		jit_explain_line(call->rsinfo, _("  scheduled; it starts at %s, and ends at %s"),
+						 jit_timestamp_text(request->start), jit_timestamp_text(request->lapses_at));
 	else if (call->status == JIT_ACTIVE)
 		jit_explain_line(call->rsinfo, _("  active"));
 	else
@@ -325,7 +333,8 @@ static void
 show_review(ShowCall *call, ShownReview *shown)
 {
 	JitReview  *review = shown->review;
-	bool		counts = !shown->approves || review->counts || call->status != JIT_PENDING;
+	bool		counts = !shown->approves || review->counts ||
+	(call->status != JIT_PENDING && call->status != JIT_SCHEDULED);
 
 	shown->told = true;
 	jit_explain_line(call->rsinfo, shown->approves ? _("    approved by %s at %s%s%s%s") :
@@ -415,9 +424,9 @@ show_steps(ShowCall *call)
 	}
 	if (jit_step_progress(request, 1, &progress) == NULL)
 		jit_explain_line(call->rsinfo, "  %s", jit_steps_text(NIL));
-	if (call->status != JIT_PENDING)
+	if (call->status != JIT_PENDING && call->status != JIT_SCHEDULED)
 		return;
-	if (whole.complete)
+	if (whole.complete && call->status == JIT_PENDING)
 		jit_explain_line(call->rsinfo, _("  complete: whoever approves it next makes it active"));
 	/* sentences of ours, with quoted names */
 	while (whole.lost != NULL && (text = strsep(&whole.lost, "\n")) !=NULL)
@@ -471,7 +480,7 @@ show_duration(ShowCall *call)
 	if (activated_at != DT_NOEND)
 		jit_explain_line(call->rsinfo, _("  given: from %s until %s"),
 						 jit_timestamp_text(activated_at), jit_timestamp_text(deadline));
-	else if (call->status == JIT_PENDING && least < asked_usecs(request, jit_now()))
+	else if (call->status == JIT_PENDING && least < asked_usecs(request, jit_begins(request, jit_now())))
 		jit_explain_line(call->rsinfo, _("  would be given now: %s"), jit_usecs_text(least));
 	if (call->status == JIT_ACTIVE)
 		jit_explain_line(call->rsinfo, _("  left: %s"),
@@ -489,6 +498,7 @@ typedef struct ShownEvent
 	char	   *reason;
 	char	   *drift;
 	char	   *step;
+	TimestampTz starts_at;
 	TimestampTz expires_at;
 } ShownEvent;
 
@@ -502,7 +512,8 @@ show_events(ShowCall *call)
 	jit_enter_owner_section(&section);
 	n = jit_query("SELECT at, event, role, login,"
 				  " CASE WHEN event NOT IN ('requested', 'approved') THEN detail ->> 'reason' END,"
-				  " detail ->> 'drift', detail ->> 'step', (detail ->> 'expires_at')::timestamptz, via"
+				  " detail ->> 'drift', detail ->> 'step', (detail ->> 'expires_at')::timestamptz, via,"
+				  " CASE event WHEN 'scheduled' THEN (detail ->> 'starts_at')::timestamptz END"
 				  " FROM jit.events WHERE request_id = $1 ORDER BY at, id",
 				  "i", call->request->id);
 	events = palloc0(Max(n, 1) * sizeof(ShownEvent));
@@ -517,6 +528,7 @@ show_events(ShowCall *call)
 		events[i].step = jit_result_text(i + 1, 7);
 		events[i].expires_at = jit_result_time(i + 1, 8);
 		events[i].via = jit_result_text(i + 1, 9);
+		events[i].starts_at = jit_result_time(i + 1, 10);
 	}
 	jit_leave_owner_section(&section);
 
@@ -535,6 +547,8 @@ show_events(ShowCall *call)
 			appendStringInfo(&buf, _(" (via %s)"), jit_shown(event->via));
 		if (event->step != NULL)
 			appendStringInfo(&buf, _(", step %s"), jit_shown(event->step));
+		if (event->starts_at != DT_NOEND)
+			appendStringInfo(&buf, _(", from %s"), jit_timestamp_text(event->starts_at));
 		if (event->expires_at != DT_NOEND)
 			appendStringInfo(&buf, _(", until %s"), jit_timestamp_text(event->expires_at));
 		if (event->drift != NULL)
@@ -719,7 +733,7 @@ show_stricter(ShowCall *call)
 		jit_explain_line(call->rsinfo, _("  it would take %s"), now);
 	}
 	longest = Min(decision->max_duration, (int64) jit_max_duration * USECS_PER_SEC);
-	if (asked_usecs(request, requested_at) > longest)
+	if (asked_usecs(request, jit_begins(request, requested_at)) > longest)
 	{
 		any = true;
 		jit_explain_line(call->rsinfo, _("  at most %s"), jit_usecs_text(longest));

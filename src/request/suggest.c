@@ -38,11 +38,11 @@ jit_longest_request(FunctionCallInfo fcinfo, int64 longest, int64 *usecs,
 	Interval   *duration = palloc0(sizeof(Interval));
 
 	duration->time = Min(longest, (int64) jit_max_duration * USECS_PER_SEC);
-	fcinfo->args[1].isnull = false;
-	fcinfo->args[1].value = IntervalPGetDatum(duration);
+	fcinfo->args[jit_request_arguments.duration].isnull = false;
+	fcinfo->args[jit_request_arguments.duration].value = IntervalPGetDatum(duration);
 	for (;;)
 	{
-		request = jit_request_from_arguments(fcinfo, 1, 2, 5, false, usecs);
+		request = jit_request_from_arguments(fcinfo, &jit_request_arguments, false, usecs);
 		*decision = jit_decide_by_facts(jit_make_facts(request, *usecs));
 		/* each is shorter than the last, or one that is allowed */
 		if (duration->time <= (*decision)->max_duration)
@@ -65,9 +65,9 @@ short_text(const char *text)
 
 /* "Request 18 for it is pending: it waits for anna, ben." */
 static char *
-pending_text(int id)
+pending_text(JitRequest *request)
 {
-	JitRequest *request = jit_load_request(id, false);
+	int			id = request->id;
 	JitProgress progress;
 	List	   *names = NIL;
 	ListCell   *lc;
@@ -139,28 +139,33 @@ request_call(const char *access, int64 usecs, const JitDecision *decision)
 
 /*
  * The hint for somebody who lacks the access, given the request that is
- * pending for it and the one that was rejected last, 0 for none.  Runs as the
+ * pending or scheduled for it and the one that was rejected last, 0 for none.  Runs as the
  * one who lacks it, and may raise: then it isn't known.
  */
 char *
 jit_suggest(const char *access, int pending, int rejected)
 {
-	LOCAL_FCINFO(fcinfo, 6);
+	LOCAL_FCINFO(fcinfo, JIT_REQUEST_ARGUMENTS);
 	JitDecision *decision;
 	int64		usecs;
-	const char *before;
+	const char *before = "";
+	JitRequest *other = pending > 0 ? jit_load_request(pending, false) : NULL;
 
-	if (pending > 0)
-		return pending_text(pending);
+	if (other != NULL && other->status != JIT_SCHEDULED)
+		return pending_text(other);
 
-	InitFunctionCallInfoData(*fcinfo, NULL, 6, InvalidOid, NULL, NULL);
-	for (int i = 1; i < 6; i++)
+	InitFunctionCallInfoData(*fcinfo, NULL, JIT_REQUEST_ARGUMENTS, InvalidOid, NULL, NULL);
+	for (int i = 1; i < JIT_REQUEST_ARGUMENTS; i++)
 		fcinfo->args[i].isnull = true;
 	fcinfo->args[0].isnull = false;
 	fcinfo->args[0].value = CStringGetTextDatum(access);
 	if (jit_longest_request(fcinfo, JIT_USUAL_DURATION, &usecs, &decision)->held != NULL)
 		return NULL;			/* it isn't what is lacking */
-	before = rejected > 0 ? rejected_text(rejected) : "";
+	if (other != NULL)
+		before = psprintf(_("Request %d for it is scheduled: it starts at %s. "), pending,
+						  jit_timestamp_text(other->start));
+	else if (rejected > 0)
+		before = rejected_text(rejected);
 	if (decision->forbidden_by == NULL)
 		return psprintf("%s%s", before, request_call(access, usecs, decision));
 	if (decision->forbidden_why == NULL)

@@ -353,9 +353,9 @@ try_to_approve(void *arg)
 	}
 	if (strcmp(jit_items_text(request->items, false), request->access) != 0)
 		call->formerly = psprintf(_("(formerly %s)"), request->access);
-	usecs = jit_deadline(request, now) - now;
+	usecs = jit_deadline(request, now) - jit_begins(request, now);
 	/* of a time, what is left; a duration is as it was said */
-	if (request->duration == NULL)
+	if (request->duration == NULL || request->start <= now)
 		usecs = Max(usecs - usecs % USECS_PER_SEC, 0);
 	call->duration = length_text(usecs);
 	call->approvals = approvals_text(request, &call->person);

@@ -21,9 +21,21 @@
  *	active, a copy of another			expires with its time, or later if its
  *	database's							role does; that one is the original's
  *										and not touched
- *	pending, past lapses_at				lapsed
- *	pending, what it is for is gone,	lapsed
- *	or whom it is for
+ *	pending or scheduled, past			lapsed
+ *	lapses_at
+ *	pending or scheduled, what it is	lapsed
+ *	for is gone, or whom it is for
+ *	scheduled elsewhere, or restored,	lapsed
+ *	and to start
+ *
+ * Between the two comes what is to start: a batch in a transaction, each in a
+ * subtransaction, and, as what gives access is looked at again at the commit,
+ * each alone if that has failed:
+ *
+ *	scheduled, its start past			active, or lapsed for what is in the way
+ *	scheduled before a panic button		revoked
+ *	something locked, or an error that	left for a later sweeper; lapsed when the
+ *	isn't the request's fault			window has ended
  *
  * Before that the roles go, in transactions of their own: the ledger can wait
  * for them, but what ends only with the roles mustn't wait for the ledger, whose
@@ -79,7 +91,9 @@
 #include "base/text.h"
 #include "request/ending.h"
 #include "request/event.h"
+#include "request/giving.h"
 #include "request/ledger.h"
+#include "request/request.h"
 #include "request/scope.h"
 #include "worker/sweeper.h"
 
@@ -92,6 +106,7 @@
 #include "utils/wait_event.h"
 
 #define BATCH_SIZE 500
+#define START_BATCH_SIZE 100	/* the cluster's lock is held so long */
 #define ROLE_TRIES 3
 #define ROLE_PAUSE 50L			/* milliseconds */
 
@@ -104,7 +119,8 @@ static JitSweeperReport report = {.complete = true,.newest = DT_NOBEGIN};
 typedef struct DueRow
 {
 	JitGrant	grant;
-	bool		pending;
+	bool		pending;		/* or scheduled */
+	bool		stranded;		/* scheduled, and not by us */
 	bool		copied;			/* as jit_is_copy(): roles aren't ours */
 	TimestampTz lapses_at;
 	char	   *access;
@@ -128,6 +144,13 @@ leave(TimestampTz due)
 	"CASE WHEN r.status = 'active' AND " before " > 0 AND g.warned_of IS DISTINCT FROM g.expires_at" \
 	" AND g.expires_at - r.activated_at >= 2 * " before " * interval '1 s'" \
 	" THEN g.expires_at - " before " * interval '1 s' END"
+
+/*
+ * Of a scheduled request r: is it to start elsewhere, or not at all?  What
+ * follows is as jit_cluster_origin(), and the database.
+ */
+#define STRANDED(cluster, database) \
+	"(r.origin <> " cluster " || " database "::text OR NOT EXISTS (SELECT FROM jit.schedule s WHERE s.request_id = r.id))"
 
 /*
  * Override what the database's owner may have set to hinder us, as
@@ -343,8 +366,13 @@ settle(void *arg)
 
 	if (row->pending)
 	{
-		char	   *why = row->lapses_at > now ?
-		jit_why_hopeless(jit_load_request(grant->request, false)) : NULL;
+		JitRequest *request = jit_load_request(grant->request, false);
+		char	   *why = row->lapses_at > now ? jit_why_hopeless(request) : NULL;
+
+		if (why == NULL && row->stranded && request->start <= now)
+			why = pstrdup(_("it was not scheduled in this database"));
+		if (why == NULL && request->status == JIT_SCHEDULED && row->lapses_at <= now)
+			why = pstrdup(_("its window has ended"));
 
 		if (why != NULL)
 			jit_finish_request(grant->request, JIT_LAPSED, now,
@@ -466,7 +494,8 @@ due_requests(void)
 				  "  CASE WHEN g.expires_at > $1 AND starts_with(r.origin, $3) THEN g.role_oid END"
 				  " LEFT JOIN pg_authid n ON n.rolname ="
 				  "  CASE WHEN g.expires_at > $1 AND NOT starts_with(r.origin, $3) THEN g.role END"
-				  " WHERE r.status = 'pending' AND (r.lapses_at <= $1 OR " JIT_MAYBE_HOPELESS ")"
+				  " WHERE r.status IN ('pending', 'scheduled') AND (r.lapses_at <= $1 OR " JIT_MAYBE_HOPELESS
+				  "  OR r.status = 'scheduled' AND r.start <= $1 AND " STRANDED("$3", "$2") ")"
 				  " OR r.status = 'active' AND (coalesce(g.expires_at, r.expires_at) <= $1"
 				  "  OR d.oid IS NULL AND (h.rolvaliduntil <= $1 OR n.rolvaliduntil <= $1"
 				  "   OR g.role IS NOT NULL AND coalesce(h.oid, n.oid) IS NULL"
@@ -502,17 +531,18 @@ lock_batch(const List *requests, int first, int *size)
 		ids[i] = Int32GetDatum(list_nth_int(requests, first + i));
 	jit_enter_owner_section(&section);
 	n = jit_query("SELECT id FROM jit.requests WHERE id = ANY ($1)"
-				  " AND status IN ('pending', 'active') FOR UPDATE SKIP LOCKED",
+				  " AND status IN ('pending', 'scheduled', 'active') FOR UPDATE SKIP LOCKED",
 				  "I", jit_int4_array(ids, nids));
 	for (int i = 0; i < n; i++)
 		ids[i] = jit_result(i + 1, 1, &isnull);
 	/* a statement of its own, which sees what was approved just before */
-	n = jit_query("SELECT r.id, r.status = 'pending', r.lapses_at, r.access, starts_with(r.origin, $2),"
+	n = jit_query("SELECT r.id, r.status IN ('pending', 'scheduled'), r.lapses_at, r.access, starts_with(r.origin, $2),"
 				  " r.origin, g.role, g.role_oid, r.grantee, r.grantee_oid,"
-				  " coalesce(g.expires_at, r.expires_at, r.lapses_at)"
+				  " coalesce(g.expires_at, r.expires_at, r.lapses_at),"
+				  " r.status = 'scheduled' AND " STRANDED("$2", "$3")
 				  " FROM jit.requests r LEFT JOIN jit.grants g ON g.request_id = r.id"
 				  " WHERE r.id = ANY ($1) ORDER BY coalesce(r.expires_at, r.lapses_at)",
-				  "It", jit_int4_array(ids, n), jit_cluster_origin());
+				  "Ito", jit_int4_array(ids, n), jit_cluster_origin(), MyDatabaseId);
 	for (int i = 1; i <= n; i++)
 	{
 		DueRow	   *row = palloc0(sizeof(DueRow));
@@ -528,6 +558,7 @@ lock_batch(const List *requests, int first, int *size)
 		row->grant.grantee = jit_result_text(i, 9);
 		row->grant.grantee_oid = jit_result_oid(i, 10);
 		row->grant.expires_at = jit_result_time(i, 11);
+		row->stranded = jit_result_bool(i, 12);
 		rows = lappend(rows, row);
 	}
 	jit_leave_owner_section(&section);
@@ -536,7 +567,7 @@ lock_batch(const List *requests, int first, int *size)
 
 /*
  * When the ledger has something due next; *pending tells whether there are
- * pending requests.  What still is due, be it that somebody has it locked, is
+ * pending or scheduled requests.  What still is due, be it that somebody has it locked, is
  * left.
  */
 static TimestampTz
@@ -548,9 +579,9 @@ next_due(bool *pending)
 
 	jit_enter_owner_section(&section);
 	jit_query("SELECT min(at) FILTER (WHERE at > $1), max(at) FILTER (WHERE at <= $1),"
-			  " coalesce(bool_or(status = 'pending'), false)"
-			  " FROM (SELECT status, CASE WHEN status = 'pending' THEN lapses_at ELSE expires_at END AS at"
-			  "   FROM jit.requests WHERE status IN ('pending', 'active')"
+			  " coalesce(bool_or(status IN ('pending', 'scheduled')), false)"
+			  " FROM (SELECT status, CASE status WHEN 'pending' THEN lapses_at WHEN 'scheduled' THEN start ELSE expires_at END AS at"
+			  "   FROM jit.requests WHERE status IN ('pending', 'scheduled', 'active')"
 			  "  UNION ALL SELECT r.status, " WARNING_DUE("$2")
 			  "   FROM jit.requests r JOIN jit.grants g ON g.request_id = r.id"
 			  "   LEFT JOIN pg_database d ON r.origin = $4 || d.oid AND d.oid <> $3"
@@ -577,7 +608,8 @@ typedef struct LedgerState
 	int			ended;			/* so many have had their roles ended */
 	bool		found;			/* have they been looked for? */
 	TimestampTz due;			/* when something else will be */
-	bool		pending;		/* are there pending requests? */
+	bool		started;		/* has what is to start been tried? */
+	bool		pending;		/* are there pending or scheduled requests? */
 } LedgerState;
 
 /* End the roles of the next of the requests, and leave the rest for later. */
@@ -618,14 +650,11 @@ settle_batch(LedgerState *state)
 	state->requests = list_delete_first_n(state->requests, n);
 }
 
-/*
- * One transaction.  An error in it is logged unless the last sweeper failed as
- * well, and makes it return false: what comes after it is done all the same.
- */
-static bool
-in_transaction(void (*work) (void *arg), void *arg)
+/* One transaction.  Returns the error in it, in TopMemoryContext, or NULL. */
+static ErrorData *
+try_transaction(void (*work) (void *arg), void *arg)
 {
-	volatile bool done = false;
+	ErrorData  *volatile error = NULL;
 
 	PG_TRY();
 	{
@@ -634,24 +663,260 @@ in_transaction(void (*work) (void *arg), void *arg)
 		work(arg);
 		PopActiveSnapshot();
 		CommitTransactionCommand();
-		done = true;
 	}
 	PG_CATCH();
 	{
-		ErrorData  *edata;
-
 		MemoryContextSwitchTo(TopMemoryContext);
-		edata = CopyErrorData();
+		error = CopyErrorData();
 		FlushErrorState();
 		AbortCurrentTransaction();
-		ereport(task.failed ? DEBUG1 : LOG,
-				(errmsg("jit_access: sweeper failed in the database with OID %u: %s",
-						MyDatabaseId, edata->message),
-				 edata->detail ? errdetail_internal("%s", edata->detail) : 0,
-				 edata->hint ? errhint("%s", edata->hint) : 0));
 	}
 	PG_END_TRY();
-	return done;
+	return error;
+}
+
+/*
+ * The same.  An error is logged unless the last sweeper failed as well, and
+ * makes it return false: what comes after it is done all the same.
+ */
+static bool
+in_transaction(void (*work) (void *arg), void *arg)
+{
+	ErrorData  *error = try_transaction(work, arg);
+
+	if (error != NULL)
+		ereport(task.failed ? DEBUG1 : LOG,
+				(errmsg("jit_access: sweeper failed in the database with OID %u: %s",
+						MyDatabaseId, error->message),
+				 error->detail ? errdetail_internal("%s", error->detail) : 0,
+				 error->hint ? errhint("%s", error->hint) : 0));
+	return error == NULL;
+}
+
+/* Panic buttons in other databases, as arrays. */
+static void
+panic_buttons(Datum *grantees, Datum *pressed)
+{
+	Datum		roles[JIT_MAX_PRESSES + 1];
+	Datum		times[JIT_MAX_PRESSES + 1];
+	int			n = 0;
+
+	LWLockAcquire(jit_due->lock, LW_SHARED);
+	roles[n] = ObjectIdGetDatum(InvalidOid);
+	times[n++] = TimestampTzGetDatum(jit_due->all_revoked);
+	for (int i = 0; i < Min(jit_due->npresses, JIT_MAX_PRESSES); i++)
+	{
+		roles[n] = ObjectIdGetDatum(jit_due->presses[i].grantee);
+		times[n++] = TimestampTzGetDatum(jit_due->presses[i].at);
+	}
+	LWLockRelease(jit_due->lock);
+	*grantees = PointerGetDatum(construct_array(roles, n, OIDOID, sizeof(Oid), true, TYPALIGN_INT));
+	*pressed = PointerGetDatum(construct_array(times, n, TIMESTAMPTZOID, sizeof(TimestampTz),
+											   FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+}
+
+/* ----------------------------------------------------------------------
+ * What starts
+ * ----------------------------------------------------------------------
+ */
+
+/* A scheduled request whose time has come, or that a panic button was for. */
+typedef struct Start
+{
+	int			request;
+	TimestampTz at;
+	TimestampTz revoked;		/* DT_NOBEGIN if it wasn't */
+	char	   *why;			/* what keeps it from starting, once and for
+								 * all */
+} Start;
+
+/*
+ * Is it the request's fault, or may it come through later?  Also of a deadlock,
+ * a full disk, a server that goes down, and of what has a bug.
+ */
+static bool
+is_for_good(const ErrorData *error)
+{
+	switch (ERRCODE_TO_CATEGORY(error->sqlerrcode))
+	{
+		case ERRCODE_TRANSACTION_ROLLBACK:
+		case ERRCODE_INSUFFICIENT_RESOURCES:
+		case ERRCODE_OPERATOR_INTERVENTION:
+		case ERRCODE_SYSTEM_ERROR:
+		case ERRCODE_INTERNAL_ERROR:
+			return false;
+		default:
+			return error->sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE;
+	}
+}
+
+static char *
+why_text(const ErrorData *error)
+{
+	return error->detail == NULL ? pstrdup(error->message) :
+		psprintf("%s: %s", error->message, error->detail);
+}
+
+/* It stays scheduled for now.  Outside of a transaction as well. */
+static void
+leave_start(const Start *start, const ErrorData *error)
+{
+	ereport(!task.again || start->at > task.logged ? LOG : DEBUG1,
+			(errmsg("jit_access: request %d in the database with OID %u could not be started: %s",
+					start->request, MyDatabaseId, error->message),
+			 errdetail("It is tried again with growing pauses, and not logged again.")));
+	leave(start->at);
+}
+
+static void
+try_to_start(void *arg)
+{
+	jit_start_request(arg);
+}
+
+/* It doesn't start, under the row lock. */
+static void
+give_up(const Start *start)
+{
+	char	   *text = psprintf("request %d in %s", start->request,
+								quote_identifier(jit_database_name()));
+
+	if (start->revoked != DT_NOBEGIN)
+		jit_finish_request(start->request, JIT_REVOKED, start->revoked,
+						   psprintf("%s revoked: all access was revoked at %s", text,
+									timestamptz_to_str(start->revoked)),
+						   jit_detail("reason", "all access was revoked, by jit_revoke_all() or jit_revoke_from()", NULL));
+	else
+		jit_finish_request(start->request, JIT_LAPSED, jit_now(),
+						   psprintf("%s lapsed: %s", text, start->why),
+						   jit_detail("reason", start->why, NULL));
+}
+
+/* A batch of them, in a transaction. */
+static void
+start_batch(void *arg)
+{
+	ListCell   *lc;
+
+	if (!jit_open_ledger())
+		return;
+	foreach(lc, (List *) arg)
+	{
+		Start	   *start = lfirst(lc);
+		JitOwnerSection section;
+		JitRequest *request;
+		ErrorData  *error;
+		bool		locked;
+
+		CHECK_FOR_INTERRUPTS();
+		jit_enter_owner_section(&section);
+		locked = jit_query("SELECT FROM jit.requests WHERE id = $1 AND status = 'scheduled'"
+						   " FOR UPDATE SKIP LOCKED", "i", start->request) > 0;
+		request = locked ? jit_load_request(start->request, false) : NULL;
+		if (locked)
+			start->revoked = jit_revoked_since(request->grantee, request->decided_at);
+		if (locked && start->revoked == DT_NOBEGIN && start->why == NULL)
+		{
+			error = jit_try(try_to_start, request);
+			if (error != NULL && is_for_good(error))
+				start->why = why_text(error);
+			else if (error != NULL)
+				leave_start(start, error);
+		}
+		if (!locked)
+			leave(DT_NOBEGIN);
+		else if (start->revoked != DT_NOBEGIN || start->why != NULL)
+			give_up(start);
+		jit_leave_owner_section(&section);
+	}
+}
+
+/* Look for them; *arg is the list, in TopMemoryContext. */
+static void
+find_starts(void *arg)
+{
+	JitOwnerSection section;
+	MemoryContext context;
+	Datum		grantees;
+	Datum		pressed;
+	int			n;
+
+	if (!jit_open_ledger())
+		return;
+	panic_buttons(&grantees, &pressed);
+	jit_enter_owner_section(&section);
+	n = jit_query("SELECT r.id, r.start FROM jit.requests r JOIN jit.schedule s ON s.request_id = r.id"
+				  " WHERE r.status = 'scheduled' AND r.origin = $1 AND r.lapses_at > $4"
+				  " AND (r.start <= $4"
+				  "  OR EXISTS (SELECT FROM jit.revocations v"
+				  "   WHERE v.at >= r.decided_at AND v.grantee_oid IN (0, r.grantee_oid))"
+				  "  OR EXISTS (SELECT FROM unnest($2, $3) p (grantee, at)"
+				  "   WHERE p.at >= r.decided_at AND p.grantee IN (0, r.grantee_oid)))"
+				  " ORDER BY r.start, r.id",
+				  "tOZz", jit_origin(), grantees, pressed, jit_now());
+	context = MemoryContextSwitchTo(TopMemoryContext);
+	for (int i = 1; i <= n; i++)
+	{
+		Start	   *start = palloc0(sizeof(Start));
+
+		start->request = jit_result_int(i, 1);
+		start->at = jit_result_time(i, 2);
+		*(List **) arg = lappend(*(List **) arg, start);
+	}
+	MemoryContextSwitchTo(context);
+	jit_leave_owner_section(&section);
+}
+
+/*
+ * Start one alone.  What the look again at its commit has found is then on
+ * record, in a transaction of its own.
+ */
+static void
+start_alone(Start *start)
+{
+	List	   *alone;
+	ErrorData  *error;
+
+	MemoryContextSwitchTo(TopMemoryContext);
+	alone = list_make1(start);
+	start->why = NULL;
+	error = try_transaction(start_batch, alone);
+	if (error != NULL && is_for_good(error))
+	{
+		start->why = why_text(error);
+		error = try_transaction(start_batch, alone);
+	}
+	if (error != NULL)
+		leave_start(start, error);
+}
+
+/* Start what is to start.  False if that can't be looked for. */
+static bool
+start_due(void)
+{
+	List	   *starts = NIL;
+
+	if (!in_transaction(find_starts, &starts))
+		return false;
+	while (starts != NIL)
+	{
+		List	   *batch;
+		ErrorData  *error;
+		ListCell   *lc;
+
+		MemoryContextSwitchTo(TopMemoryContext);
+		batch = list_truncate(list_copy(starts), START_BATCH_SIZE);
+		error = try_transaction(start_batch, batch);
+
+		foreach(lc, error != NULL ? batch : NIL)
+		{
+			start_alone(lfirst(lc));
+			jit_report_progress(task.slot);
+		}
+		starts = list_delete_first_n(starts, list_length(batch));
+		jit_report_progress(task.slot);
+	}
+	return true;
 }
 
 /*
@@ -683,6 +948,7 @@ sweep_ledger(void *arg)
 	if (!installed || too_early)
 	{
 		state->requests = NIL;
+		state->started = true;
 		return;
 	}
 	if (!state->found)
@@ -693,6 +959,9 @@ sweep_ledger(void *arg)
 		end_roles(state);
 		return;
 	}
+	/* between transactions of ours: see start_due() */
+	if (!state->started)
+		return;
 	settle_batch(state);
 	if (state->requests == NIL)
 		state->due = next_due(&state->pending);
@@ -744,28 +1013,6 @@ sweep_scopes(void *arg)
 			jit_sweep_copied_scopes(sweep);
 	}
 	jit_leave_owner_section(&section);
-}
-
-/* Panic buttons in other databases, as arrays. */
-static void
-panic_buttons(Datum *grantees, Datum *pressed)
-{
-	Datum		roles[JIT_MAX_PRESSES + 1];
-	Datum		times[JIT_MAX_PRESSES + 1];
-	int			n = 0;
-
-	LWLockAcquire(jit_due->lock, LW_SHARED);
-	roles[n] = ObjectIdGetDatum(InvalidOid);
-	times[n++] = TimestampTzGetDatum(jit_due->all_revoked);
-	for (int i = 0; i < Min(jit_due->npresses, JIT_MAX_PRESSES); i++)
-	{
-		roles[n] = ObjectIdGetDatum(jit_due->presses[i].grantee);
-		times[n++] = TimestampTzGetDatum(jit_due->presses[i].at);
-	}
-	LWLockRelease(jit_due->lock);
-	*grantees = PointerGetDatum(construct_array(roles, n, OIDOID, sizeof(Oid), true, TYPALIGN_INT));
-	*pressed = PointerGetDatum(construct_array(times, n, TIMESTAMPTZOID, sizeof(TimestampTz),
-											   FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 }
 
 typedef struct Overtaken
@@ -873,7 +1120,7 @@ jit_sweeper_main(Datum arg)
 {
 	Oid			where = DatumGetObjectId(arg);
 	bool		spare = !OidIsValid(where);
-	LedgerState state = {NIL, 0, false, DT_NOEND, false};
+	LedgerState state = {.due = DT_NOEND};
 	RolesState	roles = {true, DT_NOBEGIN, false};
 	JitScopeSweep scopes = {NIL, false, DT_NOEND};
 	bool		done = true;
@@ -896,9 +1143,15 @@ jit_sweeper_main(Datum arg)
 		done = in_transaction(end_overtaken, NULL);
 		do
 		{
+			if (done && state.found && !state.started &&
+				state.ended == list_length(state.requests))
+			{
+				done = start_due();
+				state.started = true;
+			}
 			done = done && in_transaction(sweep_ledger, &state);
 			jit_report_progress(task.slot);
-		} while (done && state.requests != NIL);
+		} while (done && (state.requests != NIL || !state.started));
 	}
 	roles.readable = done && task.whose == JIT_OWN_ROLES;
 	for (int tries = 0;; tries++)

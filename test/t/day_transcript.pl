@@ -77,7 +77,7 @@ sub masked
 	$text =~ s/(00:00:00\+00 \| )\d\d:\d\d:\d\d/${1}00:00:00/g;
 	$text =~ s/^(  *left: )\d\d:\d\d:\d\d/${1}00:00:00/mg;
 	$text =~ s/^(  *requested_at: ).*/$1"..."/mg;
-	$text =~ s/^(  *(?:weekday|hour): )\d+/${1}0/mg;
+	$text =~ s/^(  *(?:start_)?(?:weekday|hour): )\d+/${1}0/mg;
 	$text =~ s/^(requester_oid +\|) \d+/$1 00000/mg;
 	# a token: system, database, number and time
 	$text =~ s/\d{19}\/\d+:(\d+):\d{16}/0000000000000000000\/00000:$1:0000000000000000/g;
