@@ -267,6 +267,13 @@ jit_object_aclmask(Oid classid, Oid objid, AttrNumber attnum, List *closure,
 			 list_member_oid(closure, ROLE_PG_WRITE_ALL_DATA)))
 			result |= ACL_USAGE;
 	}
+	else if (JIT_ALL_DATA_HAS_LARGE_OBJECTS && classid == LargeObjectRelationId)
+	{
+		if (list_member_oid(closure, ROLE_PG_READ_ALL_DATA))
+			result |= mask & ACL_SELECT;
+		if (list_member_oid(closure, ROLE_PG_WRITE_ALL_DATA))
+			result |= mask & ACL_UPDATE;
+	}
 	return result;
 }
 

@@ -209,6 +209,34 @@ extern int no_such_variable
 #endif
 
 /*
+ * Commit dd1398f13 (PostgreSQL 19): GRANTED BY of GRANT and REVOKE on objects
+ * says by whose grant options it is done.  Before, it could name nobody but the
+ * current user, and changed nothing.
+ */
+#if PG_VERSION_NUM >= 190000
+#define JIT_GRANTED_BY(stmt) ((stmt)->grantor)
+#else
+#define JIT_GRANTED_BY(stmt) ((RoleSpec *) NULL)
+#endif
+
+/* Commit 8185bb534 (PostgreSQL 19): the server that a subscription names. */
+#if PG_VERSION_NUM >= 190000
+#define JIT_SUBSCRIPTION_SERVER(stmt) ((stmt)->servername)
+#else
+#define JIT_SUBSCRIPTION_SERVER(stmt) NULL
+#endif
+
+/*
+ * Commit d98197602 (PostgreSQL 19) let pg_read_all_data and pg_write_all_data
+ * have large objects as well.
+ */
+#if PG_VERSION_NUM >= 190000
+#define JIT_ALL_DATA_HAS_LARGE_OBJECTS true
+#else
+#define JIT_ALL_DATA_HAS_LARGE_OBJECTS false
+#endif
+
+/*
  * Commit 0986e9516 (PostgreSQL 19) made one struct of what pushJsonbValue() is
  * given and what it returns.
  */

@@ -176,11 +176,14 @@ may_create_table(JitAuthority *authority, const CreateStmt *stmt)
 	return true;
 }
 
-/* Only when a foreign table is made does PostgreSQL ask for USAGE of it. */
+/*
+ * Only when a foreign table is made does PostgreSQL ask for USAGE of it, and for
+ * a subscription whenever its worker starts.
+ */
 static bool
 may_use_server(JitAuthority *authority, const char *name)
 {
-	Oid			server = get_foreign_server_oid(name, true);
+	Oid			server = name ? get_foreign_server_oid(name, true) : InvalidOid;
 
 	return !OidIsValid(server) ||
 		jit_has_privilege(authority, ForeignServerRelationId, server, ACL_USAGE);
@@ -197,6 +200,15 @@ resolve(ObjectType objtype, Node *object)
 	if (rel != NULL)
 		table_close(rel, NoLock);
 	return address;
+}
+
+/* Is it the role that is to be noted as the grantor, if one is named? */
+static bool
+acts_as(JitAuthority *authority, const RoleSpec *grantor)
+{
+	Oid			role = grantor ? get_rolespec_oid(grantor, true) : InvalidOid;
+
+	return !OidIsValid(role) || jit_has_role(authority, role);
 }
 
 /*
@@ -244,6 +256,9 @@ may_grant(JitAuthority *authority, const GrantStmt *stmt)
 	ListCell   *lc;
 	ListCell   *lc2;
 
+	/* what it may itself is the grantor's own, not by membership */
+	if (JIT_GRANTED_BY(stmt) != NULL)
+		return acts_as(authority, JIT_GRANTED_BY(stmt));
 	foreach(lc, stmt->objects)
 	{
 		Node	   *object = lfirst(lc);
@@ -325,7 +340,7 @@ may_grant_roles(JitAuthority *authority, const GrantRoleStmt *stmt)
 		if (OidIsValid(role) && !jit_may_administer(authority, role))
 			return false;
 	}
-	return authority->closure != NIL;
+	return authority->closure != NIL && acts_as(authority, stmt->grantor);
 }
 
 /* The same of the roles that an option names, if it is given. */
@@ -543,8 +558,13 @@ may_run(JitAuthority *authority, Node *stmt)
 				Oid			role = get_role_oid("pg_create_subscription", true);
 
 				return authority->closure != NIL &&
-					(!OidIsValid(role) || jit_has_role(authority, role));
+					(!OidIsValid(role) || jit_has_role(authority, role)) &&
+					may_use_server(authority,
+								   JIT_SUBSCRIPTION_SERVER((CreateSubscriptionStmt *) stmt));
 			}
+		case T_AlterSubscriptionStmt:
+			return may_use_server(authority,
+								  JIT_SUBSCRIPTION_SERVER((AlterSubscriptionStmt *) stmt));
 		default:
 			return true;
 	}
@@ -561,6 +581,7 @@ jit_check_lasting(Node *stmt)
 
 	jit_actor = GetUserId();
 	jit_unguarded = NIL;
+	jit_made_ranges = NIL;
 	if (IsA(stmt, TransactionStmt))
 		return;					/* perhaps no catalogs to look at */
 	check_new_owner(stmt);
@@ -572,27 +593,10 @@ jit_check_lasting(Node *stmt)
 		jit_refuse_lasting(&authority);
 }
 
-/* The same after it was run. */
-void
-jit_check_lasting_done(void)
-{
-	ListCell   *lc;
-	JitAuthority authority;
-
-	foreach(lc, jit_unguarded)
-	{
-		if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(lfirst_oid(lc))))
-			continue;
-		jit_get_authority(&authority, JIT_FILTER_STANDING);
-		(void) jit_owns_relation(&authority, lfirst_oid(lc));
-		jit_refuse_lasting(&authority);
-	}
-}
-
 JitLastingState
 jit_lasting_state(void)
 {
-	JitLastingState state = {jit_actor, jit_command, jit_unguarded};
+	JitLastingState state = {jit_actor, jit_command, jit_unguarded, jit_made_ranges};
 
 	return state;
 }
@@ -603,4 +607,5 @@ jit_restore_lasting_state(JitLastingState state)
 	jit_actor = state.actor;
 	jit_command = state.command;
 	jit_unguarded = state.unguarded;
+	jit_made_ranges = state.made_ranges;
 }

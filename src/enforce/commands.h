@@ -14,11 +14,11 @@ typedef struct JitLastingState
 	Oid			actor;
 	const char *command;
 	List	   *unguarded;
+	List	   *made_ranges;
 } JitLastingState;
 
 extern JitLastingState jit_lasting_state(void);
 extern void jit_restore_lasting_state(JitLastingState state);
 extern void jit_check_lasting(Node *stmt);
-extern void jit_check_lasting_done(void);
 
 #endif							/* JIT_ENFORCE_COMMANDS_H */

@@ -42,11 +42,19 @@ static JIT_SIMPLE_REL_HOOK_TYPE next_simple_rel_hook;
 #define MARK_ROLE (-2)
 #define MARK_FUNCTION (-3)
 
+/* Is a permission entry permitted by access that has ended, and no other? */
+static inline bool
+has_ended(Oid userid, TimestampTz deadline, const JitWanted *wanted)
+{
+	return jit_past_for(userid, deadline) &&
+		!jit_gives(jit_live_closure(userid), wanted);
+}
+
 /*
  * Judge what a list of permission entries asks for.  Returns false, or
  * raises, at the first that relies on what has ended.  "running": note what
- * relies on what hasn't.  That comes first: what ends in between is denied,
- * what ends later is noted and cut off.  "frame" is that of the query, if
+ * relies on what hasn't.  Then it is judged again: what ends in between is
+ * denied, what ends later is noted and cut off.  "frame" is that of the query, if
  * temporary access had been seen when it began: when roles have changed since,
  * what PostgreSQL has said may be about what is gone.
  */
@@ -70,16 +78,19 @@ check_perminfos(List *perminfos, bool ereport_on_violation, bool running,
 		if (likely(deadline == DT_NOEND) && userid != jit_command_user &&
 			(frame == NULL || frame->generation == jit_roles_generation))
 			continue;
-		if (running && !superuser_arg(userid))
+		/* what has ended isn't begun: it would be cut off */
+		if (!has_ended(userid, deadline, &wanted))
 		{
+			if (!running || superuser_arg(userid))
+				continue;
 			jit_note_reliance(userid, info, InvalidOid, InvalidOid, 0, false);
 			/* all that the user had may have been taken away */
 			deadline = jit_user_deadline(userid);
 			if (deadline == DT_NOEND)
 				deadline = DT_NOBEGIN;
+			if (!has_ended(userid, deadline, &wanted))
+				continue;
 		}
-		if (!jit_past_for(userid, deadline) || jit_gives(jit_live_closure(userid), &wanted))
-			continue;
 		if (!ereport_on_violation)
 			return false;
 		jit_deny(jit_relation_kind(info->relid), get_rel_name(info->relid), userid,

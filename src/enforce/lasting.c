@@ -82,9 +82,11 @@
 
 /*
  * Relations that a policy, trigger or rule of has been dropped by the command
- * so far; in TopTransactionContext.
+ * so far, and range types that it has made; in TopTransactionContext, as no
+ * command that does either commits.
  */
 List	   *jit_unguarded = NIL;
+List	   *jit_made_ranges = NIL;
 
 /* ----------------------------------------------------------------------
  * Somebody else's hand
@@ -769,6 +771,24 @@ is_by_product(Oid classid, Oid objid)
 		strncmp(name, "pg_toast_temp_", 14) == 0;
 }
 
+static void
+note_for_command(List **list, Oid oid)
+{
+	MemoryContext context = MemoryContextSwitchTo(TopTransactionContext);
+
+	*list = lappend_oid(*list, oid);
+	MemoryContextSwitchTo(context);
+}
+
+static bool
+is_range(Oid typid)
+{
+	HeapTuple	tuple = jit_row_now(TypeRelationId, typid);
+
+	return HeapTupleIsValid(tuple) &&
+		((Form_pg_type) GETSTRUCT(tuple))->typtype == TYPTYPE_RANGE;
+}
+
 /*
  * May it have its functions called by whoever uses the object?  PostgreSQL
  * asks for EXECUTE only when it is made: afterwards ANALYZE calls those of a
@@ -782,11 +802,9 @@ may_make_of_functions(JitAuthority *authority, Oid classid, Oid objid)
 
 	switch (classid)
 	{
-		case TypeRelationId:
-			/* the row of a range is there once its array type is made */
+		case RangeRelationId:
 			tuple = jit_row_by_index(RangeRelationId, RangeTypidIndexId,
-									 Anum_pg_range_rngtypid,
-									 jit_column_now(classid, objid, Anum_pg_type_typelem));
+									 Anum_pg_range_rngtypid, objid);
 			if (HeapTupleIsValid(tuple))
 			{
 				functions[0] = ((Form_pg_range) GETSTRUCT(tuple))->rngcanonical;
@@ -849,6 +867,9 @@ judge_object(ObjectAccessType access, Oid classid, Oid objid, int subid,
 		return;
 
 	jit_get_authority(&authority, JIT_FILTER_STANDING);
+	/* from 19 on the row of a range is what is written last, after all hooks */
+	if (created && classid == TypeRelationId && is_range(objid))
+		note_for_command(&jit_made_ranges, objid);
 	if (created && !may_make_of_functions(&authority, classid, objid))
 		jit_refuse_lasting(&authority);
 	if (jit_authorized(&authority, created, classid, objid, auxiliary))
@@ -906,7 +927,6 @@ jit_check_lasting_drop(Oid classid, Oid objid, int dropflags)
 	JitAuthority authority;
 	HeapTuple	tuple;
 	Oid			relid;
-	MemoryContext context;
 
 	if (!OidIsValid(jit_actor) || likely(!jit_actor_must_be_judged()) ||
 	/* a partition that is detached loses its parent's triggers */
@@ -925,9 +945,29 @@ jit_check_lasting_drop(Oid classid, Oid objid, int dropflags)
 	if (!OidIsValid(relid) || isAnyTempNamespace(get_rel_namespace(relid)))
 		return;
 	jit_get_authority(&authority, JIT_FILTER_STANDING);
-	if (jit_owns_relation(&authority, relid))
-		return;
-	context = MemoryContextSwitchTo(TopTransactionContext);
-	jit_unguarded = lappend_oid(jit_unguarded, relid);
-	MemoryContextSwitchTo(context);
+	if (!jit_owns_relation(&authority, relid))
+		note_for_command(&jit_unguarded, relid);
+}
+
+/* Called when the command is done: what it has left. */
+void
+jit_check_lasting_done(void)
+{
+	ListCell   *lc;
+	JitAuthority authority;
+
+	foreach(lc, jit_unguarded)
+	{
+		if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(lfirst_oid(lc))))
+			continue;
+		jit_get_authority(&authority, JIT_FILTER_STANDING);
+		(void) jit_owns_relation(&authority, lfirst_oid(lc));
+		jit_refuse_lasting(&authority);
+	}
+	foreach(lc, jit_made_ranges)
+	{
+		jit_get_authority(&authority, JIT_FILTER_STANDING);
+		if (!may_make_of_functions(&authority, RangeRelationId, lfirst_oid(lc)))
+			jit_refuse_lasting(&authority);
+	}
 }

@@ -14,6 +14,9 @@
 /* Relations that the command has taken a policy, trigger or rule from. */
 extern List *jit_unguarded;
 
+/* Range types that it has made. */
+extern List *jit_made_ranges;
+
 extern bool jit_is_foreign(Oid classid, Oid objid, Oid owner);
 extern bool jit_owns_relation(JitAuthority *authority, Oid relid);
 extern bool jit_authorized(JitAuthority *authority, bool created, Oid classid,
@@ -21,5 +24,6 @@ extern bool jit_authorized(JitAuthority *authority, bool created, Oid classid,
 extern void jit_check_lasting_object(ObjectAccessType access, Oid classid,
 									 Oid objid, int subid, void *arg);
 extern void jit_check_lasting_drop(Oid classid, Oid objid, int dropflags);
+extern void jit_check_lasting_done(void);
 
 #endif							/* JIT_ENFORCE_LASTING_H */

@@ -15,6 +15,7 @@
 #include "base/text.h"
 #include "enforce/commands.h"
 #include "enforce/cutoff.h"
+#include "enforce/lasting.h"
 #include "enforce/objects.h"
 #include "enforce/statements.h"
 #include "enforce/utility.h"
@@ -451,6 +452,20 @@ find_table(const RangeVar *name)
 		IndexGetRelation(relid, true) : relid;
 }
 
+/* ANALYZE or REPACK of all that there is: by any role that is to end. */
+static void
+note_all_roles(void)
+{
+	ListCell   *lc;
+
+	foreach(lc, superuser() ? NIL : jit_live_closure(GetUserId()))
+	{
+		if (jit_role_kind_by_oid(lfirst_oid(lc)) == JIT_ROLE_GRANT)
+			jit_note_reliance(GetUserId(), NULL, AuthIdRelationId,
+							  lfirst_oid(lc), 0, false);
+	}
+}
+
 /*
  * What PostgreSQL locks for who owns, maintains, reads or locks it, and tells
  * no hook of: it is held to the end of the transaction.  Noted before the
@@ -480,16 +495,15 @@ note_locked(Node *stmt)
 	{
 		foreach(lc, ((VacuumStmt *) stmt)->rels)
 			tables = lappend_oid(tables, find_table(lfirst_node(VacuumRelation, lc)->relation));
-		/* ANALYZE of all that there is: by any role that is to end */
-		foreach(lc, tables == NIL && !superuser() ? jit_live_closure(GetUserId()) : NIL)
-		{
-			if (jit_role_kind_by_oid(lfirst_oid(lc)) == JIT_ROLE_GRANT)
-				jit_note_reliance(GetUserId(), NULL, AuthIdRelationId,
-								  lfirst_oid(lc), 0, false);
-		}
+		if (tables == NIL)
+			note_all_roles();
 	}
 	else if (IsA(stmt, RepackStmt))
+	{
+		if (JIT_REPACKED((RepackStmt *) stmt) == NULL)
+			note_all_roles();
 		tables = list_make1_oid(find_table(JIT_REPACKED((RepackStmt *) stmt)));
+	}
 	else if (IsA(stmt, ReindexStmt))
 		tables = list_make1_oid(find_table(((ReindexStmt *) stmt)->relation));
 	else if (IsA(stmt, AlterTableStmt))

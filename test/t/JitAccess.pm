@@ -14,7 +14,7 @@ use Time::HiRes ();
 our @EXPORT = qw(new_server create_hr session sql longer grant_access revoke_access grant_role
   stop_launcher continue_launcher sweep launcher_pid wait_for_deadline seconds_left
   wait_until shown_as wait_for_server ends_without_workers logged_once catches_up
-  storm $CUT_OFF);
+  storm line_ends $CUT_OFF);
 
 # How a statement ends that is cut off, psql's VERBOSITY being verbose.
 our $CUT_OFF = qr/ERROR:  57014: canceling statement due to the end of temporary access\n/;
@@ -29,6 +29,15 @@ sub storm
 	my $n = int($full * ($ENV{JIT_STRESS} // 0.1) + 0.5);
 	$least //= 1;
 	return $n > $least ? $n : $least;
+}
+
+# Two characters that names of roles and databases can end a line with, and as
+# U&"" has them: from PostgreSQL 19 on they are none of those that end one
+# everywhere.
+sub line_ends
+{
+	my ($node) = @_;
+	return $node->pg_version->major < 19 ? ("\n", '000a', "\r", '000d') : ("\x0b", '000b', "\x0c", '000c');
 }
 
 # A server with jit_access in database postgres.

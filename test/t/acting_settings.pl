@@ -81,6 +81,8 @@ $node->safe_psql('hr_prod', q{
 	REVOKE EXECUTE ON FUNCTION hr.raise FROM PUBLIC;
 });
 
+$exceptions{standard_conforming_strings} = 'is always on' if $node->pg_version->major >= 19;
+
 # Reads what is there, under settings that nobody has changed.
 sub look { return $node->safe_psql($_[1] // 'hr_prod', $_[0], extra_params => [ '-U', 'clerk' ]); }
 

@@ -114,27 +114,29 @@ attack 'a reason in an error' => sub {
 
 # ---- names
 
+my ($lf, $LF, $cr, $CR) = line_ends($node);
 attack 'a role that is two, by its name' => sub {
-	$node->safe_psql('hr_prod', q{CREATE ROLE U&"dev\000d\000aanna\202e" LOGIN; GRANT U&"dev\000d\000aanna\202e" TO dev});
+	my $shown = qq{U&"dev\\$CR\\${LF}anna\\202e"};
+	$node->safe_psql('hr_prod', "CREATE ROLE $shown LOGIN; GRANT $shown TO dev");
 	my $from = -s $node->logfile;
-	my $n = ask(q{'x'}, grantee => q{U&'dev\000d\000aanna\202e'});
-	shown_as(shown('anna', 'grantee', 'inbox', $n), q{U&"dev\000d\000aanna\202e", asked by dev}, 'in the inbox');
+	my $n = ask(q{'x'}, grantee => $shown =~ tr/"/'/r);
+	shown_as(shown('anna', 'grantee', 'inbox', $n), "$shown, asked by dev", 'in the inbox');
 	my ($out, $err) = sql($node, 'anna', "SELECT jit_approve($n)", 'hr_prod');
-	like($err, qr/NOTICE:  00000: U&"dev\\000d\\000aanna\\202e" \(dev\) has SELECT ON hr\.salary/, 'in the message, as SQL reads it');
-	my $lines = log_has($from, qr/request $n in hr_prod activated: U&"dev\\000d\\000aanna\\202e" has SELECT ON hr\.salary until/);
+	like($err, qr/NOTICE:  00000: \Q$shown\E \(dev\) has SELECT ON hr\.salary/, 'in the message, as SQL reads it');
+	my $lines = log_has($from, qr/request $n in hr_prod activated: \Q$shown\E has SELECT ON hr\.salary until/);
 	unlike($lines, qr/\r/, '... without a carriage return');
 	is(shown('eve', 'grantee', 'history', $n), '', 'history is nobody else\'s');
-	is(shown($super, 'grantee', 'history', $n), q{U&"dev\000d\000aanna\202e"}, 'in history');
-	shown_as(shown($super, 'grantee', 'active_grants', $n), q{U&"dev\000d\000aanna\202e"}, 'in active_grants');
+	is(shown($super, 'grantee', 'history', $n), $shown, 'in history');
+	shown_as(shown($super, 'grantee', 'active_grants', $n), $shown, 'in active_grants');
 	sql($node, 'anna', "SELECT jit_revoke($n, 'x')", 'hr_prod');
 };
 attack 'an approver whose name is two' => sub {
-	$node->safe_psql('hr_prod', q{CREATE ROLE U&"ben\000aanna" LOGIN; GRANT hr_owner TO U&"ben\000aanna"});
+	$node->safe_psql('hr_prod', qq{CREATE ROLE U&"ben\\${LF}anna" LOGIN; GRANT hr_owner TO U&"ben\\${LF}anna"});
 	my $n = ask(q{'x'});
-	is($node->safe_psql('hr_prod', "SELECT jit_approve($n)", extra_params => [ '-U', "ben\nanna" ]), 'active', 'approved');
-	is(shown('dev', 'approved_by[1]', 'history', $n), q{U&"ben\000aanna"}, 'in history');
+	is($node->safe_psql('hr_prod', "SELECT jit_approve($n)", extra_params => [ '-U', "ben${lf}anna" ]), 'active', 'approved');
+	is(shown('dev', 'approved_by[1]', 'history', $n), qq{U&"ben\\${LF}anna"}, 'in history');
 	is($node->safe_psql('hr_prod', "SELECT shobj_description(oid, 'pg_authid') FROM pg_roles WHERE rolname LIKE 'jit_grant_%_$n'"),
-		qq{jit_access: request $n in database hr_prod: SELECT ON hr.salary; approved by U&"ben\\000aanna"}, 'in the comment on its role');
+		qq{jit_access: request $n in database hr_prod: SELECT ON hr.salary; approved by U&"ben\\${LF}anna"}, 'in the comment on its role');
 	sql($node, 'anna', "SELECT jit_revoke($n, 'x')", 'hr_prod');
 };
 attack 'a table that looks like another' => sub {
@@ -160,11 +162,11 @@ attack 'a function whose argument is of a type that looks like another' => sub {
 	reject($n);
 };
 attack 'a database whose name ends a line' => sub {
-	$node->safe_psql('postgres', q{CREATE DATABASE U&"hr\000a\000dprod" OWNER hr_owner});
-	$node->safe_psql("hr\n\rprod", 'CREATE EXTENSION jit_access; CREATE TABLE t (); ALTER TABLE t OWNER TO hr_owner');
+	$node->safe_psql('postgres', qq{CREATE DATABASE U&"hr\\$LF\\${CR}prod" OWNER hr_owner});
+	$node->safe_psql("hr$lf${cr}prod", 'CREATE EXTENSION jit_access; CREATE TABLE t (); ALTER TABLE t OWNER TO hr_owner');
 	my $from = -s $node->logfile;
-	my $n = $node->safe_psql("hr\n\rprod", q{SELECT jit_request('SELECT ON t', '1 hour', 'x')}, extra_params => [ '-U', 'dev' ]);
-	unlike(log_has($from, qr/request $n in U&"hr\\000a\\000dprod" requested by dev for dev: SELECT ON public\.t\n/), qr/\r/, 'no carriage return');
+	my $n = $node->safe_psql("hr$lf${cr}prod", q{SELECT jit_request('SELECT ON t', '1 hour', 'x')}, extra_params => [ '-U', 'dev' ]);
+	unlike(log_has($from, qr/request $n in U&"hr\\$LF\\${CR}prod" requested by dev for dev: SELECT ON public\.t\n/), qr/\r/, 'no carriage return');
 };
 
 # ---- the server log
@@ -183,8 +185,8 @@ attack 'a pattern that forges a line of the log' => sub {
 };
 attack 'a line of a sweeper' => sub {
 	my $from = -s $node->logfile;
-	$node->safe_psql('postgres', q{CREATE ROLE U&"jit_grant_1_1\000dx" VALID UNTIL '2020-01-01'; GRANT U&"jit_grant_1_1\000dx" TO eve});
-	my $lines = log_has($from, qr/jit_access: 1 membership in role U&"jit_grant_1_1\\000dx", whose time is over, was removed/);
+	$node->safe_psql('postgres', qq{CREATE ROLE U&"jit_grant_1_1\\${CR}x" VALID UNTIL '2020-01-01'; GRANT U&"jit_grant_1_1\\${CR}x" TO eve});
+	my $lines = log_has($from, qr/jit_access: 1 membership in role U&"jit_grant_1_1\\${CR}x", whose time is over, was removed/);
 	unlike($lines, qr/membership[^\n]*\r/, 'without a carriage return');
 };
 attack 'RAISE LOG of a line like ours' => sub {

@@ -26,7 +26,9 @@ my $objects = q{CREATE SCHEMA "Odd ""s'\\c$$"; CREATE TABLE "Odd ""s'\\c$$"."T'\
 	CREATE FUNCTION hr."F'\\"(int, text[], hr."Ty'\\pe") RETURNS int LANGUAGE sql AS 'SELECT 1'; CREATE FUNCTION hr."F'\\"() RETURNS int LANGUAGE sql AS 'SELECT 1';
 	CREATE PROCEDURE hr.p(int, OUT x int) LANGUAGE sql AS 'SELECT 1'; CREATE AGGREGATE hr.agg(*) (sfunc = int8inc, stype = int8, initcond = '0');
 	CREATE FUNCTION hr.part(int) RETURNS int LANGUAGE sql AS 'SELECT 1'; CREATE TABLE hr.parted (a int) PARTITION BY LIST (a);};
-my @roles = ('Sec"ur\'i\\ty', '$1', 'Anyone', '@other', 'select', "ends\nof line");
+my ($end) = line_ends($node);
+my $nonstandard = $node->pg_version->major < 19 ? '-c standard_conforming_strings=off' : '';
+my @roles = ('Sec"ur\'i\\ty', '$1', 'Anyone', '@other', 'select', "ends${end}of line");
 sub ident { my ($n) = @_; $n =~ s/"/""/g; return qq{"$n"}; }
 my $roles = join ' ', map { 'CREATE ROLE ' . ident($_) . ';' } @roles;
 
@@ -35,9 +37,9 @@ super($objects);
 super(q{SELECT jit_set_policy(E'it''s "\\\\" $$ :x :''y''', 'high', '$.ticket == "a\\"b''c\\\\d" || $.reason like_regex "^\\\\d+\$" flag "i"', E'two\\nlines\\t\\\\n \\u202e\\u0085\\x01 end'),
 	jit_set_policy('B', 'low', '$.hour > 3'), jit_set_policy('a', 'forbidden', 'exists($.items[*] ? (@.name == "x"))', NULL, false), jit_set_policy('Z', 'moderate', '$.duration > 3600.5', 'why', false)});
 super(q{SELECT jit_set_flow('low', '[]', request_ttl => '90 min'), jit_set_flow('moderate', '[{"approver": "@grantor", "approvals": 2}]', '1 day 02:03:04.5'),
-	jit_set_flow('high', '[{"any_of": ["Sec\"ur''i\\\\ty", "@grantor", "$1", "ends\nof line"], "approvals": 3}, {"approver": "Anyone"}, {"any_of": ["@other", "select"]}]', '4 hours', '2 days', E'^[A-Z]''\\\\d+', '^INC-\d+$')});
+	jit_set_flow('high', '[{"any_of": ["Sec\"ur''i\\\\ty", "@grantor", "$1", "ends} . ($end eq "\n" ? '\n' : '\u000b') . q{of line"], "approvals": 3}, {"approver": "Anyone"}, {"any_of": ["@other", "select"]}]', '4 hours', '2 days', E'^[A-Z]''\\\\d+', '^INC-\d+$')});
 my @labels = map { "SELECT jit_set_label(\$l\$$_\$l\$, 'pii, x-$_[0]')" =~ s/x-.*?'/l_1'/r } ('SCHEMA "Odd ""s\'\\c$$"', 'TABLE "Odd ""s\'\\c$$"."T\'\\"', 'COLUMN "Odd ""s\'\\c$$"."T\'\\"."C\'\\ $1"', 'COLUMN "Odd ""s\'\\c$$".v."X"',
-	'VIEW "Odd ""s\'\\c$$".v', 'MATERIALIZED VIEW hr.mv', 'FUNCTION hr."F\'\\"(int, text[], hr."Ty\'\\pe")', 'FUNCTION hr."F\'\\"()', 'PROCEDURE hr.p(int)', 'AGGREGATE hr.agg(*)', 'TABLE hr.parted', 'ROLE "$1"', 'ROLE "Sec""ur\'i\\ty"', 'ROLE "ends' . "\n" . 'of line"');
+	'VIEW "Odd ""s\'\\c$$".v', 'MATERIALIZED VIEW hr.mv', 'FUNCTION hr."F\'\\"(int, text[], hr."Ty\'\\pe")', 'FUNCTION hr."F\'\\"()', 'PROCEDURE hr.p(int)', 'AGGREGATE hr.agg(*)', 'TABLE hr.parted', 'ROLE "$1"', 'ROLE "Sec""ur\'i\\ty"', 'ROLE "ends' . $end . 'of line"');
 super($_) foreach @labels;
 
 my $dir = PostgreSQL::Test::Utils::tempdir();
@@ -74,7 +76,7 @@ attack 'a statement a row, a row a line, in an order' => sub {
 };
 attack 'running it again, here' => sub {
 	my $before = super($events);
-	foreach my $setting ('', '-c standard_conforming_strings=off', '-c standard_conforming_strings=off -c escape_string_warning=off -c quote_all_identifiers=on', '-c IntervalStyle=sql_standard -c DateStyle=German,DMY', '-c search_path=hr,public -c client_encoding=UTF8')
+	foreach my $setting ('', $nonstandard, ($nonstandard && "$nonstandard -c escape_string_warning=off") . ' -c quote_all_identifiers=on', '-c IntervalStyle=sql_standard -c DateStyle=German,DMY', '-c search_path=hr,public -c client_encoding=UTF8')
 	{
 		my $err = run_file($node, 'hr_prod', $config, $setting);
 		unlike($err, qr/ERROR|nonstandard/, "$setting: no error") or diag($err);
@@ -83,7 +85,7 @@ attack 'running it again, here' => sub {
 	}
 };
 attack 'settings of who reads it' => sub {
-	foreach ('standard_conforming_strings=off', 'quote_all_identifiers=on', 'IntervalStyle=sql_standard', 'search_path=hr', 'DateStyle=German', 'bytea_output=escape', 'lc_messages=C')
+	foreach ($nonstandard ? 'standard_conforming_strings=off' : (), 'quote_all_identifiers=on', 'IntervalStyle=sql_standard', 'search_path=hr', 'DateStyle=German', 'bytea_output=escape', 'lc_messages=C')
 	{
 		local $ENV{PGOPTIONS} = "-c $_";
 		is(config(), $config, $_);
@@ -93,7 +95,7 @@ attack 'in another database' => sub {
 	$node->safe_psql('postgres', 'CREATE DATABASE hr_test');
 	super('CREATE EXTENSION jit_access; CREATE SCHEMA hr; CREATE TABLE hr.salary ()', 'hr_test');
 	super($objects, 'hr_test');
-	my $err = run_file($node, 'hr_test', $config, '-c standard_conforming_strings=off');
+	my $err = run_file($node, 'hr_test', $config, $nonstandard);
 	unlike($err, qr/ERROR|nonstandard/, 'no error') or diag($err);
 	is(config($node, 'hr_test'), $config, 'the same there');
 	my $before = super($events, 'hr_test');
@@ -111,7 +113,7 @@ attack 'in another cluster, and on a standby' => sub {
 	$standby->stop;
 	my $other = new_server('other', undef, extra => [ '--encoding', 'UTF8', '--no-locale' ]);
 	$other->safe_psql('postgres', $roles . 'CREATE SCHEMA hr;' . $objects);
-	my $err = run_file($other, 'postgres', $config, '-c standard_conforming_strings=off');
+	my $err = run_file($other, 'postgres', $config, $nonstandard);
 	unlike($err, qr/ERROR/, 'no error in another cluster') or diag($err);
 	is(config($other, 'postgres'), $config, '... and the same there');
 	$other->stop;

@@ -133,8 +133,9 @@ attack 'temporary tables, TOAST, arrays and rows of tables' => sub {
 	$s->quit;
 };
 attack 'names with quotes, ends of lines and what is not seen' => sub {
-	super(qq{CREATE ROLE "Odd ""r'\\\n" LOGIN; CREATE SCHEMA "S ""x"; CREATE TABLE "S ""x"."T\n\x{e2}\x{80}\x{ae}" ("C ""\n" int); GRANT SELECT ("C ""\n") ON "S ""x"."T\n\x{e2}\x{80}\x{ae}" TO "Odd ""r'\\\n"});
-	is(super(q{SELECT object, privileges FROM jit_standing_access(E'Odd "r''\\\\\n') WHERE object ~ '^"S'}), q(   "S ""x".U&"T\000a\202e"|{"SELECT (U&\\"C \\"\\"\\\\000a\\")"}) =~ s/^ +//r, 'are shown as SQL has them');
+	my ($end) = line_ends($node);
+	super(qq{CREATE ROLE "Odd ""r'\\$end" LOGIN; CREATE SCHEMA "S ""x"; CREATE TABLE "S ""x"."T\n\x{e2}\x{80}\x{ae}" ("C ""\n" int); GRANT SELECT ("C ""\n") ON "S ""x"."T\n\x{e2}\x{80}\x{ae}" TO "Odd ""r'\\$end"});
+	is(super(qq{SELECT object, privileges FROM jit_standing_access('Odd "r''\\$end') WHERE object ~ '^"S'}), q(   "S ""x".U&"T\000a\202e"|{"SELECT (U&\\"C \\"\\"\\\\000a\\")"}) =~ s/^ +//r, 'are shown as SQL has them');
 	like(standing('carl', q{true}), qr/^carl/, 'and do no harm');
 };
 attack 'owners and grantors that are gone, and null lists' => sub {

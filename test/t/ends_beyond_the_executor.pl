@@ -103,7 +103,7 @@ sub row
 row('TRUNCATE, SELECT ON hr.scratch', TRUNCATE => 'TRUNCATE hr.scratch');
 row('UPDATE ON hr.scratch', 'LOCK TABLE' => 'LOCK TABLE hr.scratch IN EXCLUSIVE MODE');
 row('SELECT ON hr.scratch', 'LOCK TABLE ... ACCESS SHARE' => 'LOCK TABLE hr.scratch IN ACCESS SHARE MODE',
-	'SELECT FOR a relation' => 'SELECT * FROM hr.scratch');
+	'SELECT FOR a relation' => 'SELECT * FROM hr.scratch', 'COPY of a table' => 'COPY hr.scratch TO STDOUT');
 # what may lock for writing may lock for less
 if ($node->pg_version >= 16)
 {

@@ -19,7 +19,7 @@ use Test::More;
 use JitAccess;
 use Attacks;
 
-my $node = new_server('scopes', "jit_access.max_pending = 1000\njit_access.max_active = 10000\nmax_prepared_transactions = 2");
+my $node = new_server('scopes', "jit_access.max_pending = 1000\njit_access.max_active = 10000\ndefault_toast_compression = pglz\nmax_prepared_transactions = 2");
 create_hr($node);
 $node->safe_psql('hr_prod', q{SELECT jit_set_flow('low', '[]'), jit_set_policy('free', 'low', '$.ticket == "free"')});
 
