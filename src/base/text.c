@@ -286,15 +286,26 @@ jit_shown(const char *text)
  * A text, or so much of it, as a JSON string in one line that hides nothing.
  */
 void
-jit_append_json(StringInfo buf, const char *text, int length)
+jit_append_json(StringInfo buf, const char *value, int length)
 {
+	const char *end = value + length;
 	int			bytes;
 
 	appendStringInfoChar(buf, '"');
-	for (const char *p = text; p < text +length; p += bytes)
+	for (const char *p = value; p < end; p += bytes)
 	{
-		pg_wchar	c = character_at(p, &bytes);
+		pg_wchar	c;
 
+		/* most are plain: as many at once as there are */
+		for (bytes = 0; p + bytes < end && p[bytes] >= ' ' && p[bytes] < 0x7F &&
+			 p[bytes] != '"' && p[bytes] != '\\'; bytes++)
+			;
+		if (bytes > 0)
+		{
+			appendBinaryStringInfo(buf, p, bytes);
+			continue;
+		}
+		c = character_at(p, &bytes);
 		if (c == '"' || c == '\\')
 			appendStringInfoChar(buf, '\\');
 		if (!is_unseen(c))

@@ -22,7 +22,7 @@ extern bool jit_is_duration(const char *words);
 extern const char *jit_risk_name(JitRisk risk);
 extern const char *jit_status_name(JitStatus status);
 extern char *jit_shown(const char *text);
-extern void jit_append_json(StringInfo buf, const char *text, int length);
+extern void jit_append_json(StringInfo buf, const char *value, int length);
 extern const char *jit_quote_identifier(const char *name);
 extern char *jit_quote_qualified(const char *schema, const char *name);
 extern char *jit_quote_literal(const char *text);

@@ -94,6 +94,8 @@ typedef struct Statement
 	TimestampTz began;
 	bool		written;		/* the first line */
 	const char *person;
+	const char *head;			/* of its lines; NULL: another request or use
+								 * has come */
 	const char *parameters;		/* for the last line, if it fails */
 	List	   *requests;		/* of Request */
 	List	   *used;
@@ -239,6 +241,7 @@ add_request(const JitCover *cover)
 		if (request->role == cover->role)
 			return;
 	}
+	statement.head = NULL;
 	request = palloc(sizeof(Request));
 	request->role = cover->role;
 	request->request = cover->request;
@@ -325,6 +328,7 @@ find_used(Oid classid, Oid objid)
 		if (used->objid == objid && used->classid == classid)
 			return used;
 	}
+	statement.head = NULL;
 	used = palloc0(sizeof(Used));
 	used->classid = classid;
 	used->objid = objid;
@@ -341,6 +345,7 @@ add_columns(Used *used, const Bitmapset *columns)
 
 	if (bms_is_subset(columns, used->columns))
 		return;
+	statement.head = NULL;
 	while ((column = bms_next_member(columns, column)) >= 0)
 	{
 		AttrNumber	attnum = column + FirstLowInvalidHeapAttributeNumber;
@@ -356,11 +361,20 @@ add_columns(Used *used, const Bitmapset *columns)
 }
 
 static void
+add_privileges(Used *used, AclMode privs)
+{
+	if ((privs & ~used->privs) != 0 || privs == 0)
+		statement.head = NULL;
+	used->privs |= privs;
+	used->owned |= privs == 0;
+}
+
+static void
 add_relation(const JitPermInfo *info)
 {
 	Used	   *used = find_used(RelationRelationId, info->relid);
 
-	used->privs |= info->requiredPerms;
+	add_privileges(used, info->requiredPerms);
 	add_columns(used, info->selectedCols);
 	add_columns(used, info->insertedCols);
 	add_columns(used, info->updatedCols);
@@ -396,8 +410,7 @@ add_use(const JitUse *use, QueryDesc *query)
 		return;
 	}
 	used = find_used(use->classid, use->objid);
-	used->privs |= use->mode;
-	used->owned |= use->mode == 0;
+	add_privileges(used, use->mode);
 	if (use->classid == AuthIdRelationId && use->mode == JIT_SET_ROLE && query != NULL)
 		add_relations(JIT_PLAN_PERMINFOS(query->plannedstmt));
 }
@@ -408,9 +421,17 @@ add_use(const JitUse *use, QueryDesc *query)
  */
 
 static void
+append_key(StringInfo buf, const char *key)
+{
+	appendStringInfoChar(buf, '"');
+	appendStringInfoString(buf, key);
+	appendStringInfoString(buf, "\": ");
+}
+
+static void
 append_string(StringInfo buf, const char *key, const char *value)
 {
-	appendStringInfo(buf, "\"%s\": ", key);
+	append_key(buf, key);
 	jit_append_json(buf, value, strlen(value));
 	appendStringInfoString(buf, ", ");
 }
@@ -423,7 +444,7 @@ append_text(StringInfo buf, const char *key, const char *text, int length)
 	pg_cryptohash_ctx *digest;
 	uint8		bytes[PG_SHA256_DIGEST_LENGTH];
 
-	appendStringInfo(buf, "\"%s\": ", key);
+	append_key(buf, key);
 	jit_append_json(buf, text, shown);
 	appendStringInfoString(buf, ", ");
 	if (shown == length)
@@ -447,7 +468,9 @@ append_list(StringInfo buf, const char *key, List *texts)
 {
 	ListCell   *lc;
 
-	appendStringInfo(buf, ", \"%s\": [", key);
+	appendStringInfoString(buf, ", ");
+	append_key(buf, key);
+	appendStringInfoChar(buf, '[');
 	foreach(lc, texts)
 	{
 		const char *text = lfirst(lc);
@@ -481,7 +504,9 @@ append_used(StringInfo buf)
 
 		if (lc != list_head(statement.used))
 			appendStringInfoString(buf, ", ");
-		appendStringInfo(buf, "{\"kind\": \"%s\", \"name\": ", used->kind);
+		appendStringInfoChar(buf, '{');
+		append_string(buf, "kind", used->kind);
+		append_key(buf, "name");
 		jit_append_json(buf, used->name, strlen(used->name));
 		append_list(buf, "privileges", privileges_of(used));
 		if (used->column_names != NIL)
@@ -492,11 +517,16 @@ append_used(StringInfo buf)
 }
 
 /* What both lines have: which statement, by which requests, whose. */
-static void
-append_head(StringInfo buf)
+static const char *
+head(void)
 {
+	StringInfoData line;
+	StringInfo	buf = &line;
 	ListCell   *lc;
 
+	if (statement.head != NULL)
+		return statement.head;
+	initStringInfo(buf);
 	appendStringInfo(buf, "{\"id\": \"%s\", \"requests\": [", statement.id);
 	foreach(lc, statement.requests)
 	{
@@ -509,6 +539,8 @@ append_head(StringInfo buf)
 	}
 	appendStringInfo(buf, "], %s", statement.person);
 	append_used(buf);
+	statement.head = buf->data;
+	return statement.head;
 }
 
 /* Ends a line, whose last entry has a comma. */
@@ -566,7 +598,7 @@ write_first_line(QueryDesc *query)
 
 	initStringInfo(&buf);
 	appendStringInfoString(&buf, "jit_access: statement begins ");
-	append_head(&buf);
+	appendStringInfoString(&buf, head());
 	text = statement_text(&length);
 
 	if (text !=NULL)
@@ -589,7 +621,7 @@ write_last_line(const char *outcome)
 
 	initStringInfo(&buf);
 	appendStringInfoString(&buf, "jit_access: statement ends ");
-	append_head(&buf);
+	appendStringInfoString(&buf, head());
 	if (failed && statement.parameters != NULL)
 		appendStringInfoString(&buf, statement.parameters);
 	append_string(&buf, "outcome", statement.cut_off && failed ? "cut off" : outcome);
