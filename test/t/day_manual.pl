@@ -96,7 +96,7 @@ sub masked
 	my ($text) = @_;
 	$text =~ s/\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?\+00/TIME/g;
 	$text =~ s/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[.\d+:]*/TIME/g;
-	$text =~ s/^( *(?:weekday|hour): )\d+/${1}N/mg;
+	$text =~ s/^( *(?:start_)?(?:weekday|hour): )\d+/${1}N/mg;
 	$text =~ s/(TIME *\| )\d\d:\d\d:\d\d/${1}LEFT/g;
 	$text =~ s/\b(jit_(?:grant|scope|query)_)\d+(_\d+)/$1OID$2/g;
 	$text =~ s/\b\d{19}\/\d+(?::(\d+):(\d+):\d+)?/MARK/g;
