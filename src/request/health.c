@@ -473,7 +473,7 @@ check_top_level_only(Health *health)
 
 	jit_enter_owner_section(&section);
 	jit_query("SELECT count(*), string_agg(concat_ws(' ', 'for role ' || quote_ident(a.rolname),"
-			  "  CASE WHEN s.setdatabase <> 0 THEN 'in this database' ELSE 'in all databases' END), ', ')"
+			  "  CASE WHEN s.setdatabase <> 0 THEN 'in this database' ELSE 'in all databases' END), ', ' ORDER BY s.setrole, s.setdatabase)"
 			  " FROM pg_db_role_setting s LEFT JOIN pg_authid a ON a.oid = s.setrole"
 			  " WHERE s.setdatabase IN (0, $1) AND EXISTS (SELECT FROM unnest(s.setconfig) c"
 			  "  WHERE CASE WHEN c ~* '^jit_access\\.top_level_only=' THEN NOT split_part(c, '=', 2)::boolean END)",
@@ -617,8 +617,9 @@ jit_count_requests(PG_FUNCTION_ARGS)
 	jit_enter_owner_section(&section);
 	/* of what is on record, little is written any more */
 	jit_set_locally("enable_indexonlyscan", "on");
-	n = jit_query("SELECT s, (SELECT count(*) FROM jit.requests r WHERE r.status = s)"
-				  " FROM unnest(enum_range(NULL::jit.request_status)) s", "");
+	n = jit_query("SELECT s, coalesce(c.n, 0) FROM unnest(enum_range(NULL::jit.request_status)) s"
+				  " LEFT JOIN (SELECT status, count(*) AS n FROM jit.requests GROUP BY 1) c ON c.status = s"
+				  " ORDER BY s", "");
 	for (int i = 1; i <= n; i++)
 	{
 		Datum		values[2];

@@ -175,6 +175,7 @@ super('GRANT ops TO eve');
 is(not_ok(), '', '... and are');
 $dev->do("SELECT jit_cancel($id)");
 
+super('SELECT jit_set_flow(\'moderate\', \'[{"approver": "@grantor"}]\')');
 $id = grants('dev', '1 hour');
 is(shows('active'), 't|1|requests|', 'one is active');
 sets('jit_access.max_active = 1');
