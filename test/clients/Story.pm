@@ -40,7 +40,7 @@ sub story
 	my $denied = qr/ERROR:  42501: permission denied for table salary\n(?:DETAIL:  .*\n)?/;
 	ok(defined $pid && defined $n && $out =~ /$denied$request.*^request $n$/ms, "$name: a denial, with its hint");
 	like($out, qr/^request $n\n.*^rows\|100$/ms, "$name: access");
-	like($out, qr/ERROR:  57014: canceling statement due to the end of temporary access\nDETAIL:  Request $n expired .*\nHINT:  To ask for it again: SELECT jit_extend\($n\);/, "$name: a cut-off, with its hint");
+	like($out, qr/ERROR:  57014: canceling statement due to the end of temporary access\nDETAIL:  Request $n in hr_prod expired .*\nHINT:  To ask for it again: SELECT jit_extend\($n\);/, "$name: a cut-off, with its hint");
 	like($out, qr/ERROR:  57014.*^pid\|$pid\n.*^psql:[^\n]*$denied/ms, "$name: the connection lives on, and is denied");
 	like($out, qr/Asynchronous notification "jit_access" with payload "[^\n]*activated[^\n]*\b$n\b/, "$name: the notification came") if $listens;
 	diag($out) unless Test::More->builder->is_passing;

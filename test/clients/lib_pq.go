@@ -148,7 +148,7 @@ func story() {
 	must(run("SELECT jit_approve($1)")(n))
 	ok(value(dev, "SELECT count(*) FROM hr.salary") == "100", "access")
 	e, _ = dev.QueryRow("SELECT count(pg_sleep(60)) FROM hr.salary").Scan(&count).(*pq.Error)
-	ok(e != nil && e.Code == "57014" && strings.HasPrefix(e.Detail, "Request "+n+" expired") && strings.Contains(e.Hint, "SELECT jit_extend("+n+")"), "a cut-off, with its hint", e)
+	ok(e != nil && e.Code == "57014" && strings.HasPrefix(e.Detail, "Request "+n+" in hr_prod expired") && strings.Contains(e.Hint, "SELECT jit_extend("+n+")"), "a cut-off, with its hint", e)
 	ok(value(dev, "SELECT pg_backend_pid()") == pid, "the connection lives on")
 	e, _ = dev.QueryRow("SELECT count(*) FROM hr.salary").Scan(&count).(*pq.Error)
 	ok(e != nil && e.Code == "42501", "a denial", e)

@@ -137,7 +137,7 @@ class Tap:
         self.anna.cursor().execute('SELECT jit_approve(%s)', (n,))
         self.ok(self.value(dev, salary) == 100, 'access')
         d = self.denial(dev, 'SELECT count(pg_sleep(60)) FROM hr.salary')
-        self.ok(d and d.sqlstate == '57014' and ('Request %d expired' % n) in (d.message_detail or '') and 'SELECT jit_extend(%d)' % n in (d.message_hint or ''),
+        self.ok(d and d.sqlstate == '57014' and ('Request %d in hr_prod expired' % n) in (d.message_detail or '') and 'SELECT jit_extend(%d)' % n in (d.message_hint or ''),
                 'a cut-off, with its hint', d and d.message_primary)
         self.ok(self.value(dev, 'SELECT pg_backend_pid()') == pid, 'the connection lives on')
         d = self.denial(dev, salary)
