@@ -68,6 +68,7 @@ CREATE TABLE jit.requests (
 	CHECK (status <> 'scheduled' OR (start IS NOT NULL AND activated_at IS NULL))
 );
 CREATE INDEX requests_open_idx ON jit.requests (status) WHERE status IN ('pending', 'scheduled', 'active');
+CREATE INDEX requests_status_idx ON jit.requests (status);
 CREATE INDEX requests_grantee_oid_idx ON jit.requests (grantee_oid, id);
 COMMENT ON TABLE jit.requests IS 'requests for temporary access, one row each, kept until they are archived';
 COMMENT ON COLUMN jit.requests.id IS 'number of the request and of its grant';
@@ -189,6 +190,7 @@ CREATE TABLE jit.grants (
 );
 CREATE INDEX grants_live_idx ON jit.grants (expires_at) WHERE ended_at IS NULL;
 CREATE INDEX grants_grantee_oid_idx ON jit.grants (grantee_oid, request_id);
+CREATE INDEX grants_ended_idx ON jit.grants (ended_at) WHERE ended_at IS NOT NULL;
 COMMENT ON TABLE jit.grants IS 'ledger of expiring grants: which grant role was made for which request';
 COMMENT ON COLUMN jit.grants.request_id IS 'number of the request';
 COMMENT ON COLUMN jit.grants.role IS 'grant role; its VALID UNTIL is the deadline';
@@ -1022,7 +1024,33 @@ COMMENT ON COLUMN jit.my_access.columns IS 'columns; null for the whole object';
 COMMENT ON COLUMN jit.my_access.expires_at IS 'deadline, the latest of all requests that give it';
 COMMENT ON COLUMN jit.my_access.request IS 'number of the request that gives it until then';
 
+CREATE FUNCTION jit.check_health(OUT name text, OUT ok boolean, OUT value numeric, OUT unit text, OUT detail text)
+	RETURNS SETOF record AS 'MODULE_PATHNAME', 'jit_check_health' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION jit.check_health() IS 'what jit.health shows';
+
+CREATE VIEW jit.health AS
+SELECT name, ok, value, unit, detail FROM jit.check_health();
+COMMENT ON VIEW jit.health IS
+	'how jit_access is doing on this server and in this database, a row for each check; for JIT administrators, auditors and members of pg_monitor';
+COMMENT ON COLUMN jit.health.name IS 'name of the check';
+COMMENT ON COLUMN jit.health.ok IS 'is all well? by the thresholds in the manual';
+COMMENT ON COLUMN jit.health.value IS 'what was measured, in units; null where there is nothing to measure';
+COMMENT ON COLUMN jit.health.unit IS 'unit of value, in words';
+COMMENT ON COLUMN jit.health.detail IS 'what else there is to say, for people; may be null';
+
+CREATE FUNCTION jit.count_requests(OUT status jit.request_status, OUT requests bigint)
+	RETURNS SETOF record AS 'MODULE_PATHNAME', 'jit_count_requests' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION jit.count_requests() IS 'what jit.request_counts shows';
+
+CREATE VIEW jit.request_counts AS
+SELECT status, requests FROM jit.count_requests();
+COMMENT ON VIEW jit.request_counts IS
+	'how many requests of each state there are that have not been archived; for JIT administrators, auditors and members of pg_monitor';
+COMMENT ON COLUMN jit.request_counts.status IS 'state, as jit.requests has it';
+COMMENT ON COLUMN jit.request_counts.requests IS 'how many';
+
 GRANT USAGE ON SCHEMA jit TO PUBLIC;
+GRANT SELECT ON jit.health, jit.request_counts TO PUBLIC;
 GRANT SELECT ON jit.inbox, jit.my_requests, jit.pending, jit.scheduled, jit.active_grants, jit.history, jit.refused, jit.my_access TO PUBLIC;
 REVOKE EXECUTE ON FUNCTION jit.refuse_change(), jit.watch_request() FROM PUBLIC;
 
