@@ -5,8 +5,8 @@
 # query takes over 100 ms.
 #
 # Guards integrations/postgres_exporter/queries.yaml, and what jit.health and
-# jit.request_counts read.  Seen to fail without an index on status or on
-# ended_at, and with a check that isn't in the page.
+# jit.request_counts read.  Seen to fail with each state counted by itself, and
+# with an exporter that has the server's own metrics twice, which it refuses.
 #
 # Debian: prometheus-postgres-exporter; without it the test is skipped.
 #

@@ -4,9 +4,7 @@
 # ok, and hides no other.  On a standby all is well.
 #
 # Guards health.c, and what the launcher and the sweepers tell it.  Seen to fail
-# with each of its thresholds ten thousand times as high, without the lock_timeout, with errors
-# in the ledger raised, with an error that is never over, and with troubles
-# that are never told.
+# with an error that is never over.
 #
 # The server's time of day is libfaketime's (Debian: libfaketime); without it
 # the test is skipped.

@@ -4,8 +4,6 @@
 #
 # Guards these sections.  (Uninstalling: upkeep_without_library; pg_upgrade:
 # upkeep_pg_upgrade; standbys: ends_on_standby; dumps: upkeep_dump_and_restore.)
-# Seen to fail with the section on upgrading without its block, and with a
-# ledger that is opened whatever its version.
 use strict;
 use warnings;
 use Cwd qw(abs_path);
