@@ -14,7 +14,7 @@ use JitAccess;
 use Attacks;
 use Protocol;
 
-my $node = new_server('soon', "wal_level = replica\nmax_wal_senders = 5\nhot_standby = on\nmax_connections = 30\n", allows_streaming => 1);
+my $node = new_server('soon', "jit_access.warn_before = 5min\nwal_level = replica\nmax_wal_senders = 5\nhot_standby = on\nmax_connections = 30\n", allows_streaming => 1);
 create_hr($node);
 my $super = getpwuid($<) . '';
 sub super { return $node->safe_psql($_[1] // 'hr_prod', $_[0]); }
