@@ -2,10 +2,7 @@
 # each statement of the client's that relied on it, the first before anything
 # is read, whatever becomes of its transaction, and none for other statements.
 #
-# Guards enforce/statements.c.  The attacks are lines of attacks.md.  Seen to
-# fail with the first line written when the statement ends, with what errors
-# end left to the next message, with the outermost frame not looked for, with
-# what workers run left out, and with lines escaped twice.
+# Guards enforce/statements.c.  The attacks are lines of attacks.md.
 use strict;
 use warnings;
 use Digest::SHA qw(sha256_hex);
