@@ -62,12 +62,16 @@ CREATE TABLE jit.requests (
 	extends integer,
 	via text,
 	start timestamptz,
+	emergency boolean NOT NULL DEFAULT false,
+	verdict text,
 	CHECK ((duration IS NULL) <> (until IS NULL)),
 	CHECK ((status = 'pending') = (decided_at IS NULL)),
 	CHECK ((activated_at IS NULL) = (expires_at IS NULL)),
 	CHECK (status <> 'scheduled' OR (start IS NOT NULL AND activated_at IS NULL))
 );
 CREATE INDEX requests_open_idx ON jit.requests (status) WHERE status IN ('pending', 'scheduled', 'active');
+CREATE INDEX requests_status_idx ON jit.requests (status);
+CREATE INDEX requests_emergency_idx ON jit.requests (id) WHERE emergency;
 CREATE INDEX requests_grantee_oid_idx ON jit.requests (grantee_oid, id);
 COMMENT ON TABLE jit.requests IS 'requests for temporary access, one row each, kept until they are archived';
 COMMENT ON COLUMN jit.requests.id IS 'number of the request and of its grant';
@@ -97,6 +101,8 @@ COMMENT ON COLUMN jit.requests.grantee_oid IS 'OID of grantee, valid where origi
 COMMENT ON COLUMN jit.requests.origin IS 'system identifier and OID of the database where it was filed';
 COMMENT ON COLUMN jit.requests.extends IS 'request that it extends, by jit_extend(); else null';
 COMMENT ON COLUMN jit.requests.via IS 'identity that a gateway asked for; null: they asked themselves';
+COMMENT ON COLUMN jit.requests.emergency IS 'did they break the glass, by jit_break_glass()? Then flow is who reviews it';
+COMMENT ON COLUMN jit.requests.verdict IS 'justified or unjustified, the last that was given of an emergency; null: not reviewed';
 COMMENT ON COLUMN jit.requests.start IS 'when the access was asked to start; null: at once';
 
 CREATE FUNCTION jit.watch_request() RETURNS trigger
@@ -147,7 +153,7 @@ CREATE TABLE jit.reviews (
 	request_id integer NOT NULL,
 	review integer NOT NULL,
 	at timestamptz NOT NULL,
-	verdict text NOT NULL CHECK (verdict IN ('approve', 'reject')),
+	verdict text NOT NULL CHECK (verdict IN ('approve', 'reject', 'justified', 'unjustified')),
 	approver name NOT NULL,
 	login name NOT NULL,
 	step integer NOT NULL,
@@ -159,14 +165,14 @@ CREATE TABLE jit.reviews (
 	via text,
 	PRIMARY KEY (request_id, review)
 );
-COMMENT ON TABLE jit.reviews IS 'approvals and rejections of requests, also of those who could not give them any more';
+COMMENT ON TABLE jit.reviews IS 'approvals and rejections of requests, also of those who could not give them any more, and reviews of emergencies';
 COMMENT ON COLUMN jit.reviews.request_id IS 'number of the request';
 COMMENT ON COLUMN jit.reviews.review IS 'position, from 1';
 COMMENT ON COLUMN jit.reviews.at IS 'when';
-COMMENT ON COLUMN jit.reviews.verdict IS 'approve or reject';
+COMMENT ON COLUMN jit.reviews.verdict IS 'approve or reject; of an emergency, justified or unjustified';
 COMMENT ON COLUMN jit.reviews.approver IS 'role that decided (current_user at the time)';
 COMMENT ON COLUMN jit.reviews.login IS 'role that had logged in';
-COMMENT ON COLUMN jit.reviews.step IS 'step of the flow it counts for, from 1';
+COMMENT ON COLUMN jit.reviews.step IS 'step of the flow it counts for, from 1; 0 for the review of an emergency';
 COMMENT ON COLUMN jit.reviews.by_superuser IS 'true if the approver was a superuser';
 COMMENT ON COLUMN jit.reviews.duration IS 'how long at most, if the approver shortened it';
 COMMENT ON COLUMN jit.reviews.comment IS 'the approver''s words; always there for a rejection';
@@ -189,6 +195,7 @@ CREATE TABLE jit.grants (
 );
 CREATE INDEX grants_live_idx ON jit.grants (expires_at) WHERE ended_at IS NULL;
 CREATE INDEX grants_grantee_oid_idx ON jit.grants (grantee_oid, request_id);
+CREATE INDEX grants_ended_idx ON jit.grants (ended_at) WHERE ended_at IS NOT NULL;
 COMMENT ON TABLE jit.grants IS 'ledger of expiring grants: which grant role was made for which request';
 COMMENT ON COLUMN jit.grants.request_id IS 'number of the request';
 COMMENT ON COLUMN jit.grants.role IS 'grant role; its VALID UNTIL is the deadline';
@@ -341,6 +348,18 @@ CREATE FUNCTION jit_grant(access text, grantee name, duration interval DEFAULT N
 COMMENT ON FUNCTION jit_grant(text, name, interval, text, timestamptz, text, timestamptz) IS
 	'give somebody else temporary access that you may approve: a request and your approval in one; returns the number of the request';
 
+CREATE FUNCTION jit_break_glass(access text, duration interval, reason text, ticket text DEFAULT NULL)
+	RETURNS integer AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+	SUPPORT jit.deciding_support;
+COMMENT ON FUNCTION jit_break_glass(text, interval, text, text) IS
+	'in an emergency, give yourself access at once that others would have to approve: members of the emergency role of its risk; it is reviewed; returns the number of the request';
+
+CREATE FUNCTION jit_review(request integer, justified boolean, comment text)
+	RETURNS jit.request_status AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+	SUPPORT jit.deciding_support;
+COMMENT ON FUNCTION jit_review(integer, boolean, text) IS
+	'say whether an emergency was one: justified once it has ended, unjustified at any time, which ends it; the comment is required';
+
 -- ----------------------------------------------------------------------
 -- Risk policies, approval flows and labels
 --
@@ -370,7 +389,11 @@ CREATE TABLE jit.approval_flows (
 	max_duration interval,
 	request_ttl interval,
 	reason_pattern text,
-	ticket_pattern text
+	ticket_pattern text,
+	emergency_role name,
+	emergency_role_oid oid,
+	emergency_duration interval,
+	emergency_origin text
 );
 COMMENT ON TABLE jit.approval_flows IS 'what requests of a risk need; set it with jit_set_flow()';
 COMMENT ON COLUMN jit.approval_flows.risk IS 'risk';
@@ -379,6 +402,10 @@ COMMENT ON COLUMN jit.approval_flows.max_duration IS 'longest time that access c
 COMMENT ON COLUMN jit.approval_flows.request_ttl IS 'how long a request can be pending; null: 24 hours';
 COMMENT ON COLUMN jit.approval_flows.reason_pattern IS 'regular expression that the reason must match, or null';
 COMMENT ON COLUMN jit.approval_flows.ticket_pattern IS 'regular expression that the ticket must match, or null';
+COMMENT ON COLUMN jit.approval_flows.emergency_role IS 'role, when it was set, whose members may break the glass; null: nobody';
+COMMENT ON COLUMN jit.approval_flows.emergency_role_oid IS 'its OID; within the cluster that emergency_origin names, it and not the name says which';
+COMMENT ON COLUMN jit.approval_flows.emergency_duration IS 'how long at most; null: an hour';
+COMMENT ON COLUMN jit.approval_flows.emergency_origin IS 'system identifier and OID of the database where it was set';
 
 CREATE TABLE jit.approval_steps (
 	risk jit.risk_level NOT NULL,
@@ -414,11 +441,12 @@ CREATE FUNCTION jit_drop_policy(name text)
 COMMENT ON FUNCTION jit_drop_policy(text) IS 'drop a risk policy; returns in words what it was';
 
 CREATE FUNCTION jit_set_flow(risk jit.risk_level, steps jsonb, max_duration interval DEFAULT NULL,
-	request_ttl interval DEFAULT NULL, reason_pattern text DEFAULT NULL, ticket_pattern text DEFAULT NULL)
+	request_ttl interval DEFAULT NULL, reason_pattern text DEFAULT NULL, ticket_pattern text DEFAULT NULL,
+	emergency_role name DEFAULT NULL, emergency_duration interval DEFAULT NULL)
 	RETURNS text AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 	SUPPORT jit.deciding_support;
-COMMENT ON FUNCTION jit_set_flow(jit.risk_level, jsonb, interval, interval, text, text) IS
-	'replace all that requests of a risk need: ordered approval steps, [] for none, and limits; returns it in words';
+COMMENT ON FUNCTION jit_set_flow(jit.risk_level, jsonb, interval, interval, text, text, name, interval) IS
+	'replace all that requests of a risk need: ordered approval steps, [] for none, limits, and who may break the glass; returns it in words';
 
 CREATE FUNCTION jit_explain(access text, duration interval DEFAULT NULL, reason text DEFAULT NULL,
 	until timestamptz DEFAULT NULL, ticket text DEFAULT NULL, grantee name DEFAULT NULL, start timestamptz DEFAULT NULL)
@@ -622,6 +650,10 @@ CREATE FUNCTION jit.to_approve(request integer, OUT access text, OUT formerly te
 COMMENT ON FUNCTION jit.to_approve(integer) IS
 	'what the caller would agree to by approving this pending request now, by its present names, for how long, and which approvals it takes; null if they could not approve it';
 
+CREATE FUNCTION jit.review_due(since timestamptz) RETURNS timestamptz
+	AS 'MODULE_PATHNAME', 'jit_review_due' LANGUAGE C STABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION jit.review_due(timestamptz) IS 'when the review of an emergency of then is overdue, by jit_access.review_within';
+
 CREATE FUNCTION jit.progress(request integer, OUT access text, OUT step integer, OUT steps integer, OUT given integer,
 	OUT needed integer, OUT waiting_for name[], OUT waiting_for_more integer, OUT direct boolean)
 	AS 'MODULE_PATHNAME', 'jit_progress' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
@@ -729,20 +761,20 @@ SELECT r.id AS request,
 	jit.wrapped(concat_ws(E'\n', jit.shown(r.reason), jit.shown(r.ticket)), 14) AS reason,
 	r.risk,
 	jit.wrapped(t.approvals, 12) AS approvals,
-	date_trunc('second', r.lapses_at) AS lapses_at
+	date_trunc('second', CASE WHEN r.emergency THEN jit.review_due(r.activated_at) ELSE r.lapses_at END) AS lapses_at
 FROM jit.requests r
 	CROSS JOIN LATERAL jit.to_approve(r.id) t
-WHERE r.status = 'pending' AND r.lapses_at > jit.clock() AND t.access IS NOT NULL
+WHERE (r.status = 'pending' AND r.lapses_at > jit.clock() OR r.emergency AND r.verdict IS NULL) AND t.access IS NOT NULL
 ORDER BY r.id;
-COMMENT ON VIEW jit.inbox IS 'pending requests that you could approve now; for JIT administrators and auditors as well';
+COMMENT ON VIEW jit.inbox IS 'pending requests that you could approve now, and emergencies that you could review; for JIT administrators and auditors as well';
 COMMENT ON COLUMN jit.inbox.request IS 'number of the request';
 COMMENT ON COLUMN jit.inbox.grantee IS 'role that gets the access, who asked for it if that is another, who had logged in if that is yet another, and the identity that a gateway asked for';
 COMMENT ON COLUMN jit.inbox.access IS 'what you would agree to, one object or role a line, by the names of now; if they were others then, those as well';
 COMMENT ON COLUMN jit.inbox.duration IS 'how long it would be given for now: the least of what was asked for and what approvers before you have allowed; and from when, if it has a start';
 COMMENT ON COLUMN jit.inbox.reason IS 'reason, and ticket on a line of its own';
 COMMENT ON COLUMN jit.inbox.risk IS 'risk by the policies when it was filed';
-COMMENT ON COLUMN jit.inbox.approvals IS 'approvals of the current step that count: how many are there, how many it takes, and by whom; what you could grant is told apart';
-COMMENT ON COLUMN jit.inbox.lapses_at IS 'when it lapses if still pending';
+COMMENT ON COLUMN jit.inbox.approvals IS 'approvals of the current step that count: how many are there, how many it takes, and by whom; what you could grant is told apart; of an emergency, that it is to be reviewed';
+COMMENT ON COLUMN jit.inbox.lapses_at IS 'when it lapses if still pending, or its review is overdue';
 
 CREATE VIEW jit.my_requests WITH (security_barrier) AS
 SELECT r.id AS request,
@@ -757,7 +789,7 @@ SELECT r.id AS request,
 		FROM jit.progress(CASE r.status_now WHEN 'pending' THEN r.id END) p
 			CROSS JOIN LATERAL unnest(p.waiting_for) WITH ORDINALITY w (name, n)) AS waiting_for,
 	(SELECT jit.wrapped(concat(jit.name_now(v.approver_oid, v.approver, r.origin), ' (via ' || jit.shown(v.via) || ')', ': ' || jit.shown(v.comment)), 12)
-		FROM jit.reviews v WHERE v.request_id = r.id ORDER BY v.review DESC LIMIT 1) AS decided_by,
+		FROM jit.reviews v WHERE v.request_id = r.id AND v.verdict IN ('approve', 'reject') ORDER BY v.review DESC LIMIT 1) AS decided_by,
 	date_trunc('second', CASE WHEN r.status IN ('pending', 'scheduled') THEN r.lapses_at
 		ELSE coalesce(r.ended_at, r.deadline, r.expires_at) END) AS ends_at
 FROM jit.requests_of_mine r
@@ -787,7 +819,8 @@ FROM jit.requests r
 			p.access, jit.shown(r.reason) AS reason, jit.shown(r.ticket) AS ticket,
 			r.duration, r.until, r.risk,
 			p.step, p.steps, p.given, p.needed, p.waiting_for, p.waiting_for_more,
-			r.requested_at AS asked_at, r.lapses_at,
+			r.requested_at AS asked_at,
+			CASE WHEN r.emergency THEN jit.review_due(r.activated_at) ELSE r.lapses_at END AS lapses_at,
 			jit.token(r.origin, r.id, r.requested_at) AS token,
 			r.via, p.direct,
 			ARRAY(SELECT jit.name_now(v.approver_oid, v.approver, r.origin)
@@ -795,16 +828,17 @@ FROM jit.requests r
 			ARRAY(SELECT jit.shown(v.comment)
 				FROM jit.reviews v WHERE v.request_id = r.id AND v.verdict = 'approve' ORDER BY v.review) AS comments,
 			ARRAY(SELECT v.via FROM jit.reviews v WHERE v.request_id = r.id AND v.verdict = 'approve' ORDER BY v.review) AS approved_via,
-			r.start
+			r.start,
+			CASE WHEN r.emergency THEN 'review' ELSE 'decision' END AS kind
 		FROM jit.progress(r.id) p
 			LEFT JOIN pg_catalog.pg_authid q ON q.oid = r.requester_oid AND starts_with(r.origin, (SELECT jit.cluster()))
 			LEFT JOIN pg_catalog.pg_authid l ON l.oid = r.login_oid AND starts_with(r.origin, (SELECT jit.cluster()))
 			LEFT JOIN pg_catalog.pg_authid g ON g.oid = r.grantee_oid AND starts_with(r.origin, (SELECT jit.cluster()))
 		WHERE p.step IS NOT NULL OFFSET 0) w
-WHERE r.status = 'pending' AND r.lapses_at > jit.clock()
+WHERE r.status = 'pending' AND r.lapses_at > jit.clock() OR r.emergency AND r.verdict IS NULL
 ORDER BY r.id;
 COMMENT ON VIEW jit.pending IS
-	'pending requests that concern you, for programs: yours, those you could decide on in some step or have decided on; all of them for JIT administrators and auditors';
+	'pending requests and unreviewed emergencies that concern you, for programs: yours, those you could decide on in some step or have decided on; all of them for JIT administrators and auditors';
 COMMENT ON COLUMN jit.pending.request IS 'number of the request';
 COMMENT ON COLUMN jit.pending.requester IS 'role that asked, by its name of now';
 COMMENT ON COLUMN jit.pending.login IS 'role that had logged in, by its name of now';
@@ -822,7 +856,7 @@ COMMENT ON COLUMN jit.pending.needed IS 'approvals that this step takes';
 COMMENT ON COLUMN jit.pending.waiting_for IS 'roles that can log in and could approve it now, at most 20, by name; superusers only where nobody else could';
 COMMENT ON COLUMN jit.pending.waiting_for_more IS 'how many more there are';
 COMMENT ON COLUMN jit.pending.asked_at IS 'when it was filed';
-COMMENT ON COLUMN jit.pending.lapses_at IS 'when it lapses if still pending';
+COMMENT ON COLUMN jit.pending.lapses_at IS 'when it lapses if still pending, or its review is overdue';
 COMMENT ON COLUMN jit.pending.token IS 'what jit_act_for() takes for this request only';
 COMMENT ON COLUMN jit.pending.via IS 'identity that a gateway asked for; null: they asked themselves';
 COMMENT ON COLUMN jit.pending.direct IS 'does this step take no approval through a gateway?';
@@ -830,6 +864,7 @@ COMMENT ON COLUMN jit.pending.approved_by IS 'roles that have approved so far, i
 COMMENT ON COLUMN jit.pending.comments IS 'what they said, in the same order; null for nothing';
 COMMENT ON COLUMN jit.pending.approved_via IS 'identities that gateways approved for, in the order of approved_by; null: themselves';
 COMMENT ON COLUMN jit.pending.start IS 'when it was asked to start; null: at once';
+COMMENT ON COLUMN jit.pending.kind IS 'what is waited for: a decision, or the review of an emergency';
 
 CREATE VIEW jit.scheduled WITH (security_barrier) AS
 SELECT r.id AS request,
@@ -906,7 +941,9 @@ SELECT r.id AS request,
 	ARRAY(SELECT v.via FROM jit.reviews v WHERE v.request_id = r.id AND v.verdict = 'approve' ORDER BY v.review) AS approved_via,
 	CASE WHEN starts_with(r.origin, (SELECT jit.cluster())) THEN r.requester_oid END AS requester_oid,
 	r.risk,
-	jit.token(r.origin, r.id, r.requested_at) AS token
+	jit.token(r.origin, r.id, r.requested_at) AS token,
+	r.emergency,
+	r.verdict
 FROM jit.requests_to_see r
 WHERE r.activated_at IS NOT NULL
 ORDER BY r.id;
@@ -926,6 +963,8 @@ COMMENT ON COLUMN jit.history.activated_at IS 'when the access started';
 COMMENT ON COLUMN jit.history.expires_at IS 'its deadline';
 COMMENT ON COLUMN jit.history.ended_at IS 'when it ended; NULL while it is active';
 COMMENT ON COLUMN jit.history.via IS 'identity that a gateway asked for; null: they asked themselves';
+COMMENT ON COLUMN jit.history.emergency IS 'did they break the glass?';
+COMMENT ON COLUMN jit.history.verdict IS 'what the last review of an emergency said: justified or unjustified; null: none';
 COMMENT ON COLUMN jit.history.approved_via IS 'identities that gateways approved for, in the order of approved_by; null: themselves';
 COMMENT ON COLUMN jit.history.requester_oid IS 'OID of the role that asked; null where that is one of another cluster';
 COMMENT ON COLUMN jit.history.risk IS 'risk by the policies when it was filed';
@@ -1022,7 +1061,33 @@ COMMENT ON COLUMN jit.my_access.columns IS 'columns; null for the whole object';
 COMMENT ON COLUMN jit.my_access.expires_at IS 'deadline, the latest of all requests that give it';
 COMMENT ON COLUMN jit.my_access.request IS 'number of the request that gives it until then';
 
+CREATE FUNCTION jit.check_health(OUT name text, OUT ok boolean, OUT value numeric, OUT unit text, OUT detail text)
+	RETURNS SETOF record AS 'MODULE_PATHNAME', 'jit_check_health' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION jit.check_health() IS 'what jit.health shows';
+
+CREATE VIEW jit.health AS
+SELECT name, ok, value, unit, detail FROM jit.check_health();
+COMMENT ON VIEW jit.health IS
+	'how jit_access is doing on this server and in this database, a row for each check; for JIT administrators, auditors and members of pg_monitor';
+COMMENT ON COLUMN jit.health.name IS 'name of the check';
+COMMENT ON COLUMN jit.health.ok IS 'is all well? by the thresholds in the manual';
+COMMENT ON COLUMN jit.health.value IS 'what was measured, in units; null where there is nothing to measure';
+COMMENT ON COLUMN jit.health.unit IS 'unit of value, in words';
+COMMENT ON COLUMN jit.health.detail IS 'what else there is to say, for people; may be null';
+
+CREATE FUNCTION jit.count_requests(OUT status jit.request_status, OUT requests bigint)
+	RETURNS SETOF record AS 'MODULE_PATHNAME', 'jit_count_requests' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION jit.count_requests() IS 'what jit.request_counts shows';
+
+CREATE VIEW jit.request_counts AS
+SELECT status, requests FROM jit.count_requests();
+COMMENT ON VIEW jit.request_counts IS
+	'how many requests of each state there are that have not been archived; for JIT administrators, auditors and members of pg_monitor';
+COMMENT ON COLUMN jit.request_counts.status IS 'state, as jit.requests has it';
+COMMENT ON COLUMN jit.request_counts.requests IS 'how many';
+
 GRANT USAGE ON SCHEMA jit TO PUBLIC;
+GRANT SELECT ON jit.health, jit.request_counts TO PUBLIC;
 GRANT SELECT ON jit.inbox, jit.my_requests, jit.pending, jit.scheduled, jit.active_grants, jit.history, jit.refused, jit.my_access TO PUBLIC;
 REVOKE EXECUTE ON FUNCTION jit.refuse_change(), jit.watch_request() FROM PUBLIC;
 

@@ -137,6 +137,8 @@ find_postgresql() {
 		perl -MIPC::Run -e1 2>/dev/null || missing+=(libipc-run-perl)
 		# for one test, which is skipped without
 		! is_root || compgen -G '/usr/lib/*/faketime/libfaketime.so.1' >/dev/null || missing+=(libfaketime)
+		# for another, on the oldest version only
+		! is_root || [ "$major" != 15 ] || [ -x /usr/bin/prometheus-postgres-exporter ] || missing+=(prometheus-postgres-exporter)
 		command -v pg_prove >/dev/null || missing+=(libtap-parser-sourcehandler-pgtap-perl)
 		[ -n "$pg_config" ] && [ -e "$("$pg_config" --sharedir)/extension/pgtap.control" ] ||
 			missing+=("postgresql-$major-pgtap")

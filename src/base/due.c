@@ -5,7 +5,8 @@
  *
  * Shared memory holds where to wake it, when the ledgers are next due (a
  * request lapses, or what a role says of its end has changed), and how the
- * sweepers get on; launcher.c says what it makes of that.
+ * sweepers get on; launcher.c says what it makes of that, and tells by it what
+ * jit.health is to say.
  *
  * 	commit of a grant or request	due_ended(): the due time is noted, the
  * 									launcher is woken
@@ -420,6 +421,25 @@ jit_report_progress(int slot)
 {
 	LWLockAcquire(jit_due->lock, LW_EXCLUSIVE);
 	jit_due->reports[slot].progress = jit_now();
+	LWLockRelease(jit_due->lock);
+}
+
+/* A worker has failed at something: for jit.health. */
+void
+jit_note_failure(Oid database, const char *message)
+{
+	JitFailure *failure = &jit_due->failure;
+
+	LWLockAcquire(jit_due->lock, LW_EXCLUSIVE);
+	failure->at = jit_now();
+	failure->database = database;
+	failure->over = false;
+	snprintf(failure->message, sizeof(failure->message), "%s", message);
+	for (char *c = failure->message; *c != '\0'; c++)
+	{
+		if (IS_HIGHBIT_SET(*c))
+			*c = '?';
+	}
 	LWLockRelease(jit_due->lock);
 }
 

@@ -68,6 +68,23 @@ typedef struct JitPress
 	TimestampTz at;
 } JitPress;
 
+/* The last error of a worker. */
+typedef struct JitFailure
+{
+	TimestampTz at;				/* 0: there was none since the start */
+	Oid			database;
+	bool		over;			/* sweepers have done all there since */
+	char		message[256];	/* ASCII, as readers have other encodings */
+} JitFailure;
+
+/* Where sweepers fail, hang, or, for InvalidOid, cannot be started. */
+typedef struct JitTrouble
+{
+	Oid			database;
+	TimestampTz since;
+} JitTrouble;
+
+#define JIT_MAX_TROUBLES	16
 #define JIT_MAX_PRESSES		256
 #define JIT_MAX_GONE		256 /* databases */
 #define JIT_LOGGED_ROLES	8192	/* by the role's OID */
@@ -91,6 +108,10 @@ typedef struct JitDueShared
 	Oid			gone[JIT_MAX_GONE]; /* databases that are known to be gone,
 									 * and whose roles aren't */
 	bool		logged[JIT_LOGGED_ROLES];	/* that one can't be dropped */
+	TimestampTz looked;			/* when the launcher last looked around */
+	JitFailure	failure;
+	int			ntroubles;		/* of which so many are in troubles[] */
+	JitTrouble	troubles[JIT_MAX_TROUBLES];
 } JitDueShared;
 
 extern JitDueShared *jit_due;
@@ -113,6 +134,7 @@ extern bool jit_first_log_of(Oid roleid);
 extern void jit_spare_comes(void);
 extern void jit_spare_goes(void);
 extern void jit_report_progress(int slot);
+extern void jit_note_failure(Oid database, const char *message);
 extern void jit_report_swept(int slot, TimestampTz due, bool pending,
 							 uint64 drops, const JitSweeperReport *report);
 

@@ -27,6 +27,7 @@ char	   *jit_gateway_logins = NULL;
 bool		jit_top_level_only = true;
 int			jit_max_duration = 7 * 24 * 60 * 60;
 int			jit_max_ahead = 7 * 24 * 60 * 60;
+int			jit_review_within = 3 * 24 * 60 * 60;
 int			jit_max_pending = 20;
 int			jit_max_active = 100;
 int			jit_keep_scopes = 7 * 24 * 60 * 60;
@@ -195,6 +196,12 @@ jit_define_settings(void)
 							"How far ahead access can be asked to start.",
 							"0: only at once.",
 							&jit_max_ahead, 7 * 24 * 60 * 60, 0, 30 * 24 * 60 * 60,
+							PGC_SUSET, GUC_UNIT_S, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("jit_access.review_within",
+							"How long the review of an emergency can wait.",
+							"After that, whoever broke the glass can't do so again until it is reviewed.",
+							&jit_review_within, 3 * 24 * 60 * 60, 0, INT_MAX,
 							PGC_SUSET, GUC_UNIT_S, NULL, NULL, NULL);
 
 	DefineCustomIntVariable("jit_access.max_pending",

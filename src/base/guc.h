@@ -18,6 +18,7 @@ extern char *jit_gateway_logins;
 extern bool jit_top_level_only;
 extern int	jit_max_duration;	/* seconds */
 extern int	jit_max_ahead;		/* seconds */
+extern int	jit_review_within;	/* seconds */
 extern int	jit_max_pending;	/* requests per person */
 extern int	jit_max_active;		/* live grants per grantee */
 extern int	jit_keep_scopes;

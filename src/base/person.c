@@ -555,6 +555,16 @@ jit_person_audits(const JitPerson *person)
 		jit_holds_role_for_good(person);
 }
 
+/* Is the person in pg_monitor, for good? */
+bool
+jit_person_monitors(const JitPerson *person)
+{
+	return !OidIsValid(person->gateway) &&
+		list_member_oid(jit_role_closure(person->role, JIT_CLOSURE_PRIVS, JIT_FILTER_STANDING, jit_now()),
+						ROLE_PG_MONITOR) &&
+		jit_holds_role_for_good(person);
+}
+
 /*
  * Is the caller a JIT administrator, and not just whoever happens to run a
  * function of somebody else's?

@@ -46,6 +46,7 @@ extern bool jit_person_audits(const JitPerson *person);
 extern bool jit_caller_administers(const JitPerson *person);
 extern bool jit_caller_may_end_all(const JitPerson *person);
 extern void jit_require_auditor(const char *message);
+extern bool jit_person_monitors(const JitPerson *person);
 extern void jit_require_administrator(FunctionCallInfo fcinfo, const char *message);
 
 #endif							/* JIT_BASE_PERSON_H */

@@ -14,7 +14,7 @@
 /* Relations that the command has taken a policy, trigger or rule from. */
 extern List *jit_unguarded;
 
-/* Range types that it has made. */
+/* Types of ranges that it has made. */
 extern List *jit_made_ranges;
 
 extern bool jit_is_foreign(Oid classid, Oid objid, Oid owner);

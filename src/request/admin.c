@@ -407,6 +407,10 @@ flow_text(const JitDecision *flow)
 		appendStringInfo(&buf, _("; reason like \"%s\""), flow->reason_pattern);
 	if (flow->ticket_pattern)
 		appendStringInfo(&buf, _("; ticket like \"%s\""), flow->ticket_pattern);
+	if (flow->emergency_role)
+		appendStringInfo(&buf, _("; in an emergency %s, for at most %s"),
+						 quote_identifier(flow->emergency_role),
+						 jit_usecs_text(flow->emergency_duration));
 	return buf.data;
 }
 
@@ -433,9 +437,35 @@ interval_argument(FunctionCallInfo fcinfo, int n, const char *name, int64 *usecs
 	return PG_GETARG_INTERVAL_P(n);
 }
 
+/* Who may break the glass, and for how long; see request/emergency.c. */
+static Interval *
+emergency_arguments(FunctionCallInfo fcinfo, JitDecision *flow)
+{
+	flow->emergency_role = NULL;
+	flow->emergency_oid = InvalidOid;
+	flow->emergency_duration = JIT_DEFAULT_EMERGENCY;
+	if (PG_ARGISNULL(6))
+	{
+		if (!PG_ARGISNULL(7))
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("emergency_duration needs an emergency_role")));
+		return NULL;
+	}
+	flow->emergency_role = pstrdup(NameStr(*PG_GETARG_NAME(6)));
+	flow->emergency_oid = get_role_oid(flow->emergency_role, false);
+	if (strncmp(flow->emergency_role, JIT_ROLE_PREFIX, strlen(JIT_ROLE_PREFIX)) == 0 ||
+		jit_is_of_others(flow->emergency_oid))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("role %s cannot be an emergency_role", quote_identifier(flow->emergency_role)),
+				 errdetail("It is one of jit_access's own, or others are behind it.")));
+	return interval_argument(fcinfo, 7, "emergency_duration", &flow->emergency_duration);
+}
+
 /*
  * jit_set_flow(risk, steps, max_duration, request_ttl, reason_pattern,
- *				ticket_pattern)
+ *				ticket_pattern, emergency_role, emergency_duration)
  */
 Datum
 jit_set_flow(PG_FUNCTION_ARGS)
@@ -448,6 +478,7 @@ jit_set_flow(PG_FUNCTION_ARGS)
 	Jsonb	   *row_before;
 	Interval   *max_duration;
 	Interval   *request_ttl;
+	Interval   *emergency_duration;
 	ListCell   *lc;
 
 	jit_require_administrator(fcinfo, gettext_noop("permission denied to set an approval flow"));
@@ -472,6 +503,7 @@ jit_set_flow(PG_FUNCTION_ARGS)
 				 errmsg("request_ttl must not be more than 365 days")));
 	after.reason_pattern = jit_text_argument(fcinfo, 4, "reason_pattern");
 	after.ticket_pattern = jit_text_argument(fcinfo, 5, "ticket_pattern");
+	emergency_duration = emergency_arguments(fcinfo, &after);
 	check_pattern(after.reason_pattern, "reason_pattern");
 	check_pattern(after.ticket_pattern, "ticket_pattern");
 
@@ -482,14 +514,18 @@ jit_set_flow(PG_FUNCTION_ARGS)
 	row_before = flow_jsonb(name_of_risk);
 	jit_query("DELETE FROM jit.approval_steps WHERE risk = $1::jit.risk_level",
 			  "t", name_of_risk);
-	jit_query("INSERT INTO jit.approval_flows (risk, steps, max_duration, request_ttl, reason_pattern, ticket_pattern)"
-			  " VALUES ($1::jit.risk_level, $6, $2, $3, $4, $5)"
+	jit_query("INSERT INTO jit.approval_flows (risk, steps, max_duration, request_ttl, reason_pattern, ticket_pattern,"
+			  "  emergency_role, emergency_role_oid, emergency_duration, emergency_origin)"
+			  " VALUES ($1::jit.risk_level, $6, $2, $3, $4, $5, $7, CASE WHEN $7 IS NOT NULL THEN $8 END, $9, CASE WHEN $7 IS NOT NULL THEN $10 END)"
 			  " ON CONFLICT (risk) DO UPDATE SET steps = excluded.steps, max_duration = excluded.max_duration,"
 			  "  request_ttl = excluded.request_ttl, reason_pattern = excluded.reason_pattern,"
-			  "  ticket_pattern = excluded.ticket_pattern",
-			  "tvvtti", name_of_risk, max_duration, request_ttl,
+			  "  ticket_pattern = excluded.ticket_pattern, emergency_role = excluded.emergency_role,"
+			  "  emergency_role_oid = excluded.emergency_role_oid,"
+			  "  emergency_duration = excluded.emergency_duration, emergency_origin = excluded.emergency_origin",
+			  "tvvttitovt", name_of_risk, max_duration, request_ttl,
 			  after.reason_pattern, after.ticket_pattern,
-			  list_length(after.steps));
+			  list_length(after.steps), after.emergency_role, after.emergency_oid,
+			  emergency_duration, jit_origin());
 	foreach(lc, after.steps)
 	{
 		JitStep    *step = lfirst(lc);

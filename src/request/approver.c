@@ -923,8 +923,8 @@ login_could_approve(const JitRequest *request, List *steps,
 }
 
 /* Roles that can log in.  Needs a snapshot; scans pg_authid. */
-static List *
-all_logins(void)
+List *
+jit_all_logins(void)
 {
 	JitScan		scan;
 	HeapTuple	tuple;
@@ -1018,7 +1018,7 @@ jit_lacks(const JitRequest *request, const JitProgress *progress)
 	int			parts = number_of_parts(request);
 	Bitmapset **who = palloc0(parts * sizeof(Bitmapset *));
 	Bitmapset  *superusers = NULL;
-	List	   *logins = all_logins();
+	List	   *logins = jit_all_logins();
 	List	   *lacks;
 	ListCell   *lc;
 
@@ -1065,4 +1065,48 @@ jit_waited_for(const JitRequest *request, const JitProgress *progress)
 			names = list_delete_nth_cell(names, i);
 	}
 	return names;
+}
+
+/*
+ * Are there people enough for what is missing now?  Of the logins who could
+ * give some of it, the last is tried first for the next request.
+ */
+bool
+jit_could_be_complete(const JitRequest *request, const JitProgress *progress,
+					  List **logins)
+{
+	HASHCTL		ctl = {.keysize = sizeof(Oid),.entrysize = sizeof(RoleParts),.hcxt = CurrentMemoryContext};
+	HTAB	   *seen = hash_create("roles that could approve", 64, &ctl,
+								   HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	List	   *steps = flow_steps(request);
+	int			missing = 0;
+	int		   *lacking = palloc(number_of_parts(request) * sizeof(int));
+	Oid			last = InvalidOid;
+	ListCell   *lc;
+
+	for (int i = 0; i < number_of_parts(request); i++)
+		missing += lacking[i] = progress->complete ? 0 : progress->lacking[i];
+	foreach(lc, missing > 0 ? *logins : NIL)
+	{
+		Bitmapset  *could;
+		int			part = -1;
+
+		CHECK_FOR_INTERRUPTS();
+		could = login_could_approve(request, steps, progress, lfirst_oid(lc), seen);
+		while ((part = bms_next_member(could, part)) >= 0)
+		{
+			last = lfirst_oid(lc);
+			if (lacking[part] > 0)
+			{
+				lacking[part]--;
+				missing--;
+			}
+		}
+		if (missing == 0)
+			break;
+	}
+	hash_destroy(seen);
+	if (OidIsValid(last))
+		*logins = lcons_oid(last, list_delete_oid(*logins, last));
+	return missing == 0;
 }

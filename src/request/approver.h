@@ -69,6 +69,9 @@ extern char *jit_step_progress(const JitRequest *request, int number,
 extern List *jit_lacks(const JitRequest *request, const JitProgress *progress);
 extern List *jit_waited_for(const JitRequest *request,
 							const JitProgress *progress);
+extern bool jit_could_be_complete(const JitRequest *request,
+								  const JitProgress *progress, List **logins);
+extern List *jit_all_logins(void);
 extern List *jit_lacks_for(const JitRequest *request,
 						   const JitProgress *progress, Oid role);
 extern char *jit_lacks_text(List *lacks);

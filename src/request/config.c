@@ -98,13 +98,14 @@ write_flows(ReturnSetInfo *rsinfo)
 {
 	/* intervals as they are in the row, lest setting them change it */
 	static const char *const limits[] = {
-		"max_duration", "request_ttl", "reason_pattern", "ticket_pattern"
+		"max_duration", "request_ttl", "reason_pattern", "ticket_pattern",
+		"emergency_duration"
 	};
 	JitOwnerSection section;
 	int			n;
 
 	jit_enter_owner_section(&section);
-	n = jit_query("SELECT risk, max_duration, request_ttl, reason_pattern, ticket_pattern"
+	n = jit_query("SELECT risk, max_duration, request_ttl, reason_pattern, ticket_pattern, emergency_duration"
 				  " FROM jit.approval_flows ORDER BY risk", "");
 	for (int i = 1; i <= n; i++)
 	{
@@ -124,6 +125,10 @@ write_flows(ReturnSetInfo *rsinfo)
 			if (value != NULL)
 				appendStringInfo(&buf, ", %s => %s", limits[k], jit_quote_literal(value));
 		}
+		if (decision.emergency_role != NULL)
+			appendStringInfo(&buf, ", emergency_role => %s",
+							 jit_quote_literal(OidIsValid(decision.emergency_oid) ? decision.emergency_role :
+											   psprintf("%.20s: a role of this flow that is gone; set it anew", decision.emergency_role)));
 		jit_explain_line(rsinfo, "%s);", buf.data);
 	}
 	jit_leave_owner_section(&section);

@@ -18,6 +18,7 @@
 #include "base/query.h"
 #include "base/text.h"
 #include "request/access.h"
+#include "request/emergency.h"
 #include "request/event.h"
 #include "request/filing.h"
 #include "request/grant.h"
@@ -392,6 +393,7 @@ call_text(const JitRequest *request, bool explain, const char *reason,
 		appendStringInfo(&call, "jit_extend(%d", request->extends);
 	else
 		appendStringInfo(&call, "%s(%s", explain ? "jit_explain" :
+						 request->emergency ? "jit_break_glass" :
 						 request->direct ? "jit_grant" : "jit_request",
 						 quote_literal_cstr(jit_shown(access)));
 	if (request->direct)
@@ -813,11 +815,13 @@ jit_file_request(JitRequest *request, int64 usecs)
 				 errmsg("%s already has this access",
 						quote_identifier(request->grantee_name)),
 				 request->held[0] ? errdetail_internal("%s", request->held) : 0));
-	decision = jit_decide(request, usecs);
+	decision = request->emergency ? jit_decide_emergency(request, usecs) :
+		jit_decide(request, usecs);
 	check_decision(request, decision, usecs);
-	jit_check_room(request, jit_begins(request, now) + usecs);
+	if (!request->emergency)
+		jit_check_room(request, jit_begins(request, now) + usecs);
 	/* giving isn't asking */
-	if (!request->direct)
+	if (!request->direct && !request->emergency)
 		check_not_pending(request, usecs);
 	request->flow = decision->flow;
 	request->risk = pstrdup(jit_risk_name(decision->risk));
@@ -829,7 +833,7 @@ jit_file_request(JitRequest *request, int64 usecs)
 
 	jit_enter_owner_section(&section);
 	pending = jit_count_pending(request);
-	if (pending >= jit_max_pending)
+	if (pending >= jit_max_pending && !request->emergency)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("too many pending requests"),
@@ -848,17 +852,18 @@ jit_file_request(JitRequest *request, int64 usecs)
 
 	jit_query("INSERT INTO jit.requests (id, requester, login, grantee, access, reason, ticket,"
 			  " duration, until, risk, flow, needs_superuser, facts, requested_at, lapses_at,"
-			  " client_addr, requester_oid, login_oid, grantee_oid, origin, extends, via, start)"
+			  " client_addr, requester_oid, login_oid, grantee_oid, origin, extends, via, start, emergency)"
 			  " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10::jit.risk_level, $11, $12, $13, $14, $15,"
-			  " $16::inet, $17, $18, $19, $20, nullif($21, 0), $22, $23)",
-			  "ittttttvztjbjzztoootitz", request->id, request->requester_name,
+			  " $16::inet, $17, $18, $19, $20, nullif($21, 0), $22, $23, $24)",
+			  "ittttttvztjbjzztoootitzb", request->id, request->requester_name,
 			  request->login_name, request->grantee_name, request->access,
 			  request->reason, request->ticket, request->duration,
 			  request->until, request->risk, request->flow,
 			  request->needs_superuser, decision->facts, now,
 			  request->lapses_at, client_addr, request->requester,
 			  request->login, request->grantee, request->origin,
-			  request->extends, request->via, request->start);
+			  request->extends, request->via, request->start,
+			  request->emergency);
 	jit_store_items(request->id, request->items);
 
 	logline = psprintf("%s requested by %s for %s: %s", jit_request_text(request->id),

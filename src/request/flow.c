@@ -121,6 +121,9 @@ jit_load_flow_as_is(JitDecision *decision, JitRisk risk)
 	decision->max_duration = PG_INT64_MAX;
 	decision->request_ttl = JIT_DEFAULT_REQUEST_TTL;
 	decision->reason_pattern = decision->ticket_pattern = NULL;
+	decision->emergency_role = NULL;
+	decision->emergency_oid = InvalidOid;
+	decision->emergency_duration = JIT_DEFAULT_EMERGENCY;
 
 	/* one statement, so one snapshot: never half of a change */
 	jit_enter_owner_section(&section);
@@ -129,7 +132,10 @@ jit_load_flow_as_is(JitDecision *decision, JitRisk risk)
 				  " CASE WHEN a.name = $3 THEN 0"
 				  "  WHEN split_part(s.origin, '/', 1) = split_part($2, '/', 1) THEN a.oid"
 				  "  ELSE coalesce((SELECT r.oid FROM pg_authid r WHERE r.rolname = a.name), 0) END,"
-				  " s.direct IS NULL, coalesce(s.direct, true)"
+				  " s.direct IS NULL, coalesce(s.direct, true), f.emergency_role,"
+				  " CASE WHEN split_part(f.emergency_origin, '/', 1) = split_part($2, '/', 1) THEN f.emergency_role_oid"
+				  "  ELSE coalesce((SELECT r.oid FROM pg_authid r WHERE r.rolname = f.emergency_role), 0) END,"
+				  " f.emergency_duration"
 				  " FROM jit.approval_flows f LEFT JOIN (jit.approval_steps s CROSS JOIN LATERAL"
 				  "  unnest(s.approvers, s.approver_oids) WITH ORDINALITY a (name, oid, position))"
 				  "  ON s.risk = f.risk"
@@ -149,6 +155,19 @@ jit_load_flow_as_is(JitDecision *decision, JitRisk risk)
 		decision->reason_pattern = jit_result_text(1, 3);
 		decision->ticket_pattern = jit_result_text(1, 4);
 		nsteps = jit_result_int(1, 5);
+		decision->emergency_role = jit_result_text(1, 12);
+		if (decision->emergency_role != NULL)
+		{
+			decision->emergency_oid = jit_result_oid(1, 13);
+			if (SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(decision->emergency_oid)))
+				decision->emergency_role = jit_role_name(decision->emergency_oid);
+			else
+				decision->emergency_oid = InvalidOid;
+		}
+		value = jit_result(1, 14, &isnull);
+		if (!isnull)
+			decision->emergency_duration =
+				jit_interval_usecs(DatumGetIntervalP(value), "emergency_duration");
 	}
 	for (int i = 1, last = 0; i <= n; i++)
 	{

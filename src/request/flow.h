@@ -23,6 +23,9 @@ typedef struct JitDecision
 	int64		request_ttl;	/* microseconds */
 	char	   *reason_pattern; /* NULL if any will do */
 	char	   *ticket_pattern;
+	char	   *emergency_role; /* NULL: nobody may break the glass */
+	Oid			emergency_oid;
+	int64		emergency_duration; /* microseconds */
 	List	   *policies;		/* of JitPolicyResult, for jit_explain */
 } JitDecision;
 
@@ -35,6 +38,7 @@ typedef struct JitPolicyResult
 } JitPolicyResult;
 
 #define JIT_DEFAULT_REQUEST_TTL USECS_PER_DAY
+#define JIT_DEFAULT_EMERGENCY USECS_PER_HOUR
 
 extern void jit_load_flow(JitDecision *decision, JitRisk risk);
 extern bool jit_load_flow_as_is(JitDecision *decision, JitRisk risk);

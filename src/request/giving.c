@@ -45,6 +45,7 @@
 #include "base/text.h"
 #include "request/access.h"
 #include "request/approver.h"
+#include "request/emergency.h"
 #include "request/giving.h"
 #include "request/grant.h"
 #include "request/limit.h"
@@ -61,6 +62,7 @@ typedef struct Promise
 	bool		approved;		/* else its flow asks for nobody, or it was
 								 * scheduled */
 	bool		scheduled;
+	bool		emergency;		/* by the person, whom nobody approved */
 	bool		direct;
 	JitPerson	person;			/* who gave the last approval, or the grant */
 	char	   *person_name;
@@ -91,7 +93,8 @@ jit_promise(JitRequest *request, TimestampTz now, const JitPerson *approver,
 	promise->scheduled = request->status == JIT_SCHEDULED;
 	promise->since = promise->scheduled ? request->decided_at : now;
 	promise->expires_at = request->expires_at;
-	promise->approved = approver != NULL;
+	promise->emergency = request->emergency;
+	promise->approved = approver != NULL && !request->emergency;
 	promise->direct = request->direct;
 	if (approver != NULL)
 	{
@@ -244,6 +247,18 @@ look_again(const Promise *promise, const char *zone)
 	jit_load_request_items(request, false);
 	foreach(lc, request->items)
 		jit_check_item_requestable(lfirst(lc));
+	if (promise->emergency)
+	{
+		JitDecision flow = {.risk = jit_risk_by_name(request->risk)};
+
+		jit_load_flow(&flow, flow.risk);
+		why = jit_why_not_break_glass(request, &promise->person, &flow);
+		if (why == NULL)
+			why = jit_stricter_now(request);
+		if (why != NULL)
+			overtaken(promise, why);
+		return;
+	}
 	jit_flow_progress(request, &progress);
 	if (!progress.complete)
 		overtaken(promise, progress.lost ? progress.lost :

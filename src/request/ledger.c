@@ -31,7 +31,7 @@
 	"id, status::text, requester, requester_oid, login, login_oid," \
 	" grantee, grantee_oid, access, reason, ticket, duration, until," \
 	" lapses_at, expires_at, flow, risk::text, needs_superuser, origin, extends, via," \
-	" start, decided_at"
+	" start, decided_at, activated_at, emergency, verdict"
 
 /* "request 17 in hr_prod" */
 char *
@@ -165,6 +165,9 @@ jit_load_request(int id, bool lock)
 	request->via = jit_result_text(1, 21);
 	request->start = jit_result_time(1, 22);
 	request->decided_at = jit_result_time(1, 23);
+	request->activated_at = jit_result_time(1, 24);
+	request->emergency = jit_result_bool(1, 25);
+	request->verdict = jit_result_text(1, 26);
 	request->here = strcmp(request->origin, jit_origin()) == 0;
 	request->cluster = jit_is_of_cluster(request->origin);
 	request->requester = row_role(request->cluster, jit_result_oid(1, 4), request->requester_name);
@@ -172,7 +175,8 @@ jit_load_request(int id, bool lock)
 	request->grantee = row_role(request->cluster, jit_result_oid(1, 8), request->grantee_name);
 
 	n = jit_query("SELECT step, approver, approver_oid, login, login_oid, by_superuser, duration,"
-				  " verdict = 'approve', via FROM jit.reviews WHERE request_id = $1 ORDER BY review",
+				  " verdict = 'approve', via FROM jit.reviews WHERE request_id = $1"
+				  " AND verdict IN ('approve', 'reject') ORDER BY review",
 				  "i", id);
 	for (int i = 1; i <= n; i++)
 	{

@@ -32,6 +32,7 @@ typedef struct JitRequest
 	TimestampTz start;			/* DT_NOEND: at once */
 	TimestampTz lapses_at;
 	TimestampTz decided_at;		/* DT_NOEND while pending */
+	TimestampTz activated_at;	/* DT_NOEND if it never was */
 	TimestampTz expires_at;		/* DT_NOEND unless it is or was active */
 	Jsonb	   *flow;			/* steps, as in jit.requests.flow */
 	char	   *risk;
@@ -41,6 +42,8 @@ typedef struct JitRequest
 	char	   *origin;			/* where it was filed, as jit_origin() */
 	bool		here;			/* filed in this database of this cluster */
 	bool		cluster;		/* filed in this cluster: OIDs of roles count */
+	bool		emergency;		/* by jit_break_glass(): flow is who reviews */
+	char	   *verdict;		/* of its last review; NULL if none */
 	bool		direct;			/* being filed by jit_grant(): the requester
 								 * may give the first approval */
 	int			extends;		/* the request that it extends, or 0 */

@@ -241,6 +241,8 @@ approved_by_text(const JitRequest *request)
 	List	   *names = NIL;
 	ListCell   *lc;
 
+	if (request->emergency)
+		return pstrdup(_("nobody (an emergency)"));
 	if (request->reviews == NIL)
 		return pstrdup(_("nobody (its flow needs no approval)"));
 	foreach(lc, request->reviews)
@@ -361,12 +363,12 @@ schedule_request(JitRequest *request, TimestampTz now, TimestampTz deadline)
 
 /*
  * Make a request active whose approval is complete, by whoever has just agreed
- * (NULL if nobody had to), or scheduled: state and event; the access is given
+ * (NULL if nobody had to) or has broken the glass, or scheduled: state and event; the access is given
  * by giving.c.  Under the row lock, or in the transaction that filed it.  Returns
  * the new status.
  */
-static JitStatus
-activate_request(JitRequest *request, const JitPerson *approver)
+JitStatus
+jit_activate_request(JitRequest *request, const JitPerson *approver)
 {
 	JitOwnerSection section;
 	TimestampTz now;
@@ -392,7 +394,8 @@ activate_request(JitRequest *request, const JitPerson *approver)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("%s was for access until %s, which is past",
 						jit_request_text(request->id), jit_timestamp_text(deadline))));
-	jit_check_room(request, deadline);
+	if (!request->emergency)
+		jit_check_room(request, deadline);
 	if (request->start != DT_NOEND && request->start > now)
 	{
 		schedule_request(request, now, deadline);
@@ -413,6 +416,17 @@ activate_request(JitRequest *request, const JitPerson *approver)
 			  "izz", request->id, now, deadline);
 	if (request->status == JIT_SCHEDULED)
 		jit_forget_schedule(request->id);
+	if (request->emergency)
+		jit_event("glass_broken", request->id,
+				  jit_detail("grantee", grantee,
+							 "access", jit_items_text(request->items, false),
+							 "reason", request->reason,
+							 "ticket", request->ticket,
+							 "risk", request->risk,
+							 "expires_at", timestamptz_to_str(deadline), NULL),
+				  psprintf("GLASS BROKEN: %s: %s has taken %s until %s, approved by nobody",
+						   jit_request_text(request->id), quote_identifier(grantee), access,
+						   timestamptz_to_str(deadline)));
 	jit_event("activated", request->id,
 			  jit_detail("grantee", grantee,
 						 "formerly", strcmp(grantee, request->grantee_name) != 0 ?
@@ -460,7 +474,7 @@ jit_start_request(JitRequest *request)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("policies and flows have changed"),
 				 errdetail_internal("%s", why)));
-	(void) activate_request(request, NULL);
+	(void) jit_activate_request(request, NULL);
 }
 
 /* The same, of a request that nobody can approve any more. */
@@ -559,7 +573,7 @@ approve_request(JitRequest *request, const JitPerson *person,
 
 	jit_flow_progress(request, &progress);
 	if (progress.complete)
-		return activate_request(request, person);
+		return jit_activate_request(request, person);
 
 	/* what was dropped since the items were loaded is an error, too */
 	(void) jit_items_text(request->items, true);
@@ -602,7 +616,7 @@ ask(FunctionCallInfo fcinfo, JitRequest *request, int64 usecs)
 
 	jit_flow_progress(request, &progress);
 	if (progress.complete)
-		(void) activate_request(request, NULL);
+		(void) jit_activate_request(request, NULL);
 	else
 		jit_report_pending(request);
 	return request->id;
@@ -694,7 +708,7 @@ jit_grant(PG_FUNCTION_ARGS)
 	jit_flow_progress(request, &progress);
 	check_approver(request, &person, false, gettext_noop("you cannot grant %s"));
 	if (progress.complete)
-		(void) activate_request(request, &person);
+		(void) jit_activate_request(request, &person);
 	else
 		(void) approve_request(request, &person, NULL, NULL);
 	PG_RETURN_INT32(request->id);
@@ -872,8 +886,8 @@ jit_cancel(PG_FUNCTION_ARGS)
  * grant is another database's; with "certain", also if a role that may be
  * the grant's is there but was altered so that it isn't known to be.
  */
-static void
-end_access(const JitRequest *request, const char *reason, bool certain)
+void
+jit_end_access(const JitRequest *request, const char *reason, bool certain)
 {
 	JitOwnerSection section;
 	JitGrant	grant;
@@ -1014,7 +1028,7 @@ jit_revoke(PG_FUNCTION_ARGS)
 		PG_RETURN_DATUM(status_datum(JIT_EXPIRED));
 	}
 
-	end_access(request, reason, true);
+	jit_end_access(request, reason, true);
 	ereport(NOTICE,
 			(errmsg(request->status == JIT_SCHEDULED ? "%s is revoked: %s does not get %s" :
 					"%s is revoked: %s no longer has %s through it",
@@ -1120,7 +1134,7 @@ revoke_many(Oid grantee, const char *reason)
 			/* the original of a copied row is ended through its roles below */
 			if (jit_is_copy(request->origin))
 				continue;
-			end_access(request, reason, false);
+			jit_end_access(request, reason, false);
 			revoked++;
 		}
 		else

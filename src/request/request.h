@@ -16,5 +16,8 @@ extern void jit_check_concerned(JitRequest *request, const JitPerson *person,
 								const char *message);
 
 extern void jit_start_request(JitRequest *request);
+extern JitStatus jit_activate_request(JitRequest *request, const JitPerson *approver);
+extern void jit_end_access(const JitRequest *request, const char *reason,
+						   bool certain);
 
 #endif							/* JIT_REQUEST_REQUEST_H */

@@ -184,6 +184,9 @@ show_request(ShowCall *call)
 	else
 		jit_explain_line(call->rsinfo, _("  %s at %s"), jit_status_name(call->status),
 						 jit_timestamp_text(ended_at));
+	if (request->emergency)
+		jit_explain_line(call->rsinfo, request->verdict == NULL ? _("  an emergency, not reviewed yet") :
+						 _("  an emergency, reviewed: %s"), request->verdict);
 	hopeless = call->status == JIT_PENDING ? jit_why_hopeless(request) : NULL;
 	if (hopeless != NULL)
 		jit_explain_line(call->rsinfo, _("  nobody can approve it any more: %s"), jit_shown(hopeless));
@@ -357,7 +360,8 @@ load_reviews(ShowCall *call)
 	int			n;
 
 	jit_enter_owner_section(&section);
-	n = jit_query("SELECT verdict = 'approve', at, comment FROM jit.reviews WHERE request_id = $1 ORDER BY review",
+	n = jit_query("SELECT verdict = 'approve', at, comment FROM jit.reviews WHERE request_id = $1"
+				  " AND verdict IN ('approve', 'reject') ORDER BY review",
 				  "i", call->request->id);
 	for (int i = 1; i <= n; i++)
 	{

@@ -14,6 +14,7 @@
 #include "base/guc.h"
 #include "base/query.h"
 #include "base/text.h"
+#include "request/emergency.h"
 #include "request/facts.h"
 #include "request/filing.h"
 #include "request/policy.h"
@@ -137,6 +138,33 @@ request_call(const char *access, int64 usecs, const JitDecision *decision)
 	return buf.data;
 }
 
+/* What they could do at once: " In an emergency: SELECT jit_break_glass(...);" */
+static char *
+emergency_text(FunctionCallInfo fcinfo, const char *access)
+{
+	JitDecision *decision;
+	JitRequest *request;
+	JitPerson	person;
+	int64		usecs;
+
+	jit_current_person(&person);
+	if (RecoveryInProgress() || OidIsValid(person.gateway) || GetUserId() != person.role)
+		return "";
+	request = jit_longest_request(fcinfo, JIT_USUAL_DURATION, &usecs, &decision);
+	if (decision->emergency_role == NULL || decision->forbidden_by != NULL)
+		return "";
+	decision = jit_decide_emergency(request, Min(usecs, decision->emergency_duration));
+	if (decision->forbidden_by != NULL || jit_why_not_break_glass(request, &person, decision) != NULL)
+		return "";
+	usecs = Min(usecs, decision->max_duration);
+	return psprintf(_(" In an emergency: SELECT jit_break_glass(%s, %s, %s%s); which is reviewed."),
+					quote_literal_cstr(access),
+					usecs == JIT_USUAL_DURATION ? "'1 hour'" : quote_literal_cstr(jit_usecs_text(usecs)),
+					quote_literal_cstr(_("why you need it")),
+					decision->ticket_pattern != NULL ?
+					psprintf(", ticket => %s", quote_literal_cstr(_("the ticket"))) : "");
+}
+
 /*
  * The hint for somebody who lacks the access, given the request that is
  * pending or scheduled for it and the one that was rejected last, 0 for none.  Runs as the
@@ -151,14 +179,13 @@ jit_suggest(const char *access, int pending, int rejected)
 	const char *before = "";
 	JitRequest *other = pending > 0 ? jit_load_request(pending, false) : NULL;
 
-	if (other != NULL && other->status != JIT_SCHEDULED)
-		return pending_text(other);
-
 	InitFunctionCallInfoData(*fcinfo, NULL, JIT_REQUEST_ARGUMENTS, InvalidOid, NULL, NULL);
 	for (int i = 1; i < JIT_REQUEST_ARGUMENTS; i++)
 		fcinfo->args[i].isnull = true;
 	fcinfo->args[0].isnull = false;
 	fcinfo->args[0].value = CStringGetTextDatum(access);
+	if (other != NULL && other->status != JIT_SCHEDULED)
+		return psprintf("%s%s", pending_text(other), emergency_text(fcinfo, access));
 	if (jit_longest_request(fcinfo, JIT_USUAL_DURATION, &usecs, &decision)->held != NULL)
 		return NULL;			/* it isn't what is lacking */
 	if (other != NULL)
@@ -167,7 +194,8 @@ jit_suggest(const char *access, int pending, int rejected)
 	else if (rejected > 0)
 		before = rejected_text(rejected);
 	if (decision->forbidden_by == NULL)
-		return psprintf("%s%s", before, request_call(access, usecs, decision));
+		return psprintf("%s%s%s", before, request_call(access, usecs, decision),
+						emergency_text(fcinfo, access));
 	if (decision->forbidden_why == NULL)
 		return psprintf(_("%sPolicy %s forbids requests for it."), before,
 						quote_identifier(decision->forbidden_by));

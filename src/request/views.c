@@ -17,7 +17,7 @@
 #include "base/item.h"
 #include "base/query.h"
 #include "base/text.h"
-#include "request/approver.h"
+#include "request/emergency.h"
 
 #include "funcapi.h"
 
@@ -317,6 +317,13 @@ approvals_text(const JitRequest *request, const JitPerson *person)
 	return buf.data;
 }
 
+/* Is it an emergency that nobody has reviewed? */
+static bool
+is_to_review(const JitRequest *request)
+{
+	return request->emergency && request->verdict == NULL;
+}
+
 typedef struct ToApproveCall
 {
 	JitRequest *request;
@@ -337,12 +344,21 @@ try_to_approve(void *arg)
 	int64		usecs;
 	ListCell   *lc;
 
-	if (request->status != JIT_PENDING || request->lapses_at <= now ||
-		!OidIsValid(request->grantee))
-		return;
-	jit_load_request_items(request, false);
-	if (jit_why_not_approve(request, &call->person, false) != NULL)
-		return;
+	if (is_to_review(request))
+	{
+		jit_load_request_items(request, true);
+		if (jit_why_not_review(request, &call->person) != NULL)
+			return;
+	}
+	else
+	{
+		if (request->status != JIT_PENDING || request->lapses_at <= now ||
+			!OidIsValid(request->grantee))
+			return;
+		jit_load_request_items(request, false);
+		if (jit_why_not_approve(request, &call->person, false) != NULL)
+			return;
+	}
 	initStringInfo(&access);
 	foreach(lc, request->items)
 	{
@@ -353,12 +369,14 @@ try_to_approve(void *arg)
 	}
 	if (strcmp(jit_items_text(request->items, false), request->access) != 0)
 		call->formerly = psprintf(_("(formerly %s)"), request->access);
-	usecs = jit_deadline(request, now) - jit_begins(request, now);
+	usecs = is_to_review(request) ? request->expires_at - request->activated_at :
+		jit_deadline(request, now) - jit_begins(request, now);
 	/* of a time, what is left; a duration is as it was said */
 	if (request->duration == NULL || request->start <= now)
 		usecs = Max(usecs - usecs % USECS_PER_SEC, 0);
 	call->duration = length_text(usecs);
-	call->approvals = approvals_text(request, &call->person);
+	call->approvals = is_to_review(request) ? pstrdup(_("review of an emergency")) :
+		approvals_text(request, &call->person);
 	call->access = access.data;
 }
 
@@ -414,7 +432,7 @@ jit_progress(PG_FUNCTION_ARGS)
 	if (!views_are_theirs())
 		PG_RETURN_NULL();
 	request = jit_load_request(PG_GETARG_INT32(0), false);
-	if (request->status != JIT_PENDING || request->lapses_at <= jit_now())
+	if ((request->status != JIT_PENDING || request->lapses_at <= jit_now()) && !is_to_review(request))
 		PG_RETURN_NULL();
 	jit_current_person(&person);
 	if (!jit_is_bare_gateway(&person) && !jit_concerns(request, &person))

@@ -129,6 +129,7 @@ static Database spare;			/* of all, "where" the spare sweeper is */
 static bool spare_called = false;
 static bool slot_used[JIT_MAX_SWEEPERS];
 static bool start_failure_logged = false;
+static TimestampTz no_start_since = DT_NOBEGIN; /* none can be started */
 
 /* What our workers have in common. */
 static void
@@ -224,6 +225,67 @@ note_end(Database *database, const JitSweeperReport *report, TimestampTz now)
 	database->retry = now + Max(Min(now - since, MAX_BACKOFF), USECS_PER_SEC);
 }
 
+/* It couldn't even say what has hindered it: in connecting, say. */
+static void
+note_silent_end(const Database *database)
+{
+	bool		known;
+
+	LWLockAcquire(jit_due->lock, LW_SHARED);
+	known = jit_due->failure.database == database->where &&
+		jit_due->failure.at >= database->tried;
+	LWLockRelease(jit_due->lock);
+	if (!known)
+		jit_note_failure(database->where, "a sweeper has ended before its work was done; the server log says why");
+}
+
+/* Tell jit.health of a database with trouble. */
+static void
+tell_trouble(Oid database, TimestampTz since)
+{
+	if (jit_due->ntroubles < JIT_MAX_TROUBLES)
+	{
+		JitTrouble *trouble = &jit_due->troubles[jit_due->ntroubles];
+
+		trouble->database = database;
+		trouble->since = since;
+	}
+	jit_due->ntroubles++;
+}
+
+/* The same of all that it wants to know. */
+static void
+tell_how_it_goes(TimestampTz now)
+{
+	JitFailure *failure = &jit_due->failure;
+	HASH_SEQ_STATUS status;
+	Database   *database;
+
+	LWLockAcquire(jit_due->lock, LW_EXCLUSIVE);
+	jit_due->looked = now;
+	jit_due->ntroubles = 0;
+	if (no_start_since != DT_NOBEGIN)
+		tell_trouble(InvalidOid, no_start_since);
+	failure->over = true;
+	hash_seq_init(&status, databases);
+	while ((database = hash_seq_search(&status)) != NULL)
+	{
+		bool		fails = database->failures > 0;
+
+		if (!database->exists)
+			continue;
+		if (database->hangs)
+			tell_trouble(database->where, database->tried);
+		else if (fails && database->failed)
+			tell_trouble(database->where, database->failing_since);
+		/* one at work hasn't had its say yet */
+		if (database->where == failure->database &&
+			(fails || (database->handle != NULL && database->tried <= failure->at)))
+			failure->over = false;
+	}
+	LWLockRelease(jit_due->lock);
+}
+
 /*
  * Take note of what sweepers have done.  Returns when to look at the ones
  * still at work again.
@@ -257,6 +319,8 @@ watch_sweepers(TimestampTz now)
 			database->hangs = false;
 			slot_used[database->slot] = false;
 			note_end(database, report, now);
+			if (!report->worked)
+				note_silent_end(database);
 			trouble |= database->failures == 2;
 			if (!OidIsValid(database->oid) && database->failures > 0)
 				get_database(database->where)->unhelpful++;
@@ -421,11 +485,14 @@ start_sweeper(Database *database, Oid where, TimestampTz now)
 					(errmsg("jit_access: no sweeper could be started: all max_worker_processes are in use"),
 					 errdetail("Ended access is denied all the same.  Ledgers wait, and so do memberships if there was no place for the spare sweeper when the server was started."),
 					 errhint("Consider increasing max_worker_processes.")));
+		if (no_start_since == DT_NOBEGIN)
+			no_start_since = now;
 		start_failure_logged = true;
 		return false;
 	}
 
 	start_failure_logged = false;
+	no_start_since = DT_NOBEGIN;
 	slot_used[slot] = true;
 	database->slot = slot;
 	database->handle = handle;
@@ -715,6 +782,7 @@ look_around(void)
 	next = Min(next, look_at_roles(now, past));
 	tell_what_is_gone();
 	next = Min(next, send_sweepers(now, for_others, past));
+	tell_how_it_goes(now);
 	CommitTransactionCommand();
 	return next;
 }

@@ -464,11 +464,15 @@ try_to_settle(DueRow *row)
 	ErrorData  *error = jit_try_as_owner(settle, row);
 
 	if (error != NULL)
+	{
+		jit_note_failure(MyDatabaseId,
+						 psprintf("request %d: %s", row->grant.request, error->message));
 		ereport(!task.again || due_since(row) > task.logged ? LOG : DEBUG1,
 				(errmsg("jit_access: request %d in %s could not be settled: %s",
 						row->grant.request, quote_identifier(jit_database_name()),
 						error->message),
 				 errdetail("It is tried again with growing pauses, and not logged again.")));
+	}
 	return error == NULL;
 }
 
@@ -685,11 +689,14 @@ in_transaction(void (*work) (void *arg), void *arg)
 	ErrorData  *error = try_transaction(work, arg);
 
 	if (error != NULL)
+	{
+		jit_note_failure(MyDatabaseId, error->message);
 		ereport(task.failed ? DEBUG1 : LOG,
 				(errmsg("jit_access: sweeper failed in the database with OID %u: %s",
 						MyDatabaseId, error->message),
 				 error->detail ? errdetail_internal("%s", error->detail) : 0,
 				 error->hint ? errhint("%s", error->hint) : 0));
+	}
 	return error == NULL;
 }
 

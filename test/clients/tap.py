@@ -114,6 +114,37 @@ class Tap:
         self.refused("dev's function, inlined", self.sql('SELECT dev.inlined({})'))
         self.refused("dev's view", self.sql('SELECT outcome FROM dev.report WHERE request = {}'))
 
+    def denial(self, connection, sql):
+        """What diag says of the error that it gets"""
+        try:
+            self.value(connection, sql)
+        except self.driver.Error as e:
+            return e.diag
+        return None
+
+    def story(self, listen, payloads):
+        """From the denial to the end, on one connection of dev's; payloads(connection) are the notifications that came."""
+        dev, salary, hint = self.connect('dev', True), 'SELECT count(*) FROM hr.salary', "SELECT jit_request('SELECT ON hr.salary'"
+        for sql in ('SELECT jit_revoke(request) FROM jit.active_grants',
+                    "SELECT jit_cancel(request) FROM jit.my_requests WHERE status = 'pending'"):
+            dev.cursor().execute(sql)
+        listen(dev)
+        pid = self.value(dev, 'SELECT pg_backend_pid()')
+        d = self.denial(dev, salary)
+        self.ok(d and d.sqlstate == '42501' and hint in (d.message_hint or ''), 'a denial, with its hint', d and d.message_primary)
+        n = self.value(dev, 'SELECT jit_request(%s, %s::interval, %s)', ('SELECT ON hr.salary', '3 s', 'payroll totals wrong'))
+        self.anna.autocommit = True
+        self.anna.cursor().execute('SELECT jit_approve(%s)', (n,))
+        self.ok(self.value(dev, salary) == 100, 'access')
+        d = self.denial(dev, 'SELECT count(pg_sleep(60)) FROM hr.salary')
+        self.ok(d and d.sqlstate == '57014' and ('Request %d in hr_prod expired' % n) in (d.message_detail or '') and 'SELECT jit_extend(%d)' % n in (d.message_hint or ''),
+                'a cut-off, with its hint', d and d.message_primary)
+        self.ok(self.value(dev, 'SELECT pg_backend_pid()') == pid, 'the connection lives on')
+        d = self.denial(dev, salary)
+        self.ok(d and d.sqlstate == '42501', 'a denial')
+        came = payloads(dev)
+        self.ok(any('activated' in p and re.search(r'\b%d\b' % n, p) for p in came), 'the notification came', came)
+
     def done(self):
         print('1..%d' % self.tests)
         sys.exit(self.failed)

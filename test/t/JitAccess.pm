@@ -46,7 +46,8 @@ sub new_server
 	my ($name, $conf, %init) = @_;
 	my $node = PostgreSQL::Test::Cluster->new($name);
 	$node->init(%init);
-	$node->append_conf('postgresql.conf', "shared_preload_libraries = 'jit_access'\n" . ($conf // ''));
+	# nobody is told that access of seconds ends soon
+	$node->append_conf('postgresql.conf', "shared_preload_libraries = 'jit_access'\njit_access.warn_before = 0\n" . ($conf // ''));
 	$node->start;
 	$node->safe_psql('postgres', 'CREATE EXTENSION jit_access');
 	return $node;

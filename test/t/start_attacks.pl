@@ -2,6 +2,8 @@
 # time to come is judged anew when that has come, as if the last approval came
 # then, and doesn't start if anything stands in the way.
 #
+# Alone: what starts has to within a second.
+#
 # The attacks are lines of attacks.md.  Guards request/request.c (schedule,
 # start), request/filing.c (start) and worker/sweeper.c (what starts).
 use strict;
@@ -191,8 +193,8 @@ attack 'nothing works before the start, also in the transaction that scheduled i
 
 # ---- judged when it is to start: all at one time
 
-# room for all that is asked and done before, on a busy machine
-my $start = ahead('6 s');
+# moved when all of that is done, however busy the machine is
+my $start = $tomorrow;
 my %n;
 $n{control} = scheduled('d1', $salary, $start);
 $n{calm} = scheduled('d2', $salary, $start, reason => 'calm');
@@ -219,8 +221,6 @@ $n{row} = scheduled('d27', $salary, $start);
 $n{role_taken} = scheduled('d28', $salary, $start);
 $n{"many$_"} = scheduled('d29', ($salary, 'SELECT ON hr.own', 'INSERT ON hr.own')[$_], $start) for 0 .. 2;
 $n{until} = asked('d30', $salary, $start);
-my $left = super("SELECT extract(epoch FROM '$start' - clock_timestamp())");
-note("$left s left");
 
 super(q{
 	DROP TABLE hr.gone; ALTER TABLE hr.part DROP COLUMN b;
@@ -237,14 +237,17 @@ like(scalar as('paul', "SELECT jit_revoke($n{revoked_by_paul})"), qr/^revoked$/,
 super(q{SELECT jit_revoke_from('d24', 'panic')});
 super("BEGIN; SELECT jit_revoke($n{rolled_back}); ROLLBACK");
 super(sprintf 'CREATE ROLE jit_grant_%s_%d', super('SELECT oid FROM pg_database WHERE datname = current_database()'), $n{role_taken});
+my $soon = ahead('3 s');
+super("UPDATE jit.requests SET start = '$soon', lapses_at = '$soon'::timestamptz + (lapses_at - start) WHERE start = '$start' AND status = 'scheduled'");
 my $locker = session($node, 'anna', 'hr_prod');
 $locker->do('BEGIN; LOCK TABLE hr.locked IN ACCESS EXCLUSIVE MODE');
 my $holder = session($node, 'd27', 'hr_prod');
 $holder->do("BEGIN; SELECT jit_revoke($n{row})");
-$node->append_conf('postgresql.conf', 'jit_access.max_active = 2');
+# a sweeper comes, and finds when the next is due
+$node->append_conf('postgresql.conf', "jit_access.max_active = 2\njit_access.warn_before = '4min'");
 $node->reload;
-ok(super("SELECT clock_timestamp() < '$start'") eq 't', 'all of that was in time');
-ok($node->poll_query_until('hr_prod', "SELECT clock_timestamp() > '$start'"), 'the start has come');
+ok(super("SELECT clock_timestamp() < '$soon'") eq 't', 'all of that was in time');
+ok($node->poll_query_until('hr_prod', "SELECT clock_timestamp() > '$soon'"), 'the start has come');
 
 attack 'what nothing stands in the way of starts by itself' => sub { starts($n{control}); is(scalar as('d1', 'SELECT count(*) FROM hr.salary'), '100', 'it works'); };
 attack 'what needed nobody starts by itself' => sub { starts($n{calm}); };

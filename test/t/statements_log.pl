@@ -2,10 +2,7 @@
 # each statement of the client's that relied on it, the first before anything
 # is read, whatever becomes of its transaction, and none for other statements.
 #
-# Guards enforce/statements.c.  The attacks are lines of attacks.md.  Seen to
-# fail with the first line written when the statement ends, with what errors
-# end left to the next message, with the outermost frame not looked for, with
-# what workers run left out, and with lines escaped twice.
+# Guards enforce/statements.c.  The attacks are lines of attacks.md.
 use strict;
 use warnings;
 use Digest::SHA qw(sha256_hex);
@@ -153,7 +150,7 @@ attack 'canceled by its user' => sub {
 	my $s = session($node, 'dev', 'hr_prod');
 	my $from = size();
 	$s->begin('SELECT pg_sleep(600) FROM hr.salary');
-	ok(wait_until(sub { lines($from) }), 'the first line is there while it runs');
+	ok(wait_until(sub { lines($from) }, 10), 'the first line is there while it runs');
 	like(finish($node, $s), qr/57014/, 'canceled');
 	one([ pairs(lines($from)) ], outcome => 'failed', sqlstate => '57014');
 	$s->quit;
@@ -179,9 +176,9 @@ attack 'a session that is terminated' => sub {
 	my $s = session($node, 'dev', 'hr_prod');
 	my $from = size();
 	$s->begin('SELECT pg_sleep(600) FROM hr.salary');
-	ok(wait_until(sub { lines($from) }), 'it runs');
+	ok(wait_until(sub { lines($from) }, 10), 'it runs');
 	super("SELECT pg_terminate_backend($s->{pid})");
-	ok(wait_until(sub { lines($from) == 2 }), 'it has ended');
+	ok(wait_until(sub { lines($from) == 2 }, 10), 'it has ended');
 	one([ pairs(lines($from)) ], outcome => 'session ended', sqlstate => '57P01');
 };
 attack 'what is denied' => sub {
@@ -410,7 +407,7 @@ attack 'killed in the midst' => sub {
 	my $s = session($node, 'dev', 'hr_prod');
 	my $from = size();
 	$s->begin('BEGIN; UPDATE hr.salary SET amount = 0; SELECT pg_sleep(600) FROM hr.salary');
-	ok(wait_until(sub { lines($from) == 3 }), 'it runs');
+	ok(wait_until(sub { lines($from) == 3 }, 10), 'it runs');
 	kill 'KILL', $s->{pid};
 	ok(wait_until(sub { slurp_file($node->logfile, $from) =~ /terminated by signal 9/ }), 'killed');
 	wait_for_server($node);

@@ -4,13 +4,13 @@
 # end, or makes anything lasting; and what is allowed while there is access works.
 #
 # The attacks are lines of attacks.md.  Seen to fail without
-#	T_RepackStmt in check_utility()		REPACK and CLUSTER, after the end
 #	T_RepackStmt in may_rely()		REPACK that is running at the end
 #	note_all_roles()			REPACK of everything
 #	acts_as()				GRANTED BY, of objects and of roles
 #	may_use_server() of subscriptions	SERVER of a subscription
 #	JIT_ALL_DATA_HAS_LARGE_OBJECTS		large objects by pg_read_all_data
-#	jit_simple_rel()			a function that is inlined in FROM
+# What else differs is guarded by older tests: the hook of relations that are
+# planned by ends_planner_statistics, types of ranges by ends_nothing_lasting.
 use strict;
 use warnings;
 use PostgreSQL::Test::Cluster;
