@@ -71,6 +71,7 @@ typedef enum CheckName
 	CLOCK,
 	NOTIFICATION_QUEUE,
 	UNDECIDABLE,
+	OVERDUE_REVIEWS,
 	MISSING_ROLES,
 	TOP_LEVEL_ONLY,
 	N_CHECKS
@@ -96,6 +97,7 @@ static const struct
 	[CLOCK] = {"clock", "seconds", 3},
 	[NOTIFICATION_QUEUE] = {"notification_queue", "percent", 2},
 	[UNDECIDABLE] = {"undecidable", "requests", 0},
+	[OVERDUE_REVIEWS] = {"overdue_reviews", "emergencies", 0},
 	[MISSING_ROLES] = {"missing_roles", "roles", 0},
 	[TOP_LEVEL_ONLY] = {"top_level_only", "settings", 0},
 };
@@ -207,7 +209,7 @@ check_workers(Health *health)
  * ----------------------------------------------------------------------
  */
 
-/* What is past and still stands there as pending or active. */
+/* What is past and still stands there as pending, scheduled or active. */
 static void
 check_overdue(Health *health)
 {
@@ -218,8 +220,8 @@ check_overdue(Health *health)
 
 	jit_enter_owner_section(&section);
 	jit_query("SELECT count(*), (array_agg(id ORDER BY at))[1], min(at)"
-			  " FROM (SELECT id, CASE status WHEN 'pending' THEN lapses_at ELSE expires_at END AS at"
-			  "   FROM jit.requests WHERE status IN ('pending', 'active')) r WHERE at < $1",
+			  " FROM (SELECT id, CASE status WHEN 'active' THEN expires_at ELSE lapses_at END AS at"
+			  "   FROM jit.requests WHERE status IN ('pending', 'scheduled', 'active')) r WHERE at < $1",
 			  "z", health->now - MAX_OVERDUE);
 	overdue = jit_result_int64(1, 1);
 	first = jit_result_int(1, 2);
@@ -418,6 +420,25 @@ check_decidable(Health *health)
 		nobody > 0 ? psprintf(_("too few people could approve request %d; see jit_show()"), first) : NULL);
 }
 
+/* Emergencies that nobody has reviewed in time. */
+static void
+check_reviews(Health *health)
+{
+	JitOwnerSection section;
+	int64		overdue;
+	int			first;
+
+	jit_enter_owner_section(&section);
+	jit_query("SELECT count(*), min(id) FROM jit.requests"
+			  " WHERE emergency AND verdict IS NULL AND activated_at <= $1",
+			  "z", health->now - jit_review_within * USECS_PER_SEC);
+	overdue = jit_result_int64(1, 1);
+	first = jit_result_int(1, 2);
+	jit_leave_owner_section(&section);
+	say(health, OVERDUE_REVIEWS, overdue == 0, overdue,
+		overdue > 0 ? psprintf(_("request %d; jit_show() tells who can review it"), first) : NULL);
+}
+
 /* ----------------------------------------------------------------------
  * Settings
  * ----------------------------------------------------------------------
@@ -517,6 +538,7 @@ static const LedgerCheck ledger_checks[] = {
 	{check_active, ACTIVE, ACTIVE},
 	{check_lag, LAG_MEDIAN, LAG_MAX},
 	{check_decidable, UNDECIDABLE, UNDECIDABLE},
+	{check_reviews, OVERDUE_REVIEWS, OVERDUE_REVIEWS},
 	{check_top_level_only, TOP_LEVEL_ONLY, TOP_LEVEL_ONLY},
 };
 

@@ -22,7 +22,7 @@ $node->safe_psql('hr_prod', q{
 	GRANT pg_monitor TO bot});
 $node->safe_psql('hr_prod', q{SELECT jit_grant('pg_monitor', 'temp', '1 hour', 'x')});
 
-my $counted = qr/^14\n7$/;
+my $counted = qr/^15\n8$/;
 my $denied = qr/ERROR:  42501: permission denied to read the health of jit_access\nDETAIL:  Only JIT administrators, auditors and members of pg_monitor may, for good and as themselves\./;
 my $reads = 'SELECT count(*) FROM jit.health; SELECT count(*) FROM jit.request_counts';
 sub reads { my ($who, $before) = @_; return like(scalar sql($node, $who, ($before // '') . $reads, 'hr_prod'), $counted, "$who reads both"); }
@@ -94,7 +94,7 @@ sub wait_for_deadline_in_hr { my ($id) = @_; return $node->poll_query_until('hr_
 attack 'a locked ledger' => sub {
 	my $s = session($node, $node->safe_psql('postgres', 'SELECT current_user'), 'hr_prod');
 	$s->do('BEGIN; LOCK TABLE jit.requests, jit.grants');
-	like(scalar sql($node, 'mon', 'SELECT count(*), count(*) FILTER (WHERE NOT ok) > 5 FROM jit.health', 'hr_prod'), qr/^14\|t$/, 'all checks are there, within two seconds');
+	like(scalar sql($node, 'mon', 'SELECT count(*), count(*) FILTER (WHERE NOT ok) > 5 FROM jit.health', 'hr_prod'), qr/^15\|t$/, 'all checks are there, within two seconds');
 	$s->do('ROLLBACK');
 	$s->quit;
 };

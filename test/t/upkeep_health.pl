@@ -43,7 +43,7 @@ plan skip_all => 'libfaketime has no effect on this server'
   unless abs($node->safe_psql('postgres', 'SELECT extract(epoch FROM clock_timestamp())') - time) < 600;
 
 my @checks = qw(launcher sweepers last_error overdue_ends oldest_pending pending active lag_median lag_max
-  clock notification_queue undecidable missing_roles top_level_only);
+  clock notification_queue undecidable overdue_reviews missing_roles top_level_only);
 
 # What mon sees of a check: "t|0|seconds|detail"
 sub shows
@@ -89,7 +89,7 @@ becomes('sweepers last_error', 'a sweeper fails', 'postgres');
 
 like(shows('sweepers', 'postgres'), qr/^f\|1\|databases\|hr_prod since \d{4}-/, '... and where, and since when');
 like(shows('last_error', 'postgres'), qr/^f\|\d+\.\d+\|seconds\|in hr_prod at \d{4}-[^,]*: canceling statement due to lock timeout$/, '... and why');
-is(not_ok(), 'sweepers last_error overdue_ends oldest_pending pending active lag_median lag_max undecidable top_level_only',
+is(not_ok(), 'sweepers last_error overdue_ends oldest_pending pending active lag_median lag_max undecidable overdue_reviews top_level_only',
 	'what cannot be read there is not ok, and the rest is there');
 like(shows('active'), qr/^f\|\|requests\|could not be checked: canceling statement due to lock timeout$/, '... and says why');
 $locks->do('ROLLBACK');
@@ -182,6 +182,15 @@ is(shows('active'), 'f|1|requests|dev has 1, and jit_access.max_active is 1', '.
 $node->safe_psql('hr_prod', "SELECT jit_revoke($id)");
 is(not_ok(), '', 'dev has none');
 is(shows('lag_max'), 't||seconds|', 'what was revoked has no lag');
+
+super('SELECT jit_set_flow(\'moderate\', \'[{"approver": "@grantor"}]\', emergency_role => \'dev\')');
+$id = $dev->do(q{SELECT jit_break_glass('SELECT ON hr.salary', '10 minutes', 'nobody is there')}) =~ /^ *(\d+)$/m ? $1 : 0;
+is(not_ok(), '', 'dev has broken the glass, and there is time to review it');
+sets('jit_access.review_within = 0');
+becomes('overdue_reviews', 'nobody has reviewed it in time');
+is(shows('overdue_reviews'), "f|1|emergencies|request $id; jit_show() tells who can review it", '... and that is told');
+super("SELECT jit_review($id, false, 'ask next time')");
+is(not_ok(), '', 'it is reviewed');
 
 # ---- the server, and settings
 
