@@ -37,7 +37,7 @@ super($objects);
 super(q{SELECT jit_set_policy(E'it''s "\\\\" $$ :x :''y''', 'high', '$.ticket == "a\\"b''c\\\\d" || $.reason like_regex "^\\\\d+\$" flag "i"', E'two\\nlines\\t\\\\n \\u202e\\u0085\\x01 end'),
 	jit_set_policy('B', 'low', '$.hour > 3'), jit_set_policy('a', 'forbidden', 'exists($.items[*] ? (@.name == "x"))', NULL, false), jit_set_policy('Z', 'moderate', '$.duration > 3600.5', 'why', false)});
 super(q{SELECT jit_set_flow('low', '[]', request_ttl => '90 min'), jit_set_flow('moderate', '[{"approver": "@grantor", "approvals": 2}]', '1 day 02:03:04.5'),
-	jit_set_flow('high', '[{"any_of": ["Sec\"ur''i\\\\ty", "@grantor", "$1", "ends} . ($end eq "\n" ? '\n' : '\u000b') . q{of line"], "approvals": 3}, {"approver": "Anyone"}, {"any_of": ["@other", "select"]}]', '4 hours', '2 days', E'^[A-Z]''\\\\d+', '^INC-\d+$')});
+	jit_set_flow('high', '[{"any_of": ["Sec\"ur''i\\\\ty", "@grantor", "$1", "ends!of line"], "approvals": 3}, {"approver": "Anyone"}, {"any_of": ["@other", "select"]}]', '4 hours', '2 days', E'^[A-Z]''\\\\d+', '^INC-\d+$')} =~ s/!/$end eq "\n" ? '\n' : '\u000b'/er);
 my @labels = map { "SELECT jit_set_label(\$l\$$_\$l\$, 'pii, x-$_[0]')" =~ s/x-.*?'/l_1'/r } ('SCHEMA "Odd ""s\'\\c$$"', 'TABLE "Odd ""s\'\\c$$"."T\'\\"', 'COLUMN "Odd ""s\'\\c$$"."T\'\\"."C\'\\ $1"', 'COLUMN "Odd ""s\'\\c$$".v."X"',
 	'VIEW "Odd ""s\'\\c$$".v', 'MATERIALIZED VIEW hr.mv', 'FUNCTION hr."F\'\\"(int, text[], hr."Ty\'\\pe")', 'FUNCTION hr."F\'\\"()', 'PROCEDURE hr.p(int)', 'AGGREGATE hr.agg(*)', 'TABLE hr.parted', 'ROLE "$1"', 'ROLE "Sec""ur\'i\\ty"', 'ROLE "ends' . $end . 'of line"');
 super($_) foreach @labels;
