@@ -216,7 +216,7 @@ export class Database {
 	async look(request) {
 		// once more, as one that is decided on meanwhile may be in none of them
 		for (let i = 0; i < 2; i++) {
-			const [row] = await this.query(`SELECT 'pending' AS status, to_jsonb(p) AS r FROM jit.pending p WHERE request = $1
+			const [row] = await this.query(`SELECT 'pending' AS status, to_jsonb(p) AS r FROM jit.pending p WHERE request = $1 AND kind = 'decision'
 				UNION ALL SELECT status::text, to_jsonb(h) FROM jit.history h WHERE request = $1
 				UNION ALL SELECT status::text, to_jsonb(f) FROM jit.refused f WHERE request = $1`, [request]);
 			if (row)

@@ -211,7 +211,7 @@ export function answer(slack, databases) {
 					const { rows } = await database(name).actFor(slack.identity(body), null,
 						`SELECT request, 'waits for ' || coalesce(nullif(array_to_string(waiting_for, ', '), ''), 'nobody who could decide') AS state,
 							requester, grantee, access, lapses_at AS at
-						FROM jit.pending
+						FROM jit.pending WHERE kind = 'decision'
 						UNION ALL SELECT request, 'active', requester, grantee, access, expires_at FROM jit.history WHERE status = 'active'
 						ORDER BY 1 DESC LIMIT 12`, []);
 					for (const r of rows)
