@@ -120,6 +120,8 @@ lock_requests(Archive *archive, Datum *ids, Datum *origins)
 				  "  (SELECT grantee_oid, granted_at, objids FROM jit.grants WHERE ended_at IS NULL)"
 				  " SELECT r.id, r.origin FROM jit.requests r LEFT JOIN jit.grants g ON g.request_id = r.id"
 				  " WHERE r.id > $1 AND r.status NOT IN ('pending', 'scheduled', 'active') AND r.ended_at < $2"
+	/* what keeps somebody from breaking the glass again stays */
+				  "  AND NOT (r.emergency AND r.verdict IS DISTINCT FROM 'justified')"
 				  "  AND r.id <> ALL (ARRAY(SELECT e.request_id FROM jit.events e"
 				  "   WHERE e.origin = $5 AND e.id >= $3 AND e.request_id IS NOT NULL))"
 				  "  AND (g.request_id IS NULL OR g.ended_at IS NOT NULL"

@@ -2,7 +2,9 @@
 # is loud; and who says afterwards whether it was an emergency.
 #
 # The attacks are lines of attacks.md.  Guards request/emergency.c, glass.c, and
-# what giving.c looks at again of an emergency.
+# what giving.c looks at again of an emergency.  Seen to fail without that look,
+# with what others have ended not counted, and with reason and ticket among the
+# facts.
 use strict;
 use warnings;
 use PostgreSQL::Test::Utils;
@@ -293,6 +295,18 @@ attack 'after an unjustified verdict' => sub {
 	is(reviewed('pia', $n, 'true'), 'revoked', 'an administrator lifts it');
 	like(breaks($who), qr/^\d+$/, 'then they may');
 	is(super("SELECT string_agg(verdict, ' ' ORDER BY review) FROM jit.reviews WHERE request_id = $n"), 'unjustified justified', 'both are on record');
+};
+attack 'archived before it was reviewed as justified' => sub {
+	my $who = somebody();
+	my $n = breaks($who);
+	ended($who, $n);
+	my $m = breaks($who);
+	reviewed('anna', $m, 'false');
+	my ($out, $err) = as('paul', q{SELECT jit_archive(now())});
+	unlike($err, qr/ERROR/, 'archived');
+	is(super("SELECT count(*) FROM jit.requests WHERE id IN ($n, $m)"), '2', 'both stay');
+	no_glass($who, 'reviewed as unjustified');
+	is(super('SELECT count(*) FROM jit.requests WHERE emergency AND verdict = $x$justified$x$ AND ended_at < now()'), '0', 'those that were justified are gone');
 };
 attack 'while a review is overdue' => sub {
 	my $who = somebody();

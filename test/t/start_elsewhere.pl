@@ -2,7 +2,7 @@
 # of the database, from a dump, or from rows that somebody has put back.
 #
 # The attacks are lines of attacks.md.  Guards worker/sweeper.c (what starts, and
-# what lapses), and jit.schedule.
+# what lapses), and jit.schedule; seen to fail without a look at that.
 use strict;
 use warnings;
 use PostgreSQL::Test::Cluster;

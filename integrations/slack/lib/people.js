@@ -19,7 +19,7 @@ const TABLES = `SELECT t.name FROM pg_class c JOIN pg_namespace n ON n.oid = c.r
 	ORDER BY 1 LIMIT 100`;
 const STATUS = `SELECT request, 'waits for ' || coalesce(nullif(array_to_string(waiting_for, ', '), ''),
 		'nobody who could decide') AS state, requester, grantee, access, lapses_at AS at, NULL AS token
-	FROM jit.pending
+	FROM jit.pending WHERE kind = 'decision'
 	UNION ALL SELECT request, 'is ' || status, requester, grantee, access, expires_at, token
 	FROM jit.history WHERE status NOT IN ('expired', 'revoked')
 	ORDER BY 1 DESC LIMIT 12`;
