@@ -868,23 +868,42 @@ COMMENT ON COLUMN jit.pending.kind IS 'what is waited for: a decision, or the re
 
 CREATE VIEW jit.scheduled WITH (security_barrier) AS
 SELECT r.id AS request,
-	jit.wrapped(r.grantee_now, greatest(12, length(r.grantee))) AS grantee,
-	jit.wrapped(r.lines, 30) AS access,
-	date_trunc('second', r.start) AS starts_at,
-	date_trunc('second', r.lapses_at) AS ends_at,
-	(SELECT jit.wrapped(string_agg(jit.name_now(v.approver_oid, v.approver, r.origin), E'\n' ORDER BY v.review), 12)
-		FROM jit.reviews v WHERE v.request_id = r.id AND v.verdict = 'approve') AS approved_by
+	r.requester_now AS requester,
+	r.grantee_now AS grantee,
+	r.lines AS access,
+	r.start AS starts_at,
+	r.lapses_at AS ends_at,
+	jit.shown(r.reason) AS reason,
+	jit.shown(r.ticket) AS ticket,
+	ARRAY(SELECT jit.name_now(v.approver_oid, v.approver, r.origin)
+		FROM jit.reviews v WHERE v.request_id = r.id AND v.verdict = 'approve' ORDER BY v.review) AS approved_by,
+	ARRAY(SELECT jit.shown(v.comment)
+		FROM jit.reviews v WHERE v.request_id = r.id AND v.verdict = 'approve' ORDER BY v.review) AS comments,
+	r.via,
+	ARRAY(SELECT v.via FROM jit.reviews v WHERE v.request_id = r.id AND v.verdict = 'approve' ORDER BY v.review) AS approved_via,
+	CASE WHEN starts_with(r.origin, (SELECT jit.cluster())) THEN r.requester_oid END AS requester_oid,
+	r.risk,
+	jit.token(r.origin, r.id, r.requested_at) AS token
 FROM jit.requests_to_see r
-WHERE r.status_now = 'scheduled' AND NOT (SELECT jit.is_gateway())
+WHERE r.status_now = 'scheduled'
 ORDER BY r.start, r.id;
 COMMENT ON VIEW jit.scheduled IS
-	'approved access that has not started: yours, or of a role that you are a member of, what you asked for, decided on, or may revoke; everyone''s for JIT administrators and auditors';
+	'approved access that has not started: yours, or of a role that you are a member of, what you asked for, decided on, or may revoke; everyone''s for JIT administrators, auditors and gateways';
 COMMENT ON COLUMN jit.scheduled.request IS 'number of the request; end it with jit_revoke()';
+COMMENT ON COLUMN jit.scheduled.requester IS 'role that asked, by its name of now; if it was another then, that as well';
 COMMENT ON COLUMN jit.scheduled.grantee IS 'role that gets the access, by its name of now; if it was another when it was asked for, that as well';
 COMMENT ON COLUMN jit.scheduled.access IS 'what was asked for, one object or role a line, by the names of then';
 COMMENT ON COLUMN jit.scheduled.starts_at IS 'when it starts';
 COMMENT ON COLUMN jit.scheduled.ends_at IS 'its deadline, whenever it starts';
-COMMENT ON COLUMN jit.scheduled.approved_by IS 'roles that approved, in order; also where an approval has stopped counting';
+COMMENT ON COLUMN jit.scheduled.reason IS 'reason given by the requester';
+COMMENT ON COLUMN jit.scheduled.ticket IS 'ticket given by the requester';
+COMMENT ON COLUMN jit.scheduled.approved_by IS 'roles that approved, in order, by their names of now and of then; also where an approval has stopped counting';
+COMMENT ON COLUMN jit.scheduled.comments IS 'what they said, in the same order; null for nothing';
+COMMENT ON COLUMN jit.scheduled.via IS 'identity that a gateway asked for; null: they asked themselves';
+COMMENT ON COLUMN jit.scheduled.approved_via IS 'identities that gateways approved for, in the order of approved_by; null: themselves';
+COMMENT ON COLUMN jit.scheduled.requester_oid IS 'OID of the role that asked; null where that is one of another cluster';
+COMMENT ON COLUMN jit.scheduled.risk IS 'risk by the policies when it was filed';
+COMMENT ON COLUMN jit.scheduled.token IS 'what jit_act_for() takes for this request only';
 
 CREATE VIEW jit.active_grants WITH (security_barrier) AS
 SELECT r.id AS request,

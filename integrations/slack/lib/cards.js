@@ -16,7 +16,7 @@ import { buttons, fields, fits, note, plain, section, stamp } from './text.js';
 const ENDED = { expired: 'has expired', revoked: 'was revoked', rejected: 'was rejected', canceled: 'was withdrawn',
 	lapsed: 'has lapsed', gone: 'is not on record any more' };
 /** @type {Record<string, string>} */
-const WORDS = { pending: 'waits for approval', active: 'is active', ...ENDED };
+const WORDS = { pending: 'waits for approval', scheduled: 'is approved, to start later', active: 'is active', ...ENDED };
 
 /** Whatever has another status may still change. @param {string} status */
 export const isOver = (status) => Object.hasOwn(ENDED, status);
@@ -42,6 +42,7 @@ const waits = (r) => [...r.waiting_for, ...r.waiting_for_more > 0 ? [`${r.waitin
 
 /** @param {Request} r */
 const times = (r) => r.status === 'pending' ? `Lapses ${stamp(r.lapses_at)}.`
+	: r.starts_at ? `From ${stamp(r.starts_at)} to ${stamp(r.ends_at)}.`
 	: r.ended_at ? `From ${stamp(r.activated_at)} to ${stamp(r.ended_at)}.`
 	: r.expires_at ? `Until ${stamp(r.expires_at)}.`
 	: r.decided_at ? `At ${stamp(r.decided_at)}.` : '';
@@ -52,7 +53,7 @@ const details = (r) => [
 	...fields([
 		['Asked by', r.requester &&
 			by(r.requester + (r.login && r.login !== r.requester ? ` (login ${r.login})` : ''), r.via)],
-		['For', r.grantee], ['For how long', r.duration], ['Kind', r.kind], ['Risk', r.risk], ['Ticket', r.ticket],
+		['For', r.grantee], ['For how long', r.duration], ['Risk', r.risk], ['Emergency', r.emergency && (r.verdict ?? 'not reviewed yet') || null], ['Ticket', r.ticket],
 		['Step', r.step && `${r.step} of ${r.steps}, ${r.given} of ${r.needed} approvals`],
 		['Waits for', r.waiting_for && (waits(r) || 'nobody who could decide')]]),
 	...r.reason ? [section(`Reason: ${r.reason}`)] : [],
@@ -61,6 +62,7 @@ const details = (r) => [
 	...r.decided_by ? [section(`Decided by ${by(r.decided_by, r.decided_via, r.comment)}`)]
 		: r.comment ? [section(r.comment)] : [],
 	...r.ended_by ? [section(`Ended or changed by ${r.ended_by}`)] : [],
+	...r.start ? [note(`Asked for from ${stamp(r.start)}.`)] : [],
 	...r.until ? [note(`Asked for until ${stamp(r.until)}.`)] : [],
 	...times(r) ? [note(times(r))] : [],
 ];
@@ -107,7 +109,12 @@ export function wanted(database, r, { channel, linked, deciders, askers, asked, 
 	for (const to of new Set([...asked, ...pending ? deciders : []]))
 		want('ask', to, false, text,
 			linked.includes(to) ? card(database, r, deciders.includes(to)) : [title(database, r)]);
-	for (const event of events.filter((e) => e !== 'expiring')) {
+	if (r.emergency)
+		want('emergency', channel, true, `${name} is an emergency`, [
+			{ type: 'section', text: { type: 'mrkdwn', text: `<!channel> *Somebody has broken the glass: request ${r.request}.*` } },
+			title(database, r), ...details(r), section('Its review is decided in the database itself. ' +
+				`Log in to ${database}, look at SELECT * FROM jit_show(${r.request}); and run SELECT jit_review(…);`)]);
+	for (const event of events.filter((e) => e !== 'expiring' && e !== 'glass_broken')) {
 		const words = `has an event: ${called(event)}`;
 		want(`event ${event}`, channel, true, `${name} ${words}`, [title(database, r, words), ...details(r)]);
 	}

@@ -50,8 +50,8 @@ const AT_ONCE = 8;
 const LOOKS = 200;
 const NEWS = 3 * 24 * 60 * 60 * 1000;
 // what the card tells
-const ON_CARD = ['requested', 'approved', 'activated', 'rejected', 'canceled', 'lapsed', 'expired', 'revoked',
-	'prolonged', 'shortened', 'archived'];
+const ON_CARD = ['requested', 'approved', 'scheduled', 'activated', 'rejected', 'canceled', 'lapsed', 'expired', 'revoked',
+	'prolonged', 'shortened', 'reviewed', 'archived'];
 
 /** @typedef {import('./cards.js').Wanted} Wanted @typedef {import('./cards.js').Request} Request */
 /** @typedef {{role: string, oid: string, user: string}[]} People */
@@ -145,6 +145,7 @@ export class Database {
 			// what is gone is forgotten here as well
 			if (anew || events.some((e) => e.event === 'archived'))
 				await client.query(`INSERT INTO todo (request) SELECT request FROM message UNION SELECT request FROM jit.pending
+					UNION SELECT request FROM jit.scheduled
 					UNION SELECT request FROM jit.history WHERE status NOT IN ('expired', 'revoked') ON CONFLICT DO NOTHING`);
 			await client.query(`INSERT INTO mark (mark, at) VALUES ($1, $2)
 				ON CONFLICT (one) DO UPDATE SET mark = excluded.mark, at = excluded.at`, [mark, at]);
@@ -218,6 +219,7 @@ export class Database {
 			// with a name, as to plan it takes 30 times as long as to run it
 			const { rows: [row] } = await this.pool.query({ name: 'look', values: [request],
 				text: `SELECT 'pending' AS status, to_jsonb(p) AS r FROM jit.pending p WHERE request = $1 AND kind = 'decision'
+					UNION ALL SELECT 'scheduled', to_jsonb(s) FROM jit.scheduled s WHERE request = $1
 					UNION ALL SELECT status::text, to_jsonb(h) FROM jit.history h WHERE request = $1
 					UNION ALL SELECT status::text, to_jsonb(f) FROM jit.refused f WHERE request = $1` });
 			if (row)

@@ -20,6 +20,8 @@ const TABLES = `SELECT t.name FROM pg_class c JOIN pg_namespace n ON n.oid = c.r
 const STATUS = `SELECT request, 'waits for ' || coalesce(nullif(array_to_string(waiting_for, ', '), ''),
 		'nobody who could decide') AS state, requester, grantee, access, lapses_at AS at, NULL AS token
 	FROM jit.pending WHERE kind = 'decision'
+	UNION ALL SELECT request, 'is approved, and starts ' || to_char(starts_at, 'YYYY-MM-DD HH24:MI TZ'),
+		requester, grantee, access, ends_at, NULL FROM jit.scheduled
 	UNION ALL SELECT request, 'is ' || status, requester, grantee, access, expires_at, token
 	FROM jit.history WHERE status NOT IN ('expired', 'revoked')
 	ORDER BY 1 DESC LIMIT 12`;

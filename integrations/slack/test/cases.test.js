@@ -42,18 +42,19 @@ test('text is text, and fits', () => {
 	// whatever a request says, in whatever state
 	const evil = '<!channel> *b* `c` <@UANNA> :boom: <https://evil.example|here> &lt;!here&gt; '.repeat(200);
 	const many = Array.from({ length: 20 }, (_, i) => `${'&'.repeat(60)}${i}`);
-	for (const status of ['pending', 'active', 'expired', 'revoked', 'rejected', 'canceled', 'lapsed', 'gone', evil])
+	for (const status of ['pending', 'scheduled', 'active', 'expired', 'revoked', 'rejected', 'canceled', 'lapsed', 'gone', evil])
 		for (const direct of [false, true])
 			for (const message of wanted('hr_prod', { status, direct, request: 2147483647, requester: evil, login: evil + 'x', grantee: evil, via: evil, access: evil, reason: evil,
 				ticket: evil, duration: '01:00:00', until: new Date().toISOString(), risk: 'high', step: 1, steps: 2, given: 0, needed: 1, waiting_for: many, waiting_for_more: 3,
 				lapses_at: 'infinity', token: 'x', approved_by: many, approved_via: many, comments: many.map(() => evil), activated_at: '2026-01-01', expires_at: 'infinity',
-				ended_at: null, ended_by: evil, decided_by: evil, decided_via: evil, comment: evil, decided_at: '2026-01-01' },
+				ended_at: null, ended_by: evil, start: '2026-01-01', starts_at: status === 'scheduled' ? '2026-01-01' : undefined, ends_at: 'infinity',
+				emergency: direct, verdict: direct ? evil : null, decided_by: evil, decided_via: evil, comment: evil, decided_at: '2026-01-01' },
 			{ channel: CHANNEL, linked: ['UANNA', 'UBEN'], deciders: ['UANNA'], askers: ['UDEV'], asked: ['UBEN'], events: ['expiring', evil], remind: true })) {
 				assert.equal(wrongBlocks(message.blocks, 'message'), undefined, `${status} ${message.kind}`);
 				assert.doesNotMatch(message.text, /[<&*`@]|:\w+:/);
 				JSON.stringify(message.blocks, (key, v) => {
 					if (v?.type === 'mrkdwn')
-						assert.match(v.text, /^(<!channel> \*Nobody|Asked for|Lapses|Until|From|At)[^&*`@]*(\*.*)?$/);
+						assert.match(v.text, /^(<!channel> \*(Nobody|Somebody)|Asked for|Lapses|Until|From|At)[^&*`@]*(\*.*)?$/);
 					else if (v?.type === 'plain_text') {
 						assert.doesNotMatch(v.text, /[<>]|&(?!(amp|lt|gt);)/);
 						assert.equal(v.emoji, false);

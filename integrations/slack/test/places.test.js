@@ -125,10 +125,33 @@ test('databases', { timeout: 120000 }, async (t) => {
 		});
 
 		await t.test('an event of another version is shown as it is called', async () => {
-			await sql(`INSERT INTO slack_bot.todo (request, events) VALUES (4, '{glass_broken,expiring}')
+			await sql(`INSERT INTO slack_bot.todo (request, events) VALUES (4, '{moved_on,expiring}')
 				ON CONFLICT (request) DO UPDATE SET events = excluded.events`);
-			const message = await until(() => slack.in(CHANNEL).find((m) => m.text === 'Request 4 has an event: glass broken'), 'it is told');
+			const message = await until(() => slack.in(CHANNEL).find((m) => m.text === 'Request 4 has an event: moved on'), 'it is told');
 			assert.match(text(message), /SELECT ON hr\.title/);
+		});
+
+		await t.test('what starts later is shown from when to when, and ended before', async () => {
+			await world.as('dev', `SELECT jit_request('SELECT ON hr.title', '1 hour', 'release', start => now() + interval '1 day')`);
+			const [{ id }] = await sql('SELECT max(id) AS id FROM jit.requests');
+			await slack.click(users.anna, await until(() => card('slack_here', id), 'the card'), 'approve');
+			await until(() => /is approved, to start later.*From .*to /s.test(text(card('slack_here', id))), 'the card says so');
+			await until(() => world.to('dev').some((m) => m.text === `Request ${id} is approved, to start later`), 'who asked is told');
+			assert.deepEqual(buttons(card('slack_here', id)), []);
+			await slack.command(users.dev, `revoke slack_here ${id} not needed`);
+			await until(() => /was revoked/.test(text(card('slack_here', id))), 'it is ended');
+		});
+
+		await t.test('an emergency is loud', async () => {
+			await sql(`SELECT jit_set_flow('moderate', '${flow}', emergency_role => 'dev')`);
+			await world.as('dev', `SELECT jit_break_glass('SELECT ON hr.title', '10 minutes', 'nobody is there')`);
+			const [{ id }] = await sql('SELECT max(id) AS id FROM jit.requests');
+			const loud = await until(() => slack.in(CHANNEL).find((m) => m.text === `Request ${id} is an emergency`), 'the channel is told');
+			assert.match(text(loud), /<!channel>.*nobody is there.*jit_review/s);
+			assert.match(text(await until(() => card('slack_here', id), 'the card')), /is active.*not reviewed yet/s);
+			assert.deepEqual(slack.in(CHANNEL).flatMap((m) => m.blocks[0].text.text.includes(`${id} in slack_here`) ? buttons(m) : []), []);
+			await world.as('anna', `SELECT jit_review(${id}, false, 'ask next time')`);
+			await until(() => /was revoked.*unjustified/s.test(text(card('slack_here', id))), 'the verdict is shown');
 		});
 
 		await t.test('what a restore has lost: its button decides nothing, its card says so', async () => {
@@ -143,7 +166,7 @@ test('databases', { timeout: 120000 }, async (t) => {
 			await alone('CREATE DATABASE slack_here_then TEMPLATE slack_here');
 			await here.up();
 			await ask(world, 'UPDATE ON hr.salary');
-			const lost = await until(() => card('slack_here', 5), 'the card');
+			const lost = await until(() => card('slack_here', 7), 'the card');
 			await here.down();
 			await alone('DROP DATABASE slack_here');
 			await postgres.query('ALTER DATABASE slack_here_then RENAME TO slack_here');
@@ -153,17 +176,17 @@ test('databases', { timeout: 120000 }, async (t) => {
 			await link('anna', 'slack_here');
 			await link('dev', 'slack_here');
 			await ask(world, 'DELETE ON hr.salary');
-			const card5 = await until(() => slack.in(CHANNEL).find((m) => /DELETE ON hr.salary/.test(text(m))), 'the card of another request 5');
+			const card5 = await until(() => slack.in(CHANNEL).find((m) => /DELETE ON hr.salary/.test(text(m))), 'the card of another request 7');
 			assert.notEqual(card5.ts, lost.ts);
 			await slack.click(users.anna, lost, 'approve');
 			assert.match(await until(() => world.shownTo('anna').at(-1), 'an answer'), /token is of no request.*\/jit status/s);
-			assert.equal((await sql('SELECT status FROM jit.requests WHERE id = 5'))[0].status, 'pending');
+			assert.equal((await sql('SELECT status FROM jit.requests WHERE id = 7'))[0].status, 'pending');
 			// where its own tables have lost less
 			await sql(`INSERT INTO slack_bot.message (request, kind, recipient, channel, ts, open) VALUES (99, 'card', '${CHANNEL}', '${CHANNEL}', '${lost.ts}', true)`);
 			await until(() => /is not on record any more/.test(text(slack.messages.get(CHANNEL + lost.ts))), 'the card says so');
 			assert.deepEqual(buttons(slack.messages.get(CHANNEL + lost.ts)), []);
 			await slack.click(users.anna, card5, 'approve');
-			await until(() => /is active/.test(text(card('slack_here', 5))), 'the other one works');
+			await until(() => /is active/.test(text(card('slack_here', 7))), 'the other one works');
 			assert.equal(slack.in(CHANNEL).filter((m) => /^Request 4 in slack_here waits/.test(m.blocks[0].text.text)).length, 1);
 		});
 
@@ -209,12 +232,12 @@ test('databases', { timeout: 120000 }, async (t) => {
 });
 
 test('a status of another version is shown as it is called', () => {
-	const shown = wanted('hr_prod', { status: 'scheduled', request: 1, access: 'SELECT ON a', kind: 'emergency', starts: 'x', token: 'x' },
+	const shown = wanted('hr_prod', { status: 'frozen', request: 1, access: 'SELECT ON a', starts: 'x', token: 'x' },
 		{ channel: CHANNEL, linked: ['UDEV'], deciders: ['UANNA'], askers: ['UDEV'], asked: [], events: ['expiring'], remind: true });
 	assert.deepEqual(shown.map(({ kind, to, text }) => [kind, to, text]),
-		[['card', CHANNEL, 'Request 1 is scheduled'], ['is scheduled', 'UDEV', 'Request 1 is scheduled']]);
-	assert.equal(isOver('scheduled'), false);
-	assert.match(text(shown[0]), /SELECT ON a.*Kind: emergency/);
+		[['card', CHANNEL, 'Request 1 is frozen'], ['is frozen', 'UDEV', 'Request 1 is frozen']]);
+	assert.equal(isOver('frozen'), false);
+	assert.match(text(shown[0]), /SELECT ON a/);
 	assert.deepEqual(shown.flatMap(buttons), []);
 });
 
