@@ -41,16 +41,19 @@ my $no_bot = join '', map { "\\c $_ postgres\nDROP SCHEMA IF EXISTS slack_bot;\n
 $no_bot .= "DROP ROLE IF EXISTS slack_bot;\n";
 my %prepared = (
 	'doc/gateways.md' => "$no_bot\\c hr_prod\nSELECT jit_set_flow('moderate', '[{\"approver\": \"\@grantor\"}]') \\g /dev/null\n$filed",
-	'doc/policies.md' => 'CREATE ROLE security; CREATE ROLE dba; CREATE ROLE ben LOGIN IN ROLE security; CREATE ROLE carl LOGIN IN ROLE dba;',
+	'doc/policies.md' => 'CREATE ROLE security; CREATE ROLE dba; CREATE ROLE ben LOGIN IN ROLE security; CREATE ROLE carl LOGIN IN ROLE dba; CREATE ROLE oncall; GRANT oncall TO dev;',
 	'doc/reference.md' => $filed,
-	'doc/slack.md' => $no_bot);
+	'doc/slack.md' => $no_bot,
+	'doc/tutorial.md' => 'DROP ROLE IF EXISTS oncall;');
 
 # Blocks whose output is different each time: they have to run without an error
-my @varies = ('SELECT pid, backend_type', 'CREATE PUBLICATION jit_audit', 'SELECT grantee, access, approved_by');
+my @varies = ('SELECT pid, backend_type', 'SELECT name, value, unit, detail FROM jit.health', 'CREATE PUBLICATION jit_audit', 'SELECT grantee, access, approved_by');
 
 # Pages' blocks that aren't played here: what they begin with, and who runs them
 my %elsewhere = (
 	'doc/operations.md' => [ [ "CREATE SCHEMA jit;\n", 't/upkeep_fleet.pl' ], [ 'CREATE SUBSCRIPTION', 't/upkeep_fleet.pl' ],
+		[ 'CREATE VIEW statements', 't/statements_log.pl' ],
+		( map { [ $_, 't/upkeep_operations.pl' ] } 'SELECT request, grantee, access, expires_at', "SELECT 'ALTER EXTENSION", "CREATE EXTENSION jit_access;\nSELECT jit_set_policy('long'" ),
 		map { [ $_, 't/upkeep_archive.pl' ] } '-- load it', '-- who could', '-- into the' ],
 	'doc/testing.md' => [ [ "BEGIN;\nSET LOCAL client_min_messages", 'run' ] ],
 	'doc/uninstall.md' => [ [ 'ALTER EVENT TRIGGER', 't/upkeep_without_library.pl' ] ]);
