@@ -638,16 +638,22 @@ show_line(ErrorData *edata)
 		next_emit_log_hook(edata);
 }
 
-/* Write a line that is shown as it is: nothing in it hides anything. */
+/*
+ * Write a line that is shown as it is: nothing in it hides anything.  errfinish()
+ * looks for interrupts, which are not for this to meet: who is to be canceled
+ * may have ended just before.
+ */
 void
 jit_log_as_it_is(const char *line)
 {
+	HOLD_INTERRUPTS();
 	as_it_is = line;
 	ereport(LOG_SERVER_ONLY,
 			(errmsg_internal("%s", line),
 			 errhidestmt(true),
 			 errhidecontext(true)));
 	as_it_is = NULL;
+	RESUME_INTERRUPTS();
 }
 
 /* Called from _PG_init() only. */

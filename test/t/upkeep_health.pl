@@ -183,6 +183,8 @@ $node->safe_psql('hr_prod', "SELECT jit_revoke($id)");
 is(not_ok(), '', 'dev has none');
 is(shows('lag_max'), 't||seconds|', 'what was revoked has no lag');
 
+sets('jit_access.max_active = 2');
+becomes('', 'dev could have another');
 super('SELECT jit_set_flow(\'moderate\', \'[{"approver": "@grantor"}]\', emergency_role => \'dev\')');
 $id = $dev->do(q{SELECT jit_break_glass('SELECT ON hr.salary', '10 minutes', 'nobody is there')}) =~ /^ *(\d+)$/m ? $1 : 0;
 is(not_ok(), '', 'dev has broken the glass, and there is time to review it');
