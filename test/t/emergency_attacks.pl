@@ -123,8 +123,8 @@ attack 'in the name of a group' => sub {
 attack 'as another, after SET SESSION AUTHORIZATION' => sub {
 	super('ALTER ROLE e30 SUPERUSER');
 	my $s = session($node, 'e30', 'hr_prod');
-	super('ALTER ROLE e30 NOSUPERUSER');
 	$s->do('SET SESSION AUTHORIZATION e28');
+	super('ALTER ROLE e30 NOSUPERUSER');
 	refused('e30', [ $s->do("SELECT jit_break_glass('$salary', '30 min', 'fire')") ], 42501, 'for the login itself, e30');
 	$s->quit;
 };
