@@ -20,6 +20,7 @@
 #include "request/filing.h"
 #include "request/limit.h"
 #include "request/policy.h"
+#include "request/statement.h"
 #include "request/suggest.h"
 
 #include "funcapi.h"
@@ -119,6 +120,17 @@ explain_items(ReturnSetInfo *rsinfo, const JitRequest *request, Jsonb *facts)
 		else if (elsewhere)
 			jit_explain_line(rsinfo, _("    reaches other databases: needs a superuser, or a step of @grantor alone"));
 	}
+}
+
+static void
+explain_statement(ReturnSetInfo *rsinfo, const JitRequest *request)
+{
+	ListCell   *lc;
+
+	jit_explain_line(rsinfo, _("Statement"));
+	jit_explain_line(rsinfo, "  %s", jit_shown(request->statement));
+	foreach(lc, jit_statement_notes(request))
+		jit_explain_line(rsinfo, "  %s", jit_shown(lfirst(lc)));
 }
 
 static void
@@ -338,7 +350,7 @@ require_grantee(FunctionCallInfo fcinfo)
 
 	(void) jit_open_ledger();
 	jit_acting_person_for(&person, 0);
-	if (PG_ARGISNULL(5) && superuser_arg(person.role))
+	if (PG_ARGISNULL(5) && superuser_arg(person.role) && !PG_ARGISNULL(0))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_GRANT_OPERATION),
 				 errmsg("role %s is a superuser and has all access anyway",
@@ -383,6 +395,8 @@ jit_explain(PG_FUNCTION_ARGS)
 					 quote_identifier(jit_database_name()),
 					 quote_identifier(request->grantee_name), jit_usecs_text(usecs));
 	explain_obstacles(rsinfo, request, decision, usecs, lacks);
+	if (request->statement != NULL)
+		explain_statement(rsinfo, request);
 	explain_items(rsinfo, request, decision->facts);
 	explain_policies(rsinfo, decision);
 	if (decision->forbidden_by == NULL)

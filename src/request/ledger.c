@@ -30,7 +30,8 @@
 #define REQUEST_COLUMNS \
 	"id, status::text, requester, requester_oid, login, login_oid," \
 	" grantee, grantee_oid, access, reason, ticket, duration, until," \
-	" lapses_at, expires_at, flow, risk::text, needs_superuser, origin, extends, via"
+	" lapses_at, expires_at, flow, risk::text, needs_superuser, origin, extends, via," \
+	" statement, fingerprint, runs, ran"
 
 /* "request 17 in hr_prod" */
 char *
@@ -162,6 +163,10 @@ jit_load_request(int id, bool lock)
 	request->origin = jit_result_text(1, 19);
 	request->extends = jit_result_int(1, 20);
 	request->via = jit_result_text(1, 21);
+	request->statement = jit_result_text(1, 22);
+	request->fingerprint = jit_result_text(1, 23);
+	request->runs = jit_result_int(1, 24);
+	request->ran = jit_result_int(1, 25);
 	request->here = strcmp(request->origin, jit_origin()) == 0;
 	request->cluster = jit_is_of_cluster(request->origin);
 	request->requester = row_role(request->cluster, jit_result_oid(1, 4), request->requester_name);

@@ -39,6 +39,10 @@ typedef struct JitRequest
 	char	   *origin;			/* where it was filed, as jit_origin() */
 	bool		here;			/* filed in this database of this cluster */
 	bool		cluster;		/* filed in this cluster: OIDs of roles count */
+	char	   *statement;		/* that is to be run; NULL: access is given */
+	char	   *fingerprint;	/* of that, see statement.c */
+	int			runs;			/* how often; 0: as often as one likes */
+	int			ran;
 	bool		direct;			/* being filed by jit_grant(): the requester
 								 * may give the first approval */
 	int			extends;		/* the request that it extends, or 0 */
