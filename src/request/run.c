@@ -99,10 +99,16 @@ json_shutdown(DestReceiver *self)
 static uint64
 run_query(Query *query, const char *text, DestReceiver *dest)
 {
-	PlannedStmt *plan = pg_plan_query(query, text, 0, NULL);
+	PlannedStmt *plan;
 	QueryDesc  *desc;
 	uint64		rows;
 
+	/* by a rule that has come since it was looked at */
+	if (query->commandType == CMD_UTILITY)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("a rule makes a NOTIFY of this statement")));
+	plan = pg_plan_query(query, text, 0, NULL);
 	CommandCounterIncrement();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	UpdateActiveSnapshotCommandId();

@@ -3,8 +3,7 @@
 # anybody's.
 #
 # The attacks are lines of attacks.md.  Seen to fail without the fingerprint, the
-# look at whose code is in it at each run, the pinned settings, the role's
-# being nobody's, the row lock, and the count.
+# look at whose code is in it at each run, the role's being nobody's, and the count.
 use strict;
 use warnings;
 use PostgreSQL::Test::Utils;
