@@ -64,6 +64,10 @@ CREATE TABLE jit.requests (
 	start timestamptz,
 	emergency boolean NOT NULL DEFAULT false,
 	verdict text,
+	statement text,
+	fingerprint text,
+	runs integer CHECK (runs > 0),
+	ran integer NOT NULL DEFAULT 0,
 	CHECK ((duration IS NULL) <> (until IS NULL)),
 	CHECK ((status = 'pending') = (decided_at IS NULL)),
 	CHECK ((activated_at IS NULL) = (expires_at IS NULL)),
@@ -104,6 +108,10 @@ COMMENT ON COLUMN jit.requests.via IS 'identity that a gateway asked for; null: 
 COMMENT ON COLUMN jit.requests.emergency IS 'did they break the glass, by jit_break_glass()? Then flow is who reviews it';
 COMMENT ON COLUMN jit.requests.verdict IS 'justified or unjustified, the last that was given of an emergency; null: not reviewed';
 COMMENT ON COLUMN jit.requests.start IS 'when the access was asked to start; null: at once';
+COMMENT ON COLUMN jit.requests.statement IS 'the one statement that jit_run() runs, as it is approved; null: the grantee gets the access';
+COMMENT ON COLUMN jit.requests.fingerprint IS 'hash of what its names meant when it was filed';
+COMMENT ON COLUMN jit.requests.runs IS 'how often it may be run; null: it only reads, so as often as one likes';
+COMMENT ON COLUMN jit.requests.ran IS 'how often it has been run, if that is counted';
 
 CREATE FUNCTION jit.watch_request() RETURNS trigger
 	AS 'MODULE_PATHNAME', 'jit_watch_request' LANGUAGE C;
@@ -191,7 +199,8 @@ CREATE TABLE jit.grants (
 	objids oid[] NOT NULL,
 	role_oid oid NOT NULL,
 	grantee_oid oid NOT NULL,
-	warned_of timestamptz
+	warned_of timestamptz,
+	query_oid oid
 );
 CREATE INDEX grants_live_idx ON jit.grants (expires_at) WHERE ended_at IS NULL;
 CREATE INDEX grants_grantee_oid_idx ON jit.grants (grantee_oid, request_id);
@@ -207,6 +216,7 @@ COMMENT ON COLUMN jit.grants.objects IS 'objects and roles it covers, qualified 
 COMMENT ON COLUMN jit.grants.objids IS 'their OIDs, in the same order';
 COMMENT ON COLUMN jit.grants.role_oid IS 'OID of role, valid where the origin of the request says';
 COMMENT ON COLUMN jit.grants.grantee_oid IS 'OID of grantee, valid where the origin of the request says';
+COMMENT ON COLUMN jit.grants.query_oid IS 'of a statement: OID of the role that it runs as, the grant role''s only member; nobody else is it';
 COMMENT ON COLUMN jit.grants.warned_of IS 'deadline that event expiring has told of; null if there was none yet';
 
 -- Not dumped: what was under way when they were pressed isn't, either.
@@ -295,12 +305,13 @@ CREATE FUNCTION jit.deciding_support(internal) RETURNS internal
 COMMENT ON FUNCTION jit.deciding_support(internal) IS
 	'planner support: notes in a plan whether it is nothing but a call of what decides';
 
-CREATE FUNCTION jit_request(access text, duration interval DEFAULT NULL, reason text DEFAULT NULL,
-	until timestamptz DEFAULT NULL, ticket text DEFAULT NULL, grantee name DEFAULT NULL, start timestamptz DEFAULT NULL)
+CREATE FUNCTION jit_request(access text DEFAULT NULL, duration interval DEFAULT NULL, reason text DEFAULT NULL,
+	until timestamptz DEFAULT NULL, ticket text DEFAULT NULL, grantee name DEFAULT NULL, start timestamptz DEFAULT NULL,
+	statement text DEFAULT NULL, runs integer DEFAULT NULL)
 	RETURNS integer AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 	SUPPORT jit.deciding_support;
-COMMENT ON FUNCTION jit_request(text, interval, text, timestamptz, text, name, timestamptz) IS
-	'ask for temporary access, written as between GRANT and TO, for a duration or until a time, at once or from a start on; returns the number of the request';
+COMMENT ON FUNCTION jit_request(text, interval, text, timestamptz, text, name, timestamptz, text, integer) IS
+	'ask for temporary access, written as between GRANT and TO, or for one statement to be run by jit_run(), for a duration or until a time, at once or from a start on; returns the number of the request';
 
 CREATE FUNCTION jit_extend(request integer, duration interval DEFAULT NULL, reason text DEFAULT NULL,
 	ticket text DEFAULT NULL)
@@ -341,11 +352,12 @@ CREATE FUNCTION jit_revoke_all(reason text)
 COMMENT ON FUNCTION jit_revoke_all(text) IS
 	'end all temporary access of everyone in every database, and cancel what is pending here; returns how many';
 
-CREATE FUNCTION jit_grant(access text, grantee name, duration interval DEFAULT NULL, reason text DEFAULT NULL,
-	until timestamptz DEFAULT NULL, ticket text DEFAULT NULL, start timestamptz DEFAULT NULL)
+CREATE FUNCTION jit_grant(access text DEFAULT NULL, grantee name DEFAULT NULL, duration interval DEFAULT NULL, reason text DEFAULT NULL,
+	until timestamptz DEFAULT NULL, ticket text DEFAULT NULL, start timestamptz DEFAULT NULL,
+	statement text DEFAULT NULL, runs integer DEFAULT NULL)
 	RETURNS integer AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 	SUPPORT jit.deciding_support;
-COMMENT ON FUNCTION jit_grant(text, name, interval, text, timestamptz, text, timestamptz) IS
+COMMENT ON FUNCTION jit_grant(text, name, interval, text, timestamptz, text, timestamptz, text, integer) IS
 	'give somebody else temporary access that you may approve: a request and your approval in one; returns the number of the request';
 
 CREATE FUNCTION jit_break_glass(access text, duration interval, reason text, ticket text DEFAULT NULL)
@@ -359,6 +371,12 @@ CREATE FUNCTION jit_review(request integer, justified boolean, comment text)
 	SUPPORT jit.deciding_support;
 COMMENT ON FUNCTION jit_review(integer, boolean, text) IS
 	'say whether an emergency was one: justified once it has ended, unjustified at any time, which ends it; the comment is required';
+
+CREATE FUNCTION jit_run(request integer)
+	RETURNS SETOF json AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+	SUPPORT jit.deciding_support;
+COMMENT ON FUNCTION jit_run(integer) IS
+	'run the statement of an active request; returns its rows as json, or how many it has written';
 
 -- ----------------------------------------------------------------------
 -- Risk policies, approval flows and labels
@@ -448,10 +466,11 @@ CREATE FUNCTION jit_set_flow(risk jit.risk_level, steps jsonb, max_duration inte
 COMMENT ON FUNCTION jit_set_flow(jit.risk_level, jsonb, interval, interval, text, text, name, interval) IS
 	'replace all that requests of a risk need: ordered approval steps, [] for none, limits, and who may break the glass; returns it in words';
 
-CREATE FUNCTION jit_explain(access text, duration interval DEFAULT NULL, reason text DEFAULT NULL,
-	until timestamptz DEFAULT NULL, ticket text DEFAULT NULL, grantee name DEFAULT NULL, start timestamptz DEFAULT NULL)
+CREATE FUNCTION jit_explain(access text DEFAULT NULL, duration interval DEFAULT NULL, reason text DEFAULT NULL,
+	until timestamptz DEFAULT NULL, ticket text DEFAULT NULL, grantee name DEFAULT NULL, start timestamptz DEFAULT NULL,
+	statement text DEFAULT NULL, runs integer DEFAULT NULL)
 	RETURNS SETOF text AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
-COMMENT ON FUNCTION jit_explain(text, interval, text, timestamptz, text, name, timestamptz) IS
+COMMENT ON FUNCTION jit_explain(text, interval, text, timestamptz, text, name, timestamptz, text, integer) IS
 	'what jit_request() with the same arguments would lead to: what stands in the way, items, policies, risk, approvers, limits and facts; without a duration, for as long as is allowed; files nothing';
 
 CREATE FUNCTION jit_access_of(statement text)
@@ -755,7 +774,7 @@ SELECT r.id AS request,
 		CASE WHEN r.login_oid <> r.requester_oid
 			THEN ' (login ' || jit.name_now(r.login_oid, r.login, r.origin) || ')' END,
 		' (via ' || jit.shown(r.via) || ')'), greatest(13, length(r.grantee))) AS grantee,
-	jit.wrapped(t.access, 20) || coalesce(E'\n' || jit.wrapped(t.formerly, 20), '') AS access,
+	coalesce(jit.wrapped('to run: ' || jit.shown(r.statement), 20) || E'\nby ', '') || jit.wrapped(t.access, 20) || coalesce(E'\n' || jit.wrapped(t.formerly, 20), '') AS access,
 	jit.wrapped(concat_ws(E'\n', regexp_replace(t.duration, ' (?=\d+:)', E'\n'),
 		to_char(r.start, E'"from"\nDD Mon\nHH24:MI:SS')), 8) AS duration,
 	jit.wrapped(concat_ws(E'\n', jit.shown(r.reason), jit.shown(r.ticket)), 14) AS reason,
@@ -780,7 +799,7 @@ CREATE VIEW jit.my_requests WITH (security_barrier) AS
 SELECT r.id AS request,
 	r.status_now AS status,
 	jit.wrapped(r.grantee_now, greatest(12, length(r.grantee))) AS grantee,
-	jit.wrapped(r.lines, 12) || coalesce(E'\n' || jit.wrapped('(not now: ' || r.lost || ')', 12), '') AS access,
+	coalesce(jit.wrapped('to run: ' || jit.shown(r.statement), 12) || E'\nby ', '') || jit.wrapped(r.lines, 12) || coalesce(E'\n' || jit.wrapped('(not now: ' || r.lost || ')', 12), '') AS access,
 	jit.wrapped(concat_ws(E'\n', regexp_replace(r.duration::text, ' (?=\d+:)', E'\n'),
 		to_char(r.start, E'"from"\nDD Mon\nHH24:MI:SS'),
 		to_char(r.until, E'"until"\nDD Mon\nYYYY\nHH24:MI:SS')), 8) AS duration,
@@ -828,7 +847,7 @@ FROM jit.requests r
 			ARRAY(SELECT jit.shown(v.comment)
 				FROM jit.reviews v WHERE v.request_id = r.id AND v.verdict = 'approve' ORDER BY v.review) AS comments,
 			ARRAY(SELECT v.via FROM jit.reviews v WHERE v.request_id = r.id AND v.verdict = 'approve' ORDER BY v.review) AS approved_via,
-			r.start,
+			r.start, jit.shown(r.statement) AS statement,
 			CASE WHEN r.emergency THEN 'review' ELSE 'decision' END AS kind
 		FROM jit.progress(r.id) p
 			LEFT JOIN pg_catalog.pg_authid q ON q.oid = r.requester_oid AND starts_with(r.origin, (SELECT jit.cluster()))
@@ -864,6 +883,7 @@ COMMENT ON COLUMN jit.pending.approved_by IS 'roles that have approved so far, i
 COMMENT ON COLUMN jit.pending.comments IS 'what they said, in the same order; null for nothing';
 COMMENT ON COLUMN jit.pending.approved_via IS 'identities that gateways approved for, in the order of approved_by; null: themselves';
 COMMENT ON COLUMN jit.pending.start IS 'when it was asked to start; null: at once';
+COMMENT ON COLUMN jit.pending.statement IS 'the one statement that would be run; null: the grantee gets the access. It takes no approval through a gateway';
 COMMENT ON COLUMN jit.pending.kind IS 'what is waited for: a decision, or the review of an emergency';
 
 CREATE VIEW jit.scheduled WITH (security_barrier) AS
@@ -908,7 +928,7 @@ COMMENT ON COLUMN jit.scheduled.token IS 'what jit_act_for() takes for this requ
 CREATE VIEW jit.active_grants WITH (security_barrier) AS
 SELECT r.id AS request,
 	jit.wrapped(r.grantee_now, greatest(12, length(r.grantee))) AS grantee,
-	jit.wrapped(t.access, 39) || coalesce(E'\n' || jit.wrapped('(not now: ' || r.lost || ')', 39), '') AS access,
+	coalesce(jit.wrapped('to run: ' || jit.shown(r.statement), 39) || E'\nby ', '') || jit.wrapped(t.access, 39) || coalesce(E'\n' || jit.wrapped('(not now: ' || r.lost || ')', 39), '') AS access,
 	date_trunc('second', a.rolvaliduntil) AS expires_at,
 	date_trunc('second', a.rolvaliduntil - jit.clock()) AS time_left,
 	(SELECT jit.wrapped(string_agg(jit.name_now(v.approver_oid, v.approver, r.origin), E'\n' ORDER BY v.review), 12)

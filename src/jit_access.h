@@ -51,6 +51,7 @@
 #define JIT_ROLE_PREFIX		"jit_"
 #define JIT_GRANT_PREFIX	"jit_grant_"
 #define JIT_SCOPE_PREFIX	"jit_scope_"
+#define JIT_QUERY_PREFIX	"jit_query_"
 
 /* No text that a user hands us may be longer than this, in bytes. */
 #define JIT_MAX_TEXT		8192

@@ -24,6 +24,7 @@ typedef enum JitCommitStep
 	JIT_COMMIT_RECORD,			/* events, and states of what has ended */
 	JIT_COMMIT_TELL,			/* what others are told of is looked up */
 	JIT_COMMIT_JUDGE,			/* may it be committed?  The last word */
+	JIT_COMMIT_SPEND,			/* what is used up with it ends */
 	JIT_COMMIT_LOG,				/* lines for the server log */
 	JIT_COMMIT_WAKE,			/* what the launcher has to see to */
 	JIT_COMMIT_CLOCK			/* the clock is believed again */

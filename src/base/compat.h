@@ -252,6 +252,13 @@ typedef struct JsonbInState
 	((void) ((state)->result = pushJsonbValue(&(state)->parseState, token, value)))
 #endif
 
+/* All rows, once. */
+#if PG_VERSION_NUM >= 180000
+#define JIT_EXECUTOR_RUN(query) ExecutorRun(query, ForwardScanDirection, 0)
+#else
+#define JIT_EXECUTOR_RUN(query) ExecutorRun(query, ForwardScanDirection, 0, true)
+#endif
+
 /* Commit 5352ca22e (PostgreSQL 16) renamed the setting. */
 #if PG_VERSION_NUM >= 160000
 #define JIT_FORCE_PARALLEL_MODE "debug_parallel_query"

@@ -52,6 +52,9 @@ uint64		jit_roles_generation = 1;
  */
 Oid			jit_quiet_user = InvalidOid;
 
+/* The query role as which a statement is being run, in this process. */
+static Oid	running_as = InvalidOid;
+
 /* A membership, as the member sees it. */
 typedef struct Membership
 {
@@ -105,6 +108,8 @@ jit_role_kind(const char *rolname)
 		return JIT_ROLE_GRANT;
 	if (strncmp(rolname, JIT_SCOPE_PREFIX, strlen(JIT_SCOPE_PREFIX)) == 0)
 		return JIT_ROLE_SCOPE;
+	if (strncmp(rolname, JIT_QUERY_PREFIX, strlen(JIT_QUERY_PREFIX)) == 0)
+		return JIT_ROLE_QUERY;
 	return JIT_ROLE_ORDINARY;
 }
 
@@ -154,6 +159,67 @@ jit_scope_database(const char *rolname)
 		return InvalidOid;
 	snprintf(again, sizeof(again), JIT_SCOPE_PREFIX "%u_%lu", db, number);
 	return strcmp(again, rolname) == 0 ? (Oid) db : InvalidOid;
+}
+
+/* Take jit_query_<database>_<request>_<grantee> apart, likewise. */
+bool
+jit_parse_query_name(const char *rolname, Oid *database, int *request, Oid *grantee)
+{
+	unsigned int db;
+	unsigned int whose;
+	int			number;
+	char		again[NAMEDATALEN];
+
+	if (sscanf(rolname, JIT_QUERY_PREFIX "%u_%d_%u", &db, &number, &whose) != 3)
+		return false;
+	snprintf(again, sizeof(again), JIT_QUERY_PREFIX "%u_%d_%u", db, number, whose);
+	if (strcmp(again, rolname) != 0 || number <= 0)
+		return false;
+	*database = (Oid) db;
+	*request = number;
+	*grantee = (Oid) whose;
+	return true;
+}
+
+/*
+ * As what kind of role may somebody act?  A query role is nobody's and is denied
+ * everything, except while a statement that was approved runs as it.
+ */
+JitRoleKind
+jit_acting_role_kind(Oid roleid)
+{
+	if (unlikely(OidIsValid(running_as)) && roleid == running_as)
+		return JIT_ROLE_ORDINARY;
+	return jit_role_kind_by_oid(roleid);
+}
+
+/* Is a statement that was approved being run? */
+bool
+jit_is_running(void)
+{
+	return OidIsValid(running_as);
+}
+
+/*
+ * From here to jit_end_running_as() the role may act.  Whoever calls this sees to
+ * it that the latter is called in any case.  What was found of the role before
+ * is forgotten.
+ */
+void
+jit_begin_running_as(Oid role)
+{
+	Assert(!OidIsValid(running_as));
+	running_as = role;
+	jit_roles_generation++;
+	jit_quiet_user = InvalidOid;
+}
+
+void
+jit_end_running_as(void)
+{
+	running_as = InvalidOid;
+	jit_roles_generation++;
+	jit_quiet_user = InvalidOid;
 }
 
 /*
@@ -303,6 +369,8 @@ filtered_out(const RoleNode *member, const Membership *m, JitClosureFilter filte
 		case JIT_ROLE_SCOPE:
 			/* the member is in the closure, so as a grant role it is live */
 			return filter == JIT_FILTER_STANDING || member->kind != JIT_ROLE_GRANT;
+		case JIT_ROLE_QUERY:
+			return true;
 	}
 	return true;
 }
@@ -381,7 +449,23 @@ jit_direct_memberships(Oid roleid)
 	return roles;
 }
 
-/* Is that role a direct member of a grant role, or, for InvalidOid, is anybody? */
+/* Is it for that role that a query role runs a statement? */
+static bool
+runs_for(Oid role, Oid grantee)
+{
+	char	   *name = jit_role_kind_by_oid(role) == JIT_ROLE_QUERY ? GetUserNameFromId(role, true) : NULL;
+	Oid			database;
+	int			request;
+	Oid			whose;
+
+	return name != NULL && jit_parse_query_name(name, &database, &request, &whose) &&
+		whose == grantee;
+}
+
+/*
+ * Is that role a direct member of a grant role, or does the member run a
+ * statement for it?  Or, for InvalidOid, is anybody a member?
+ */
 bool
 jit_grant_has_member(Oid role, Oid member)
 {
@@ -390,8 +474,11 @@ jit_grant_has_member(Oid role, Oid member)
 	bool		result = false;
 
 	for (int i = 0; i < members->n_members; i++)
-		result |= !OidIsValid(member) || member ==
-			((Form_pg_auth_members) GETSTRUCT(&members->members[i]->tuple))->member;
+	{
+		Oid			is = ((Form_pg_auth_members) GETSTRUCT(&members->members[i]->tuple))->member;
+
+		result = result || !OidIsValid(member) || member == is || runs_for(is, member);
+	}
 	ReleaseSysCacheList(members);
 	return result;
 }

@@ -16,7 +16,8 @@ typedef enum JitRoleKind
 {
 	JIT_ROLE_ORDINARY,
 	JIT_ROLE_GRANT,				/* name starts with jit_grant_ */
-	JIT_ROLE_SCOPE				/* name starts with jit_scope_ */
+	JIT_ROLE_SCOPE,				/* name starts with jit_scope_ */
+	JIT_ROLE_QUERY				/* name starts with jit_query_ */
 } JitRoleKind;
 
 /* Which edges of the membership graph a closure follows. */
@@ -33,8 +34,9 @@ typedef enum JitClosureFilter
 	JIT_FILTER_NONE,			/* none: PostgreSQL's own answer */
 	JIT_FILTER_LIVE,			/* grant roles past their deadline, scope
 								 * roles reached otherwise than through a live
-								 * grant role */
-	JIT_FILTER_STANDING			/* all grant and scope roles */
+								 * grant role, and query roles, as nobody is a
+								 * member of these */
+	JIT_FILTER_STANDING			/* all roles of ours */
 } JitClosureFilter;
 
 extern JitRoleKind jit_role_kind(const char *rolname);
@@ -42,6 +44,12 @@ extern JitRoleKind jit_role_kind_by_oid(Oid roleid);
 extern bool jit_parse_grant_name(const char *rolname, Oid *database,
 								 int *request);
 extern Oid	jit_scope_database(const char *rolname);
+extern bool jit_parse_query_name(const char *rolname, Oid *database,
+								 int *request, Oid *grantee);
+extern JitRoleKind jit_acting_role_kind(Oid roleid);
+extern void jit_begin_running_as(Oid role);
+extern void jit_end_running_as(void);
+extern bool jit_is_running(void);
 extern TimestampTz jit_role_deadline(Oid roleid);
 extern bool jit_role_inherits(Oid roleid);
 extern List *jit_role_closure(Oid roleid, JitClosureKind kind,

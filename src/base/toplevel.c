@@ -53,6 +53,7 @@
 
 #include "base/guc.h"
 #include "base/query.h"
+#include "base/roles.h"
 #include "base/toplevel.h"
 
 #include "access/transam.h"
@@ -379,6 +380,9 @@ at_top_level(void)
 {
 	Portal		portal = ActivePortal;
 
+	/* what has been approved decides nothing in the name of who runs it */
+	if (jit_is_running())
+		return false;
 	if (!jit_top_level_only)
 		return true;
 	if (MyProcPort == NULL || !PortalIsValid(portal) || portal->name[0] != '\0' ||

@@ -696,6 +696,7 @@ look_at_grant(HeapTuple tuple, List *all_missing, Relation *ledger, Told *told)
 	TimestampTz now = jit_now();
 	bool		not_ended;
 	bool		as_role;
+	bool		not_query;
 	int			request = DatumGetInt32(get_column(rel, tuple, "request_id", NULL));
 	TimestampTz expires = DatumGetTimestampTz(get_column(rel, tuple, "expires_at", NULL));
 	TimestampTz ended = DatumGetTimestampTz(get_column(rel, tuple, "ended_at", &not_ended));
@@ -704,6 +705,10 @@ look_at_grant(HeapTuple tuple, List *all_missing, Relation *ledger, Told *told)
 	char	   *detail = NULL;
 
 	if (end <= told->last)
+		return;
+	/* a statement's gives the grantee nothing */
+	(void) get_column(rel, tuple, "query_oid", &not_query);
+	if (!not_query)
 		return;
 	objids = DatumGetArrayTypeP(get_column(rel, tuple, "objids", NULL));
 	if (end > now)
@@ -766,6 +771,7 @@ look_at_request(HeapTuple tuple, List *all_missing, Relation *ledger, Told *told
 	int			request = DatumGetInt32(get_column(rel, tuple, "id", NULL));
 	Oid			status = DatumGetObjectId(get_column(rel, tuple, "status", NULL));
 	const char *origin;
+	bool		no_statement;
 	HeapTuple	label = SearchSysCache1(ENUMOID, ObjectIdGetDatum(status));
 	const char *name;
 	bool		pending;
@@ -782,8 +788,9 @@ look_at_request(HeapTuple tuple, List *all_missing, Relation *ledger, Told *told
 		  DatumGetTimestampTz(get_column(rel, tuple, "lapses_at", NULL)) > jit_now()) &&
 		!(rejected && request > told->rejected))
 		return;
+	(void) get_column(rel, tuple, "statement", &no_statement);
 	origin = TextDatumGetCString(get_column(rel, tuple, "origin", NULL));
-	if (strcmp(origin, jit_origin()) != 0 || !cures(request, all_missing, ledger))
+	if (!no_statement || strcmp(origin, jit_origin()) != 0 || !cures(request, all_missing, ledger))
 		return;
 	if (pending)
 		told->pending = request;

@@ -74,7 +74,7 @@ compute_user_deadline(Oid userid)
 	List	   *live;
 	ListCell   *lc;
 
-	if (jit_role_kind_by_oid(userid) != JIT_ROLE_ORDINARY)
+	if (jit_acting_role_kind(userid) != JIT_ROLE_ORDINARY)
 		return DT_NOBEGIN;
 	/* needs no access; sweepers are, and change roles all the time */
 	if (superuser_arg(userid))
@@ -86,9 +86,12 @@ compute_user_deadline(Oid userid)
 	{
 		Oid			role = lfirst_oid(lc);
 
-		switch (jit_role_kind_by_oid(role))
+		switch (jit_acting_role_kind(role))
 		{
 			case JIT_ROLE_ORDINARY:
+				break;
+			case JIT_ROLE_QUERY:
+				deadline = DT_NOBEGIN;
 				break;
 			case JIT_ROLE_GRANT:
 				end = jit_role_deadline(role);
@@ -146,7 +149,7 @@ jit_find_user_deadline(Oid userid)
 List *
 jit_live_closure(Oid userid)
 {
-	if (jit_role_kind_by_oid(userid) != JIT_ROLE_ORDINARY)
+	if (jit_acting_role_kind(userid) != JIT_ROLE_ORDINARY)
 		return NIL;
 	return jit_role_closure(userid, JIT_CLOSURE_PRIVS, JIT_FILTER_LIVE,
 							jit_now());
@@ -204,7 +207,7 @@ what_ended(Oid userid, const JitWanted *wanted)
 	int			request;
 	ListCell   *lc;
 
-	if (jit_role_kind_by_oid(userid) != JIT_ROLE_ORDINARY)
+	if (jit_acting_role_kind(userid) != JIT_ROLE_ORDINARY)
 		return psprintf(_("Role %s is internal to jit_access and has no access by itself."),
 						quote_identifier(jit_role_name(userid)));
 	/* the ledger may know of what is gone, or of nothing at all */
@@ -461,7 +464,7 @@ jit_judge_roles(bool setting)
 	if (unlikely(!IsTransactionState()))
 		return;
 	if (unlikely(jit_user_deadline(userid) == DT_NOBEGIN) &&
-		jit_role_kind_by_oid(userid) != JIT_ROLE_ORDINARY)
+		jit_acting_role_kind(userid) != JIT_ROLE_ORDINARY)
 		jit_deny("role", quote_identifier(jit_role_name(userid)), userid, &wanted);
 	if (likely(outer == GetSessionUserId()))
 	{

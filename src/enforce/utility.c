@@ -368,7 +368,7 @@ check_rename(RenameStmt *rename)
 		ereport(ERROR,
 				(errcode(ERRCODE_RESERVED_NAME),
 				 errmsg("role name \"%s\" is reserved", rename->newname),
-				 errdetail("Roles of jit_access have names that start with \"jit_grant_\" or \"jit_scope_\".")));
+				 errdetail("Roles of jit_access have names that start with \"jit_grant_\", \"jit_scope_\" or \"jit_query_\".")));
 	if (jit_role_kind(rename->subname) != JIT_ROLE_ORDINARY)
 		ereport(ERROR,
 				(errcode(ERRCODE_RESERVED_NAME),

@@ -635,6 +635,9 @@ jit_why_not_approve(const JitRequest *request, const JitPerson *person, bool end
 	mine = jit_items_grantable(request->items, person->role);
 	steps = flow_steps(request);
 	flow_progress(request, steps, &progress);
+	/* no card is sure to show it whole */
+	if (!ending && person->via != NULL && request->statement != NULL)
+		return pstrdup(_("A statement takes no approval through a gateway: log in directly, and read it there."));
 	if (!ending && person->via != NULL && progress.direct)
 		return pstrdup(_("This step takes no approval through a gateway: log in directly, and approve it there."));
 	if (!ending && !progress.complete)

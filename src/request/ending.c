@@ -321,6 +321,29 @@ drop_at_commit(List *notes)
 static const JitCommitCalls ending_calls = {.commit = drop_at_commit};
 
 /*
+ * The role that runs the statement of a grant of our ledger, if it is there and
+ * still bears its name; else InvalidOid.
+ */
+static Oid
+query_role(Oid grant_role)
+{
+	Oid			oid;
+	Oid			database;
+	Oid			grantee;
+	int			request;
+	char	   *name;
+
+	if (jit_query("SELECT g.query_oid, g.request_id FROM jit.grants g JOIN jit.requests r ON r.id = g.request_id"
+				  " WHERE g.role_oid = $1 AND g.query_oid IS NOT NULL AND starts_with(r.origin, $2)",
+				  "ot", grant_role, jit_cluster_origin()) == 0)
+		return InvalidOid;
+	oid = jit_result_oid(1, 1);
+	name = GetUserNameFromId(oid, true);
+	return name != NULL && jit_parse_query_name(name, &database, &request, &grantee) &&
+		request == jit_result_int(1, 2) ? oid : InvalidOid;
+}
+
+/*
  * End what a grant role gives.  Inside an owner section, under the lock on
  * the request's row.  Without "wait", false if another transaction is taking
  * members out, too.
@@ -332,12 +355,16 @@ bool
 jit_end_role(Oid roleid, bool wait)
 {
 	bool		left = false;
+	Oid			query = query_role(roleid);
 
 	(void) remove_members(roleid, wait, &left);
 	if (left)
 		return false;
 	jit_note_for_commit(JIT_COMMIT_DROP, &ending_calls,
 						DatumGetPointer(ObjectIdGetDatum(roleid)));
+	if (OidIsValid(query))
+		jit_note_for_commit(JIT_COMMIT_DROP, &ending_calls,
+							DatumGetPointer(ObjectIdGetDatum(query)));
 	return true;
 }
 
@@ -406,8 +433,20 @@ jit_expire_grant(int request)
 }
 
 /*
+ * A grant that has been used up gives nothing from the commit on: by its
+ * deadline, as its member is needed to the end of the transaction.  What hinders
+ * that is no harm: the ledger has it that it is used up.
+ */
+void
+jit_expire_spent(Oid roleid)
+{
+	if (OidIsValid(roleid))
+		(void) jit_try(try_to_expire, &roleid);
+}
+
+/*
  * Grant roles of the cluster, as OIDs; with "past" only those whose deadline
- * is past.  One that has none gives nothing, but may get it back.
+ * is past, and what statements ran as under them.  One that has none gives nothing, but may get it back.
  */
 static List *
 grant_roles(bool past)
@@ -422,8 +461,10 @@ grant_roles(bool past)
 	{
 		Form_pg_authid form = (Form_pg_authid) GETSTRUCT(tuple);
 		TimestampTz deadline;
+		JitRoleKind kind;
 
-		if (jit_role_kind(NameStr(form->rolname)) != JIT_ROLE_GRANT)
+		kind = jit_role_kind(NameStr(form->rolname));
+		if (kind != JIT_ROLE_GRANT && (kind != JIT_ROLE_QUERY || !past))
 			continue;
 		deadline = jit_role_deadline(form->oid);
 		if (!past || (deadline != DT_NOBEGIN && deadline <= now))
@@ -680,12 +721,14 @@ jit_clear_past_roles(JitWhoseRoles whose, bool ledger, TimestampTz logged,
 		TimestampTz deadline = jit_role_deadline(roleid);
 		int			elevel = deadline > logged ? LOG : DEBUG1;
 		Oid			database = InvalidOid;
+		Oid			grantee;
 		int			request;
 		bool		drop = false;
 		bool		unknown = false;
 
 		CHECK_FOR_INTERRUPTS();
-		if (jit_parse_grant_name(name, &database, &request) &&
+		if ((jit_parse_grant_name(name, &database, &request) ||
+			 jit_parse_query_name(name, &database, &request, &grantee)) &&
 			database == MyDatabaseId)
 		{
 
@@ -693,7 +736,7 @@ jit_clear_past_roles(JitWhoseRoles whose, bool ledger, TimestampTz logged,
 				continue;
 			if (ledger &&
 				jit_query("SELECT g.ended_at IS NOT NULL FROM jit.grants g JOIN jit.requests r ON r.id = g.request_id"
-						  " WHERE g.request_id = $1 AND g.role = $2 AND g.role_oid = $3 AND r.origin = $4",
+						  " WHERE g.request_id = $1 AND (g.role = $2 AND g.role_oid = $3 OR g.query_oid = $3) AND r.origin = $4",
 						  "itot", request, name, roleid, jit_origin()) > 0)
 				drop = jit_result_bool(1, 1);
 			else

@@ -24,6 +24,7 @@ typedef struct JitGrant
 extern Oid	jit_find_grant_role(const JitGrant *grant);
 extern bool jit_end_role(Oid roleid, bool wait);
 extern bool jit_end_grant(const JitGrant *grant);
+extern void jit_expire_spent(Oid roleid);
 extern bool jit_expire_grant(int request);
 extern int	jit_end_foreign_grants(Oid grantee, const char *reason);
 extern TimestampTz jit_clear_past_roles(JitWhoseRoles whose, bool ledger,

@@ -20,6 +20,7 @@
 #include "request/filing.h"
 #include "request/limit.h"
 #include "request/policy.h"
+#include "request/statement.h"
 #include "request/suggest.h"
 
 #include "funcapi.h"
@@ -120,6 +121,17 @@ explain_items(ReturnSetInfo *rsinfo, const JitRequest *request, Jsonb *facts)
 		else if (elsewhere)
 			jit_explain_line(rsinfo, _("    reaches other databases: needs a superuser, or a step of @grantor alone"));
 	}
+}
+
+static void
+explain_statement(ReturnSetInfo *rsinfo, const JitRequest *request)
+{
+	ListCell   *lc;
+
+	jit_explain_line(rsinfo, _("Statement"));
+	jit_explain_line(rsinfo, "  %s", jit_shown(request->statement));
+	foreach(lc, jit_statement_notes(request))
+		jit_explain_line(rsinfo, "  %s", jit_shown(lfirst(lc)));
 }
 
 static void
@@ -341,7 +353,8 @@ require_grantee(FunctionCallInfo fcinfo)
 
 	(void) jit_open_ledger();
 	jit_acting_person_for(&person, 0);
-	if (PG_ARGISNULL(jit_request_arguments.grantee) && superuser_arg(person.role))
+	if (PG_ARGISNULL(jit_request_arguments.grantee) && superuser_arg(person.role) &&
+		!PG_ARGISNULL(jit_request_arguments.access))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_GRANT_OPERATION),
 				 errmsg("role %s is a superuser and has all access anyway",
@@ -390,6 +403,8 @@ jit_explain(PG_FUNCTION_ARGS)
 		jit_explain_line(rsinfo, _("  from %s until %s"), jit_timestamp_text(request->start),
 						 jit_timestamp_text(request->start + usecs));
 	explain_obstacles(rsinfo, request, decision, usecs, lacks);
+	if (request->statement != NULL)
+		explain_statement(rsinfo, request);
 	explain_items(rsinfo, request, decision->facts);
 	explain_policies(rsinfo, decision);
 	if (decision->forbidden_by == NULL)

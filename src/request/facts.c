@@ -51,6 +51,8 @@ const char *const jit_fact_names[] = {
 	"until",					/* string: timestamp; null if a duration was
 								 * given */
 	"reason",					/* string or null */
+	"statement",				/* string: what is to be run; null if the
+								 * access is given */
 	"ticket",					/* string or null */
 	"via",						/* string: identity; null if they asked
 								 * themselves */
@@ -448,6 +450,7 @@ jit_make_facts(const JitRequest *request, int64 duration)
 	append_string(&buf, "until", request->until == DT_NOEND ? NULL :
 				  timestamp_fact(request->until, &until));
 	append_string(&buf, "reason", request->reason);
+	append_string(&buf, "statement", request->statement);
 	append_string(&buf, "ticket", request->ticket);
 	append_string(&buf, "via", request->via);
 	append_string(&buf, "client_addr", jit_client_addr());

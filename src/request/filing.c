@@ -24,6 +24,7 @@
 #include "request/grant.h"
 #include "request/limit.h"
 #include "request/policy.h"
+#include "request/statement.h"
 
 #include "catalog/catalog.h"
 #include "catalog/pg_collation.h"
@@ -31,7 +32,8 @@
 #define TOO_LONG (((int64) INT_MAX + 1) * USECS_PER_SEC)	/* for any setting */
 
 const JitArguments jit_request_arguments = {
-	.access = 0,.duration = 1,.reason = 2,.until = 3,.ticket = 4,.grantee = 5,.start = 6
+	.access = 0,.duration = 1,.reason = 2,.until = 3,.ticket = 4,.grantee = 5,.start = 6,
+	.statement = 7,.runs = 8
 };
 
 /*
@@ -240,7 +242,8 @@ check_items(JitRequest *request, TimestampTz until)
 	{
 		JitItem    *item = lfirst(lc);
 
-		check_item_for_grantee(item, request);
+		if (request->statement == NULL)
+			check_item_for_grantee(item, request);
 		if (jit_item_needs_superuser(item, &request->elsewhere) != NULL)
 			request->needs_superuser = true;
 		/* access that ends at that very time is as good */
@@ -250,7 +253,9 @@ check_items(JitRequest *request, TimestampTz until)
 	if (held)
 		request->held = held_text(request);
 	request->access = jit_items_text(request->items, false);
-	request->items = jit_add_schema_usage(request->items, request->grantee);
+	/* what a statement runs as has nothing */
+	request->items = jit_add_schema_usage(request->items, request->statement != NULL ?
+										  InvalidOid : request->grantee);
 }
 
 /* jit_parse_access(); what a gateway says has names of its own to nobody. */
@@ -294,7 +299,10 @@ JitRequest *
 jit_request_from_arguments(FunctionCallInfo fcinfo, const JitArguments *at,
 						   bool direct, int64 *usecs)
 {
-	char	   *access = jit_required_text(fcinfo, at->access, "access");
+	char	   *statement = is_given(fcinfo, at->statement) ?
+	jit_text_argument(fcinfo, at->statement, "statement") : NULL;
+	char	   *access = statement == NULL ? jit_required_text(fcinfo, at->access, "access") :
+	jit_text_argument(fcinfo, at->access, "access");
 	char	   *why = jit_text_argument(fcinfo, at->reason, "reason");
 	char	   *ticket = jit_text_argument(fcinfo, at->ticket, "ticket");
 	TimestampTz now = jit_now();
@@ -311,7 +319,17 @@ jit_request_from_arguments(FunctionCallInfo fcinfo, const JitArguments *at,
 	request->start = time_argument(fcinfo, at->start);
 	*usecs = requested_usecs(request, now);
 	request->asked = access;
-	request->items = parse_access(request, access);
+	if (access != NULL)
+		request->items = parse_access(request, access);
+	if (statement != NULL)
+		jit_take_statement(request, statement,
+						   is_given(fcinfo, at->runs) ? PG_GETARG_INT32(at->runs) : 0,
+						   is_given(fcinfo, at->runs));
+	else if (is_given(fcinfo, at->runs))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("runs are those of a statement"),
+				 errhint("Give the statement: SELECT jit_request(statement => '...', runs => 2, ...);")));
 	check_items(request, jit_begins(request, now) + *usecs);
 	return request;
 }
@@ -343,6 +361,11 @@ jit_request_to_extend(JitRequest *old, Interval *duration, char *reason,
 				 errdetail("It was for access until %s.", jit_timestamp_text(until)),
 				 errhint("Such as: SELECT jit_extend(%d, '1 hour');", old->id)));
 
+	if (old->statement != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("%s cannot be extended: it is for a statement", jit_request_text(old->id)),
+				 errhint("Ask anew with jit_request(statement => ...); its text is in jit.my_requests and jit_show().")));
 	request = new_request(jit_role_name(old->grantee), false, old->id);
 	request->reason = reason != NULL ? reason : old->reason;
 	request->ticket = ticket != NULL ? ticket : old->ticket;
@@ -389,6 +412,21 @@ call_text(const JitRequest *request, bool explain, const char *reason,
 	StringInfoData call;
 
 	initStringInfo(&call);
+	if (request->statement != NULL)
+	{
+		appendStringInfo(&call, "%s(statement => %s, duration => %s, reason => %s",
+						 explain ? "jit_explain" : request->direct ? "jit_grant" : "jit_request",
+						 quote_literal_cstr(jit_shown(request->statement)),
+						 quote_literal_cstr(length != NULL ? length : request->duration != NULL ?
+											jit_interval_text(request->duration) : "1 hour"),
+						 quote_literal_cstr(jit_shown(reason)));
+		if (ticket != NULL)
+			appendStringInfo(&call, ", ticket => %s", quote_literal_cstr(jit_shown(ticket)));
+		if (request->direct || request->grantee != request->requester)
+			appendStringInfo(&call, ", grantee => %s", quote_literal_cstr(request->grantee_name));
+		appendStringInfoChar(&call, ')');
+		return call.data;
+	}
 	if (extend)
 		appendStringInfo(&call, "jit_extend(%d", request->extends);
 	else
@@ -592,15 +630,16 @@ jit_pending_like(const JitRequest *request, int64 usecs)
 	}
 	jit_enter_owner_section(&section);
 	n = jit_query("SELECT r.id FROM jit.requests r WHERE r.status IN ('pending', 'scheduled') AND r.lapses_at > $1"
+				  " AND r.statement IS NOT DISTINCT FROM $8"
 				  " AND r.grantee_oid = $2 AND r.origin = $3 AND NOT EXISTS (SELECT FROM jit.request_items i"
 				  "  WHERE i.request_id = r.id AND NOT i.added AND i.objid <> ALL ($4))"
 				  " AND coalesce(r.until, coalesce(r.start, $1) + r.duration) >= $6"
 				  " AND coalesce(r.start <= $7, true)"
 				  " AND (SELECT count(*) FROM jit.request_items i WHERE i.request_id = r.id AND NOT i.added) = $5"
 				  " ORDER BY r.id",
-				  "zotOizz", now, request->grantee, jit_origin(),
+				  "zotOizzt", now, request->grantee, jit_origin(),
 				  PointerGetDatum(construct_array(objids, nobjids, OIDOID, sizeof(Oid), true, TYPALIGN_INT)),
-				  nobjids, from + usecs, from);
+				  nobjids, from + usecs, from, request->statement);
 	for (int i = 1; i <= n; i++)
 		ids = lappend_int(ids, jit_result_int(i, 1));
 	jit_leave_owner_section(&section);
@@ -695,6 +734,9 @@ continuation_text(const JitRequest *request)
 	char	   *result = "";
 	int			noids = 0;
 	ListCell   *lc;
+
+	if (request->statement != NULL)
+		return result;
 
 	foreach(lc, request->items)
 	{
@@ -852,10 +894,11 @@ jit_file_request(JitRequest *request, int64 usecs)
 
 	jit_query("INSERT INTO jit.requests (id, requester, login, grantee, access, reason, ticket,"
 			  " duration, until, risk, flow, needs_superuser, facts, requested_at, lapses_at,"
-			  " client_addr, requester_oid, login_oid, grantee_oid, origin, extends, via, start, emergency)"
+			  " client_addr, requester_oid, login_oid, grantee_oid, origin, extends, via, start, emergency,"
+			  " statement, fingerprint, runs)"
 			  " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10::jit.risk_level, $11, $12, $13, $14, $15,"
-			  " $16::inet, $17, $18, $19, $20, nullif($21, 0), $22, $23, $24)",
-			  "ittttttvztjbjzztoootitzb", request->id, request->requester_name,
+			  " $16::inet, $17, $18, $19, $20, nullif($21, 0), $22, $23, $24, $25, $26, nullif($27, 0))",
+			  "ittttttvztjbjzztoootitzbtti", request->id, request->requester_name,
 			  request->login_name, request->grantee_name, request->access,
 			  request->reason, request->ticket, request->duration,
 			  request->until, request->risk, request->flow,
@@ -863,7 +906,8 @@ jit_file_request(JitRequest *request, int64 usecs)
 			  request->lapses_at, client_addr, request->requester,
 			  request->login, request->grantee, request->origin,
 			  request->extends, request->via, request->start,
-			  request->emergency);
+			  request->emergency, request->statement, request->fingerprint,
+			  request->runs);
 	jit_store_items(request->id, request->items);
 
 	logline = psprintf("%s requested by %s for %s: %s", jit_request_text(request->id),
@@ -872,6 +916,7 @@ jit_file_request(JitRequest *request, int64 usecs)
 	jit_event("requested", request->id,
 			  jit_detail("grantee", request->grantee_name,
 						 "access", request->access,
+						 "statement", request->statement,
 						 "reason", request->reason,
 						 "ticket", request->ticket,
 						 "risk", request->risk,

@@ -30,10 +30,12 @@ typedef struct JitArguments
 	int			ticket;
 	int			grantee;
 	int			start;
+	int			statement;
+	int			runs;
 } JitArguments;
 
 /* Of jit_request() and jit_explain(), and how many they have. */
-#define JIT_REQUEST_ARGUMENTS 7
+#define JIT_REQUEST_ARGUMENTS 9
 extern const JitArguments jit_request_arguments;
 
 /* What a request is taken for that says nothing of it, in microseconds. */

@@ -64,6 +64,7 @@ typedef struct Promise
 	bool		scheduled;
 	bool		emergency;		/* by the person, whom nobody approved */
 	bool		direct;
+	bool		statement;		/* it is for one */
 	JitPerson	person;			/* who gave the last approval, or the grant */
 	char	   *person_name;
 	char	   *comment;		/* on the grant role */
@@ -96,6 +97,7 @@ jit_promise(JitRequest *request, TimestampTz now, const JitPerson *approver,
 	promise->emergency = request->emergency;
 	promise->approved = approver != NULL && !request->emergency;
 	promise->direct = request->direct;
+	promise->statement = request->statement != NULL;
 	if (approver != NULL)
 	{
 		promise->person = *approver;
@@ -192,7 +194,8 @@ make_promised(List *promises)
 			jit_set_locally("lock_timeout", psprintf("%d", jit_time_left()));
 			if (promise->made)
 				jit_make_grant(promise->head.request, promise->head.grantee,
-							   promise->items, promise->expires_at, promise->comment);
+							   promise->items, promise->expires_at, promise->comment,
+							   promise->statement);
 		}
 	}
 	PG_CATCH();
@@ -321,7 +324,8 @@ give_promised(List *promises)
 			if (!promise->made)
 				continue;
 			look_again(promise, zone);
-			jit_give_grant(promise->head.request, promise->head.grantee, promise->items);
+			jit_give_grant(promise->head.request, promise->head.grantee, promise->items,
+						   promise->statement);
 		}
 	}
 	PG_CATCH();

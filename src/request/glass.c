@@ -37,7 +37,8 @@ Datum
 jit_break_glass(PG_FUNCTION_ARGS)
 {
 	static const JitArguments at = {
-		.access = 0,.duration = 1,.reason = 2,.ticket = 3,.until = -1,.grantee = -1,.start = -1
+		.access = 0,.duration = 1,.reason = 2,.ticket = 3,.until = -1,.grantee = -1,.start = -1,
+		.statement = -1,.runs = -1
 	};
 	JitRequest *request;
 	JitDecision *decision;

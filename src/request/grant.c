@@ -12,6 +12,11 @@
  *	   the requested roles; the row of jit.grants
  *	3. the grantee becomes a member of the grant role
  *
+ * Of a statement that is to be run, the member is in place of the grantee a role
+ * of its own, made in step 1, which bears the numbers of the request and of the
+ * grantee in its name: nobody is a member of it, and it may act only inside
+ * jit_run() (jit_acting_role_kind()).  So whatever ends a grant ends that, too.
+ *
  * All of it right before the commit: giving.c says when.  abort, or a crash
  * before the commit: nothing of it happened.  After the commit, all of it, in
  * every database: roles are shared.
@@ -52,6 +57,13 @@ char *
 jit_grant_role_name(int request)
 {
 	return psprintf(JIT_GRANT_PREFIX "%u_%d", MyDatabaseId, request);
+}
+
+/* Name of the role that the statement of a request runs as. */
+char *
+jit_query_role_name(int request, Oid grantee)
+{
+	return psprintf(JIT_QUERY_PREFIX "%u_%d_%u", MyDatabaseId, request, grantee);
 }
 
 /* ----------------------------------------------------------------------
@@ -364,7 +376,7 @@ note_overlaps(Oid roleid, Oid grantee)
  */
 void
 jit_make_grant(int request, Oid grantee, List *items, TimestampTz expires_at,
-			   const char *comment)
+			   const char *comment, bool statement)
 {
 	char	   *name = jit_grant_role_name(request);
 	char	   *grantee_name = jit_role_name(grantee);
@@ -372,6 +384,7 @@ jit_make_grant(int request, Oid grantee, List *items, TimestampTz expires_at,
 	Datum	   *objids = palloc(list_length(items) * sizeof(Datum));
 	List	   *conveyed = NIL;
 	Oid			roleid;
+	Oid			query = InvalidOid;
 	int			n = 0;
 	ListCell   *lc;
 
@@ -385,6 +398,11 @@ jit_make_grant(int request, Oid grantee, List *items, TimestampTz expires_at,
 						 quote_identifier(name))));
 
 	roleid = create_role(name, expires_at, comment);
+	/* a deadline of its own, to be cleared away by */
+	if (statement)
+		query = create_role(jit_query_role_name(request, grantee), expires_at,
+							psprintf("jit_access: runs the statement of request %d in database %s",
+									 request, quote_identifier(jit_database_name())));
 	CommandCounterIncrement();
 	foreach(lc, items)
 	{
@@ -404,11 +422,11 @@ jit_make_grant(int request, Oid grantee, List *items, TimestampTz expires_at,
 	check_memberships(AUTHMEMMEMROLE, roleid, conveyed);
 
 	jit_query("INSERT INTO jit.grants (request_id, role, grantee, granted_at, expires_at, objects, objids,"
-			  " role_oid, grantee_oid) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-			  "ittzzTOoo", request, name, grantee_name, jit_now(), expires_at,
+			  " role_oid, grantee_oid, query_oid) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, nullif($10, 0))",
+			  "ittzzTOooo", request, name, grantee_name, jit_now(), expires_at,
 			  PointerGetDatum(construct_array(objects, n, TEXTOID, -1, false, TYPALIGN_INT)),
 			  PointerGetDatum(construct_array(objids, n, OIDOID, sizeof(Oid), true, TYPALIGN_INT)),
-			  roleid, grantee);
+			  roleid, grantee, query);
 }
 
 /*
@@ -416,8 +434,11 @@ jit_make_grant(int request, Oid grantee, List *items, TimestampTz expires_at,
  * thing to do, under the cluster's lock, inside an owner section.
  */
 void
-jit_give_grant(int request, Oid grantee, List *items)
+jit_give_grant(int request, Oid grantee, List *items, bool statement)
 {
+	Oid			member = statement ?
+	get_role_oid(jit_query_role_name(request, grantee), false) : grantee;
+
 	Oid			roleid = get_role_oid(jit_grant_role_name(request), false);
 	int64		before = jit_warn_before * USECS_PER_SEC;
 	TimestampTz deadline;
@@ -426,9 +447,9 @@ jit_give_grant(int request, Oid grantee, List *items)
 
 	foreach(lc, items)
 		has_role |= ((JitItem *) lfirst(lc))->objtype == OBJECT_ROLE;
-	add_member(jit_grant_role_name(request), jit_role_name(grantee), has_role);
-	check_memberships(AUTHMEMROLEMEM, roleid, list_make1_oid(grantee));
-	note_overlaps(roleid, grantee);
+	add_member(jit_grant_role_name(request), jit_role_name(member), has_role);
+	check_memberships(AUTHMEMROLEMEM, roleid, list_make1_oid(member));
+	note_overlaps(roleid, member);
 	deadline = jit_role_deadline(roleid);
 	jit_note_due(deadline - jit_now() >= 2 * before ? deadline - before : deadline);
 }

@@ -31,7 +31,8 @@
 	"id, status::text, requester, requester_oid, login, login_oid," \
 	" grantee, grantee_oid, access, reason, ticket, duration, until," \
 	" lapses_at, expires_at, flow, risk::text, needs_superuser, origin, extends, via," \
-	" start, decided_at, activated_at, emergency, verdict"
+	" start, decided_at, activated_at, emergency, verdict," \
+	" statement, fingerprint, runs, ran"
 
 /* "request 17 in hr_prod" */
 char *
@@ -168,6 +169,10 @@ jit_load_request(int id, bool lock)
 	request->activated_at = jit_result_time(1, 24);
 	request->emergency = jit_result_bool(1, 25);
 	request->verdict = jit_result_text(1, 26);
+	request->statement = jit_result_text(1, 27);
+	request->fingerprint = jit_result_text(1, 28);
+	request->runs = jit_result_int(1, 29);
+	request->ran = jit_result_int(1, 30);
 	request->here = strcmp(request->origin, jit_origin()) == 0;
 	request->cluster = jit_is_of_cluster(request->origin);
 	request->requester = row_role(request->cluster, jit_result_oid(1, 4), request->requester_name);

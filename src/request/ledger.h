@@ -44,6 +44,10 @@ typedef struct JitRequest
 	bool		cluster;		/* filed in this cluster: OIDs of roles count */
 	bool		emergency;		/* by jit_break_glass(): flow is who reviews */
 	char	   *verdict;		/* of its last review; NULL if none */
+	char	   *statement;		/* that is to be run; NULL: access is given */
+	char	   *fingerprint;	/* of that, see statement.c */
+	int			runs;			/* how often; 0: as often as one likes */
+	int			ran;
 	bool		direct;			/* being filed by jit_grant(): the requester
 								 * may give the first approval */
 	int			extends;		/* the request that it extends, or 0 */

@@ -39,18 +39,22 @@
 
 #include "access/sysattr.h"
 #include "access/table.h"
+#include "access/transam.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_aggregate.h"
 #include "catalog/pg_attrdef.h"
 #include "catalog/pg_collation.h"
 #include "catalog/pg_constraint.h"
 #include "catalog/pg_index.h"
 #include "catalog/pg_operator.h"
 #include "catalog/pg_partitioned_table.h"
+#include "catalog/pg_range.h"
 #include "catalog/pg_trigger.h"
 #include "catalog/pg_ts_config.h"
 #include "catalog/pg_ts_dict.h"
 #include "nodes/nodeFuncs.h"
 #include "parser/analyze.h"
+#include "parser/parse_coerce.h"
 #include "parser/parse_type.h"
 #include "parser/parser.h"
 #include "parser/parsetree.h"
@@ -75,13 +79,14 @@ typedef struct Needs
 	const char *text;
 	Oid			role;			/* whom policies are judged for */
 	bool		gateway;
-	List	   *result;			/* items */
+	JitNeeds   *found;			/* result */
 
 	List	   *literals;		/* char *, taken out of the tree */
 	List	   *types;			/* TypeName *, as they are written */
 	bool		named;			/* is what is walked what the text names? */
 	List	   *relations;		/* Need * */
-	List	   *functions;		/* OIDs, and so on */
+	List	   *functions;		/* OIDs, and so on; those that the user must
+								 * be allowed to execute */
 	List	   *schemas;
 	List	   *domains;
 } Needs;
@@ -104,6 +109,7 @@ static const struct
 };
 
 static bool find_needs(Node *node, Needs *needs);
+static void find_domain_needs(Needs *needs, Oid type);
 
 /* ----------------------------------------------------------------------
  * Parsing and analysis
@@ -169,6 +175,8 @@ paramref_hook(ParseState *pstate, ParamRef *ref)
 				(errcode(ERRCODE_UNDEFINED_PARAMETER),
 				 errmsg("there is no parameter $%d", ref->number),
 				 parser_errposition(pstate, ref->location)));
+	if (ref->number > 0)
+		((Needs *) pstate->p_ref_hook_state)->found->parameters = true;
 	param->paramkind = PARAM_EXTERN;
 	param->paramid = ref->number;
 	param->paramtype = UNKNOWNOID;
@@ -194,6 +202,7 @@ setup_parser(ParseState *pstate, void *arg)
 {
 	pstate->p_paramref_hook = paramref_hook;
 	pstate->p_coerce_param_hook = coerce_param_hook;
+	pstate->p_ref_hook_state = arg;
 }
 
 /* The one statement that the text is. */
@@ -240,8 +249,8 @@ parse_statement(const char *text)
  * The schemas in which the caller finds names, in their order, as a setting
  * that finds the same as somebody with USAGE on all.
  */
-static char *
-search_path_text(void)
+char *
+jit_search_path_text(void)
 {
 	List	   *names = NIL;
 	ListCell   *lc;
@@ -411,10 +420,96 @@ find_sequence_needs(Needs *needs, const FuncExpr *call)
 		need->want.privs |= ACL_UPDATE;
 }
 
+/* A function that is called without anybody being asked whether it may be. */
+static void
+find_called(Needs *needs, Oid funcid)
+{
+	if (OidIsValid(funcid))
+		needs->found->functions = list_append_unique_oid(needs->found->functions, funcid);
+}
+
 static void
 find_function(Needs *needs, Oid funcid)
 {
+	find_called(needs, funcid);
 	needs->functions = list_append_unique_oid(needs->functions, funcid);
+}
+
+/* What an aggregate is made of: its owner is asked. */
+static void
+find_aggregate(Needs *needs, Oid funcid)
+{
+	static const AttrNumber parts[] = {
+		Anum_pg_aggregate_aggtransfn, Anum_pg_aggregate_aggfinalfn,
+		Anum_pg_aggregate_aggcombinefn, Anum_pg_aggregate_aggserialfn,
+		Anum_pg_aggregate_aggdeserialfn, Anum_pg_aggregate_aggmtransfn,
+		Anum_pg_aggregate_aggminvtransfn, Anum_pg_aggregate_aggmfinalfn
+	};
+	HeapTuple	tuple = SearchSysCache1(AGGFNOID, ObjectIdGetDatum(funcid));
+	bool		isnull;
+
+	if (!HeapTupleIsValid(tuple))
+		return;
+	for (size_t i = 0; i < lengthof(parts); i++)
+		find_called(needs, DatumGetObjectId(SysCacheGetAttr(AGGFNOID, tuple, parts[i], &isnull)));
+	ReleaseSysCache(tuple);
+}
+
+static void
+find_operator(Needs *needs, Oid opno)
+{
+	find_function(needs, get_opcode(opno));
+	find_called(needs, get_oprrest(opno));
+	find_called(needs, get_oprjoin(opno));
+	find_named(needs, OperatorRelationId, opno);
+}
+
+/*
+ * A type of values: what of it is called when they are read, compared, written
+ * or made json.
+ */
+static void
+find_type(Needs *needs, Oid type)
+{
+	HeapTuple	tuple;
+	Form_pg_type form;
+	Oid			oid;
+
+	if (!OidIsValid(type) || type < FirstNormalObjectId ||
+		list_member_oid(needs->found->types, type))
+		return;
+	needs->found->types = lappend_oid(needs->found->types, type);
+	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
+	if (!HeapTupleIsValid(tuple))
+		return;
+	form = (Form_pg_type) GETSTRUCT(tuple);
+	find_called(needs, form->typinput);
+	find_called(needs, form->typoutput);
+	find_called(needs, form->typmodin);
+	find_called(needs, form->typmodout);
+	find_type(needs, form->typelem);
+	find_type(needs, form->typbasetype);
+	if (form->typtype == TYPTYPE_DOMAIN)
+		find_domain_needs(needs, type);
+	for (AttrNumber n = 1; OidIsValid(form->typrelid) &&
+		 SearchSysCacheExists2(ATTNUM, ObjectIdGetDatum(form->typrelid), Int16GetDatum(n)); n++)
+		find_type(needs, get_atttype(form->typrelid, n));
+	if (form->typtype == TYPTYPE_RANGE || form->typtype == TYPTYPE_MULTIRANGE)
+	{
+		HeapTuple	range = SearchSysCache1(form->typtype == TYPTYPE_RANGE ? RANGETYPE : RANGEMULTIRANGE,
+											ObjectIdGetDatum(type));
+
+		if (HeapTupleIsValid(range))
+		{
+			find_called(needs, ((Form_pg_range) GETSTRUCT(range))->rngcanonical);
+			find_called(needs, ((Form_pg_range) GETSTRUCT(range))->rngsubdiff);
+			find_type(needs, ((Form_pg_range) GETSTRUCT(range))->rngsubtype);
+			ReleaseSysCache(range);
+		}
+	}
+	ReleaseSysCache(tuple);
+	if (find_coercion_pathway(JSONOID, type, COERCION_EXPLICIT, &oid) == COERCION_PATH_FUNC)
+		find_called(needs, oid);
 }
 
 /* The CHECKs of a domain, and of those that it is made of. */
@@ -437,7 +532,7 @@ find_domain_needs(Needs *needs, Oid type)
  * partitions, conditions of triggers.
  */
 static void
-find_target_needs(Needs *needs, Oid target)
+find_target_needs(Needs *needs, Oid target, CmdType command)
 {
 	ListCell   *lc;
 
@@ -447,10 +542,18 @@ find_target_needs(Needs *needs, Oid target)
 		JitScan		scan;
 		HeapTuple	tuple;
 
+		jit_begin_scan(&scan, TriggerRelationId, TriggerRelidNameIndexId, NULL, 1,
+					   (int) Anum_pg_trigger_tgrelid, relid);
+		while (HeapTupleIsValid(tuple = jit_next_row(&scan)))
+		{
+			find_called(needs, ((Form_pg_trigger) GETSTRUCT(tuple))->tgfoid);
+			find_column_needs(needs, &scan, tuple, Anum_pg_trigger_tgqual);
+		}
+		jit_end_scan(&scan);
+		if (command == CMD_DELETE)
+			continue;
 		find_row_needs(needs, ConstraintRelationId, ConstraintRelidTypidNameIndexId,
 					   Anum_pg_constraint_conrelid, relid, Anum_pg_constraint_conbin);
-		find_row_needs(needs, TriggerRelationId, TriggerRelidNameIndexId,
-					   Anum_pg_trigger_tgrelid, relid, Anum_pg_trigger_tgqual);
 		find_row_needs(needs, PartitionedRelationId, PartitionedRelidIndexId,
 					   Anum_pg_partitioned_table_partrelid, relid,
 					   Anum_pg_partitioned_table_partexprs);
@@ -480,16 +583,48 @@ find_query_needs(Needs *needs, const Query *query)
 
 	foreach(lc, JIT_QUERY_PERMINFOS(query))
 		find_permission_needs(needs, lfirst(lc));
-	foreach(lc, needs->named ? query->rtable : NIL)
+	foreach(lc, query->rtable)
 	{
 		RangeTblEntry *rte = lfirst_node(RangeTblEntry, lc);
 
-		if (rte->rtekind == RTE_RELATION)
-			find_named(needs, RelationRelationId, rte->relid);
+		if (rte->rtekind != RTE_RELATION)
+			continue;
+		find_named(needs, RelationRelationId, rte->relid);
+		needs->found->relations = list_append_unique_oid(needs->found->relations, rte->relid);
 	}
-	if (!needs->named && query->resultRelation > 0 &&
-		query->commandType != CMD_DELETE)
-		find_target_needs(needs, rt_fetch(query->resultRelation, query->rtable)->relid);
+	if (!needs->named && query->resultRelation > 0)
+	{
+		Oid			target = rt_fetch(query->resultRelation, query->rtable)->relid;
+
+		needs->found->targets = list_append_unique_oid(needs->found->targets, target);
+		find_target_needs(needs, target, query->commandType);
+	}
+}
+
+/* Has the node a value that may be of a type of somebody's? */
+static bool
+has_type(Node *node)
+{
+	switch (nodeTag(node))
+	{
+		case T_Var:
+		case T_Const:
+		case T_Param:
+		case T_FuncExpr:
+		case T_OpExpr:
+		case T_Aggref:
+		case T_WindowFunc:
+		case T_FieldSelect:
+		case T_RelabelType:
+		case T_CoerceViaIO:
+		case T_ArrayCoerceExpr:
+		case T_ArrayExpr:
+		case T_RowExpr:
+		case T_CoerceToDomain:
+			return true;
+		default:
+			return false;
+	}
 }
 
 /*
@@ -503,6 +638,8 @@ find_needs(Node *node, Needs *needs)
 	if (node == NULL)
 		return false;
 	check_stack_depth();
+	if (has_type(node))
+		find_type(needs, exprType(node));
 	switch (nodeTag(node))
 	{
 		case T_Query:
@@ -520,21 +657,21 @@ find_needs(Node *node, Needs *needs)
 			break;
 		case T_Aggref:
 			find_function(needs, ((Aggref *) node)->aggfnoid);
+			find_aggregate(needs, ((Aggref *) node)->aggfnoid);
 			find_named(needs, ProcedureRelationId, ((Aggref *) node)->aggfnoid);
 			break;
 		case T_WindowFunc:
 			find_function(needs, ((WindowFunc *) node)->winfnoid);
+			find_aggregate(needs, ((WindowFunc *) node)->winfnoid);
 			find_named(needs, ProcedureRelationId, ((WindowFunc *) node)->winfnoid);
 			break;
 		case T_OpExpr:
 		case T_DistinctExpr:
 		case T_NullIfExpr:
-			find_function(needs, get_opcode(((OpExpr *) node)->opno));
-			find_named(needs, OperatorRelationId, ((OpExpr *) node)->opno);
+			find_operator(needs, ((OpExpr *) node)->opno);
 			break;
 		case T_ScalarArrayOpExpr:
-			find_function(needs, get_opcode(((ScalarArrayOpExpr *) node)->opno));
-			find_named(needs, OperatorRelationId, ((ScalarArrayOpExpr *) node)->opno);
+			find_operator(needs, ((ScalarArrayOpExpr *) node)->opno);
 			break;
 		case T_RowCompareExpr:
 			/* no permission is asked for here */
@@ -550,6 +687,9 @@ find_needs(Node *node, Needs *needs)
 		case T_Param:
 			find_domain_needs(needs, ((Param *) node)->paramtype);
 			(void) named_by_literal(needs, (Param *) node);
+			if (((Param *) node)->paramid < 0)
+				needs->found->literal_types = list_append_unique_oid(needs->found->literal_types,
+																	 ((Param *) node)->paramtype);
 			break;
 		default:
 			break;
@@ -722,12 +862,12 @@ look_at_statement(void *arg)
 	(void) take_literals(raw->stmt, needs);
 
 	GetUserIdAndSecContext(&userid, &sec_context);
-	jit_set_locally("search_path", needs->gateway ? "" : search_path_text());
+	jit_set_locally("search_path", needs->gateway ? "" : jit_search_path_text());
 	/* or it would be an error that there are policies */
 	jit_set_locally("row_security", "on");
 	sec_context |= SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION;
 	SetUserIdAndSecContext(BOOTSTRAP_SUPERUSERID, sec_context);
-	query = parse_analyze_withcb(raw, needs->text, setup_parser, NULL, NULL);
+	query = parse_analyze_withcb(raw, needs->text, setup_parser, needs, NULL);
 	needs->named = true;
 	(void) find_needs((Node *) query, needs);
 	foreach(lc, needs->types)
@@ -741,23 +881,25 @@ look_at_statement(void *arg)
 	foreach(lc, rewritten)
 		(void) find_needs(lfirst(lc), needs);
 	error_context_stack = callback.previous;
-	needs->result = items_of_needs(needs);
+	needs->found->items = items_of_needs(needs);
+	needs->found->rewritten = rewritten;
 }
 
 /*
  * What somebody must be granted, who has what PUBLIC has, to run a statement
- * as it is written now: items, in the memory context that is the current one.
+ * as it is written now, and what else it is about; in the memory context that is
+ * the current one.
  * Raises for anything that isn't one statement of its kind, and for what nobody
  * may ask for.  Row-level security is what it is for the role; a gateway's
  * texts have names of their own to nobody.
  */
-List *
-jit_statement_needs(const char *statement, Oid role, bool gateway)
+void
+jit_find_needs(const char *statement, Oid role, bool gateway, JitNeeds *found)
 {
-	Needs		needs = {.text = statement,.role = role,.gateway = gateway};
+	Needs		needs = {.text = statement,.role = role,.gateway = gateway,.found = found};
 
+	memset(found, 0, sizeof(JitNeeds));
 	jit_look(look_at_statement, &needs);
-	return needs.result;
 }
 
 /* jit_access_of(statement) */
@@ -766,11 +908,11 @@ jit_access_of(PG_FUNCTION_ARGS)
 {
 	char	   *statement = jit_required_text(fcinfo, 0, "statement");
 	JitPerson	person;
-	List	   *items;
+	JitNeeds	needs;
 
 	jit_acting_person_for(&person, 0);
-	items = jit_statement_needs(statement, person.role, person.via != NULL);
-	if (items == NIL)
+	jit_find_needs(statement, person.role, person.via != NULL, &needs);
+	if (needs.items == NIL)
 		PG_RETURN_NULL();
-	PG_RETURN_TEXT_P(cstring_to_text(jit_items_text(items, false)));
+	PG_RETURN_TEXT_P(cstring_to_text(jit_items_text(needs.items, false)));
 }

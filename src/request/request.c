@@ -148,9 +148,9 @@ may_extend(const JitRequest *request, const JitPerson *person)
 }
 
 /* Raise unless the request is in the state, as of now; scheduled is as good as active. */
-static void
-require_status(const JitRequest *request, const JitPerson *person,
-			   JitStatus status)
+void
+jit_require_status(const JitRequest *request, const JitPerson *person,
+				   JitStatus status)
 {
 	JitStatus	is = jit_present_status(request);
 
@@ -185,6 +185,8 @@ require_status(const JitRequest *request, const JitPerson *person,
 				 is == JIT_ACTIVE ?
 				 errhint("Active access is ended with jit_revoke().") :
 				 !may_extend(request, person) ? 0 :
+				 request->statement != NULL ?
+				 errhint("Ask anew with jit_request().") :
 				 request->until == DT_NOEND ?
 				 errhint("To ask for it again: SELECT jit_extend(%d);", request->id) :
 				 errhint("To ask for it again: SELECT jit_extend(%d, '1 hour');", request->id)));
@@ -381,6 +383,12 @@ jit_activate_request(JitRequest *request, const JitPerson *approver)
 	ListCell   *lc;
 
 	require_grantee(request);
+	if (request->statement != NULL && !request->here)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("%s cannot become active: its statement was filed in another database",
+						jit_request_text(request->id)),
+				 errhint("Ask anew with jit_request().")));
 	grantee = jit_role_name(request->grantee);
 	/* a role may have become what can't be handed out since it was filed */
 	(void) jit_check_grantee(grantee);
@@ -441,12 +449,20 @@ jit_activate_request(JitRequest *request, const JitPerson *approver)
 	jit_leave_owner_section(&section);
 
 	who = jit_grantee_text(request);
-	ereport(NOTICE,
-			(errmsg("%s has %s in %s until %s; end it with SELECT jit_revoke(%d);",
-					who, access, quote_identifier(jit_database_name()),
-					jit_timestamp_text(deadline), request->id),
-			 jit_mentions_commit() ?
-			 errdetail("It works once this transaction is committed.") : 0));
+	if (request->statement != NULL)
+		ereport(NOTICE,
+				(errmsg("%s can run the statement of %s until %s: SELECT jit_run(%d);",
+						who, jit_request_text(request->id), jit_timestamp_text(deadline),
+						request->id),
+				 jit_mentions_commit() ?
+				 errdetail("It works once this transaction is committed.") : 0));
+	else
+		ereport(NOTICE,
+				(errmsg("%s has %s in %s until %s; end it with SELECT jit_revoke(%d);",
+						who, access, quote_identifier(jit_database_name()),
+						jit_timestamp_text(deadline), request->id),
+				 jit_mentions_commit() ?
+				 errdetail("It works once this transaction is committed.") : 0));
 	return JIT_ACTIVE;
 }
 
@@ -676,7 +692,8 @@ Datum
 jit_grant(PG_FUNCTION_ARGS)
 {
 	static const JitArguments at = {
-		.access = 0,.grantee = 1,.duration = 2,.reason = 3,.until = 4,.ticket = 5,.start = 6
+		.access = 0,.grantee = 1,.duration = 2,.reason = 3,.until = 4,.ticket = 5,.start = 6,
+		.statement = 7,.runs = 8
 	};
 	JitRequest *request;
 	JitProgress progress;
@@ -789,7 +806,7 @@ jit_approve(PG_FUNCTION_ARGS)
 			jit_load_request_items(request, true);
 			check_approver(request, &person, true, gettext_noop("you cannot approve %s"));
 		}
-		require_status(request, &person, JIT_PENDING);
+		jit_require_status(request, &person, JIT_PENDING);
 		request->items = NIL;
 		jit_load_request_items(request, false);
 		check_approver(request, &person, false, gettext_noop("you cannot approve %s"));
@@ -830,7 +847,7 @@ jit_reject(PG_FUNCTION_ARGS)
 			if (!may_clear_away(request, &person))
 				check_approver(request, &person, true, gettext_noop("you cannot reject %s"));
 		}
-		require_status(request, &person, JIT_PENDING);
+		jit_require_status(request, &person, JIT_PENDING);
 	}
 
 	jit_flow_progress(request, &progress);
@@ -868,7 +885,7 @@ jit_cancel(PG_FUNCTION_ARGS)
 					 errdetail("Only whoever asked for it or gets the access can."),
 					 request->status == JIT_PENDING ?
 					 errhint("An approver can end it with jit_reject().") : 0));
-		require_status(request, &person, JIT_PENDING);
+		jit_require_status(request, &person, JIT_PENDING);
 	}
 
 	jit_finish_request(id, JIT_CANCELED, jit_now(),
@@ -1010,7 +1027,7 @@ jit_revoke(PG_FUNCTION_ARGS)
 				check_approver(request, &person, true, gettext_noop("you cannot revoke %s"));
 			}
 		}
-		require_status(request, &person, JIT_ACTIVE);
+		jit_require_status(request, &person, JIT_ACTIVE);
 		if (locked || wait_for_request(id))
 			continue;
 		if (!end_locked_access(id, reason, &person))

@@ -11,6 +11,8 @@
 #include "request/ledger.h"
 
 extern JitStatus jit_present_status(const JitRequest *request);
+extern void jit_require_status(const JitRequest *request, const JitPerson *person,
+							   JitStatus status);
 extern char *jit_grantee_text(const JitRequest *request);
 extern void jit_check_concerned(JitRequest *request, const JitPerson *person,
 								const char *message);

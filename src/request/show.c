@@ -28,6 +28,7 @@
 #include "request/label.h"
 #include "request/policy.h"
 #include "request/request.h"
+#include "request/statement.h"
 
 #include "catalog/pg_collation.h"
 #include "funcapi.h"
@@ -763,6 +764,22 @@ show_stricter(ShowCall *call)
  * ----------------------------------------------------------------------
  */
 
+/* What would be, or was, run, whole; and what its text doesn't say. */
+static void
+show_statement(ShowCall *call)
+{
+	JitRequest *request = call->request;
+	ListCell   *lc;
+
+	show_text(call, 4, request->statement);
+	if (request->runs == 0)
+		jit_explain_line(call->rsinfo, _("  it only reads: as often as one likes"));
+	else
+		jit_explain_line(call->rsinfo, _("  run %d of %d times"), request->ran, request->runs);
+	foreach(lc, request->here ? jit_statement_notes(request) : NIL)
+		jit_explain_line(call->rsinfo, "  %s", jit_shown(lfirst(lc)));
+}
+
 static void
 try_to_show(void *arg)
 {
@@ -813,6 +830,8 @@ jit_show(PG_FUNCTION_ARGS)
 	jit_explain_line(call.rsinfo, _("Request %d in %s"), call.request->id,
 					 quote_identifier(jit_database_name()));
 	show_section(&call, NULL, show_request);
+	if (call.request->statement != NULL)
+		show_section(&call, gettext_noop("Statement"), show_statement);
 	show_section(&call, gettext_noop("Items"), show_items);
 	show_section(&call, gettext_noop("Risk when it was filed"), show_risk);
 	show_section(&call, gettext_noop("Flow"), show_steps);

@@ -292,7 +292,7 @@ SELECT results_eq(format('SELECT risk::text, lapses_at - requested_at, flow - ''
 SELECT is((SELECT array_agg(k ORDER BY k) FROM jit.requests, jsonb_object_keys(facts) k WHERE id = :id),
 	ARRAY['active_grants', 'client_addr', 'database', 'duration', 'environment', 'grantee', 'grantee_roles', 'hour',
 		'items', 'login', 'login_roles', 'privileges', 'reason', 'recent_grants', 'requested_at', 'requester',
-		'requester_roles', 'start', 'start_hour', 'start_weekday', 'ticket', 'until', 'via', 'weekday', 'writes'], 'the facts are these');
+		'requester_roles', 'start', 'start_hour', 'start_weekday', 'statement', 'ticket', 'until', 'via', 'weekday', 'writes'], 'the facts are these');
 SELECT is((SELECT array_agg(k ORDER BY k) FROM jit.requests, jsonb_object_keys(facts -> 'items' -> 0) k WHERE id = :id),
 	ARRAY['added', 'columns', 'labels', 'name', 'owner', 'privileges', 'rows', 'schema', 'size', 'type'],
 	'... and those of an item these');

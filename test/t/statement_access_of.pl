@@ -68,7 +68,7 @@ $node->safe_psql('postgres', q{
 	CREATE MATERIALIZED VIEW app.mat AS SELECT id, pay FROM app.emp;
 	REVOKE EXECUTE ON FUNCTION app.closed(int), app.closed_check(int), app.closed_rows(), app.closed_same(int, int), app.closed_sum(int) FROM PUBLIC;
 	INSERT INTO app.dept VALUES ('research', 1); INSERT INTO app.emp VALUES (1, 'ann', 1, NULL, 10), (2, 'ben', 1, 1, 20);
-	INSERT INTO app.part VALUES (1, 'x', 'y'); INSERT INTO app.gen VALUES (1, 2); INSERT INTO app.moods VALUES (1, 'calm');
+	INSERT INTO app.part VALUES (1, 'x', 'y'); INSERT INTO app.gen VALUES (1, 2); INSERT INTO app.computed VALUES (1); INSERT INTO app.moods VALUES (1, 'calm');
 	INSERT INTO "Odd; S"."T; ""x" VALUES (1, 'x');
 	GRANT SELECT ON app.one TO PUBLIC; GRANT SELECT (name) ON app.v TO PUBLIC;
 	RESET ROLE;
@@ -163,7 +163,7 @@ my @statements = (
 	['MERGE that updates and inserts', 'MERGE INTO app.emp e USING app.dept d ON e.id = d.id WHEN MATCHED THEN UPDATE SET pay = 1 WHEN NOT MATCHED THEN INSERT (id) VALUES (d.id)', 'SELECT (id), INSERT (id) ON app.emp; UPDATE (pay) ON app.emp; SELECT (id) ON app.dept; USAGE ON SCHEMA app'],
 	['MERGE that deletes', 'MERGE INTO app.gen g USING (VALUES (1)) x(a) ON g.a = x.a WHEN MATCHED AND g.b = 3 THEN DELETE', 'DELETE ON app.gen; SELECT (a, b) ON app.gen; USAGE ON SCHEMA app'],
 	['MERGE into a serial column', 'MERGE INTO app.log l USING (VALUES (-1)) x(a) ON l.id = x.a WHEN NOT MATCHED THEN INSERT (msg) VALUES (\'x\')', 'SELECT (id) ON app.log; INSERT (msg) ON app.log; USAGE ON SEQUENCE app.log_id_seq; USAGE ON SCHEMA app'],
-	['MERGE with RETURNING', 'MERGE INTO app.gen g USING (VALUES (1)) x(a) ON g.a = x.a WHEN MATCHED THEN UPDATE SET b = 3 RETURNING g.c', 'SELECT ON app.gen; UPDATE (b) ON app.gen; USAGE ON SCHEMA app', 17],
+	['MERGE with RETURNING', 'MERGE INTO app.gen g USING (VALUES (1)) x(a) ON g.a = x.a WHEN MATCHED THEN UPDATE SET b = 3 RETURNING g.c', 'SELECT (a, c) ON app.gen; UPDATE (b) ON app.gen; USAGE ON SCHEMA app', 17],
 	['a function for everybody', 'SELECT app.open(1)', 'USAGE ON SCHEMA app'],
 	['a function that isn\'t', 'SELECT app.closed(1)', 'EXECUTE ON FUNCTION app.closed(integer); USAGE ON SCHEMA app'],
 	['a function of columns', 'SELECT app.closed(id) FROM app.emp', 'SELECT (id) ON app.emp; EXECUTE ON FUNCTION app.closed(integer); USAGE ON SCHEMA app'],
