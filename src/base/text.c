@@ -643,11 +643,18 @@ void
 jit_log_as_it_is(const char *line)
 {
 	as_it_is = line;
-	ereport(LOG_SERVER_ONLY,
-			(errmsg_internal("%s", line),
-			 errhidestmt(true),
-			 errhidecontext(true)));
-	as_it_is = NULL;
+	PG_TRY();
+	{
+		ereport(LOG_SERVER_ONLY,
+				(errmsg_internal("%s", line),
+				 errhidestmt(true),
+				 errhidecontext(true)));
+	}
+	PG_FINALLY();
+	{
+		as_it_is = NULL;
+	}
+	PG_END_TRY();
 }
 
 /* Called from _PG_init() only. */
