@@ -50,7 +50,7 @@ my @varies = ('SELECT pid, backend_type', 'CREATE PUBLICATION jit_audit', 'SELEC
 
 # Pages' blocks that aren't played here: what they begin with, and who runs them
 my %elsewhere = (
-	'doc/operations.md' => [ [ "CREATE SCHEMA jit;\n", 't/upkeep_fleet.pl' ], [ 'CREATE SUBSCRIPTION', 't/upkeep_fleet.pl' ],
+	'doc/operations.md' => [ [ "CREATE SCHEMA jit;\n", 't/upkeep_fleet.pl' ], [ 'CREATE SUBSCRIPTION', 't/upkeep_fleet.pl' ], [ 'CREATE VIEW statements', 't/statements_recipes.pl' ],
 		map { [ $_, 't/upkeep_archive.pl' ] } '-- load it', '-- who could', '-- into the' ],
 	'doc/testing.md' => [ [ "BEGIN;\nSET LOCAL client_min_messages", 'run' ] ],
 	'doc/uninstall.md' => [ [ 'ALTER EVENT TRIGGER', 't/upkeep_without_library.pl' ] ]);
