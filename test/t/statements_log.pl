@@ -6,7 +6,9 @@
 # with the first line written after the statement has run; with errors left to the
 # end of the client's message; with the innermost frame taken for the client's, in
 # place of the outermost; with what functions read in parallel workers left to
-# the leader; with our lines escaped once more, as others are.
+# the leader; with our lines escaped once more, as others are; with no look at
+# savepoints that are rolled back, at the exit of the process, at what EXPLAIN
+# executes; with the memory of a statement kept.
 use strict;
 use warnings;
 use Digest::SHA qw(sha256_hex);
