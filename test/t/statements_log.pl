@@ -8,7 +8,7 @@
 # place of the outermost; with what functions read in parallel workers left to
 # the leader; with our lines escaped once more, as others are; with no look at
 # savepoints that are rolled back, at the exit of the process, at what EXPLAIN
-# executes; with the memory of a statement kept.
+# executes, at parameters that fail; with the memory of a statement kept.
 use strict;
 use warnings;
 use Digest::SHA qw(sha256_hex);
