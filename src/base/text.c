@@ -648,11 +648,18 @@ jit_log_as_it_is(const char *line)
 {
 	HOLD_INTERRUPTS();
 	as_it_is = line;
-	ereport(LOG_SERVER_ONLY,
-			(errmsg_internal("%s", line),
-			 errhidestmt(true),
-			 errhidecontext(true)));
-	as_it_is = NULL;
+	PG_TRY();
+	{
+		ereport(LOG_SERVER_ONLY,
+				(errmsg_internal("%s", line),
+				 errhidestmt(true),
+				 errhidecontext(true)));
+	}
+	PG_FINALLY();
+	{
+		as_it_is = NULL;
+	}
+	PG_END_TRY();
 	RESUME_INTERRUPTS();
 }
 

@@ -71,6 +71,7 @@
 #include "base/guc.h"
 #include "base/text.h"
 #include "enforce/cutoff.h"
+#include "enforce/reliance.h"
 #include "enforce/statements.h"
 
 #include "access/parallel.h"
@@ -84,39 +85,8 @@
 #include "utils/wait_event.h"
 
 #define TICK			40		/* milliseconds */
-#define SPARE			4		/* overlapping grants that may come later */
 #define HELD_TICK		500		/* milliseconds, while locks are held */
 #define HELD_FOR		10000	/* ... for so long after the end */
-
-typedef struct Need
-{
-	Oid			userid;			/* whose need it is */
-	int			ncovers;
-	int			maxcovers;
-	JitCover   *covers;
-	TimestampTz noted;			/* the last statement of the client's that
-								 * asked */
-	/* of a transaction's: to be looked up again, and is it for writing? */
-	JitPermInfo *info;
-	Oid			classid;
-	Oid			objid;
-	AclMode		mode;
-	bool		writes;
-} Need;
-
-typedef struct Reliance
-{
-	QueryDesc  *query;			/* NULL for a utility statement */
-	List	   *perminfos;		/* for the hint */
-	bool		started;		/* has run before */
-	bool		missed;			/* the ring was read before it was kept */
-	uint64		place;			/* in the ring, when it was begun */
-	int			nneeds;
-	Need	   *needs;			/* array, grown while collecting */
-	JitUses		uses;			/* for the log */
-	MemoryContext context;
-	MemoryContextCallback callback;
-} Reliance;
 
 /*
  * What is running, the innermost first: on the C stack, and linked as
@@ -125,7 +95,7 @@ typedef struct Reliance
  */
 typedef struct Running
 {
-	Reliance   *reliance;
+	JitReliance *reliance;
 	struct Running *outer;
 } Running;
 
@@ -140,7 +110,7 @@ static uint64 seen = 0;			/* place in the ring */
  * the last before which nothing was kept, and the last that goes on with what
  * an earlier one began and so needs them all.
  */
-static Reliance *volatile loose = NULL;
+static JitReliance *volatile loose = NULL;
 static TimestampTz loose_statement;
 static TimestampTz loose_asked;
 static TimestampTz loose_resumed;
@@ -152,7 +122,7 @@ static JitCover fired_cover;	/* what ended, for the message */
 static TimeoutId timer = MAX_TIMEOUTS;
 
 /* All that the transaction has needed; in TopTransactionContext. */
-static Reliance *volatile held = NULL;
+static JitReliance *volatile held = NULL;
 static volatile bool judged = false;	/* it is being committed */
 static uint64 looked = 0;		/* the generation of roles that it holds for */
 static volatile sig_atomic_t asked = false; /* to look, between statements */
@@ -171,57 +141,6 @@ static ExecutorFinish_hook_type next_executor_finish_hook;
  * In the handler: no memory, no locks, no catalogs
  * ----------------------------------------------------------------------
  */
-
-/* What has expired isn't revoked by its removal. */
-static void
-set_deadline(JitCover *cover, TimestampTz deadline)
-{
-	if (deadline != DT_NOBEGIN || cover->deadline > jit_now())
-		cover->deadline = deadline;
-}
-
-static void
-apply_change(Reliance *reliance, const JitChange *change)
-{
-	for (int i = 0; i < reliance->nneeds; i++)
-	{
-		Need	   *need = &reliance->needs[i];
-
-		for (int k = 0; k < need->ncovers; k++)
-		{
-			if (need->covers[k].role != change->role)
-				continue;
-			if (!OidIsValid(change->other))
-				set_deadline(&need->covers[k], change->deadline);
-			else if (need->ncovers < need->maxcovers)
-			{
-				JitCover   *cover = &need->covers[need->ncovers];
-
-				cover->role = change->other;
-				cover->database = change->database;
-				cover->request = change->request;
-				cover->deadline = change->deadline;
-				need->ncovers++;
-			}
-			break;
-		}
-	}
-}
-
-/* Changes from that place on have been missed. */
-static void
-catch_up(Reliance *reliance, uint64 place)
-{
-	for (int i = 0; i < reliance->nneeds; i++)
-	{
-		for (int k = 0; k < reliance->needs[i].ncovers; k++)
-		{
-			JitCover   *cover = &reliance->needs[i].covers[k];
-
-			set_deadline(cover, jit_deadline_since(cover->role, place, cover->deadline));
-		}
-	}
-}
 
 /* Take in what has been written to the ring since the last time. */
 static void
@@ -242,33 +161,33 @@ read_ring(void)
 			break;
 		}
 		foreach(lc, reliances)
-			apply_change(lfirst(lc), &change);
+			jit_apply_change(lfirst(lc), &change);
 		for (Running *run = jit_running; run != NULL; run = run->outer)
 		{
 			if (run->reliance->query == NULL)
-				apply_change(run->reliance, &change);
+				jit_apply_change(run->reliance, &change);
 		}
 		if (loose != NULL)
-			apply_change(loose, &change);
+			jit_apply_change(loose, &change);
 		if (held != NULL)
-			apply_change(held, &change);
+			jit_apply_change(held, &change);
 		seen++;
 	}
 	if (missed != PG_UINT64_MAX)
 	{
 		foreach(lc, reliances)
-			catch_up(lfirst(lc), missed);
+			jit_catch_up(lfirst(lc), missed);
 		for (Running *run = jit_running; run != NULL; run = run->outer)
-			catch_up(run->reliance, missed);
+			jit_catch_up(run->reliance, missed);
 		if (loose != NULL)
-			catch_up(loose, missed);
+			jit_catch_up(loose, missed);
 		if (held != NULL)
-			catch_up(held, missed);
+			jit_catch_up(held, missed);
 	}
 }
 
 /* "loose", if the client's statement needs something of it. */
-static Reliance *
+static JitReliance *
 current_loose(void)
 {
 	return loose != NULL &&
@@ -277,13 +196,13 @@ current_loose(void)
 
 /* When the first need of a reliance ends, and what ends then. */
 static TimestampTz
-reliance_end(const Reliance *reliance, JitCover *last)
+reliance_end(const JitReliance *reliance, JitCover *last)
 {
 	TimestampTz end = DT_NOEND;
 
 	for (int i = 0; i < reliance->nneeds; i++)
 	{
-		const Need *need = &reliance->needs[i];
+		const JitNeed *need = &reliance->needs[i];
 		JitCover	longest = {.deadline = DT_NOBEGIN};
 
 		if (reliance == loose && need->noted != loose_statement &&
@@ -315,7 +234,7 @@ cut_off(void)
 {
 	TimestampTz first = DT_NOEND;
 	JitCover	cover = {.deadline = DT_NOBEGIN};
-	Reliance   *reliance;
+	JitReliance *reliance;
 
 	busy = true;
 	read_ring();
@@ -497,18 +416,6 @@ timer_handler(void)
  * ----------------------------------------------------------------------
  */
 
-/* The memory it is in may live much longer: that of a SQL function does. */
-static void
-free_reliance(Reliance *reliance)
-{
-	for (int i = 0; i < reliance->nneeds; i++)
-		pfree(reliance->needs[i].covers);
-	if (reliance->needs != NULL)
-		pfree(reliance->needs);
-	jit_forget_uses(&reliance->uses);
-	pfree(reliance);
-}
-
 /*
  * The query's own memory goes, and with it the callback that is called for
  * this; what is freed is in that one's parent, which goes after its children.
@@ -519,83 +426,12 @@ forget_reliance(void *arg)
 	busy = true;
 	reliances = list_delete_ptr(reliances, arg);
 	busy = false;
-	free_reliance(arg);
-}
-
-static void
-fill_need(Need *need, Oid userid, const JitCover *covers, int ncovers, int spare)
-{
-	need->userid = userid;
-	need->ncovers = ncovers;
-	need->maxcovers = ncovers + spare;
-	need->covers = palloc(need->maxcovers * sizeof(JitCover));
-	memcpy(need->covers, covers, ncovers * sizeof(JitCover));
-	need->noted = GetCurrentStatementStartTimestamp();
-	need->info = NULL;
-	need->writes = false;
-}
-
-/* Is it that need?  Loops run the same statement over and over. */
-static bool
-same_need(const Need *need, Oid userid, const JitCover *covers, int ncovers)
-{
-	if (need->userid != userid || need->ncovers != ncovers)
-		return false;
-	for (int i = 0; i < ncovers; i++)
-	{
-		if (need->covers[i].role != covers[i].role ||
-			need->covers[i].deadline != covers[i].deadline)
-			return false;
-	}
-	return true;
-}
-
-static Need *
-find_need(Reliance *reliance, Oid userid, const JitCover *covers, int ncovers)
-{
-	for (int i = 0; i < reliance->nneeds; i++)
-	{
-		if (same_need(&reliance->needs[i], userid, covers, ncovers))
-			return &reliance->needs[i];
-	}
-	return NULL;
-}
-
-static Need *
-append_need(Reliance *reliance, Oid userid, const JitCover *covers, int ncovers)
-{
-	MemoryContext context = MemoryContextSwitchTo(reliance->context);
-	bool		was_busy = busy;
-	Need	   *need;
-
-	busy = true;
-	if (reliance->nneeds == 0)
-		reliance->needs = palloc(sizeof(Need));
-	else
-		reliance->needs = repalloc(reliance->needs,
-								   (reliance->nneeds + 1) * sizeof(Need));
-	need = &reliance->needs[reliance->nneeds];
-	fill_need(need, userid, covers, ncovers, SPARE);
-	reliance->nneeds++;
-	busy = was_busy;
-	MemoryContextSwitchTo(context);
-	return need;
-}
-
-static void
-add_need(Reliance *reliance, Oid userid, const JitCover *covers, int ncovers)
-{
-	Need	   *need = find_need(reliance, userid, covers, ncovers);
-
-	if (need != NULL)
-		need->noted = GetCurrentStatementStartTimestamp();
-	else
-		(void) append_need(reliance, userid, covers, ncovers);
+	jit_free_reliance(arg);
 }
 
 static void install_cutoff(void);
 static void arm(void);
-static Reliance *begin_reliance(QueryDesc *query);
+static JitReliance *begin_reliance(QueryDesc *query);
 
 /*
  * Frame of what may be denied next, if it is a query whose roles have been
@@ -628,7 +464,7 @@ innermost_start(ErrorContextCallback *callback)
 }
 
 /* Where to note what the client's statement needs in no query. */
-static Reliance *
+static JitReliance *
 get_loose(void)
 {
 	if (loose == NULL)
@@ -644,13 +480,13 @@ get_loose(void)
 }
 
 /* Where to note what the transaction needs; before catalogs are looked at. */
-static Reliance *
+static JitReliance *
 get_held(void)
 {
 	if (held == NULL)
 	{
 		MemoryContext context = MemoryContextSwitchTo(TopTransactionContext);
-		Reliance   *reliance = begin_reliance(NULL);
+		JitReliance *reliance = begin_reliance(NULL);
 
 		MemoryContextSwitchTo(context);
 		by_catalogs = RecoveryInProgress();
@@ -708,25 +544,6 @@ rearm_held(void *arg)
 }
 
 /*
- * Is it a need of the same thing?  One grant may cover several, which makes no
- * difference unless catalogs are asked again.
- */
-static bool
-same_thing(const Need *need, const JitPermInfo *info, Oid classid, Oid objid,
-		   AclMode mode)
-{
-	if (!by_catalogs)
-		return true;
-	if (info == NULL || need->info == NULL)
-		return info == need->info && need->classid == classid &&
-			need->objid == objid && need->mode == mode;
-	return need->info->relid == info->relid && need->mode == mode &&
-		bms_equal(need->info->selectedCols, info->selectedCols) &&
-		bms_equal(need->info->insertedCols, info->insertedCols) &&
-		bms_equal(need->info->updatedCols, info->updatedCols);
-}
-
-/*
  * The transaction needs this as well: it locks something by it, or writes.
  * Catalogs were looked at when the ring was at "place".  In parallel workers
  * locks end with the statement.
@@ -736,21 +553,21 @@ hold_need(Oid userid, const JitPermInfo *info, Oid classid, Oid objid,
 		  AclMode mode, bool writes, const JitCover *covers, int ncovers, uint64 place)
 {
 	MemoryContext context;
-	Need	   *need;
+	JitNeed    *need;
 
 	if (IsParallelWorker() || (ncovers == 0 && !writes))
 		return;
 	for (int i = 0; i < held->nneeds; i++)
 	{
 		need = &held->needs[i];
-		if (same_need(need, userid, covers, ncovers) &&
-			same_thing(need, info, classid, objid, mode))
+		if (jit_same_need(need, userid, covers, ncovers) &&
+			(!by_catalogs || jit_same_thing(need, info, classid, objid, mode)))
 		{
 			need->writes |= writes;
 			return;
 		}
 	}
-	need = append_need(held, userid, covers, ncovers);
+	need = jit_append_need(held, userid, covers, ncovers);
 	need->writes = writes;
 	need->classid = classid;
 	need->objid = objid;
@@ -768,14 +585,7 @@ hold_need(Oid userid, const JitPermInfo *info, Oid classid, Oid objid,
 	}
 	/* the ring has been read since, without it */
 	if (seen != place)
-	{
-		for (int k = 0; k < need->ncovers; k++)
-		{
-			JitCover   *cover = &need->covers[k];
-
-			set_deadline(cover, jit_deadline_since(cover->role, place, cover->deadline));
-		}
-	}
+		jit_catch_up_need(need, place);
 	expect_errors(0);
 	expect_errors(1);
 	arm_held();
@@ -794,7 +604,7 @@ look_again(void)
 	looked = jit_roles_generation;
 	for (int i = 0; i < held->nneeds; i++)
 	{
-		Need	   *need = &held->needs[i];
+		JitNeed    *need = &held->needs[i];
 		int			ncovers;
 		bool		all;
 		JitCover   *covers = jit_find_covers(need->userid, need->info, need->classid,
@@ -875,8 +685,8 @@ jit_note_reliance(Oid userid, const JitPermInfo *info, Oid classid, Oid objid,
 				  AclMode mode, bool writes)
 {
 	JitStatementFrame *start;
-	Reliance   *reliance = NULL;
-	Reliance   *statement = NULL;
+	JitReliance *reliance = NULL;
+	JitReliance *statement = NULL;
 	const JitCover *covers;
 	int			ncovers;
 	bool		all;
@@ -941,7 +751,7 @@ jit_note_reliance(Oid userid, const JitPermInfo *info, Oid classid, Oid objid,
 	if (ncovers == 0 && info != NULL)
 	{
 		if (reliance != NULL)
-			add_need(reliance, userid, covers, 0);
+			jit_add_need(reliance, userid, covers, 0);
 		hold_need(userid, info, classid, objid, mode, writes, covers, 0, place);
 	}
 	for (int i = 0; i < (all ? ncovers : 1); i++)
@@ -949,9 +759,9 @@ jit_note_reliance(Oid userid, const JitPermInfo *info, Oid classid, Oid objid,
 		int			n = all ? 1 : ncovers;
 
 		if (reliance != NULL)
-			add_need(reliance, userid, &covers[i], n);
+			jit_add_need(reliance, userid, &covers[i], n);
 		if (statement != NULL)
-			add_need(statement, userid, &covers[i], n);
+			jit_add_need(statement, userid, &covers[i], n);
 		hold_need(userid, info, classid, objid, mode, writes, &covers[i], n,
 				  place);
 	}
@@ -963,7 +773,12 @@ jit_note_reliance(Oid userid, const JitPermInfo *info, Oid classid, Oid objid,
 		if (starts)
 			jit_keep_use(&reliance->uses, &use, reliance->context);
 		else
-			jit_statement_relies(list_make1(&use), NULL);
+		{
+			List	   *uses = list_make1(&use);
+
+			jit_statement_relies(uses, NULL);
+			list_free(uses);
+		}
 	}
 	if (statement != NULL ||
 		(reliance != NULL && jit_running != NULL &&
@@ -978,34 +793,6 @@ jit_note_set_role_reliance(bool writes)
 	if (unlikely(jit_set_role_is_temporary()))
 		jit_note_reliance(jit_set_role_session, NULL, AuthIdRelationId,
 						  jit_set_role_outer, JIT_SET_ROLE, writes);
-}
-
-/*
- * Does some cover of the need still stand, by the catalogs?  Takes the
- * deadlines from there.
- */
-static bool
-need_met(Need *need, JitCover *ended)
-{
-	TimestampTz now = jit_now();
-	List	   *live = jit_role_closure(need->userid, JIT_CLOSURE_MEMBERS,
-										JIT_FILTER_LIVE, now);
-	bool		met = false;
-
-	memset(ended, 0, sizeof(JitCover));
-	for (int i = 0; i < need->ncovers; i++)
-	{
-		JitCover   *cover = &need->covers[i];
-
-		*ended = *cover;
-		if (list_member_oid(live, cover->role))
-		{
-			cover->deadline = jit_role_deadline(cover->role);
-			met = true;
-		}
-	}
-	list_free(live);
-	return met;
 }
 
 /* ----------------------------------------------------------------------
@@ -1030,7 +817,7 @@ arm(void)
 static void
 cancel_callback(void *arg)
 {
-	Reliance   *reliance = arg;
+	JitReliance *reliance = arg;
 
 	held_callback(NULL);
 	if (!fired || fired_statement != GetCurrentStatementStartTimestamp() ||
@@ -1076,14 +863,14 @@ log_held(int code, Datum arg)
 		ereport(LOG, (held_words()));
 }
 
-static Reliance *
+static JitReliance *
 find_reliance(QueryDesc *query)
 {
 	ListCell   *lc;
 
 	foreach(lc, reliances)
 	{
-		Reliance   *reliance = lfirst(lc);
+		JitReliance *reliance = lfirst(lc);
 
 		if (reliance->query == query)
 			return reliance;
@@ -1096,7 +883,7 @@ find_reliance(QueryDesc *query)
  * deny it by what the catalogs say.
  */
 static void
-check_again(Reliance *reliance)
+check_again(JitReliance *reliance)
 {
 	/* the ring first, then the catalogs, which know better */
 	busy = true;
@@ -1107,7 +894,7 @@ check_again(Reliance *reliance)
 	{
 		JitCover	ended;
 
-		if (!need_met(&reliance->needs[i], &ended))
+		if (!jit_need_met(&reliance->needs[i], &ended))
 		{
 			jit_denial_explained = true;
 			ereport(ERROR,
@@ -1126,7 +913,7 @@ check_again(Reliance *reliance)
  * and give the cancellation its own words.
  */
 static void
-run_relying(Reliance *reliance, void (*run) (void *arg), void *arg)
+run_relying(JitReliance *reliance, void (*run) (void *arg), void *arg)
 {
 	JitQueryFrame frame = {.query = reliance->query,.words = cancel_callback,.arg = reliance};
 	Running		self = {.reliance = reliance,.outer = jit_running};
@@ -1193,7 +980,7 @@ static void
 jit_executor_run(JIT_EXECUTOR_RUN_ARGS)
 {
 	RunCall		call = {JIT_EXECUTOR_RUN_PASS};
-	Reliance   *reliance = likely(reliances == NIL) ? NULL : find_reliance(query);
+	JitReliance *reliance = likely(reliances == NIL) ? NULL : find_reliance(query);
 
 	jit_forget_ended_plans();
 	if (unlikely(loose != NULL))
@@ -1232,7 +1019,7 @@ run_finish(void *arg)
 static void
 jit_executor_finish(QueryDesc *query)
 {
-	Reliance   *reliance = likely(reliances == NIL) ? NULL : find_reliance(query);
+	JitReliance *reliance = likely(reliances == NIL) ? NULL : find_reliance(query);
 
 	/* what only reads has no triggers, and nothing left to run */
 	if (likely(reliance == NULL) ||
@@ -1269,10 +1056,10 @@ jit_judge_commit_first(void)
  * with temporary access.  Takes the place in the ring and then takes in
  * invalidations, in this order.  NULL for a utility statement.
  */
-static Reliance *
+static JitReliance *
 begin_reliance(QueryDesc *query)
 {
-	Reliance   *reliance = palloc0(sizeof(Reliance));
+	JitReliance *reliance = palloc0(sizeof(JitReliance));
 	bool		place_taken = reliances != NIL || jit_running != NULL;
 
 	place_taken |= loose != NULL || locks_held();
@@ -1306,12 +1093,12 @@ jit_begin_reliance(JitStatementFrame *frame)
 void
 jit_keep_reliance(JitStatementFrame *frame)
 {
-	Reliance   *reliance = frame->reliance;
+	JitReliance *reliance = frame->reliance;
 	MemoryContext context;
 
 	if (reliance->nneeds == 0)
 	{
-		free_reliance(reliance);
+		jit_free_reliance(reliance);
 		return;
 	}
 	context = MemoryContextSwitchTo(TopMemoryContext);
@@ -1341,7 +1128,7 @@ jit_run_relying_utility(void (*run) (void *arg), void *arg)
 												  "jit_access utility statement",
 												  ALLOCSET_SMALL_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
-	Reliance   *reliance;
+	JitReliance *reliance;
 
 	reliance = begin_reliance(NULL);
 	MemoryContextSwitchTo(old);
@@ -1372,7 +1159,7 @@ judge_commit(List *notes)
 	{
 		JitCover	ended;
 
-		if (held->needs[i].writes && !need_met(&held->needs[i], &ended))
+		if (held->needs[i].writes && !jit_need_met(&held->needs[i], &ended))
 			ereport(ERROR,
 					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 					 errmsg("transaction is rolled back: the temporary access that it wrote through has ended"),

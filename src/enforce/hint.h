@@ -25,7 +25,7 @@ typedef struct JitStatementFrame
 	List	   *perminfos;		/* of JitPermInfo */
 	bool		checked;		/* have roles and marks been checked for it? */
 	uint64		generation;		/* of the roles, when they were */
-	struct Reliance *reliance;	/* what that has been found to rely on */
+	struct JitReliance *reliance;	/* what that has been found to rely on */
 	struct Running *running;	/* innermost relying statement around it */
 	List	   *functions;		/* while planning: that the planner executed */
 	MemoryContext context;		/* ... where to keep that */

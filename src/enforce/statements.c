@@ -60,6 +60,7 @@
 #include "common/cryptohash.h"
 #include "common/sha2.h"
 #include "mb/pg_wchar.h"
+#include "parser/scansup.h"
 #include "storage/ipc.h"
 #include "tcop/pquery.h"
 #include "tcop/tcopprot.h"
@@ -83,7 +84,8 @@ typedef struct Request
 {
 	Oid			role;
 	int			request;
-	const char *database;
+	Oid			dbid;
+	const char *database;		/* its name, once that is looked up */
 } Request;
 
 typedef struct Statement
@@ -92,7 +94,7 @@ typedef struct Statement
 	const JitUtilityFrame *utility; /* ... or neither: the message's */
 	const char *id;
 	TimestampTz began;
-	bool		written;		/* the first line */
+	bool		written;		/* the first line, or has it been tried */
 	const char *person;
 	const char *head;			/* of its lines; NULL: another request or use
 								 * has come */
@@ -114,6 +116,58 @@ static MemoryContext memory = NULL; /* all that it points to */
 
 /* Ends that the user of the session was told of: list of JitCover. */
 static List *told = NIL;
+
+/* ----------------------------------------------------------------------
+ * What can't be logged
+ * ----------------------------------------------------------------------
+ */
+
+/* What an error changes, and whoever goes on after it sets back. */
+typedef struct Before
+{
+	MemoryContext context;
+	uint32		holdoff;
+	uint32		cancel_holdoff;
+} Before;
+
+static Before
+remember(void)
+{
+	Before		before = {CurrentMemoryContext, InterruptHoldoffCount, QueryCancelHoldoffCount};
+
+	return before;
+}
+
+/*
+ * In PG_CATCH: forget the error, and return what it was.  But who wants the
+ * statement to end gets that.
+ */
+static int
+forget_error(const volatile Before *before)
+{
+	int			code = geterrcode();
+
+	MemoryContextSwitchTo(before->context);
+	if (ERRCODE_TO_CATEGORY(code) == ERRCODE_OPERATOR_INTERVENTION)
+		PG_RE_THROW();
+	FlushErrorState();
+	/* a transaction may be aborting, with interrupts held off */
+	InterruptHoldoffCount = before->holdoff;
+	QueryCancelHoldoffCount = before->cancel_holdoff;
+	return code;
+}
+
+/* The same, and say that something is missing. */
+static void
+go_on_without(const char *what, const volatile Before *before)
+{
+	int			code = forget_error(before);
+
+	ereport(LOG_SERVER_ONLY,
+			(errmsg("jit_access: %s of a statement that relies on temporary access is missing: error %s",
+					what, unpack_sql_state(code)),
+			 errhidecontext(true)));
+}
 
 /* ----------------------------------------------------------------------
  * Which statement is it?
@@ -177,14 +231,43 @@ part_of(const char *text, int location, int length, int *result)
 
 	if (length <= 0)
 		length = strlen(text);
-	while (length > 0 && isspace((unsigned char) *text))
+	while (length > 0 && scanner_isspace(*text))
 		text	  ++,
 					length--;
 
-	while (length > 0 && (isspace((unsigned char) text[length - 1]) || text[length - 1] == ';'))
+	while (length > 0 && (scanner_isspace(text[length - 1]) || text[length - 1] == ';'))
 		length--;
 	*result = length;
 	return text;
+}
+
+/* The EXECUTE that a utility statement is; or that EXPLAIN or CREATE TABLE AS run. */
+static ExecuteStmt *
+find_execute(Node *stmt)
+{
+	while (stmt != NULL && !IsA(stmt, ExecuteStmt))
+	{
+		if (IsA(stmt, ExplainStmt))
+			stmt = ((ExplainStmt *) stmt)->query;
+		else if (IsA(stmt, CreateTableAsStmt))
+			stmt = ((CreateTableAsStmt *) stmt)->query;
+		else if (IsA(stmt, Query))
+			stmt = ((Query *) stmt)->utilityStmt;
+		else
+			stmt = NULL;
+	}
+	return (ExecuteStmt *) stmt;
+}
+
+/* What was prepared for it.  NULL if there is none any more. */
+static const char *
+prepared_text(const ExecuteStmt *stmt, int *length)
+{
+	PreparedStatement *prepared = FetchPreparedStatement(stmt->name, false);
+	RawStmt    *raw = prepared == NULL ? NULL : prepared->plansource->raw_parse_tree;
+
+	return raw == NULL ? NULL : part_of(prepared->plansource->query_string,
+										raw->stmt_location, raw->stmt_len, length);
 }
 
 /*
@@ -198,25 +281,20 @@ statement_text(int *length)
 	{
 		PlannedStmt *pstmt = statement.utility->pstmt;
 		Node	   *stmt = pstmt->utilityStmt;
+		const char *text = NULL;
 
 		if (IsA(stmt, ExecuteStmt))
-		{
-			PreparedStatement *prepared = FetchPreparedStatement(((ExecuteStmt *) stmt)->name, false);
+			text = prepared_text((ExecuteStmt *) stmt, length);
 
-			if (prepared != NULL && prepared->plansource->raw_parse_tree != NULL)
-				return part_of(prepared->plansource->query_string,
-							   prepared->plansource->raw_parse_tree->stmt_location,
-							   prepared->plansource->raw_parse_tree->stmt_len, length);
-		}
 		else if (IsA(stmt, FetchStmt))
 		{
 			Portal		portal = GetPortalByName(((FetchStmt *) stmt)->portalname);
 
 			if (PortalIsValid(portal) && portal->sourceText != NULL)
-				return part_of(portal->sourceText, 0, 0, length);
+				text = part_of(portal->sourceText, 0, 0, length);
 		}
-		return part_of(statement.utility->text, pstmt->stmt_location,
-					   pstmt->stmt_len, length);
+		return text !=NULL ? text : part_of(statement.utility->text, pstmt->stmt_location,
+											pstmt->stmt_len, length);
 	}
 	if (statement.query != NULL && statement.query->sourceText != NULL)
 		return part_of(statement.query->sourceText, statement.query->plannedstmt->stmt_location,
@@ -245,7 +323,8 @@ add_request(const JitCover *cover)
 	request = palloc(sizeof(Request));
 	request->role = cover->role;
 	request->request = cover->request;
-	request->database = jit_name_of_database(cover->database);
+	request->dbid = cover->database;
+	request->database = NULL;
 	statement.requests = lappend(statement.requests, request);
 }
 
@@ -258,7 +337,7 @@ copy_cover(const JitCover *cover)
 	return copy;
 }
 
-/* By which requests, and until when? */
+/* By which requests, and until when?  Looks up nothing: that would be the end of covers. */
 static void
 add_requests(const JitUse *use)
 {
@@ -275,7 +354,8 @@ add_requests(const JitUse *use)
 			end = cover;
 	}
 	/* what others have is none of the user's business */
-	if (use->userid != GetOuterUserId() && use->userid != GetSessionUserId())
+	if (end == NULL ||
+		(use->userid != GetOuterUserId() && use->userid != GetSessionUserId()))
 		return;
 	statement.first_end = Min(statement.first_end, end->deadline);
 	foreach(lc, statement.ends)
@@ -284,6 +364,20 @@ add_requests(const JitUse *use)
 			return;
 	}
 	statement.ends = lappend(statement.ends, copy_cover(end));
+}
+
+static void
+name_databases(void)
+{
+	ListCell   *lc;
+
+	foreach(lc, statement.requests)
+	{
+		Request    *request = lfirst(lc);
+
+		if (request->database == NULL)
+			request->database = jit_name_of_database(request->dbid);
+	}
 }
 
 static const char *
@@ -404,6 +498,7 @@ add_use(const JitUse *use, QueryDesc *query)
 	add_requests(use);
 	if (!jit_log_statements)
 		return;
+	name_databases();
 	if (use->info != NULL)
 	{
 		add_relation(use->info);
@@ -531,10 +626,11 @@ head(void)
 	foreach(lc, statement.requests)
 	{
 		Request    *request = lfirst(lc);
+		const char *database = request->database ? request->database : "";
 
 		appendStringInfo(buf, "%s{\"request\": %d, \"database\": ",
 						 lc == list_head(statement.requests) ? "" : ", ", request->request);
-		jit_append_json(buf, request->database, strlen(request->database));
+		jit_append_json(buf, database, strlen(database));
 		appendStringInfoChar(buf, '}');
 	}
 	appendStringInfo(buf, "], %s", statement.person);
@@ -553,15 +649,27 @@ write_line(StringInfo buf)
 	jit_log_as_it_is(buf->data);
 }
 
+/*
+ * Whoever gives a parameter so large that its text can't be had mustn't be
+ * spared the line for it.
+ */
 static void
 append_parameters(StringInfo buf, ParamListInfo params, int maxlen)
 {
-	char	   *text;
+	volatile Before before = remember();
+	char	   *volatile text = NULL;
 
 	if (params == NULL || params->numParams == 0 || maxlen == 0)
 		return;
-	text = BuildParamLogString(params, NULL, maxlen);
-
+	PG_TRY();
+	{
+		text = BuildParamLogString(params, NULL, maxlen);
+	}
+	PG_CATCH();
+	{
+		append_string(buf, "parameters_sqlstate", unpack_sql_state(forget_error(&before)));
+	}
+	PG_END_TRY();
 	if (text !=NULL && text[0] != '\0')
 		append_text(buf, "parameters", text, strlen(text));
 }
@@ -584,16 +692,19 @@ write_first_line(QueryDesc *query)
 {
 	StringInfoData buf;
 	ParamListInfo params = NULL;
+	ExecuteStmt *execute = NULL;
 	const char *text;
 	int			length;
 
-	/* EXECUTE's are those of what it executes */
 	if (statement.utility != NULL)
+	{
 		params = statement.utility->params;
+		execute = find_execute(statement.utility->pstmt->utilityStmt);
+	}
 	else if (statement.query != NULL)
 		params = statement.query->params;
-	if (params == NULL && query != NULL && statement.utility != NULL &&
-		IsA(statement.utility->pstmt->utilityStmt, ExecuteStmt))
+	/* EXECUTE's are those of what it executes */
+	if (params == NULL && execute != NULL && query != NULL)
 		params = query->params;
 
 	initStringInfo(&buf);
@@ -603,14 +714,18 @@ write_first_line(QueryDesc *query)
 
 	if (text !=NULL)
 		append_text(&buf, "text", text, length);
+	if (execute != NULL && execute != (ExecuteStmt *) statement.utility->pstmt->utilityStmt &&
+		(text = prepared_text(execute, &length)) !=NULL)
+		append_text(&buf, "prepared", text, length);
 	append_parameters(&buf, params, log_parameter_max_length);
 	write_line(&buf);
-	statement.written = true;
 
-	initStringInfo(&buf);
-	append_parameters(&buf, params, log_parameter_max_length_on_error);
-	if (buf.len > 0 && log_parameter_max_length == 0)
+	if (log_parameter_max_length == 0 && log_parameter_max_length_on_error != 0)
+	{
+		initStringInfo(&buf);
+		append_parameters(&buf, params, log_parameter_max_length_on_error);
 		statement.parameters = buf.data;
+	}
 }
 
 static void
@@ -631,24 +746,6 @@ write_last_line(const char *outcome)
 		appendStringInfo(&buf, "\"rows\": " INT64_FORMAT ", ", statement.rows);
 	appendStringInfo(&buf, "\"ms\": %.3f, ", (GetCurrentTimestamp() - statement.began) / 1000.0);
 	write_line(&buf);
-}
-
-/*
- * In PG_CATCH: what was to be logged, or told, isn't.  But who wants the
- * statement to end gets that.
- */
-static void
-go_on_without(const char *what)
-{
-	int			code = geterrcode();
-
-	if (ERRCODE_TO_CATEGORY(code) == ERRCODE_OPERATOR_INTERVENTION)
-		PG_RE_THROW();
-	FlushErrorState();
-	ereport(LOG_SERVER_ONLY,
-			(errmsg("jit_access: %s of a statement that relies on temporary access is missing: error %s",
-					what, unpack_sql_state(code)),
-			 errhidecontext(true)));
 }
 
 /* ----------------------------------------------------------------------
@@ -689,6 +786,8 @@ tell_of_ends(void)
 {
 	ListCell   *lc;
 
+	/* as in jit_log_as_it_is() */
+	HOLD_INTERRUPTS();
 	foreach(lc, statement.ends)
 	{
 		JitCover   *cover = lfirst(lc);
@@ -712,14 +811,16 @@ tell_of_ends(void)
 					(errmsg("request %d ends at %s; to go on: SELECT jit_extend(%d, '1 hour', 'why')",
 							cover->request, jit_timestamp_text(deadline), cover->request)));
 	}
+	RESUME_INTERRUPTS();
 }
 
 static void
 end_statement(const char *outcome)
 {
-	MemoryContext old = MemoryContextSwitchTo(memory);
+	volatile Before before = remember();
 	bool		done = strcmp(outcome, "done") == 0;
 
+	MemoryContextSwitchTo(memory);
 	jit_statement_open = false;
 	PG_TRY();
 	{
@@ -731,11 +832,10 @@ end_statement(const char *outcome)
 	}
 	PG_CATCH();
 	{
-		MemoryContextSwitchTo(old);
-		go_on_without("the last line");
+		go_on_without("the last line", &before);
 	}
 	PG_END_TRY();
-	MemoryContextSwitchTo(old);
+	MemoryContextSwitchTo(before.context);
 	MemoryContextReset(memory);
 }
 
@@ -813,6 +913,7 @@ begin_statement(QueryDesc *query)
 	}
 	memset(&statement, 0, sizeof(statement));
 	find_owner(query);
+	statement.person = "";
 	statement.began = GetCurrentTimestamp();
 	statement.first_end = DT_NOEND;
 	statement.rows = -1;
@@ -820,54 +921,57 @@ begin_statement(QueryDesc *query)
 	jit_statement_open = true;
 }
 
-/*
- * The statement at hand relies on these; "query" is the one that does, if it
- * is one.  The first line is written if it hasn't been.
- */
-void
-jit_statement_relies(List *uses, QueryDesc *query)
+/* Adds to what is used, and writes the first line if it hasn't been. */
+static void
+add_uses(List *uses, List *perminfos, QueryDesc *query)
 {
-	MemoryContext old = CurrentMemoryContext;
+	volatile Before before = remember();
 	ListCell   *lc;
 
-	/* the leader tells of what it runs */
-	if (uses == NIL || (IsParallelWorker() && !jit_is_nested()))
-		return;
-	if (!jit_statement_open)
-		begin_statement(query);
 	MemoryContextSwitchTo(memory);
 	PG_TRY();
 	{
 		foreach(lc, uses)
 			add_use(lfirst(lc), query);
+		add_relations(perminfos);
 		if (!statement.written && jit_log_statements)
 		{
 			statement.id = psprintf("%lx.%x." UINT64_FORMAT, (long) MyStartTime, MyProcPid,
 									jit_statement_number);
 			note_person();
+			statement.written = true;
 			write_first_line(query);
 		}
 	}
 	PG_CATCH();
 	{
-		MemoryContextSwitchTo(old);
-		go_on_without("a line");
+		go_on_without("a line", &before);
 	}
 	PG_END_TRY();
-	MemoryContextSwitchTo(old);
+	MemoryContextSwitchTo(before.context);
+}
+
+/*
+ * The statement at hand relies on these; "query" is the one that does, if it
+ * is one.
+ */
+void
+jit_statement_relies(List *uses, QueryDesc *query)
+{
+	/* the leader tells of what it runs */
+	if (uses == NIL || (IsParallelWorker() && !jit_is_nested()))
+		return;
+	if (!jit_statement_open)
+		begin_statement(query);
+	add_uses(uses, NIL, query);
 }
 
 /* What no query asks for, under a SET ROLE that it has been found to rely on. */
 void
 jit_statement_reads(List *perminfos)
 {
-	MemoryContext old;
-
-	if (!jit_statement_open || !jit_log_statements)
-		return;
-	old = MemoryContextSwitchTo(memory);
-	add_relations(perminfos);
-	MemoryContextSwitchTo(old);
+	if (jit_statement_open && jit_log_statements)
+		add_uses(NIL, perminfos, NULL);
 }
 
 /*

@@ -52,7 +52,7 @@ my @varies = ('SELECT pid, backend_type', 'SELECT name, value, unit, detail FROM
 # Pages' blocks that aren't played here: what they begin with, and who runs them
 my %elsewhere = (
 	'doc/operations.md' => [ [ "CREATE SCHEMA jit;\n", 't/upkeep_fleet.pl' ], [ 'CREATE SUBSCRIPTION', 't/upkeep_fleet.pl' ],
-		[ 'CREATE VIEW statements', 't/statements_log.pl' ],
+		[ 'CREATE VIEW statements', 't/statements_recipes.pl' ],
 		( map { [ $_, 't/upkeep_operations.pl' ] } 'SELECT request, grantee, access, expires_at', "SELECT 'ALTER EXTENSION", "CREATE EXTENSION jit_access;\nSELECT jit_set_policy('long'" ),
 		map { [ $_, 't/upkeep_archive.pl' ] } '-- load it', '-- who could', '-- into the' ],
 	'doc/testing.md' => [ [ "BEGIN;\nSET LOCAL client_min_messages", 'run' ] ],

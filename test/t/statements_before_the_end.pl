@@ -3,8 +3,9 @@
 # deadline, and how to go on.  Nobody is told of access that isn't their own.
 #
 # Guards the end of enforce/statements.c.  The attacks are lines of attacks.md.
-# Seen to fail with ends told of over and over, and with what owners of
-# functions have told to callers.
+# Seen to fail with ends told of over and over; with what owners of functions
+# have told to callers; with the first of several grants for the same thing taken
+# for the one that ends it.
 use strict;
 use warnings;
 use PostgreSQL::Test::Cluster;

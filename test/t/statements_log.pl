@@ -2,7 +2,13 @@
 # each statement of the client's that relied on it, the first before anything
 # is read, whatever becomes of its transaction, and none for other statements.
 #
-# Guards enforce/statements.c.  The attacks are lines of attacks.md.
+# Guards enforce/statements.c.  The attacks are lines of attacks.md.  Seen to fail
+# with the first line written after the statement has run; with errors left to the
+# end of the client's message; with the innermost frame taken for the client's, in
+# place of the outermost; with what functions read in parallel workers left to
+# the leader; with our lines escaped once more, as others are; with no look at
+# savepoints that are rolled back, at the exit of the process, at what EXPLAIN
+# executes, at parameters that fail; with the memory of a statement kept.
 use strict;
 use warnings;
 use Digest::SHA qw(sha256_hex);
@@ -207,6 +213,13 @@ attack 'EXECUTE' => sub {
 	@pairs = told('PREPARE q(int) AS UPDATE hr.salary SET amount = $1 WHERE emp_no = 7; EXECUTE q(70)');
 	one(\@pairs, parameters => q{$1 = '70'}, rows => 1);
 };
+attack 'EXECUTE in EXPLAIN and CREATE TABLE AS' => sub {
+	my $prepare = 'PREPARE q(int) AS SELECT amount FROM hr.salary WHERE emp_no = $1';
+	foreach ('EXPLAIN EXECUTE q(5)', 'EXPLAIN (ANALYZE) EXECUTE q(5)', 'CREATE TEMP TABLE t AS EXECUTE q(5)', 'EXPLAIN ANALYZE CREATE TEMP TABLE t AS EXECUTE q(5)')
+	{
+		one([ told("$prepare; $_") ], text => $_, prepared => $prepare, parameters => q{$1 = '5'}, used => 'SELECT table hr.salary(amount,emp_no)');
+	}
+};
 attack 'prepared by protocol' => sub {
 	my $c = Protocol->new($node, 'dev');
 	$c->do(Protocol::parse('s', 'SELECT amount FROM hr.salary WHERE emp_no = $1', 23), Protocol::sync());
@@ -374,6 +387,30 @@ attack 'parameters' => sub {
 		is($pair->{parameters}, q{$1 = '20', $2 = 'abc...'}, 'of one that fails');
 		unlike((lines($from))[0][1], qr/"parameters"/, '... on the last line');
 	});
+};
+attack 'a parameter whose text is too large to be had' => sub {
+	my @pairs = told(q{SET bytea_output = escape; PREPARE q(bytea) AS SELECT amount FROM hr.salary WHERE $1 IS NOT NULL LIMIT 1; EXECUTE q(textsend(repeat(U&'\00e9', 135000000)))});
+	my $pair = one(\@pairs, used => $salary, rows => 1);
+	like($pair->{text}, qr/^PREPARE q/, 'what was run');
+	like($pair->{parameters_sqlstate} // '', qr/^(54000|XX000)$/, 'why it is not shown');
+};
+attack 'a long session' => sub {
+	super('GRANT EXECUTE ON FUNCTION pg_get_backend_memory_contexts() TO dev');
+	my $held = q{SELECT sum(total_bytes) FROM pg_get_backend_memory_contexts() WHERE name ~ '^jit_access' OR name IN ('TopMemoryContext', 'MessageContext')};
+	my $s = session($node, 'dev', 'hr_prod');
+	my $some = join('', map { "SELECT amount FROM hr.salary WHERE emp_no = $_; SELECT f(); " } 1 .. 200);
+	$s->do($some);
+	my $before = $s->do($held);
+	my $from = size();
+	$s->do($some) for 1 .. 4;
+	is(scalar(lines($from)), 3200, 'all are told of');
+	cmp_ok($s->do($held) - $before, '<', 16384, 'and nothing of it is kept');
+	my ($out) = $s->do(qq{DO \$\$ DECLARE before numeric; BEGIN
+		FOR i IN 1 .. 200 LOOP PERFORM deep(); PERFORM hr.secret(i); EXECUTE 'SELECT hr.secret(1)'; END LOOP; before := ($held);
+		FOR i IN 1 .. 1000 LOOP PERFORM deep(); PERFORM hr.secret(i); EXECUTE 'SELECT hr.secret(1)'; END LOOP;
+		PERFORM set_config('test.grown', (($held) - before)::text, false); END \$\$; SELECT current_setting('test.grown')});
+	cmp_ok($out, '<', 16384, '... nor while one statement runs');
+	$s->quit;
 };
 attack 'who could switch it off' => sub {
 	foreach my $user ('dev', $super)
