@@ -171,11 +171,13 @@ extern int no_such_variable
 	Query *parse, const char *query_string, int cursor_options, \
 	ParamListInfo params, ExplainState *es
 #define JIT_PLANNER_PASS parse, query_string, cursor_options, params, es
+#define JIT_PLAN_QUERY(query, text) pg_plan_query(query, text, 0, NULL, NULL)
 #else
 #define JIT_PLANNER_ARGS \
 	Query *parse, const char *query_string, int cursor_options, \
 	ParamListInfo params
 #define JIT_PLANNER_PASS parse, query_string, cursor_options, params
+#define JIT_PLAN_QUERY(query, text) pg_plan_query(query, text, 0, NULL)
 #endif
 
 /*

@@ -34,6 +34,7 @@
 #include "commands/dbcommands.h"
 #include "funcapi.h"
 #include "utils/numeric.h"
+#include "utils/tuplestore.h"
 #include "utils/varlena.h"
 
 PG_FUNCTION_INFO_V1(jit_check_health);

@@ -52,6 +52,7 @@
 #include "utils/guc.h"
 #include "utils/json.h"
 #include "utils/snapmgr.h"
+#include "utils/tuplestore.h"
 
 PG_FUNCTION_INFO_V1(jit_run);
 
@@ -108,7 +109,7 @@ run_query(Query *query, const char *text, DestReceiver *dest)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("a rule makes a NOTIFY of this statement")));
-	plan = pg_plan_query(query, text, 0, NULL);
+	plan = JIT_PLAN_QUERY(query, text);
 	CommandCounterIncrement();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	UpdateActiveSnapshotCommandId();
