@@ -4,7 +4,9 @@
 # of now asks.
 #
 # The attacks are lines of attacks.md.  Guards request/policy.c (stricter now) and
-# what facts.c makes anew.
+# what facts.c makes anew.  Seen to fail with what was given meanwhile not counted,
+# with until, jit_access.max_duration or emergency_duration not compared, and with
+# an approval through a gateway counted in a direct step.
 use strict;
 use warnings;
 use PostgreSQL::Test::Utils;
