@@ -368,6 +368,9 @@ why_not_counted(const JitRequest *request, List *steps,
 	if (approvable(request, steps, review->step, review->approver) == NULL)
 		return psprintf(_("it has to be by %s"),
 						jit_step_names(list_nth(steps, review->step - 1), NULL));
+	/* by the flow of its filing none is there */
+	if (review->via != NULL && ((JitStep *) list_nth(steps, review->step - 1))->direct)
+		return pstrdup(_("it has to be given directly"));
 	return NULL;
 }
 

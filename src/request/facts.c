@@ -377,7 +377,7 @@ append_surroundings(StringInfo buf, const JitRequest *request)
 	appendStringInfoChar(buf, ']');
 }
 
-/* How many grants the grantee has, and had lately, in this database. */
+/* How many other grants the grantee has, and had lately, in this database. */
 static void
 append_grants(StringInfo buf, const JitRequest *request, TimestampTz now)
 {
@@ -390,9 +390,9 @@ append_grants(StringInfo buf, const JitRequest *request, TimestampTz now)
 	jit_query("SELECT count(*) FILTER (WHERE g.ended_at IS NULL AND g.expires_at > $3),"
 			  " count(*) FILTER (WHERE g.granted_at > $3 - make_interval(days => $4))"
 	/* by the primary key, whatever the planner believes to know */
-			  " FROM jit.grants g WHERE g.grantee_oid = $1"
+			  " FROM jit.grants g WHERE g.grantee_oid = $1 AND g.request_id <> $5"
 			  " AND (SELECT r.origin = $2 FROM jit.requests r WHERE r.id = g.request_id)",
-			  "otzi", request->grantee, jit_origin(), now, JIT_RECENT_DAYS);
+			  "otzii", request->grantee, jit_origin(), now, JIT_RECENT_DAYS, request->id);
 	active = DatumGetInt64(jit_result(1, 1, &isnull));
 	recent = DatumGetInt64(jit_result(1, 2, &isnull));
 	jit_leave_owner_section(&section);
@@ -465,8 +465,9 @@ jit_make_facts(const JitRequest *request, int64 duration)
 }
 
 /*
- * Facts of a pending request as they would be if it were filed now: those of
- * its filing, save what others may have changed meanwhile.
+ * Facts of a request as they would be if it were filed now: those of its
+ * filing, save what others may have changed meanwhile, and, once it isn't
+ * pending any more, what else its grantee was given.
  */
 Jsonb *
 jit_refresh_facts(Jsonb *facts, const JitRequest *request)
@@ -476,6 +477,8 @@ jit_refresh_facts(Jsonb *facts, const JitRequest *request)
 	initStringInfo(&buf);
 	appendStringInfoChar(&buf, '{');
 	append_surroundings(&buf, request);
+	if (request->status != JIT_PENDING)
+		append_grants(&buf, request, jit_now());
 	return DatumGetJsonbP(DirectFunctionCall2(jsonb_concat,
 											  JsonbPGetDatum(facts),
 											  JsonbPGetDatum(finish_object(&buf))));

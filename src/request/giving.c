@@ -278,7 +278,7 @@ look_again(const Promise *promise, const char *zone)
 	if (without_flow || promise->scheduled)
 		why = jit_stricter_now(request);
 	if (why != NULL)
-		overtaken(promise, psprintf(_("Policies and flows have changed: %s."), why));
+		overtaken(promise, why);
 	jit_check_room(request, promise->expires_at);
 }
 

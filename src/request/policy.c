@@ -22,9 +22,11 @@
  */
 #include "jit_access.h"
 
+#include "base/clock.h"
 #include "base/guc.h"
 #include "base/query.h"
 #include "base/text.h"
+#include "request/approver.h"
 #include "request/facts.h"
 #include "request/policy.h"
 
@@ -195,11 +197,28 @@ jit_decide(const JitRequest *request, int64 duration)
 	return decision;
 }
 
+/* Would the approvals that the request has be enough by the flow of now? */
+static bool
+is_content(const JitDecision *decision, const JitRequest *request)
+{
+	JitRequest	probe = *request;
+	JitProgress progress;
+	JitProgress counted;
+
+	probe.flow = decision->flow;
+	jit_flow_progress(&probe, &progress);
+	/* which of them count is said by its own flow */
+	jit_flow_progress(request, &counted);
+	return progress.complete;
+}
+
 /*
  * What policies and flows would ask for more than they did when the request
- * was filed, in a sentence for its approver, or NULL.  Compares with the
- * facts of its filing, save those that others can change meanwhile.  Needs
- * request->items.
+ * was filed: a sentence for DETAIL, or NULL.  Compares with the facts of its
+ * filing, save those that others can change meanwhile.  Of one that is to be
+ * given without anybody's looking at it, what its grantee has by now counts as
+ * well, and the flow of now must be content with the approvals that it has.
+ * Needs request->items.
  */
 char *
 jit_stricter_now(const JitRequest *request)
@@ -211,6 +230,8 @@ jit_stricter_now(const JitRequest *request)
 	ListCell   *lc;
 	int64		approvals_then;
 	int64		approvals_now = 0;
+	int64		usecs = 0;
+	int64		most;
 	bool		isnull;
 
 	jit_enter_owner_section(&section);
@@ -231,12 +252,12 @@ jit_stricter_now(const JitRequest *request)
 			JitPolicyResult *policy = lfirst(lc);
 
 			if (policy->matched && policy->risk == decision->risk)
-				return psprintf(_("request %d would be of %s risk now, by policy %s; it was of %s risk when it was filed, and that applies"),
+				return psprintf(_("Request %d would be of %s risk now, by policy %s; it was of %s risk when it was filed."),
 								request->id, jit_risk_name(decision->risk),
 								quote_identifier(policy->name),
 								jit_risk_name(risk));
 		}
-		return psprintf(_("request %d would be of %s risk now; it was of %s risk when it was filed, and that applies"),
+		return psprintf(_("Request %d would be of %s risk now; it was of %s risk when it was filed."),
 						request->id, jit_risk_name(decision->risk),
 						jit_risk_name(risk));
 	}
@@ -244,11 +265,22 @@ jit_stricter_now(const JitRequest *request)
 	foreach(lc, decision->steps)
 		approvals_now += ((JitStep *) lfirst(lc))->approvals;
 	if (decision->risk == risk && approvals_now > approvals_then)
-		return psprintf(_("request %d would need more approvals now (%s); what was needed when it was filed applies"),
+		return psprintf(_("Request %d would need more approvals now: %s."),
 						request->id, jit_steps_text(decision->steps));
-	if (request->duration != NULL &&
-		jit_interval_usecs(request->duration, "duration") > decision->max_duration)
-		return psprintf(_("request %d could not be for so long now (%s at most); what was allowed when it was filed applies"),
-						request->id, jit_usecs_text(decision->max_duration));
+	if (decision->risk == risk && request->status != JIT_PENDING && !request->emergency &&
+		!is_content(decision, request))
+		return psprintf(_("Request %d would need other approvals now: %s."),
+						request->id, jit_steps_text(decision->steps));
+
+	if (request->duration != NULL)
+		usecs = jit_interval_usecs(request->duration, "duration");
+	else if (request->until != DT_NOEND)
+		usecs = request->until - (request->start != DT_NOEND ? request->start : jit_now());
+	most = Min((int64) jit_max_duration * USECS_PER_SEC, decision->max_duration);
+	if (request->emergency)
+		most = Min(most, decision->emergency_duration);
+	if (usecs > most)
+		return psprintf(_("Request %d could not be for so long now; at most %s is allowed."),
+						request->id, jit_usecs_text(most));
 	return NULL;
 }

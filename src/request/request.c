@@ -585,7 +585,9 @@ approve_request(JitRequest *request, const JitPerson *person,
 					   progress.step, progress.steps));
 	stricter = jit_stricter_now(request);
 	if (stricter != NULL)
-		ereport(NOTICE, (errmsg_internal("%s", stricter)));
+		ereport(NOTICE,
+				(errmsg("what applied when %s was filed applies", jit_request_text(request->id)),
+				 errdetail_internal("%s", stricter)));
 
 	jit_flow_progress(request, &progress);
 	if (progress.complete)
@@ -1035,7 +1037,9 @@ jit_revoke(PG_FUNCTION_ARGS)
 					(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
 					 errmsg("%s cannot be revoked while another transaction is changing it",
 							jit_request_text(id)),
-					 errhint("Try again. A superuser can end it with DROP ROLE, too.")));
+					 request->status == JIT_SCHEDULED ?
+							 errhint("Try again, or end all of its grantee's with jit_revoke_from(), which does not wait.") :
+							 errhint("Try again. A superuser can end it with DROP ROLE, too.")));
 		ereport(NOTICE,
 				(errmsg("%s has ended: %s no longer has %s through it",
 						jit_request_text(id), jit_name_now(request->grantee, request->grantee_name),

@@ -822,7 +822,10 @@ start_batch(void *arg)
 		request = locked ? jit_load_request(start->request, false) : NULL;
 		if (locked)
 			start->revoked = jit_revoked_since(request->grantee, request->decided_at);
-		if (locked && start->revoked == DT_NOBEGIN && start->why == NULL)
+		/* a press that is gone, or a clock that was set back */
+		if (locked && start->revoked == DT_NOBEGIN && request->start > jit_now())
+			start->why = NULL;
+		else if (locked && start->revoked == DT_NOBEGIN && start->why == NULL)
 		{
 			error = jit_try(try_to_start, request);
 			if (error != NULL && is_for_good(error))
