@@ -621,9 +621,10 @@ has_type(Node *node)
 		case T_ArrayExpr:
 		case T_RowExpr:
 		case T_CoerceToDomain:
+		case T_ConvertRowtypeExpr:
 			return true;
 		default:
-			return false;
+			return JIT_IS_JSON_EXPR(node);
 	}
 }
 
@@ -635,6 +636,8 @@ has_type(Node *node)
 static bool
 find_needs(Node *node, Needs *needs)
 {
+	ListCell   *lc;
+
 	if (node == NULL)
 		return false;
 	check_stack_depth();
@@ -683,6 +686,15 @@ find_needs(Node *node, Needs *needs)
 			break;
 		case T_CoerceToDomain:
 			find_domain_needs(needs, ((CoerceToDomain *) node)->resulttype);
+			break;
+		case T_RangeTblFunction:
+			/* columns are read as what the text says, whether they are used or not */
+			foreach(lc, ((RangeTblFunction *) node)->funccoltypes)
+				find_type(needs, lfirst_oid(lc));
+			break;
+		case T_TableFunc:
+			foreach(lc, ((TableFunc *) node)->coltypes)
+				find_type(needs, lfirst_oid(lc));
 			break;
 		case T_Param:
 			find_domain_needs(needs, ((Param *) node)->paramtype);
