@@ -236,6 +236,44 @@ jit_check_running_code(Oid funcid, const JitTrust *trust, Oid role)
 	check_owner(ProcedureRelationId, funcid, trust, GetUserId() != role);
 }
 
+static char *
+relation_name(Oid relid)
+{
+	char	   *name = get_rel_name(relid);
+
+	return name == NULL ? psprintf("%u", relid) :
+		quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)), name);
+}
+
+/*
+ * Raise if it is a view, or has rules or policies, and belongs to one of the
+ * parties: they could make it read anything that the statement may.
+ */
+static void
+check_relation(Oid relid, List *parties)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	Form_pg_class form;
+	bool		plain;
+	Oid			owner;
+
+	if (!HeapTupleIsValid(tuple))
+		return;
+	form = (Form_pg_class) GETSTRUCT(tuple);
+	plain = form->relkind != RELKIND_VIEW && !form->relhasrules && !form->relrowsecurity;
+	owner = form->relowner;
+	ReleaseSysCache(tuple);
+	if (relid < FirstUnpinnedObjectId || plain || superuser_arg(owner) ||
+		!list_member_oid(parties, owner))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("relation %s must not be used in this statement", relation_name(relid)),
+			 errdetail("It is a view, or has rules or row-level security, and belongs to role %s, who asks or runs it, or is theirs.",
+					   quote_identifier(jit_role_name(owner))),
+			 errhint("Name the tables that it is about.")));
+}
+
 /*
  * Raise if somebody's code is in it that shouldn't, given who asks and who
  * gets it, and everything that they are.
@@ -247,6 +285,8 @@ check_code(const JitNeeds *needs, List *parties)
 	ListCell   *lc;
 
 	trust->parties = parties;
+	foreach(lc, needs->relations)
+		check_relation(lfirst_oid(lc), parties);
 	foreach(lc, needs->relations)
 		trust->owners = list_append_unique_oid(trust->owners, jit_object_owner(RelationRelationId, lfirst_oid(lc)));
 	foreach(lc, needs->functions)
@@ -450,15 +490,6 @@ jit_take_statement(JitRequest *request, const char *asked, int runs, bool runs_g
 				 errmsg("runs are those of a statement that writes"),
 				 runs < 1 ? 0 : errdetail("One that only reads may be run as often as one likes.")));
 	request->items = list_concat(needs.items, request->items);
-}
-
-static char *
-relation_name(Oid relid)
-{
-	char	   *name = get_rel_name(relid);
-
-	return name == NULL ? psprintf("%u", relid) :
-		quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)), name);
 }
 
 static bool

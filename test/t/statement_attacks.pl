@@ -487,34 +487,53 @@ attack 'triggers that are turned off by who may set that' => sub {
 	owner('DROP TRIGGER count ON hr.t');
 };
 attack q{a policy TO the role, on a table of the requester's} => sub {
-	$dev->do('CREATE TABLE dev.mine (a int); GRANT ALL ON dev.mine TO PUBLIC; INSERT INTO dev.mine VALUES (1)');
+	$dev->do('CREATE TABLE dev.swap (a int); GRANT ALL ON dev.swap TO PUBLIC; INSERT INTO dev.swap VALUES (1)');
 	foreach ('query', 'grant')
 	{
-		my $n = filed("SELECT count(*) AS $_ FROM hr.t, dev.mine");
+		my $n = filed("SELECT count(*) AS $_ FROM hr.t, dev.swap");
 		my $role = super("SELECT rolname FROM pg_roles WHERE rolname ~ '^jit_${_}_\\d+_${n}(_|\$)'");
-		$dev->do("ALTER TABLE dev.mine ENABLE ROW LEVEL SECURITY; CREATE POLICY p ON dev.mine TO $role USING (dev.f(a) > 0)");
+		$dev->do("ALTER TABLE dev.swap ENABLE ROW LEVEL SECURITY; CREATE POLICY p ON dev.swap TO $role USING (dev.f(a) > 0)");
 		my ($out, $err) = run($n);
-		like($err, qr/42501: function f must not run/, "TO jit_$_: refused");
+		like($err, qr/42501: relation dev.swap must not be used/, "TO jit_$_: refused");
 		unlike($err, qr/spied/, '... and not run');
-		$dev->do('DROP POLICY p ON dev.mine; ALTER TABLE dev.mine DISABLE ROW LEVEL SECURITY');
+		$dev->do('DROP POLICY p ON dev.swap; ALTER TABLE dev.swap DISABLE ROW LEVEL SECURITY');
 	}
+};
+attack q{a view of the requester's, or rules} => sub {
+	$dev->do('CREATE VIEW dev.seen AS SELECT 1 AS x; GRANT SELECT ON dev.seen TO PUBLIC');
+	not_filed('SELECT x, count(*) FROM hr.t, dev.seen GROUP BY x', 42501, qr/relation dev.seen must not be used/);
+	my $n = filed('INSERT INTO dev.swap SELECT a FROM hr.t WHERE a = 99');
+	$dev->do('CREATE RULE r AS ON INSERT TO dev.swap DO ALSO SELECT 1');
+	not_run($n, 42501, qr/relation dev.swap must not be used/);
+	$dev->do('DROP RULE r ON dev.swap');
+};
+attack q{a role that is kept by privileges on the requester's own table} => sub {
+	my $n = filed('UPDATE hr.t SET b = 4 WHERE a = 2');
+	my $role = super("SELECT rolname FROM pg_roles WHERE rolname ~ '^jit_query_\\d+_${n}_'");
+	$dev->do("GRANT ALL ON dev.swap TO $role");
+	runs($n, '{"rows" : 1}');
+	$dev->do("REVOKE ALL ON dev.swap FROM $role");
+	# whatever wakes the launcher next
+	my $next = filed('UPDATE hr.t SET b = 4 WHERE a = 2');
+	$dev->do("SELECT jit_revoke($next, 'x')");
+	ok($node->poll_query_until('hr_prod', "SELECT count(*) = 0 FROM pg_roles WHERE rolname = '$role'"), 'it goes once it can');
 };
 attack q{a trigger of the requester's that comes while it waits for the lock} => sub {
 	my $locker = session($node, 'dev', 'hr_prod');
 	my $maker = session($node, 'dev', 'hr_prod');
 	$dev->do(q{CREATE FUNCTION dev.spy() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE WARNING 'spied as %', current_user; RETURN new; END $$});
-	my $n = filed('INSERT INTO dev.mine SELECT a FROM hr.t WHERE a = 1');
-	$locker->do('BEGIN; LOCK TABLE dev.mine IN ACCESS EXCLUSIVE MODE');
+	my $n = filed('INSERT INTO dev.swap SELECT a FROM hr.t WHERE a = 1');
+	$locker->do('BEGIN; LOCK TABLE dev.swap IN ACCESS EXCLUSIVE MODE');
 	$dev->begin("SELECT jit_run($n)");
 	ok(wait_until(sub { waits($node, $dev) }, 5), 'it waits');
-	$maker->begin('CREATE TRIGGER spy BEFORE INSERT ON dev.mine FOR EACH ROW EXECUTE FUNCTION dev.spy()');
+	$maker->begin('CREATE TRIGGER spy BEFORE INSERT ON dev.swap FOR EACH ROW EXECUTE FUNCTION dev.spy()');
 	ok(wait_until(sub { waits($node, $maker) }, 5), 'so does the trigger');
 	$locker->do('COMMIT');
 	my ($out, $err) = $dev->end;
 	$maker->end;
 	like($err, qr/42501: function spy must not run/, 'refused');
 	unlike($err, qr/spied/, '... and not run');
-	$dev->do('DROP TRIGGER spy ON dev.mine');
+	$dev->do('DROP TRIGGER spy ON dev.swap');
 	$_->quit for $locker, $maker;
 };
 attack q{a cascade to a table of the requester's, with a trigger of theirs} => sub {
