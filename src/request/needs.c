@@ -591,6 +591,8 @@ find_query_needs(Needs *needs, const Query *query)
 			continue;
 		find_named(needs, RelationRelationId, rte->relid);
 		needs->found->relations = list_append_unique_oid(needs->found->relations, rte->relid);
+		if (needs->named)
+			needs->found->named = list_append_unique_oid(needs->found->named, rte->relid);
 	}
 	if (!needs->named && query->resultRelation > 0)
 	{

@@ -274,6 +274,21 @@ check_relation(Oid relid, List *parties)
 			 errhint("Name the tables that it is about.")));
 }
 
+static bool
+is_item(List *items, Oid relid)
+{
+	ListCell   *lc;
+
+	foreach(lc, items)
+	{
+		JitItem    *item = lfirst(lc);
+
+		if (item->address.classId == RelationRelationId && item->address.objectId == relid)
+			return true;
+	}
+	return false;
+}
+
 /*
  * Raise if somebody's code is in it that shouldn't, given who asks and who
  * gets it, and everything that they are.
@@ -287,8 +302,15 @@ check_code(const JitNeeds *needs, List *parties)
 	trust->parties = parties;
 	foreach(lc, needs->relations)
 		check_relation(lfirst_oid(lc), parties);
+	/* that something is named which is open to all lets nobody's code in */
 	foreach(lc, needs->relations)
-		trust->owners = list_append_unique_oid(trust->owners, jit_object_owner(RelationRelationId, lfirst_oid(lc)));
+	{
+		Oid			relid = lfirst_oid(lc);
+
+		if (is_item(needs->items, relid) || !list_member_oid(needs->named, relid))
+			trust->owners = list_append_unique_oid(trust->owners,
+												   jit_object_owner(RelationRelationId, relid));
+	}
 	foreach(lc, needs->functions)
 	{
 		if (is_forbidden(lfirst_oid(lc)))
@@ -490,21 +512,6 @@ jit_take_statement(JitRequest *request, const char *asked, int runs, bool runs_g
 				 errmsg("runs are those of a statement that writes"),
 				 runs < 1 ? 0 : errdetail("One that only reads may be run as often as one likes.")));
 	request->items = list_concat(needs.items, request->items);
-}
-
-static bool
-is_item(List *items, Oid relid)
-{
-	ListCell   *lc;
-
-	foreach(lc, items)
-	{
-		JitItem    *item = lfirst(lc);
-
-		if (item->address.classId == RelationRelationId && item->address.objectId == relid)
-			return true;
-	}
-	return false;
 }
 
 /* What happens to rows that refer to what is written to. */
