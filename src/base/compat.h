@@ -297,8 +297,10 @@ typedef struct JsonbInState
 /* Commit de3600452 (PostgreSQL 17) added JSON_TABLE, whose path is a literal. */
 #if PG_VERSION_NUM >= 170000
 #define JIT_IS_PATH_SPEC(node) IsA(node, JsonTablePathSpec)
+#define JIT_IS_JSON_EXPR(node) IsA(node, JsonExpr)
 #else
 #define JIT_IS_PATH_SPEC(node) (false)
+#define JIT_IS_JSON_EXPR(node) (false)
 #endif
 
 /* PostgreSQL 18 has pg_noreturn instead, at the front of declarations. */

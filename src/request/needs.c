@@ -591,6 +591,8 @@ find_query_needs(Needs *needs, const Query *query)
 			continue;
 		find_named(needs, RelationRelationId, rte->relid);
 		needs->found->relations = list_append_unique_oid(needs->found->relations, rte->relid);
+		if (needs->named)
+			needs->found->named = list_append_unique_oid(needs->found->named, rte->relid);
 	}
 	if (!needs->named && query->resultRelation > 0)
 	{
@@ -621,9 +623,10 @@ has_type(Node *node)
 		case T_ArrayExpr:
 		case T_RowExpr:
 		case T_CoerceToDomain:
+		case T_ConvertRowtypeExpr:
 			return true;
 		default:
-			return false;
+			return JIT_IS_JSON_EXPR(node);
 	}
 }
 
@@ -635,6 +638,8 @@ has_type(Node *node)
 static bool
 find_needs(Node *node, Needs *needs)
 {
+	ListCell   *lc;
+
 	if (node == NULL)
 		return false;
 	check_stack_depth();
@@ -683,6 +688,15 @@ find_needs(Node *node, Needs *needs)
 			break;
 		case T_CoerceToDomain:
 			find_domain_needs(needs, ((CoerceToDomain *) node)->resulttype);
+			break;
+		case T_RangeTblFunction:
+			/* columns are read as what the text says, whether they are used or not */
+			foreach(lc, ((RangeTblFunction *) node)->funccoltypes)
+				find_type(needs, lfirst_oid(lc));
+			break;
+		case T_TableFunc:
+			foreach(lc, ((TableFunc *) node)->coltypes)
+				find_type(needs, lfirst_oid(lc));
 			break;
 		case T_Param:
 			find_domain_needs(needs, ((Param *) node)->paramtype);

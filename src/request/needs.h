@@ -14,6 +14,7 @@ typedef struct JitNeeds
 	List	   *items;			/* JitItem *: what must be granted */
 	List	   *relations;		/* OIDs of all that it is about, behind views
 								 * too */
+	List	   *named;			/* those of them that the text names */
 	List	   *targets;		/* those that it writes to */
 	List	   *functions;		/* OIDs of all that may be called, by the
 								 * executor, triggers or types */

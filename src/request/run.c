@@ -8,7 +8,8 @@
  *	the request's row is locked		two runs of one request come one after
  *									the other
  *	is it still to be run?			state, deadline, who runs it, how often
- *	whose code is in it?			see statement.c
+ *	whose code is in it?			see statement.c; once more when it is analysed,
+ *									which has locked what it is about
  *	constraints become immediate	as the caller: what is deferred already is
  *									the caller's own
  *	it is run						as the query role of the request, which may act
@@ -22,6 +23,9 @@
  *	crash before the commit					likewise
  *	deadline, jit_revoke(), panic			it is cut off: the query role has what it
  *											has by a grant role like everybody else's
+ *
+ * Of each function that is called while it runs, whatever it has been called
+ * by, it is asked whose it is.
  *
  * What is run is the tree whose fingerprint has been compared, not its text once
  * more.  Triggers, checks and policies run as the query role, too, which may
@@ -43,6 +47,7 @@
 #include "request/request.h"
 #include "request/statement.h"
 
+#include "access/htup_details.h"
 #include "catalog/namespace.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
@@ -62,7 +67,39 @@ typedef struct JsonReceiver
 	DestReceiver pub;
 	ReturnSetInfo *rsinfo;
 	MemoryContext row;
+	TupleDesc	desc;			/* with the names of its columns */
 } JsonReceiver;
+
+/* While a statement runs: as whom, and whose code may run in it. */
+static const JitTrust *running_trust;
+static Oid	running_role;
+static needs_fmgr_hook_type next_needs_fmgr_hook;
+
+/*
+ * PostgreSQL asks this of each function before it calls or inlines it, however it
+ * came to it: triggers that have just been made, casts, checks, the
+ * bodies of functions, texts that are run.
+ */
+static bool
+check_function(Oid funcid)
+{
+	if (running_trust != NULL)
+		jit_check_running_code(funcid, running_trust, running_role);
+	return next_needs_fmgr_hook && next_needs_fmgr_hook(funcid);
+}
+
+/* For the first statement that is run in this session. */
+static void
+install_check(void)
+{
+	static bool installed = false;
+
+	if (installed)
+		return;
+	installed = true;
+	next_needs_fmgr_hook = needs_fmgr_hook;
+	needs_fmgr_hook = check_function;
+}
 
 static void
 put_json(ReturnSetInfo *rsinfo, Datum value)
@@ -75,6 +112,8 @@ put_json(ReturnSetInfo *rsinfo, Datum value)
 static void
 json_startup(DestReceiver *self, int operation, TupleDesc typeinfo)
 {
+	/* rows come with names of the plan's, or none */
+	((JsonReceiver *) self)->desc = BlessTupleDesc(typeinfo);
 }
 
 static bool
@@ -83,9 +122,11 @@ json_receive(TupleTableSlot *slot, DestReceiver *self)
 	JsonReceiver *receiver = (JsonReceiver *) self;
 	MemoryContext old = MemoryContextSwitchTo(receiver->row);
 
-	BlessTupleDesc(slot->tts_tupleDescriptor);
+	slot_getallattrs(slot);
 	put_json(receiver->rsinfo,
-			 DirectFunctionCall1(row_to_json, ExecFetchSlotHeapTupleDatum(slot)));
+			 DirectFunctionCall1(row_to_json,
+								 HeapTupleGetDatum(heap_form_tuple(receiver->desc, slot->tts_values,
+																   slot->tts_isnull))));
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(receiver->row);
 	return true;
@@ -126,12 +167,14 @@ run_query(Query *query, const char *text, DestReceiver *dest)
 
 /* Run the statement as that role, and hand out what comes of it. */
 static uint64
-run_statement(const JitRequest *request, Oid role, ReturnSetInfo *rsinfo)
+run_statement(const JitRequest *request, const JitPerson *person, Oid role,
+			  ReturnSetInfo *rsinfo)
 {
 	JsonReceiver receiver = {
 		.pub = {json_receive, json_startup, json_shutdown, json_shutdown, DestNone},
 		.rsinfo = rsinfo
 	};
+	JitTrust   *trust;
 	Oid			userid;
 	int			sec_context;
 	int			nestlevel = NewGUCNestLevel();
@@ -140,18 +183,24 @@ run_statement(const JitRequest *request, Oid role, ReturnSetInfo *rsinfo)
 	GetUserIdAndSecContext(&userid, &sec_context);
 	receiver.row = AllocSetContextCreate(CurrentMemoryContext, "jit_access row",
 										 ALLOCSET_DEFAULT_SIZES);
+	trust = jit_check_statement(request, person, role);
+	install_check();
 	jit_pin_for_statement();
 	jit_begin_running_as(role);
+	running_role = role;
+	running_trust = trust;
 	PG_TRY();
 	{
-		Query	   *query;
+		List	   *parts;
 		bool		hands_out = false;
 		ListCell   *lc;
 
 		SetUserIdAndSecContext(role, sec_context | SECURITY_LOCAL_USERID_CHANGE |
 							   SECURITY_RESTRICTED_OPERATION);
-		query = jit_analyze_statement(request);
-		foreach(lc, QueryRewrite(query))
+		parts = QueryRewrite(jit_analyze_statement(request));
+		/* once more, now that what it is about is locked */
+		running_trust = jit_check_statement(request, person, role);
+		foreach(lc, parts)
 		{
 			Query	   *part = lfirst_node(Query, lc);
 			bool		rows_out = part->canSetTag &&
@@ -168,6 +217,7 @@ run_statement(const JitRequest *request, Oid role, ReturnSetInfo *rsinfo)
 	PG_FINALLY();
 	{
 		jit_end_running_as();
+		running_trust = NULL;
 	}
 	PG_END_TRY();
 	SetUserIdAndSecContext(userid, sec_context);
@@ -370,10 +420,9 @@ jit_run(PG_FUNCTION_ARGS)
 	}
 	check_no_temporary_objects();
 	role = find_query_role(request);
-	jit_check_statement(request, &person);
 	if (request->runs > 0)
 		AfterTriggerSetState(&immediate);
-	rows = run_statement(request, role, (ReturnSetInfo *) fcinfo->resultinfo);
+	rows = run_statement(request, &person, role, (ReturnSetInfo *) fcinfo->resultinfo);
 	if (request->runs > 0)
 		count_run(request, rows);
 	return (Datum) 0;

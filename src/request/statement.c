@@ -74,6 +74,7 @@ static const char *const pinned[][2] = {
 	{"lc_time", "C"},
 	{"quote_all_identifiers", "off"},
 	{"row_security", "on"},
+	{"session_replication_role", "origin"},
 	{"standard_conforming_strings", "on"},
 	{"timezone_abbreviations", "Default"},
 	{"transform_null_equals", "off"},
@@ -164,7 +165,20 @@ check_tree(Node *node, void *context)
 	return expression_tree_walker(node, check_tree, context);
 }
 
-/* Is it a function on large objects, or one of ours? */
+/*
+ * Built-in functions that run what a text, or a table, says, which nobody has
+ * approved; and the one that changes what names mean to what comes after it.
+ */
+static const char *const text_runners[] = {
+	"query_to_xml", "query_to_xmlschema", "query_to_xml_and_xmlschema",
+	"cursor_to_xml", "cursor_to_xmlschema",
+	"table_to_xml", "table_to_xmlschema", "table_to_xml_and_xmlschema",
+	"schema_to_xml", "schema_to_xmlschema", "schema_to_xml_and_xmlschema",
+	"database_to_xml", "database_to_xmlschema", "database_to_xml_and_xmlschema",
+	"ts_stat", "ts_rewrite", "set_config"
+};
+
+/* Is it a function on large objects, one that runs texts, or one of ours? */
 static bool
 is_forbidden(Oid funcid)
 {
@@ -173,6 +187,13 @@ is_forbidden(Oid funcid)
 
 	if (name == NULL)
 		return true;
+	for (size_t i = 0; funcid < FirstUnpinnedObjectId && i < lengthof(text_runners); i++)
+	{
+		/* ts_rewrite() of three arguments runs nothing */
+		if (strcmp(name, text_runners[i]) == 0 &&
+			(strcmp(name, "ts_rewrite") != 0 || get_func_nargs(funcid) != 3))
+			return true;
+	}
 	if (funcid < FirstUnpinnedObjectId)
 		return strncmp(name, "lo_", 3) == 0 || strcmp(name, "loread") == 0 ||
 			strcmp(name, "lowrite") == 0;
@@ -181,17 +202,22 @@ is_forbidden(Oid funcid)
 }
 
 /*
- * Raise unless whoever owns that is trusted: a superuser, or one of these, who
- * is none of those.
+ * Raise unless whoever owns that is trusted: a superuser, or one of the owners,
+ * who is none of the parties.  What runs in somebody else's name, as the owners
+ * have arranged it, may be anybody's but the parties'.
  */
 static void
-check_owner(Oid classid, Oid objid, List *owners, List *parties)
+check_owner(Oid classid, Oid objid, const JitTrust *trust, bool as_other)
 {
-	Oid			owner = jit_object_owner(classid, objid);
+	Oid			owner;
 	char	   *name;
 
-	if (objid < FirstUnpinnedObjectId || superuser_arg(owner) ||
-		(list_member_oid(owners, owner) && !list_member_oid(parties, owner)))
+	if (objid < FirstUnpinnedObjectId)
+		return;
+	owner = jit_object_owner(classid, objid);
+	if (superuser_arg(owner) ||
+		(!list_member_oid(trust->parties, owner) &&
+		 (as_other || list_member_oid(trust->owners, owner))))
 		return;
 	name = jit_cached_name(classid, objid);
 	ereport(ERROR,
@@ -203,28 +229,99 @@ check_owner(Oid classid, Oid objid, List *owners, List *parties)
 			 errhint("What runs in it must belong to a superuser or to an owner of its tables, and to nobody who asks or runs it.")));
 }
 
+/* A function is about to be run, or inlined, while the statement runs as the role. */
+void
+jit_check_running_code(Oid funcid, const JitTrust *trust, Oid role)
+{
+	check_owner(ProcedureRelationId, funcid, trust, GetUserId() != role);
+}
+
+static char *
+relation_name(Oid relid)
+{
+	char	   *name = get_rel_name(relid);
+
+	return name == NULL ? psprintf("%u", relid) :
+		quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)), name);
+}
+
+/*
+ * Raise if it is a view, or has rules or policies, and belongs to one of the
+ * parties: they could make it read anything that the statement may.
+ */
+static void
+check_relation(Oid relid, List *parties)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	Form_pg_class form;
+	bool		plain;
+	Oid			owner;
+
+	if (!HeapTupleIsValid(tuple))
+		return;
+	form = (Form_pg_class) GETSTRUCT(tuple);
+	plain = form->relkind != RELKIND_VIEW && !form->relhasrules && !form->relrowsecurity;
+	owner = form->relowner;
+	ReleaseSysCache(tuple);
+	if (relid < FirstUnpinnedObjectId || plain || superuser_arg(owner) ||
+		!list_member_oid(parties, owner))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("relation %s must not be used in this statement", relation_name(relid)),
+			 errdetail("It is a view, or has rules or row-level security, and belongs to role %s, who asks or runs it, or is theirs.",
+					   quote_identifier(jit_role_name(owner))),
+			 errhint("Name the tables that it is about.")));
+}
+
+static bool
+is_item(List *items, Oid relid)
+{
+	ListCell   *lc;
+
+	foreach(lc, items)
+	{
+		JitItem    *item = lfirst(lc);
+
+		if (item->address.classId == RelationRelationId && item->address.objectId == relid)
+			return true;
+	}
+	return false;
+}
+
 /*
  * Raise if somebody's code is in it that shouldn't, given who asks and who
  * gets it, and everything that they are.
  */
-static void
+static JitTrust *
 check_code(const JitNeeds *needs, List *parties)
 {
-	List	   *owners = NIL;
+	JitTrust   *trust = palloc0(sizeof(JitTrust));
 	ListCell   *lc;
 
+	trust->parties = parties;
 	foreach(lc, needs->relations)
-		owners = list_append_unique_oid(owners, jit_object_owner(RelationRelationId, lfirst_oid(lc)));
+		check_relation(lfirst_oid(lc), parties);
+	/* that something is named which is open to all lets nobody's code in */
+	foreach(lc, needs->relations)
+	{
+		Oid			relid = lfirst_oid(lc);
+
+		if (is_item(needs->items, relid) || !list_member_oid(needs->named, relid))
+			trust->owners = list_append_unique_oid(trust->owners,
+												   jit_object_owner(RelationRelationId, relid));
+	}
 	foreach(lc, needs->functions)
 	{
 		if (is_forbidden(lfirst_oid(lc)))
 			refuse(psprintf(_("It calls function %s."), quote_identifier(get_func_name(lfirst_oid(lc)))), NULL);
-		check_owner(ProcedureRelationId, lfirst_oid(lc), owners, parties);
+		check_owner(ProcedureRelationId, lfirst_oid(lc), trust, false);
 	}
 	foreach(lc, needs->types)
-		check_owner(TypeRelationId, lfirst_oid(lc), owners, parties);
+		check_owner(TypeRelationId, lfirst_oid(lc), trust, false);
 	foreach(lc, needs->rewritten)
 		(void) check_tree(lfirst(lc), NULL);
+	return trust;
 }
 
 static List *
@@ -384,7 +481,7 @@ jit_take_statement(JitRequest *request, const char *asked, int runs, bool runs_g
 	/* what is read in the next step is read for the first time */
 	jit_find_needs(asked, request->requester, request->via != NULL, &needs);
 	check_literals(&needs);
-	check_code(&needs, parties);
+	(void) check_code(&needs, parties);
 
 	first.path = request->via != NULL ? "" : jit_search_path_text();
 	jit_look(try_to_deparse, &first);
@@ -395,7 +492,7 @@ jit_take_statement(JitRequest *request, const char *asked, int runs, bool runs_g
 	/* for whom policies to PUBLIC are all there are */
 	jit_find_needs(again.text, ROLE_PG_CHECKPOINT, true, &needs);
 	check_literals(&needs);
-	check_code(&needs, parties);
+	(void) check_code(&needs, parties);
 	jit_look(try_to_deparse, &again);
 	if (strcmp(again.deparsed, again.text) != 0)
 		refuse(_("Written out it does not read the same again."), NULL);
@@ -415,30 +512,6 @@ jit_take_statement(JitRequest *request, const char *asked, int runs, bool runs_g
 				 errmsg("runs are those of a statement that writes"),
 				 runs < 1 ? 0 : errdetail("One that only reads may be run as often as one likes.")));
 	request->items = list_concat(needs.items, request->items);
-}
-
-static char *
-relation_name(Oid relid)
-{
-	char	   *name = get_rel_name(relid);
-
-	return name == NULL ? psprintf("%u", relid) :
-		quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)), name);
-}
-
-static bool
-is_item(List *items, Oid relid)
-{
-	ListCell   *lc;
-
-	foreach(lc, items)
-	{
-		JitItem    *item = lfirst(lc);
-
-		if (item->address.classId == RelationRelationId && item->address.objectId == relid)
-			return true;
-	}
-	return false;
 }
 
 /* What happens to rows that refer to what is written to. */
@@ -539,16 +612,17 @@ jit_statement_notes(const JitRequest *request)
 
 /*
  * Raise if somebody's code has come into the statement that mustn't be in it,
- * before that person runs it.
+ * before that person runs it as that role, to which policies may be.
+ * Whose may run, otherwise.
  */
-void
-jit_check_statement(const JitRequest *request, const JitPerson *person)
+JitTrust *
+jit_check_statement(const JitRequest *request, const JitPerson *person, Oid role)
 {
 	JitNeeds	needs;
 
-	jit_find_needs(request->statement, ROLE_PG_CHECKPOINT, true, &needs);
+	jit_find_needs(request->statement, role, true, &needs);
 	check_literals(&needs);
-	check_code(&needs, roles_of(roles_of(parties_of(request), person->role), person->login));
+	return check_code(&needs, roles_of(roles_of(parties_of(request), person->role), person->login));
 }
 
 /*

@@ -592,7 +592,9 @@ look_at_roles(TimestampTz now, HTAB *past)
 		Form_pg_authid form = (Form_pg_authid) GETSTRUCT(tuple);
 		TimestampTz deadline;
 		Database   *database;
+		JitRoleKind kind;
 		Oid			oid;
+		Oid			grantee;
 		int			request;
 		bool		isnull;
 		Datum		value;
@@ -614,7 +616,8 @@ look_at_roles(TimestampTz now, HTAB *past)
 				note_past(InvalidOid, DT_NOBEGIN, now, &next);
 			}
 		}
-		if (jit_role_kind(NameStr(form->rolname)) != JIT_ROLE_GRANT)
+		kind = jit_role_kind(NameStr(form->rolname));
+		if (kind != JIT_ROLE_GRANT && kind != JIT_ROLE_QUERY)
 			continue;
 		value = heap_getattr(tuple, Anum_pg_authid_rolvaliduntil,
 							 RelationGetDescr(rel), &isnull);
@@ -633,7 +636,8 @@ look_at_roles(TimestampTz now, HTAB *past)
 		}
 
 		((PastRole *) hash_search(past, &form->oid, HASH_ENTER, NULL))->deadline = deadline;
-		if (!jit_parse_grant_name(NameStr(form->rolname), &oid, &request) ||
+		if ((!jit_parse_grant_name(NameStr(form->rolname), &oid, &request) &&
+			 !jit_parse_query_name(NameStr(form->rolname), &oid, &request, &grantee)) ||
 			(database = hash_search(databases, &oid, HASH_FIND, NULL)) == NULL ||
 			!database->exists)
 		{

@@ -110,6 +110,8 @@ attack q{one of a role that the requester is a member of} => sub {
 attack q{somebody else's function} => sub {
 	super(q{CREATE SCHEMA eve AUTHORIZATION eve; GRANT USAGE ON SCHEMA eve TO PUBLIC; SET ROLE eve; CREATE FUNCTION eve.f(int) RETURNS int LANGUAGE sql AS 'SELECT 1'});
 	not_filed('SELECT eve.f(a) FROM hr.t', 42501, qr/belongs to role eve/);
+	super('SET ROLE eve; CREATE TABLE eve.open (a int); GRANT SELECT ON eve.open TO PUBLIC');
+	not_filed('SELECT eve.f(a) FROM hr.t JOIN eve.open USING (a)', 42501, qr/belongs to role eve/);
 };
 attack q{the requester's operator} => sub {
 	$dev->do(q{CREATE FUNCTION dev.eq(int, int) RETURNS bool LANGUAGE plpgsql AS 'BEGIN RETURN true; END'; CREATE OPERATOR dev.= (LEFTARG = int, RIGHTARG = int, FUNCTION = dev.eq)});
@@ -126,6 +128,15 @@ attack q{an implicit cast of the requester's} => sub {
 	$dev->do(q{CREATE TYPE dev.pair AS (x int); CREATE FUNCTION dev.to_int(dev.pair) RETURNS int LANGUAGE sql AS 'SELECT 1'; CREATE CAST (dev.pair AS int) WITH FUNCTION dev.to_int(dev.pair) AS IMPLICIT});
 	not_filed('SELECT a FROM hr.t WHERE a = ROW(1)::dev.pair', 42501, qr/must not/);
 	not_filed('UPDATE hr.t SET b = ROW(1)::dev.pair', 42501, qr/must not/);
+};
+attack q{a domain of the requester's as a column that isn't used: of a record, of XMLTABLE, of JSON_TABLE} => sub {
+	$dev->do('CREATE DOMAIN dev.spying AS int CHECK (dev.f(VALUE) > 0)');
+	not_filed("SELECT count(*) FROM hr.t, $_", 42501, qr/must not/) foreach q{json_to_record('{"x":1}') AS r(x dev.spying)}, q{json_to_recordset('[{"x":1}]') AS r(y int, x dev.spying)}, q{ROWS FROM (jsonb_to_record('{"x":1}') AS (x dev.spying[])) r},
+	  q{LATERAL XMLTABLE('/r' PASSING xmlparse(document '<r>1</r>') COLUMNS x dev.spying PATH '.') x}, $major >= 17 ? q{JSON_TABLE('{"x":1}', '$' COLUMNS (x dev.spying PATH '$.x')) x} : ();
+};
+attack 'functions that run texts, or change settings' => sub {
+	not_filed("SELECT $_, a FROM hr.t", '0A000', qr/calls function/) foreach q{query_to_xml('SELECT 1', true, false, '')}, q{set_config('search_path', 'dev', true)}, q{table_to_xml('hr.t', true, false, '')}, q{schema_to_xml('hr', true, false, '')}, q{database_to_xml(true, false, '')}, q{cursor_to_xml('c', 1, true, false, '')}, q{ts_rewrite('a'::tsquery, 'SELECT 1')}, q{(SELECT count(*) FROM ts_stat('SELECT 1'))};
+	not_filed(q{UPDATE hr.t SET b = 1 WHERE query_to_xml((SELECT max(line) FROM hr.log), true, false, '') IS NULL}, '0A000', qr/calls function/);
 };
 attack q{a type, an enum, a domain of the requester's} => sub {
 	$dev->do(q{CREATE TYPE dev.kind AS ENUM ('x'); CREATE DOMAIN dev.checked AS int CHECK (dev.f(VALUE) > 0)});
@@ -467,21 +478,89 @@ attack 'settings of the session' => sub {
 	like(($dev->do(q{SELECT current_setting('TimeZone'), current_setting('search_path')}))[0], qr/^Asia\/Tokyo\|"?dev/, 'the session keeps its own');
 	$dev->do('RESET ALL');
 };
-attack 'a setting that the statement makes' => sub {
-	my $n = filed(q{SELECT set_config('search_path', 'dev', false), a FROM hr.t WHERE a = 1});
-	runs($n, '{"set_config":"dev","a":1}');
-	is(($dev->do('SHOW search_path'))[0], '"$user", public', 'it is gone');
-	$n = filed(q{SELECT set_config('role', 'hr_owner', false), a FROM hr.t WHERE a = 1});
-	not_run($n, 42501);
-	is(($dev->do('SELECT current_user'))[0], 'dev', 'nobody else');
+attack 'triggers that are turned off by who may set that' => sub {
+	super('GRANT SET ON PARAMETER session_replication_role TO dev');
+	owner(q{CREATE FUNCTION hr.count() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'counted'; END $$; CREATE TRIGGER count AFTER UPDATE ON hr.t FOR EACH ROW EXECUTE FUNCTION hr.count()});
+	my $n = filed('UPDATE hr.t SET b = 3 WHERE a = 2');
+	$dev->do('SET session_replication_role = replica');
+	not_run($n, 'P0001', qr/counted/);
+	$dev->do('RESET session_replication_role');
+	owner('DROP TRIGGER count ON hr.t');
 };
-attack 'a text that runs other texts' => sub {
-	my $n = filed(q{SELECT query_to_xml('SELECT current_user', true, false, '')::text ~ 'jit_query' AS x, a FROM hr.t WHERE a = 1});
-	runs($n, '{"x":true,"a":1}', 'with what it was approved');
-	$n = filed(q{SELECT query_to_xml('SELECT jit_approve(1)', true, false, ''), a FROM hr.t WHERE a = 1});
-	not_run($n, 42501, qr/jit_approve\(\)/);
-	$n = filed(q{SELECT query_to_xml('SELECT * FROM hr.salary', true, false, ''), a FROM hr.t WHERE a = 1});
-	not_run($n, 42501, qr/permission denied for table salary/);
+attack q{a policy TO the role, on a table of the requester's} => sub {
+	$dev->do('CREATE TABLE dev.swap (a int); GRANT ALL ON dev.swap TO PUBLIC; INSERT INTO dev.swap VALUES (1)');
+	foreach ('query', 'grant')
+	{
+		my $n = filed("SELECT count(*) AS $_ FROM hr.t, dev.swap");
+		my $role = super("SELECT rolname FROM pg_roles WHERE rolname ~ '^jit_${_}_\\d+_${n}(_|\$)'");
+		$dev->do("ALTER TABLE dev.swap ENABLE ROW LEVEL SECURITY; CREATE POLICY p ON dev.swap TO $role USING (dev.f(a) > 0)");
+		my ($out, $err) = run($n);
+		like($err, qr/42501: relation dev.swap must not be used/, "TO jit_$_: refused");
+		unlike($err, qr/spied/, '... and not run');
+		$dev->do('DROP POLICY p ON dev.swap; ALTER TABLE dev.swap DISABLE ROW LEVEL SECURITY');
+	}
+};
+attack q{a view of the requester's, or rules} => sub {
+	$dev->do('CREATE VIEW dev.seen AS SELECT 1 AS x; GRANT SELECT ON dev.seen TO PUBLIC');
+	not_filed('SELECT x, count(*) FROM hr.t, dev.seen GROUP BY x', 42501, qr/relation dev.seen must not be used/);
+	my $n = filed('INSERT INTO dev.swap SELECT a FROM hr.t WHERE a = 99');
+	$dev->do('CREATE RULE r AS ON INSERT TO dev.swap DO ALSO SELECT 1');
+	not_run($n, 42501, qr/relation dev.swap must not be used/);
+	$dev->do('DROP RULE r ON dev.swap');
+	# pg_class says that it has rules until then
+	$dev->do('VACUUM dev.swap');
+};
+attack q{a role that is kept by privileges on the requester's own table} => sub {
+	my $n = filed('UPDATE hr.t SET b = 4 WHERE a = 2');
+	my $role = super("SELECT rolname FROM pg_roles WHERE rolname ~ '^jit_query_\\d+_${n}_'");
+	$dev->do("GRANT ALL ON dev.swap TO $role");
+	runs($n, '{"rows" : 1}');
+	$dev->do("REVOKE ALL ON dev.swap FROM $role");
+	# whatever wakes the launcher next
+	my $next = filed('UPDATE hr.t SET b = 4 WHERE a = 2');
+	$dev->do("SELECT jit_revoke($next, 'x')");
+	ok($node->poll_query_until('hr_prod', "SELECT count(*) = 0 FROM pg_roles WHERE rolname = '$role'"), 'it goes once it can');
+};
+attack q{a trigger of the requester's that comes while it waits for the lock} => sub {
+	my $locker = session($node, 'dev', 'hr_prod');
+	my $maker = session($node, 'dev', 'hr_prod');
+	$dev->do(q{CREATE FUNCTION dev.spy() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE WARNING 'spied as %', current_user; RETURN new; END $$});
+	my $n = filed('INSERT INTO dev.swap SELECT a FROM hr.t WHERE a = 1');
+	$locker->do('BEGIN; LOCK TABLE dev.swap IN ACCESS EXCLUSIVE MODE');
+	$dev->begin("SELECT jit_run($n)");
+	ok(wait_until(sub { waits($node, $dev) }, 5), 'it waits');
+	$maker->begin('CREATE TRIGGER spy BEFORE INSERT ON dev.swap FOR EACH ROW EXECUTE FUNCTION dev.spy()');
+	ok(wait_until(sub { waits($node, $maker) }, 5), 'so does the trigger');
+	$locker->do('COMMIT');
+	my ($out, $err) = $dev->end;
+	$maker->end;
+	like($err, qr/42501: function spy must not run/, 'refused');
+	unlike($err, qr/spied/, '... and not run');
+	$dev->do('DROP TRIGGER spy ON dev.swap');
+	$_->quit for $locker, $maker;
+};
+attack q{a cascade to a table of the requester's, with a trigger of theirs} => sub {
+	owner('CREATE TABLE hr.parent (a int PRIMARY KEY); INSERT INTO hr.parent VALUES (1), (2); GRANT REFERENCES ON hr.parent TO dev; GRANT USAGE ON SCHEMA hr TO dev');
+	$dev->do('CREATE TABLE dev.kid (a int REFERENCES hr.parent ON DELETE CASCADE); INSERT INTO dev.kid VALUES (1); CREATE TRIGGER spy AFTER DELETE ON dev.kid FOR EACH ROW EXECUTE FUNCTION dev.spy()');
+	my ($out, $err) = run(filed('DELETE FROM hr.parent WHERE a = 1'));
+	like($err, qr/42501: function spy must not run/, 'refused');
+	unlike($err, qr/spied/, '... and not run');
+	is(super('SELECT count(*) FROM hr.parent'), '2', 'nothing has happened');
+	$dev->do('DROP TABLE dev.kid');
+	owner('REVOKE USAGE ON SCHEMA hr FROM dev');
+};
+attack q{the requester's function, called by a body or a text of the owner's} => sub {
+	owner(q{CREATE FUNCTION hr.calls(q text) RETURNS int LANGUAGE plpgsql STABLE AS $$ DECLARE r int; BEGIN EXECUTE q INTO r; RETURN r; END $$; CREATE FUNCTION hr.sql() RETURNS int LANGUAGE sql STABLE AS 'SELECT dev.f(1)'; GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA hr TO PUBLIC});
+	foreach (q{hr.calls('SELECT dev.f(1)')}, 'hr.sql()', q{hr.calls('SELECT eve.f(1)')})
+	{
+		my ($out, $err) = run(filed("SELECT $_ FROM hr.t WHERE a = 1"));
+		like($err, qr/42501: function f must not run/, "$_: refused");
+		unlike($err, qr/spied/, '... and not run');
+	}
+	is(($dev->do('SELECT dev.f(5)'))[0], '5', 'in the session it runs as ever');
+};
+attack 'names of columns' => sub {
+	runs(filed($_->[0]), $_->[1], $_->[0]) foreach ['SELECT a AS "odd name" FROM hr.t WHERE a = 1', '{"odd name":1}'], ['SELECT emp_no AS a FROM hr.salary WHERE emp_no = 1', '{"a":1}'], ['SELECT * FROM (SELECT a AS x FROM hr.t) y WHERE x = 2', '{"x":2}'];
 };
 attack q{a trigger of the owner's, and what it needs} => sub {
 	owner(q{CREATE FUNCTION hr.note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO hr.log VALUES (current_user); RETURN new; END $$; CREATE TRIGGER note AFTER UPDATE ON hr.t FOR EACH ROW EXECUTE FUNCTION hr.note()});
