@@ -690,7 +690,11 @@ find_needs(Node *node, Needs *needs)
 			find_domain_needs(needs, ((CoerceToDomain *) node)->resulttype);
 			break;
 		case T_RangeTblFunction:
-			/* columns are read as what the text says, whether they are used or not */
+
+			/*
+			 * columns are read as what the text says, whether they are used
+			 * or not
+			 */
 			foreach(lc, ((RangeTblFunction *) node)->funccoltypes)
 				find_type(needs, lfirst_oid(lc));
 			break;

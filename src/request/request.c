@@ -1038,8 +1038,8 @@ jit_revoke(PG_FUNCTION_ARGS)
 					 errmsg("%s cannot be revoked while another transaction is changing it",
 							jit_request_text(id)),
 					 request->status == JIT_SCHEDULED ?
-							 errhint("Try again, or end all of its grantee's with jit_revoke_from(), which does not wait.") :
-							 errhint("Try again. A superuser can end it with DROP ROLE, too.")));
+					 errhint("Try again, or end all of its grantee's with jit_revoke_from(), which does not wait.") :
+					 errhint("Try again. A superuser can end it with DROP ROLE, too.")));
 		ereport(NOTICE,
 				(errmsg("%s has ended: %s no longer has %s through it",
 						jit_request_text(id), jit_name_now(request->grantee, request->grantee_name),

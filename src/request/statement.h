@@ -14,7 +14,8 @@
 typedef struct JitTrust
 {
 	List	   *owners;			/* of what it is about */
-	List	   *parties;		/* all that those are who ask and run it, never */
+	List	   *parties;		/* all that those are who ask and run it,
+								 * never */
 } JitTrust;
 
 extern void jit_take_statement(JitRequest *request, const char *asked, int runs,
