@@ -67,12 +67,12 @@ my @checks = split /\n/, sql($node, 'mon', 'SELECT name || unit FROM jit.health'
 my $page = page();
 foreach my $db (qw(hr_prod postgres))
 {
-	is(scalar(grep { my ($check, $unit) = /^(.*?)(seconds|databases|requests|percent|roles|settings)$/;
+	is(scalar(grep { my ($check, $unit) = /^(.*?)(seconds|databases|requests|percent|emergencies|roles|settings)$/;
 		exists $page->{qq(jit_access_health_ok{check="$check",datname="$db",unit="$unit"})} &&
 		exists $page->{qq(jit_access_health_value{check="$check",datname="$db",unit="$unit"})} } @checks),
 		scalar @checks, "all checks of $db");
 	is($page->{qq(jit_access_requests{datname="$db",status="$_"})}, '0', "$_ in $db")
-	  foreach qw(pending active rejected canceled lapsed expired revoked);
+	  foreach qw(pending scheduled active rejected canceled lapsed expired revoked);
 }
 is($page->{'jit_access_health_value{check="lag_max",datname="hr_prod",unit="seconds"}'}, 'NaN', 'nothing to measure');
 
