@@ -398,9 +398,12 @@ attack 'one of the items is dropped' => sub {
 	super('SET ROLE carl; CREATE TABLE fin.gone AS SELECT 1 AS x');
 	my $n = ask('SELECT ON fin.gone, fin.invoice');
 	approved('carl', $n, 'pending');
+	# a sweeper would let it lapse
+	stop_launcher($node);
 	super('DROP TABLE fin.gone');
 	like((by('dora', "SELECT jit_approve($n)"))[1], qr/ERROR:  42704: .*fin\.gone.* has been dropped/, 'it cannot be approved');
 	is(by('dora', "SELECT jit_reject($n, 'gone')"), 'rejected', '... but rejected');
+	continue_launcher($node);
 };
 attack 'half approved, in a copy of the database' => sub {
 	my $n = ask($two);

@@ -285,7 +285,8 @@ attack 'exit_on_error, and an inbox with what was dropped' => sub {
 	look('DROP TABLE hr.gone');
 	my ($out, $err) = sql($node, 'anna', 'SET exit_on_error = on; SELECT count(*) FROM jit.inbox', 'hr_prod');
 	is($out, '0', 'the session goes on') or diag($err);
-	as('dev', [], "SELECT jit_cancel($n)");
+	# unless a sweeper has let it lapse meanwhile
+	sql($node, 'dev', "SELECT jit_cancel($n)", 'hr_prod');
 };
 attack 'messages are in the caller\'s time zone' => sub {
 	asks([], 'SELECT ON hr.salary');
