@@ -115,6 +115,7 @@ test('databases', { timeout: 120000 }, async (t) => {
 			await ask(world, 'SELECT ON hr.title');
 			await until(() => card('slack_here', 4), 'the card');
 			assert.equal(card('slack_here', 3), undefined);
+			await until(() => /request 3: boom/.test(world.log.join('')), 'it is logged');
 			assert.equal(world.log.join('').match(/request 3: boom/g)?.length, 1);
 			await sql('DROP TRIGGER boom ON slack_bot.message');
 			// which is put back a minute, at about this moment
